@@ -1,0 +1,277 @@
+"""The main job, measured: full MNIST solves against the limit of the machine, start-up, and scikit-learn.
+
+    python benchmarks/main_job.py                      everything: half an hour to an hour on 2 cores, 16 GB
+    python benchmarks/main_job.py start peer           some parts
+    python benchmarks/main_job.py full --repeats 3     with more repeats
+
+Parts: start (the embedded default in a fresh process), peer (scikit-learn KernelRidge at n = 10,000), full (60,000 images:
+Gaussian kernel of bandwidth 5, and the quartic kernel). Every run is a process of its own, so that its peak memory is its
+own. The limit of a solve is n^3 / 3 operations at the float64 matrix-product rate measured right before and after
+it. Needs MNIST (KERNELFIT_DATA). Prints Markdown; Records of the full runs are appended to results/main_job.jsonl.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+PEER_N = 10_000
+BARS = {
+    "gaussian": {"test_error": (0.0122, 0.0002), "norm": (145.10, 0.05), "norm_pm1": (292.18, 0.1)},
+    "quartic": {"test_error": (0.0118, 0.0002), "norm": (131.61, 0.05)},
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", choices=["start", "peer", "full", []], help="default: all")
+    parser.add_argument("--repeats", type=int, default=1, help="of each full solve; the short parts run 5 times")
+    parser.add_argument("--child", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        print(json.dumps(CHILDREN[options.child]()))
+        return
+    describe()
+    parts = options.parts or ["start", "peer", "full"]
+    if "start" in parts:
+        start()
+    if "peer" in parts:
+        peer()
+    if "full" in parts:
+        full("gaussian", ["--bandwidth", "5"], options.repeats)
+        full("quartic", [], options.repeats)
+
+
+# ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+def start():
+    """Time `kernelfit solve` from the shell in an empty folder, and list what it wrote."""
+    times = []
+    for _ in range(5):
+        with tempfile.TemporaryDirectory() as folder:
+            begin = time.perf_counter()
+            subprocess.run([*kernelfit(), "solve", "--quiet"], cwd=folder, check=True, stdout=subprocess.DEVNULL)
+            times.append(time.perf_counter() - begin)
+            written = sorted(str(path.relative_to(folder)) for path in Path(folder).rglob("*") if path.is_file())
+    print("\n## `kernelfit solve`, embedded digits, whole process\n")
+    table(
+        ["measure", "bar", "measured"],
+        [["time", "< 5 s", spread(times, "s")], ["files written", "in runs/", ", ".join(written)]],
+    )
+
+
+def peer():
+    """scikit-learn's KernelRidge and kernelfit on the same n = 10,000 MNIST images: fit and predict 10,000."""
+    runs = {name: [child(name) for _ in range(5)] for name in ("peer_kernelfit", "peer_scikit_learn")}
+    base = child("peer_nothing")
+    ours, theirs = runs.values()
+    seconds = [statistics.median(run["seconds"] for run in part) for part in (ours, theirs)]
+    peaks = [statistics.median(run["peak"] for run in part) for part in (ours, theirs)]
+    difference = child("peer_difference")
+    print(f"\n## scikit-learn KernelRidge(alpha=1e-12, kernel='rbf'), MNIST n = {PEER_N:,}: fit and predict 10,000\n")
+    rows = [
+        ["time", spread([run["seconds"] for run in ours], "s"), spread([run["seconds"] for run in theirs], "s"),
+         f"{seconds[0] / seconds[1]:.2f} (bar 0.50)"],
+        ["peak memory of the process", f"{peaks[0] / 1e9:.2f} GB", f"{peaks[1] / 1e9:.2f} GB", f"{peaks[0] / peaks[1]:.2f} (bar 0.25)"],
+        ["the same above loaded data and libraries", f"{(peaks[0] - base['peak']) / 1e9:.2f} GB",
+         f"{(peaks[1] - base['peak']) / 1e9:.2f} GB", f"{(peaks[0] - base['peak']) / (peaks[1] - base['peak']):.2f}"],
+        ["largest difference of predictions", "", "", f"{difference['predictions']:.1e}"],
+        ["largest relative difference of dual coefficients", "", "", f"{difference['coefficients']:.1e} (bar 1e-8)"],
+    ]  # fmt: skip
+    table(["measure", "kernelfit", "scikit-learn", "ratio"], rows)
+
+
+def full(kernel, options, repeats):
+    """Solve all of MNIST `repeats` times; print every bar with the measured figure."""
+    runs = []
+    for _ in range(repeats):
+        before = child("gemm")["rate"]
+        with tempfile.TemporaryDirectory() as folder:
+            command = [
+                *kernelfit(),
+                "solve",
+                "--data",
+                "mnist",
+                "--kernel",
+                kernel,
+                *options,
+                "--json",
+                "--runs",
+                folder,
+            ]
+            begin = time.perf_counter()
+            done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+            wall = time.perf_counter() - begin
+        record = json.loads(done.stdout)
+        RESULTS.mkdir(exist_ok=True)
+        with open(RESULTS / "main_job.jsonl", "a") as file:
+            file.write(json.dumps(record | {"commit": commit()}) + "\n")
+        limit = record["n_train"] ** 3 / 3 / max(before, child("gemm")["rate"])
+        runs.append((record, wall, limit))
+    record = runs[0][0]
+    n = record["n_train"]
+    print(f"\n## `kernelfit solve --data mnist --kernel {' '.join([kernel, *options])}`, n = {n:,}\n")
+    rows = [[name, f"{value} +- {slack}", f"{record[name]:.6g}"] for name, (value, slack) in BARS[kernel].items()]
+    rows += [
+        ["train error", "0", f"{record['train_error']:g}"],
+        ["relative residual", "<= 1e-9", f"{record['relative_residual']:.1e}"],
+        ["condition estimate", "", f"{record['condition_estimate']:.1e}"],
+        ["peak memory / 4 n^2 bytes", "<= 1.10", spread([part["peak_bytes"] / (4 * n * n) for part, _, _ in runs], "")],
+        ["limit: n^3 / 3 at the dgemm rate", "", spread([limit for _, _, limit in runs], "s")],
+        ["end to end, whole process", "", spread([wall for _, wall, _ in runs], "s")],
+        ["end to end / limit", "<= 1.20", spread([wall / limit for _, wall, limit in runs], "")],
+        [
+            "factorisation / limit",
+            "<= 1.12",
+            spread([part["seconds"]["factor"] / limit for part, _, limit in runs], ""),
+        ],
+        [
+            "Gram blocks / total",
+            "<= 3 %",
+            spread([100 * part["seconds"]["gram"] / wall for part, wall, _ in runs], "%"),
+        ],
+        ["seconds", "", ", ".join(f"{name} {value:.1f}" for name, value in record["seconds"].items())],
+    ]
+    table(["measure", "bar", "measured"], rows)
+
+
+# ---- children: each a process of its own ---------------------------------------------------------------------------
+
+
+def gemm_rate():
+    """The best float64 matrix-product rate of a few products large enough to reach it."""
+    from kernelfit.solvers.plan import measure_gemm
+
+    return {"rate": measure_gemm(n=4096, repeats=5)}
+
+
+def peer_data():
+    from kernelfit import datasets
+
+    data = datasets.load("mnist", n_train=PEER_N)
+    import numpy as np
+
+    return data.X_train, np.eye(10)[data.y_train], data.X_test
+
+
+def peer_kernelfit():
+    from kernelfit.gram import gram
+    from kernelfit.kernels import Gaussian
+    from kernelfit.solvers.cholesky import cholesky
+
+    X, Y, Z = peer_data()
+    begin = time.perf_counter()
+    coef = cholesky(gram(X, Gaussian(5.0))).solve(Y)
+    scores = gram(Z, Gaussian(5.0), X).product(coef)
+    return finished(begin, scores=scores, coef=coef)
+
+
+def peer_scikit_learn():
+    from sklearn.kernel_ridge import KernelRidge
+
+    X, Y, Z = (part.reshape(len(part), -1) / 255 if part.ndim > 2 else part for part in peer_data())
+    begin = time.perf_counter()
+    model = KernelRidge(alpha=1e-12, kernel="rbf", gamma=1 / 50).fit(X, Y)
+    scores = model.predict(Z)
+    return finished(begin, scores=scores, coef=model.dual_coef_)
+
+
+def peer_nothing():
+    from sklearn.kernel_ridge import KernelRidge  # noqa: F401
+
+    import kernelfit.profiles  # noqa: F401
+
+    peer_data()
+    return finished(time.perf_counter())
+
+
+def peer_difference():
+    import numpy as np
+
+    ours, theirs = ({}, {})
+    CAPTURE.append(ours)
+    peer_kernelfit()
+    CAPTURE.append(theirs)
+    peer_scikit_learn()
+    return {
+        "predictions": float(np.abs(ours["scores"] - theirs["scores"]).max()),
+        "coefficients": float(np.abs(ours["coef"] - theirs["coef"]).max() / np.abs(theirs["coef"]).max()),
+    }
+
+
+CAPTURE = []
+
+
+def finished(begin, **arrays):
+    from kernelfit import backend
+
+    if CAPTURE:
+        CAPTURE[-1].update(arrays)
+    return {"seconds": time.perf_counter() - begin, "peak": backend.peak_memory()}
+
+
+CHILDREN = {
+    "gemm": gemm_rate,
+    "peer_kernelfit": peer_kernelfit,
+    "peer_scikit_learn": peer_scikit_learn,
+    "peer_nothing": peer_nothing,
+    "peer_difference": peer_difference,
+}
+
+
+def child(name):
+    command = [sys.executable, __file__, "--child", name]
+    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+
+
+# ---- printing ------------------------------------------------------------------------------------------------------
+
+
+def kernelfit():
+    return [sys.executable, "-m", "kernelfit.cli"]
+
+
+def describe():
+    import kernelfit
+    from kernelfit import backend
+
+    machine = backend.describe()
+    print(
+        f"# The main job\n\nkernelfit {kernelfit.__version__} ({commit()}), "
+        + ", ".join(f"{k} {v}" for k, v in machine.items())
+    )
+    print(f"float64 matrix product: {child('gemm')['rate'] / 1e9:.0f} GFLOP/s")
+
+
+def commit():
+    done = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        env=os.environ,
+    )
+    return done.stdout.strip() or "unknown"
+
+
+def spread(values, unit):
+    """Median, and the range where there are several."""
+    middle = f"{statistics.median(values):.3g} {unit}".strip()
+    return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g}, {len(values)} runs)"
+
+
+def table(header, rows):
+    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
+    for row in rows:
+        print("| " + " | ".join(row) + " |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

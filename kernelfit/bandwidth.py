@@ -1,0 +1,100 @@
+"""Choosing a bandwidth by closed-form leave-one-out on a subsample of the training points, never on test points."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.gram import gram
+from kernelfit.measures import error_rate, leave_one_out, one_hot
+from kernelfit.points import inner_products, points
+from kernelfit.progress import Progress
+from kernelfit.randomness import generator
+from kernelfit.solvers.cholesky import cholesky
+
+# Multiples of the median distance, half an octave apart, from far too narrow to far too wide.
+_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-6, 6))
+_MEDIAN_SAMPLE = 1000
+
+
+@dataclasses.dataclass(frozen=True)
+class BandwidthChoice:
+    """The bandwidth chosen, and what every candidate got.
+
+    Attributes
+    ----------
+    bandwidth : float
+        The candidate with the smallest leave-one-out error; among equals, the smallest squared error.
+    n : int
+        Size of the subsample.
+    candidates : list of dict
+        bandwidth, loo_error, loo_squared_error for each that could be factored, in increasing order.
+    """
+
+    bandwidth: float
+    n: int
+    candidates: list
+
+
+def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=4000, seed=0, progress=None):
+    """Return the BandwidthChoice for a kernel with an open bandwidth.
+
+    Parameters
+    ----------
+    X : array, shape (n, ...)
+    y : int array, shape (n,)
+    kernel : Kernel
+    subsample : int
+        Points used, drawn without replacement by `seed`; fewer if there are fewer.
+
+    Raises
+    ------
+    SingularMatrixError
+        No candidate gave a matrix that could be factored (duplicates among the points).
+    """
+    if not kernel.open_bandwidth:
+        raise InputError(f"kernel {kernel} has no open bandwidth to choose")
+    progress = progress or Progress()
+    rng = generator(seed, "bandwidth")
+    rows = np.sort(rng.permutation(len(X))[:subsample])
+    X, y, Y = X[rows], y[rows], one_hot(y[rows], n_classes)
+    candidates = []
+    with progress.phase("bandwidth", len(_MULTIPLES)) as advance:
+        for bandwidth in median_distance(X) * np.array(_MULTIPLES):
+            try:
+                scores = _leave_one_out_scores(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
+            except SingularMatrixError as error:
+                if candidates:
+                    break  # too wide; wider ones are more singular still
+                raise SingularMatrixError(
+                    f"no bandwidth could be chosen: already at the smallest candidate, {bandwidth:.3g}, the matrix "
+                    f"of the {len(rows)} points drawn is singular. Are there equal or nearly equal points? Give a "
+                    "ridge, e.g. 1e-6",
+                    row=int(rows[error.row]),
+                ) from error
+            candidates.append(
+                {
+                    "bandwidth": float(bandwidth),
+                    "loo_error": error_rate(scores, y),
+                    "loo_squared_error": float(np.mean(np.sum((scores - Y) ** 2, axis=1))),
+                }
+            )
+            advance(1)
+    best = min(candidates, key=lambda candidate: (candidate["loo_error"], candidate["loo_squared_error"]))
+    return BandwidthChoice(best["bandwidth"], len(rows), candidates)
+
+
+def median_distance(X):
+    """Return the median Euclidean distance between different points among the first 1,000 (pixels / 255)."""
+    some = points(X[:_MEDIAN_SAMPLE])
+    products = inner_products(some, some) + some.unshift[:, None] + some.unshift
+    squared = some.sq_norms[:, None] + some.sq_norms - 2 * products
+    median = float(np.median(np.maximum(squared[np.triu_indices(len(squared), 1)], 0.0)))
+    if median == 0:
+        raise InputError("more than half of the training points are identical; no bandwidth can tell them apart")
+    return float(np.sqrt(median * some.unit))
+
+
+def _leave_one_out_scores(matrix, Y, ridge):
+    factor = cholesky(matrix, ridge=ridge)
+    return leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())

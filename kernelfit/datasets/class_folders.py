@@ -1,0 +1,92 @@
+"""A user's own images in class folders, train/CLASS/*.png|jpg and test/CLASS/..., on disk or in an archive."""
+
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from kernelfit.datasets import archives
+from kernelfit.datasets.dataset import Dataset
+from kernelfit.datasets.images import read_images
+from kernelfit.errors import DataError
+from kernelfit.progress import Progress
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+ARCHIVES = (".zip", ".tar", ".tar.gz", ".tgz")
+SPLITS = ("train", "test")
+
+
+def read_class_folders(path, progress=None):
+    """Return the Dataset of a folder, or of an archive of it, with train/CLASS and test/CLASS full of images.
+
+    In an archive all of it may lie below one top folder. Images are PNG or JPEG of one size, grey (n, h, w) or colour
+    (n, h, w, 3), in the order of class and file name. Hidden files are ignored.
+
+    Raises
+    ------
+    DataError
+        If a split or a class is missing, or a file is not such an image: names the file.
+    IntegrityError
+        If the archive is hostile, damaged or truncated.
+    NotEnoughMemoryError
+        If the images do not fit in memory.
+    """
+    path = Path(path)
+    if path.is_dir():
+        name, files = path.resolve().name, _in_folder(path)
+    else:
+        suffix = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
+        name, files = path.name[: len(path.name) - len(suffix)], _in_archive(path)
+    rows = _rows(path, files)
+    classes = sorted({label for split, label, _ in rows if split == "train"})
+    strange = sorted({label for _, label, _ in rows} - set(classes))
+    if strange:
+        raise DataError(f"{path}: no training images for the test class(es) {', '.join(strange)}")
+    with (progress or Progress()).phase(f"reading {name}", len(rows)) as advance:
+        X = read_images([(f"{path}: {'/'.join(row)}", source) for row, source in rows.items()], advance)
+    y = np.array([classes.index(label) for _, label, _ in rows])
+    n = sum(split == "train" for split, _, _ in rows)
+    return Dataset(name, X[:n], y[:n], X[n:], y[n:], classes, f"{name}: class folders in {path}")
+
+
+def _in_folder(path):
+    """{relative name: path} of all that lies one or two levels below train/ and test/, links followed."""
+    files = {}
+    for split in SPLITS:
+        loose = [entry for entry in (path / split).glob("*") if not entry.is_dir()]
+        files |= {entry.relative_to(path).as_posix(): entry for entry in (*loose, *(path / split).glob("*/*"))}
+    return {name: entry for name, entry in files.items() if _visible(name)}
+
+
+def _in_archive(path):
+    """{relative name: content} of all that lies below train/ and test/, without the top folder."""
+    members = archives.read_members(path, lambda name: _visible(name) and not set(SPLITS).isdisjoint(_first_two(name)))
+    if any(name.split("/")[0] in SPLITS for name in members):
+        return members
+    tops = {name.split("/")[0] for name in members}
+    if len(tops) > 1:
+        raise DataError(f"{path} has train/ or test/ in several folders: {', '.join(sorted(tops))}; keep one")
+    return {name.partition("/")[2]: content for name, content in members.items()}
+
+
+def _rows(path, files):
+    """{(split, class, file name): source} in order, training split first."""
+    rows = {}
+    for name in sorted(files, key=lambda name: (name.split("/")[0] != "train", name.split("/"))):
+        parts = tuple(name.split("/"))
+        if parts[0] not in SPLITS:
+            continue
+        if len(parts) != 3 or not parts[2].lower().endswith(SUFFIXES):
+            raise DataError(f"{path}: {name} is not of the form {parts[0]}/CLASS/NAME.png (or .jpg); move or remove it")
+        rows[parts] = files[name]
+    for split in SPLITS:
+        if not any(row[0] == split for row in rows):
+            raise DataError(f"{path} holds no images {split}/CLASS/NAME.png (or .jpg)")
+    return rows
+
+
+def _visible(name):
+    return not any(part.startswith(".") or part == "__MACOSX" for part in PurePosixPath(name).parts)
+
+
+def _first_two(name):
+    return name.split("/")[:2]

@@ -1,0 +1,116 @@
+"""What a dataset is: two splits of images or vectors with labels, checked once, frozen."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.errors import DataError, InputError
+from kernelfit.files import sha256
+from kernelfit.randomness import generator
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+    """Training and test examples with class labels.
+
+    Attributes
+    ----------
+    name : str
+        What the data is called in tables and Records.
+    X_train, X_test : array, shape (n, ...)
+        uint8 images (n, h, w) or (n, h, w, c) that stand for pixels / 255, or float arrays used as they are.
+        Read-only.
+    y_train, y_test : int64 array, shape (n,)
+        Indices into `classes`. Read-only.
+    classes : tuple of str
+        Names of the classes in label order.
+    provenance : str
+        Where the data came from, in one sentence.
+    """
+
+    name: str
+    X_train: np.ndarray
+    y_train: np.ndarray
+    X_test: np.ndarray
+    y_test: np.ndarray
+    classes: tuple
+    provenance: str
+
+    def __post_init__(self):
+        object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
+        for split in ("train", "test"):
+            X, y = _checked(self.name, split, getattr(self, f"X_{split}"), getattr(self, f"y_{split}"))
+            if y.min() < 0 or y.max() >= len(self.classes):
+                raise DataError(
+                    f"{self.name}: labels of the {split} split run from {y.min()} to {y.max()}, but there are "
+                    f"{len(self.classes)} classes; labels must be indices 0..{len(self.classes) - 1}"
+                )
+            object.__setattr__(self, f"X_{split}", _frozen(X))
+            object.__setattr__(self, f"y_{split}", _frozen(y))
+        if self.X_train.shape[1:] != self.X_test.shape[1:] or self.X_train.dtype != self.X_test.dtype:
+            raise DataError(
+                f"{self.name}: training examples are {self.X_train.dtype} {self.X_train.shape[1:]}, test examples "
+                f"{self.X_test.dtype} {self.X_test.shape[1:]}; both splits must have one shape and dtype"
+            )
+        if len(np.unique(self.y_train)) < 2:
+            raise DataError(
+                f"{self.name}: all {len(self.y_train)} training labels are {self.classes[self.y_train[0]]!r}; "
+                "a classifier needs at least two classes"
+            )
+
+    def subset(self, n_train=None, n_test=None, seed=0):
+        """Return a Dataset with `n_train` and `n_test` examples drawn per class in proportion (stratified).
+
+        The draw depends on `seed`, the labels and the sizes alone. None keeps the whole split.
+        """
+        parts = {}
+        for split, size in (("train", n_train), ("test", n_test)):
+            X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
+            rows = slice(None)
+            if size is not None and size != len(y):
+                rows = _stratified(y, size, generator(seed, "subset", split), f"n_{split}")
+            parts |= {f"X_{split}": X[rows], f"y_{split}": y[rows]}
+        return dataclasses.replace(self, **parts)
+
+    def hashes(self):
+        """SHA-256 of the bytes of each array, as a dict by array name."""
+        arrays = {key: getattr(self, key) for key in ("X_train", "y_train", "X_test", "y_test")}
+        return {key: sha256(np.ascontiguousarray(value)) for key, value in arrays.items()}
+
+
+def _checked(name, split, X, y):
+    X, y = np.asarray(X), np.asarray(y)
+    if X.ndim not in (2, 3, 4):
+        raise DataError(f"{name}: X_{split} has shape {X.shape}; expected (n, d), (n, h, w) or (n, h, w, channels)")
+    if len(X) == 0:
+        raise DataError(f"{name}: the {split} split is empty")
+    if X.dtype != np.uint8 and X.dtype not in (np.float32, np.float64):
+        raise DataError(f"{name}: X_{split} has dtype {X.dtype}; images must be uint8, other data float32 or float64")
+    if 0 in X.shape:
+        raise DataError(f"{name}: X_{split} has shape {X.shape}, with nothing in it")
+    if X.dtype != np.uint8 and not np.isfinite(X).all():
+        row = int(np.flatnonzero(~np.isfinite(X.reshape(len(X), -1)).all(axis=1))[0])
+        raise DataError(f"{name}: X_{split} has NaN or infinite values, first in row {row}; remove or fill them")
+    if y.ndim != 1 or len(y) != len(X):
+        raise DataError(f"{name}: y_{split} has shape {y.shape} for {len(X)} examples; expected ({len(X)},)")
+    if y.dtype.kind not in "iu":
+        raise DataError(f"{name}: y_{split} has dtype {y.dtype}; labels must be integers")
+    return X, y.astype(np.int64)
+
+
+def _frozen(array):
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _stratified(y, size, rng, option):
+    """Rows of a stratified sample in increasing order: each class its share, remainders by largest fraction."""
+    if not 1 <= size <= len(y):
+        raise InputError(f"{option} = {size}, but the split has {len(y)} examples; choose 1 to {len(y)}")
+    counts = np.bincount(y)
+    share = counts * (size / len(y))
+    take = np.floor(share).astype(int)
+    take[np.argsort(take - share, kind="stable")[: size - take.sum()]] += 1
+    rows = [rng.permutation(np.flatnonzero(y == label))[:k] for label, k in enumerate(take) if k]
+    return np.sort(np.concatenate(rows))

@@ -1,0 +1,90 @@
+"""Load a dataset by name or path."""
+
+import os
+from pathlib import Path
+
+from kernelfit.datasets import store
+from kernelfit.datasets.registry import ENTRIES, find_entry
+from kernelfit.errors import DataNotFoundError, InputError
+from kernelfit.progress import Progress
+
+
+def load(data, *, n_train=None, n_test=None, seed=0, data_dir=None, progress=None):
+    """Return the Dataset that a name or a path stands for.
+
+    Parameters
+    ----------
+    data : str or path
+        digits, mnist, cifar10, synthetic, synthetic:D (dimension D), or the path of an .npz file, of a folder with
+        train/CLASS and test/CLASS, or of a .zip, .tar, .tar.gz or .tgz of such a folder. A name wins over a path:
+        write ./mnist for a folder of that name.
+    n_train, n_test : int, optional
+        Draw a stratified subset of this size by `seed`; None keeps all. For synthetic data the number of examples
+        that are made, 2000 and 1000 unless given.
+    seed : int
+        Seed of the subsets, and of synthetic data.
+    data_dir : path, optional
+        Folder to look in first, and to download to.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        If the name is unknown, the folder `data_dir` does not exist, or a size is out of range.
+    DataNotFoundError
+        If the path does not exist, or files are missing and cannot be downloaded.
+    IntegrityError
+        If a file is not what it should be: wrong hash, truncated, a hostile archive.
+    DataError
+        If the content cannot be used: wrong dtype or shape, NaN, one class, an empty split.
+    NotEnoughMemoryError
+        If a user's own data do not fit in memory.
+    """
+    if not isinstance(data, (str, os.PathLike)):
+        raise InputError(f"data is {data!r}; it must be the name of a dataset or a path")
+    progress = progress or Progress()
+    name, colon, dimension = str(data).partition(":")
+    if name == "synthetic" and not isinstance(data, Path):
+        return _synthetic(data, dimension if colon else "784", n_train, n_test, seed)
+    dataset = _by_name(ENTRIES[data], data_dir, progress) if data in ENTRIES else _by_path(data, progress)
+    return dataset.subset(n_train, n_test, seed)
+
+
+def _by_name(entry, data_dir, progress):
+    if not entry.forms:
+        from kernelfit.datasets.made import digits
+
+        return digits()
+    folder, form = store.obtain(entry, data_dir, progress)
+    progress.note(f"reading {entry.name} from {folder}")
+    if form.kind == "idx":
+        from kernelfit.datasets.mnist import read_mnist as read
+    else:
+        from kernelfit.datasets.cifar import read_cifar as read
+    return read(folder, form, entry)
+
+
+def _by_path(data, progress):
+    from kernelfit.datasets.class_folders import ARCHIVES, read_class_folders
+    from kernelfit.datasets.npz import read_npz
+
+    path = Path(data).expanduser()
+    name = path.name.lower()
+    if not path.exists():
+        if isinstance(data, Path) or "/" in data or name.endswith((".npz", *ARCHIVES)):
+            raise DataNotFoundError(f"{path} does not exist; a path must lead to an .npz file, a folder, .zip or .tar")
+        find_entry(data)  # neither a path nor a name: raises
+    if name.endswith(".npz"):
+        return read_npz(path)
+    if path.is_dir() or name.endswith(ARCHIVES):
+        return read_class_folders(path, progress)
+    raise InputError(f"cannot tell what {path} is: its name must end in .npz, {', '.join(ARCHIVES)}, or be a folder")
+
+
+def _synthetic(data, dimension, n_train, n_test, seed):
+    from kernelfit.datasets.made import synthetic
+
+    if not (dimension.isascii() and dimension.isdigit() and int(dimension)):
+        raise InputError(f"{data!r} names no dataset: write synthetic:D with a dimension D of at least 1")
+    sizes = {key: value for key, value in (("n_train", n_train), ("n_test", n_test)) if value is not None}
+    return synthetic(**sizes, dimension=int(dimension), seed=seed)

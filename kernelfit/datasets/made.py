@@ -1,0 +1,77 @@
+"""Data that need no file: the embedded digits, and synthetic classes of any size."""
+
+import numpy as np
+
+from kernelfit.datasets.dataset import Dataset
+from kernelfit.errors import InputError
+from kernelfit.randomness import generator
+
+CLASSES = 10
+SEPARATION = 4.0
+SPREAD = 48.0
+_BLOCK = 1 << 22  # values made at a time: 16 MiB of float32
+
+
+def digits():
+    """Return scikit-learn's 1,797 digits of 8 x 8, grey levels 0..16 times 15 as uint8; the last 360 are the test."""
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    X = (15 * bunch.images).astype(np.uint8)
+    y = bunch.target
+    provenance = (
+        "digits: load_digits of scikit-learn in its own order, grey levels 0..16 times 15; the first 1437 are the "
+        "training split, the last 360 the test split"
+    )
+    return Dataset("digits", X[:1437], y[:1437], X[1437:], y[1437:], range(10), provenance)
+
+
+def synthetic(n_train=2000, n_test=1000, dimension=784, seed=0):
+    """Return uint8 vectors of ten overlapping Gaussian classes, deterministic in (seed, n, dimension).
+
+    x = clip(round(127.5 + 48 (s m_c + sqrt(d) e) / sqrt(d + s^2)), 0, 255)   with   m_c, e ~ N(0, I_d),  s = 4,
+
+    where the prototype m_c is drawn once per class and e once per example. The standard deviation is 48 for any d,
+    and the distance of two prototypes is about sqrt(2) s noise widths, so their overlap hardly depends on d.
+    In a few dimensions the rounding makes some rows equal, and their Gram matrix singular.
+    Labels come in random order, ten rows holding each class once. Rows follow one endless stream per split: the
+    first n of a larger draw are the draw of n.
+
+    Raises
+    ------
+    InputError
+        If a size is not a positive integer.
+    DataError
+        If n_train = 1, which leaves a single class.
+    """
+    for option, value in (("n_train", n_train), ("n_test", n_test), ("the dimension", dimension)):
+        if value != int(value) or value < 1:
+            raise InputError(f"{option} of synthetic data is {value}; it must be a positive integer")
+    prototypes = generator(seed, "synthetic prototypes").standard_normal((CLASSES, dimension), np.float32)
+    prototypes *= np.float32(SPREAD * SEPARATION / np.sqrt(dimension + SEPARATION**2))
+    prototypes += np.float32(127.5)
+    splits = []
+    for split, n in enumerate((n_train, n_test)):
+        y = _classes(n, generator(seed, "synthetic labels", split))
+        splits += [_examples(prototypes, y, generator(seed, "synthetic noise", split)), y]
+    provenance = f"synthetic: {CLASSES} Gaussian classes in {dimension} dimensions made from seed {seed}"
+    return Dataset("synthetic", *splits, classes=range(CLASSES), provenance=provenance)
+
+
+def _classes(n, rng):
+    rounds = np.tile(np.arange(CLASSES), (-(-n // CLASSES), 1))
+    return rng.permuted(rounds, axis=1).ravel()[:n]
+
+
+def _examples(prototypes, y, rng):
+    d = prototypes.shape[1]
+    noise = np.float32(SPREAD * np.sqrt(d / (d + SEPARATION**2)))
+    X = np.empty((len(y), d), np.uint8)
+    rows = max(1, _BLOCK // d)
+    for start in range(0, len(y), rows):
+        labels = y[start : start + rows]
+        block = rng.standard_normal((len(labels), d), np.float32)
+        block *= noise
+        block += prototypes[labels]
+        X[start : start + rows] = np.clip(np.rint(block, out=block), 0, 255, out=block)
+    return X

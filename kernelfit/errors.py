@@ -1,0 +1,60 @@
+"""Every failure that kernelfit foresees, as one small family of exceptions.
+
+Each message says what was asked, the value seen, the likely causes and what to try. Each class is also
+the standard exception that a caller would expect (ValueError, MemoryError, ...), so that code which
+knows nothing of kernelfit still catches the right thing.
+"""
+
+import difflib
+
+import numpy as np
+
+
+class KernelfitError(Exception):
+    """Base of all errors that kernelfit raises on purpose."""
+
+
+class InputError(KernelfitError, ValueError):
+    """An argument or option is outside what the function accepts."""
+
+
+class DataError(KernelfitError, ValueError):
+    """A data file or array was read, but its content cannot be used."""
+
+
+class IntegrityError(DataError):
+    """A data file is not the file that it should be: wrong hash, truncated, or a hostile archive."""
+
+
+class DataNotFoundError(KernelfitError, FileNotFoundError):
+    """A dataset is neither on this machine nor could it be downloaded."""
+
+
+class NotEnoughMemoryError(KernelfitError, MemoryError):
+    """The planned computation does not fit in the memory that is free."""
+
+
+class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
+    """The Gram matrix is not positive definite to working precision.
+
+    Attributes
+    ----------
+    row : int
+        Index of the first training point whose pivot vanished.
+    pivot : float
+        The pivot found there (NaN where the factorisation stopped before it was known).
+    duplicate : int or None
+        Index of an earlier training point that is identical to it.
+    """
+
+    def __init__(self, message, *, row, pivot=float("nan"), duplicate=None):
+        super().__init__(message)
+        self.row = row
+        self.pivot = pivot
+        self.duplicate = duplicate
+
+
+def suggestion(word, choices):
+    """Return " (did you mean 'X'?)" for the choice nearest to a mistyped word, or nothing."""
+    close = difflib.get_close_matches(str(word).lower(), list(choices), n=1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

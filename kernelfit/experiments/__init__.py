@@ -1,0 +1,1 @@
+"""Experiments: a spec goes in, a Record comes out."""

@@ -1,0 +1,57 @@
+"""Files that are whole or absent: atomic writes, content hashes, appended JSON lines."""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Open a temporary binary file beside `path`; it becomes `path` only if the block ends without an error.
+
+    The content reaches the disk (fsync) before the name does, so a crash leaves the old file or the new one.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600 files; a result is an ordinary file
+        os.replace(temporary, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary)
+        raise
+
+
+def append_line(path, line):
+    """Append one line of text to `path`, on a line of its own even after a torn write or beside other writers."""
+    if "\n" in line:
+        raise ValueError("append_line takes one line, without a newline in it")
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+b", buffering=0) as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
+        size = file.seek(0, os.SEEK_END)
+        torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
+        file.write(b"\n" * torn + line.encode() + b"\n")
+        os.fsync(file.fileno())
+
+
+def sha256(data):
+    """Hex SHA-256 of bytes, of anything with a contiguous buffer, or of the content of a binary file object."""
+    if hasattr(data, "read"):
+        return hashlib.file_digest(data, "sha256").hexdigest()
+    return hashlib.sha256(data).hexdigest()
+
+
+def _umask():
+    current = os.umask(0)
+    os.umask(current)
+    return current

@@ -1,0 +1,122 @@
+"""Measures of an interpolant: errors, norm by two routes, residual, condition, leave-one-out."""
+
+import dataclasses
+
+import numpy as np
+
+
+def one_hot(y, n_classes):
+    """Return 0/1 targets, float64 of shape (n, n_classes), for labels y."""
+    Y = np.zeros((len(y), n_classes))
+    Y[np.arange(len(y)), y] = 1.0
+    return Y
+
+
+def error_rate(scores, y):
+    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,)."""
+    return float(np.mean(np.argmax(scores, axis=1) != y))
+
+
+def to_plus_minus_one(V):
+    """Turn anything linear in 0/1 one-hot targets, shape (n, classes), into the same for -1/+1 targets.
+
+    With Y' = 2 Y - 1 and rows of Y that sum to one, Y' = 2 Y - Y 1 1^T, so A Y' = 2 A Y - (A Y) 1 1^T for every A.
+    """
+    return 2.0 * V - V.sum(axis=1, keepdims=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+    """RKHS norm of the interpolant, all outputs together and each alone.
+
+    Attributes
+    ----------
+    total : float
+        sqrt(sum over outputs of |f_c|^2).
+    per_output : list of float
+        |f_c|.
+    disagreement : float
+        Relative difference of `total` between the two routes.
+    """
+
+    total: float
+    per_output: list
+    disagreement: float
+
+
+def rkhs_norm(Y, coef, half, ridge=0.0):
+    """Return the RKHS norm of f = sum_i coef_i k(x_i, .), |f_c|^2 = coef_c^T K coef_c, by two routes.
+
+    With (K + ridge I) coef = Y: coef^T K coef = Y^T coef - ridge |coef|^2, and Y^T coef = |L^-1 Y|^2 column by column,
+    where the first uses both triangular solves and the second only the first of them.
+
+    Parameters
+    ----------
+    Y, coef, half : array, shape (n, r)
+        Targets, (K + ridge I)^-1 Y and L^-1 Y.
+    """
+    correction = ridge * np.einsum("ij,ij->j", coef, coef)
+    squares = np.einsum("ij,ij->j", Y, coef) - correction
+    others = np.einsum("ij,ij->j", half, half) - correction
+    total, other = (float(np.sqrt(max(0.0, part.sum()))) for part in (squares, others))
+    per_output = np.sqrt(np.maximum(squares, 0.0)).tolist()
+    return Norm(total, per_output, abs(total - other) / max(total, other, np.finfo(float).tiny))
+
+
+def leave_one_out(Y, coef, inverse_diagonal):
+    """Return the predictions (n, r) at each training point of the interpolant fitted without that point.
+
+    f^(-i)(x_i) = y_i - coef_i / [(K + ridge I)^-1]_ii, exact for any ridge >= 0 (Rasmussen and Williams, "Gaussian
+    processes for machine learning", 2006, equation 5.12).
+    """
+    return Y - coef / inverse_diagonal[:, None]
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """What one pass over recomputed Gram blocks tells of a solution.
+
+    Attributes
+    ----------
+    fitted : array, shape (n, r)
+        K coef: the interpolant at the training points.
+    relative_residual : float
+        |Y - (K + ridge I) coef|_F / |Y|_F.
+    norm_1 : float
+        Largest absolute column sum of K + ridge I.
+    """
+
+    fitted: np.ndarray
+    relative_residual: float
+    norm_1: float
+
+
+def check_solution(gram, Y, coef, *, ridge=0.0, progress=None):
+    """Recompute K by blocks and return a Check of (K + ridge I) coef = Y."""
+    sums = np.zeros(gram.shape[0])
+
+    def visit(rows, columns, tile):
+        np.abs(tile, out=tile)
+        sums[slice(*columns)] += tile.sum(axis=0)
+        if rows[0] > columns[0]:
+            sums[slice(*rows)] += tile.sum(axis=1)
+
+    fitted = gram.product(coef, progress=progress, visit=visit)
+    residual = Y - fitted - ridge * coef
+    return Check(fitted, float(np.linalg.norm(residual) / np.linalg.norm(Y)), float(sums.max() + ridge))
+
+
+def condition_estimate(factor, norm_1):
+    """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I.
+
+    |A^-1|_1 is estimated by Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).
+    """
+    from scipy.sparse.linalg import LinearOperator, onenormest
+
+    def solve(V):
+        return factor.solve(V.reshape(factor.n, -1)).reshape(V.shape)
+
+    inverse = LinearOperator(
+        (factor.n, factor.n), matvec=solve, rmatvec=solve, matmat=solve, rmatmat=solve, dtype=float
+    )
+    return float(norm_1 * onenormest(inverse, t=1))  # t = 1 draws no random numbers

@@ -1,0 +1,133 @@
+"""Points prepared for kernels: one matrix for GEMM, with the norms that turn inner products into distances.
+
+uint8 images are held as x - 128 in float32. Every partial sum of up to 1,024 products of such integers is an integer of
+at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on any machine; longer rows are summed in
+chunks of 1,024 in float64. Inner products, norms and squared distances are then exact integers below 2^53, and Gram
+entries have the same bits for every block size and number of threads, at float32 speed.
+"""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.errors import InputError
+
+_SHIFT = 128
+_EXACT_CHUNK = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """Consecutive points of one set, ready for blocks of inner products.
+
+    Attributes
+    ----------
+    values : array, shape (n, d)
+        float32 x - 128 for pixels x in 0..255, or float64 x for other data.
+    unshift : float64 array, shape (n,)
+        a with <x, z> = <x', z'> + a_x + a_z, where x' and z' are rows of `values`.
+    sq_norms : float64 array, shape (n,)
+        |x|^2 in the units of x (pixels: 0..255).
+    unit : float
+        What a product of two coordinates is worth: 1/255^2 for pixels, which stand for x / 255; else 1.
+    start : int
+        Position of the first of these points in the set that they were cut from.
+    origin : object
+        The same object for all parts of one set; tells which entries are a point with itself.
+    """
+
+    values: np.ndarray
+    unshift: np.ndarray
+    sq_norms: np.ndarray
+    unit: float
+    start: int = 0
+    origin: object = dataclasses.field(default_factory=object, compare=False)
+
+    def __len__(self):
+        return len(self.values)
+
+    @property
+    def d(self):
+        """Number of coordinates."""
+        return self.values.shape[1]
+
+    @property
+    def exact(self):
+        """Whether inner products are exact integers."""
+        return self.values.dtype == np.float32
+
+    def part(self, start, stop):
+        """Return points start..stop-1 as views."""
+        rows = slice(start, stop)
+        return dataclasses.replace(
+            self,
+            values=self.values[rows],
+            unshift=self.unshift[rows],
+            sq_norms=self.sq_norms[rows],
+            start=self.start + start,
+        )
+
+    def coordinates(self):
+        """Return the points as float64 (n, d); pixels are divided by 255."""
+        return (self.values.astype(np.float64) + _SHIFT) / 255 if self.exact else self.values
+
+    def offset_to(self, other):
+        """Return the column of `other` that is point 0 of this part (maybe out of range), or None if unrelated."""
+        return self.start - other.start if self.origin is other.origin else None
+
+
+def points(X):
+    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is."""
+    X = np.asarray(X)
+    if X.ndim < 2 or 0 in X.shape:
+        raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
+    X = X.reshape(len(X), -1)
+    if X.dtype == np.uint8:
+        # Products of coordinates are below 2^16, so sums over d < 2^37 coordinates stay exact in int64 and float64.
+        sums = X.sum(axis=1, dtype=np.int64)
+        values = X.astype(np.float32, order="C")
+        values -= _SHIFT
+        sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64) + _SHIFT * (2 * sums - _SHIFT * X.shape[1])
+        # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
+        return Points(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
+    if X.dtype.kind != "f":
+        raise InputError(
+            f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
+        )
+    values = np.ascontiguousarray(X, dtype=np.float64)
+    sq_norms = np.einsum("ij,ij->i", values, values)
+    if not np.isfinite(sq_norms).all():
+        row = int(np.flatnonzero(~np.isfinite(sq_norms))[0])
+        raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
+    return Points(values, np.zeros(len(X)), sq_norms, 1.0)
+
+
+def first_duplicate(X):
+    """Return (i, j), i < j, for the smallest j such that X[j] equals an earlier X[i], or None."""
+    seen = {}
+    for j, row in enumerate(X):
+        i = seen.setdefault(hashlib.blake2b(row.tobytes(), digest_size=16).digest(), j)
+        if i != j:
+            return i, j
+    return None
+
+
+def inner_products(A, B):
+    """Return the tile values_A values_B^T: exact integers (float32 or float64) for pixels, float64 otherwise."""
+    if A.d != B.d or A.exact != B.exact:
+        raise InputError(
+            f"points of {A.d} coordinates ({A.values.dtype}) meet points of {B.d} ({B.values.dtype}); training and "
+            "test data must have one shape and one kind, pixels or floating point"
+        )
+    tile = np.empty((len(A), len(B)), A.values.dtype)
+    if not A.exact or A.d <= _EXACT_CHUNK:
+        backend.gemm(A.values, B.values, tile, transpose_b=True)
+        return tile
+    total = np.zeros(tile.shape)
+    for k in range(0, A.d, _EXACT_CHUNK):
+        columns = slice(k, k + _EXACT_CHUNK)
+        backend.gemm(A.values[:, columns], B.values[:, columns], tile, transpose_b=True)
+        total += tile
+    return total

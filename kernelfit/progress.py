@@ -1,0 +1,90 @@
+"""Progress of long work: a bar on a terminal, one log line every few seconds elsewhere, nothing when quiet."""
+
+import contextlib
+import sys
+import time
+
+
+class Progress:
+    """Silent progress: the base class, and the default of every library function.
+
+    A phase is one stretch of work with a known total, in any unit: work units should be proportional to time.
+    """
+
+    @contextlib.contextmanager
+    def phase(self, name, total):
+        """Enter a phase; yields a function `advance(amount)`."""
+        yield lambda amount: None
+
+    def note(self, message):
+        """Tell the person one sentence."""
+
+
+class LogProgress(Progress):
+    """One line every `every` seconds on a stream that is not a terminal."""
+
+    def __init__(self, stream=None, every=5.0, clock=time.monotonic):
+        self.stream = stream or sys.stderr
+        self.every = every
+        self.clock = clock
+
+    @contextlib.contextmanager
+    def phase(self, name, total):
+        start = last = self.clock()
+        done = 0
+
+        def advance(amount):
+            nonlocal done, last
+            done += amount
+            now = self.clock()
+            if now - last >= self.every and done > 0:
+                last = now
+                remaining = (now - start) * max(0.0, total - done) / done
+                self.note(f"{name}: {100 * done / total:.0f} %, {_duration(remaining)} left")
+
+        yield advance
+        if last > start:
+            self.note(f"{name}: done in {_duration(self.clock() - start)}")
+
+    def note(self, message):
+        print(message, file=self.stream, flush=True)
+
+
+class BarProgress(Progress):
+    """A bar with the remaining time, on a terminal."""
+
+    def __init__(self, stream=None):
+        from rich.console import Console
+
+        self.console = Console(file=stream or sys.stderr)
+
+    @contextlib.contextmanager
+    def phase(self, name, total):
+        from rich import progress as rich_progress
+
+        columns = (
+            rich_progress.TextColumn("{task.description}"),
+            rich_progress.BarColumn(),
+            rich_progress.TaskProgressColumn(),
+            rich_progress.TimeRemainingColumn(),
+        )
+        with rich_progress.Progress(*columns, console=self.console, transient=True) as bar:
+            task = bar.add_task(name, total=total)
+            yield lambda amount: bar.advance(task, amount)
+
+    def note(self, message):
+        self.console.print(message, highlight=False, markup=False)
+
+
+def make_progress(quiet=False, stream=None):
+    """Return the Progress that suits the stream (standard error unless given)."""
+    stream = stream or sys.stderr
+    if quiet:
+        return Progress()
+    return BarProgress(stream) if stream.isatty() else LogProgress(stream)
+
+
+def _duration(seconds):
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

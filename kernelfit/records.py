@@ -1,0 +1,118 @@
+"""Record: everything needed to repeat, check and plot one run, as one JSON line."""
+
+import dataclasses
+import datetime
+import json
+import math
+from pathlib import Path
+
+from kernelfit.errors import DataError
+from kernelfit.files import append_line
+
+SCHEMA = "kernelfit.record/1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """The outcome of one solve. Errors are fractions, times seconds, memory bytes; None is "not measured".
+
+    Attributes
+    ----------
+    dataset : dict
+        name, provenance, and the SHA-256 of each array before corruption.
+    kernel : str
+        As parse_kernel reads it, the bandwidth filled in.
+    bandwidth_choice : dict or None
+        How an automatic bandwidth was chosen: subsample size and the leave-one-out errors of all candidates.
+    corruption : dict
+        labels (probability), pixels, seed, labels_replaced and labels_changed (counts), sha256 of the corrupted data.
+    loo_error : float or None
+        Closed-form leave-one-out error on the training points.
+    norm, norm_pm1, norm_per_output : float, float, list
+        sqrt(tr(coef^T K coef)) for 0/1 and for -1/+1 targets, and sqrt(coef_c^T K coef_c) for each 0/1 output.
+    norm_disagreement : float
+        Relative difference of `norm` between two routes.
+    relative_residual : float
+        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+    condition_estimate : float
+        Of K + ridge I in the 1-norm; a lower bound.
+    seconds : dict
+        load, bandwidth, allocate, gram, factor, solve, check, condition, leave_one_out, predict, total.
+    gflops : float
+        n^3 / 3 operations over seconds["factor"], in 10^9 per second; gemm_gflops is the matrix-product rate before it.
+    peak_bytes : int
+        Largest resident memory of the process up to the end of the run.
+    """
+
+    schema: str = SCHEMA
+    created: str
+    version: str
+    command: str
+    dataset: dict
+    n_train: int
+    n_test: int
+    d: int
+    n_classes: int
+    kernel: str
+    bandwidth_choice: dict | None
+    features: str
+    corruption: dict
+    ridge: float
+    method: str
+    precision: str
+    device: str
+    seed: int
+    train_error: float
+    test_error: float
+    loo_error: float | None
+    norm: float
+    norm_pm1: float
+    norm_per_output: list
+    norm_disagreement: float
+    relative_residual: float
+    condition_estimate: float
+    smallest_pivot: float
+    warnings: list
+    seconds: dict
+    gflops: float
+    gemm_gflops: float
+    peak_bytes: int
+    environment: dict
+
+    def to_json(self):
+        """Return the Record as one line of strict JSON; numbers that are not finite become null."""
+        return json.dumps(_finite(dataclasses.asdict(self)), allow_nan=False)
+
+    @classmethod
+    def from_json(cls, line):
+        """Return the Record of a JSON line; raises DataError if it is not one of this schema."""
+        try:
+            fields = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise DataError(f"not a Record: {error}") from error
+        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+            raise DataError(f"not a Record of schema {SCHEMA}: {line[:80]!r}")
+        try:
+            return cls(**fields)
+        except TypeError as error:
+            raise DataError(f"not a whole Record of schema {SCHEMA}: {error}") from error
+
+
+def append_record(folder, record):
+    """Append a Record to records.jsonl in `folder` (made if missing); return the file's path."""
+    path = Path(folder) / "records.jsonl"
+    append_line(path, record.to_json())
+    return path
+
+
+def now():
+    """Return the present time in UTC, ISO 8601, to the second."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+
+def _finite(value):
+    if isinstance(value, dict):
+        return {key: _finite(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(part) for part in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,59 @@
+"""A Record as a table in the terminal."""
+
+from rich.table import Table
+from rich.text import Text
+
+from kernelfit.report.paper import paper_result
+
+
+def solve_table(record):
+    """Return a rich Table of one solve, with the paper's number beside ours where the paper has one."""
+    paper = paper_result(record)
+    table = Table(title=Text(_title(record)), title_justify="left", show_header=paper is not None)
+    table.add_column("")
+    table.add_column("kernelfit", justify="right")
+    if paper:
+        table.add_column("paper, section 5", justify="right")
+
+    def row(name, value, reference=""):
+        table.add_row(name, Text(value), *([reference] if paper else []))
+
+    row("test error", _percent(record.test_error), _percent(paper.test_error) if paper else "")
+    row("training error", _percent(record.train_error), "0 %" if paper else "")
+    if record.loo_error is not None:
+        row("leave-one-out error", _percent(record.loo_error))
+    about = f"about {paper.norm:.0f}" if paper and paper.norm else ""
+    row("RKHS norm, targets 0/1", f"{record.norm:.6g}", about)
+    row("RKHS norm, targets -1/+1", f"{record.norm_pm1:.6g}", "(coding not stated)" if about else "")
+    table.add_section()
+    row("kernel", record.kernel)
+    if record.ridge:
+        row("ridge", f"{record.ridge:g}")
+    row("relative residual", f"{record.relative_residual:.1e}")
+    row("condition number, at least", f"{record.condition_estimate:.1e}")
+    table.add_section()
+    row("time", _times(record.seconds), "under 3 min, 24 cores" if paper and paper.norm else "")
+    row("factorisation", f"{record.gflops:.0f} GFLOP/s ({100 * record.gflops / record.gemm_gflops:.0f} % of GEMM)")
+    row("peak memory", f"{record.peak_bytes / 1e9:.2f} GB", "256 GB machine" if paper and paper.norm else "")
+    return table
+
+
+def _title(record):
+    corruption = record.corruption
+    parts = [f"{record.dataset['name']}: {record.n_train:,} training and {record.n_test:,} test examples"]
+    if corruption["labels"]:
+        parts.append(f"{corruption['labels_changed']:,} labels changed (p = {corruption['labels']:g})")
+    if corruption["pixels"] != "true":
+        parts.append(f"{corruption['pixels']} pixels")
+    return ", ".join(parts)
+
+
+def _percent(fraction):
+    return f"{100 * fraction:.2f} %" if fraction else "0 %"
+
+
+def _times(seconds):
+    total = seconds["total"]
+    largest = max((name for name in seconds if name != "total"), key=seconds.get)
+    text = f"{int(total // 60)} min {total % 60:.0f} s" if total >= 60 else f"{total:.2f} s"
+    return f"{text} ({largest} {100 * seconds[largest] / total:.0f} %)"

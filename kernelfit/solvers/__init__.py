@@ -1,0 +1,1 @@
+"""Solvers of (K + ridge I) coef = Y."""
