@@ -4,10 +4,11 @@
     python benchmarks/main_job.py start peer           some parts
     python benchmarks/main_job.py full --repeats 3     with more repeats
 
-Parts: start (the embedded default in a fresh process), peer (scikit-learn KernelRidge at n = 10,000), full (60,000 images:
-Gaussian kernel of bandwidth 5, and the quartic kernel). Every run is a process of its own, so that its peak memory is its
-own. The limit of a solve is n^3 / 3 operations at the float64 matrix-product rate measured right before and after
-it. Needs MNIST (KERNELFIT_DATA). Prints Markdown; Records of the full runs are appended to results/main_job.jsonl.
+Parts: start (the embedded default in a fresh process), peer (scikit-learn's KernelRidge at n = 10,000), full (all
+60,000 images: Gaussian kernel of bandwidth 5, and the quartic kernel). Every run is a process of its own, so that its
+peak memory is its own. The limit of a solve is n^3 / 3 operations at the float64 matrix-product rate measured right
+before and after it. Needs MNIST (KERNELFIT_DATA). Prints Markdown; Records of the full runs are appended to
+results/main_job.jsonl.
 """
 
 import argparse
@@ -69,22 +70,21 @@ def start():
 
 def peer():
     """scikit-learn's KernelRidge and kernelfit on the same n = 10,000 MNIST images: fit and predict 10,000."""
-    runs = {name: [child(name) for _ in range(5)] for name in ("peer_kernelfit", "peer_scikit_learn")}
-    base = child("peer_nothing")
-    ours, theirs = runs.values()
-    seconds = [statistics.median(run["seconds"] for run in part) for part in (ours, theirs)]
-    peaks = [statistics.median(run["peak"] for run in part) for part in (ours, theirs)]
-    difference = child("peer_difference")
+    ours, theirs = ([child(name) for _ in range(5)] for name in ("peer_kernelfit", "peer_scikit_learn"))
+    loaded, difference = child("peer_nothing"), child("peer_difference")
+
+    def compare(measure, values, unit):
+        ratio = statistics.median(map(values, ours)) / statistics.median(map(values, theirs))
+        return [measure, *(spread([values(run) for run in runs], unit) for runs in (ours, theirs)), f"{ratio:.2f}"]
+
     print(f"\n## scikit-learn KernelRidge(alpha=1e-12, kernel='rbf'), MNIST n = {PEER_N:,}: fit and predict 10,000\n")
     rows = [
-        ["time", spread([run["seconds"] for run in ours], "s"), spread([run["seconds"] for run in theirs], "s"),
-         f"{seconds[0] / seconds[1]:.2f} (bar 0.50)"],
-        ["peak memory of the process", f"{peaks[0] / 1e9:.2f} GB", f"{peaks[1] / 1e9:.2f} GB", f"{peaks[0] / peaks[1]:.2f} (bar 0.25)"],
-        ["the same above loaded data and libraries", f"{(peaks[0] - base['peak']) / 1e9:.2f} GB",
-         f"{(peaks[1] - base['peak']) / 1e9:.2f} GB", f"{(peaks[0] - base['peak']) / (peaks[1] - base['peak']):.2f}"],
+        compare("time (bar 0.50)", lambda run: run["seconds"], "s"),
+        compare("peak memory (bar 0.25)", lambda run: run["peak"] / 1e9, "GB"),
+        compare("peak above data and libraries", lambda run: (run["peak"] - loaded["peak"]) / 1e9, "GB"),
         ["largest difference of predictions", "", "", f"{difference['predictions']:.1e}"],
-        ["largest relative difference of dual coefficients", "", "", f"{difference['coefficients']:.1e} (bar 1e-8)"],
-    ]  # fmt: skip
+        ["relative difference of dual coefficients (bar 1e-8)", "", "", f"{difference['coefficients']:.1e}"],
+    ]
     table(["measure", "kernelfit", "scikit-learn", "ratio"], rows)
 
 

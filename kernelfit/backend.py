@@ -18,6 +18,7 @@ import numpy as np
 
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
+_THREAD = threading.local()
 _ONE_AT_A_TIME = threading.RLock()  # parallel_for changes the threads of BLAS, which the whole process shares
 
 
@@ -31,24 +32,24 @@ def gemm(A, B, C, *, alpha=1.0, beta=0.0, transpose_a=False, transpose_b=False):
     k_b, n = B.shape[::-1] if transpose_b else B.shape
     if k != k_b or C.shape != (m, n):
         raise ValueError(f"gemm of shapes {(m, k)} and {(k_b, n)} into {C.shape}")
-    if C.size:
-        # In column-major terms: C^T = op(B)^T op(A)^T.
+    if n == 1:  # GEMV reads A at the speed of memory, GEMM with one column at a third of it
         _call(
-            prefix + "gemm",
-            _flag(transpose_b),
-            _flag(transpose_a),
-            n,
-            m,
-            k,
+            prefix + "gemv",
+            _flag(not transpose_a),
+            *A.shape[::-1],
             alpha,
-            B,
-            _ld(B),
             A,
             _ld(A),
+            B,
+            1 if transpose_b else _ld(B),
             beta,
             C,
             _ld(C),
         )
+    elif C.size:
+        # In column-major terms: C^T = op(B)^T op(A)^T.
+        b, a = _flag(transpose_b), _flag(transpose_a)
+        _call(prefix + "gemm", b, a, n, m, k, alpha, B, _ld(B), A, _ld(A), beta, C, _ld(C))
 
 
 def syrk(A, C, *, alpha=1.0, beta=0.0):
@@ -89,12 +90,19 @@ def parallel_for(function, n, *, grain=None):
     Parts have `grain` elements, or there is one part per thread. Each thread's own BLAS calls run on that thread
     alone: BLAS workers that wait for their next call would otherwise compete with Python's threads for the cores.
     """
+    if getattr(_THREAD, "is_worker", False):  # a part that calls parallel_for does all of its own work
+        function(0, n)
+        return
+
+    def part(start):
+        _THREAD.is_worker = True
+        function(start, min(start + grain, n))
+
     with _ONE_AT_A_TIME:
         threads = num_threads()
         grain = grain or -(-n // threads)
-        starts = range(0, n, grain)
         with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-            list(pool.map(lambda start: function(start, min(start + grain, n)), starts))
+            list(pool.map(part, range(0, n, grain)))
 
 
 def touched(shape, dtype=np.float64):

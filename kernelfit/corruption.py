@@ -16,7 +16,7 @@ from kernelfit.errors import InputError
 from kernelfit.randomness import generator
 
 PIXEL_SETTINGS = ("true", "shuffled", "random", "gaussian")
-_BLOCK = 1024  # images at a time; fixed, for it decides which random number goes where
+_BLOCK = 1024  # images at a time: bounds the memory of permutations
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,14 +87,13 @@ def label_probability(labels):
 def corrupt_labels(y, n_classes, probability, seed=0):
     """Return (corrupted labels, mask of the labels that were drawn anew); the draws belong to the index, not to y."""
     y = np.asarray(y)
-    whole = y.ndim == 1 and y.size > 0 and y.dtype.kind in "iu" and n_classes == int(n_classes)
+    whole = y.ndim == 1 and y.size > 0 and y.dtype.kind in "iu" and isinstance(n_classes, int | np.integer)
     if not (whole and y.min() >= 0 and y.max() < n_classes):
         raise InputError(
             f"labels must be integers from 0 to n_classes - 1 (n_classes = {n_classes}); got {y.dtype} {y}"
         )
-    rng = generator(seed, "labels")
-    replaced = rng.random(len(y)) < probability
-    drawn = rng.integers(0, n_classes, len(y))
+    replaced = generator(seed, "replaced labels").random(len(y)) < probability
+    drawn = generator(seed, "drawn labels").integers(0, n_classes, len(y))
     return np.where(replaced, drawn, y).astype(np.int64), replaced
 
 

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
-import tempfile
+import secrets
 from pathlib import Path
 
 
@@ -16,13 +16,12 @@ def atomic_write(path):
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_umask())  # mkstemp makes 0600 files; a result is an ordinary file
         os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(FileNotFoundError):
@@ -36,11 +35,12 @@ def append_line(path, line):
         raise ValueError("append_line takes one line, without a newline in it")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b", buffering=0) as file:
+    with open(path, "a+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         size = file.seek(0, os.SEEK_END)
         torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
         file.write(b"\n" * torn + line.encode() + b"\n")
+        file.flush()
         os.fsync(file.fileno())
 
 
@@ -49,9 +49,3 @@ def sha256(data):
     if hasattr(data, "read"):
         return hashlib.file_digest(data, "sha256").hexdigest()
     return hashlib.sha256(data).hexdigest()
-
-
-def _umask():
-    current = os.umask(0)
-    os.umask(current)
-    return current

@@ -1,26 +1,24 @@
-"""Kernels: small frozen objects that evaluate whole blocks, combine with + and *, and print as they are parsed.
+"""Kernels: small frozen objects that evaluate whole blocks and combine with + and *.
 
-Pixels x in 0..255 stand for x / 255 throughout. Every kernel but Custom is a profile of <x, z>, |x|^2 and |z|^2
-(kernelfit.profiles), so one GEMM and one fused pass make a block.
+Pixels x in 0..255 stand for x / 255 throughout. Most kernels are one profile of <x, z>, |x|^2 and |z|^2
+(kernelfit.profiles), so that one GEMM and one fused pass make a block. `kernelfit.kernel_text` reads what str writes.
 """
 
-import ast
 import dataclasses
-import importlib
-import re
-import sys
+import numbers
+import operator
+from typing import ClassVar
 
 import numpy as np
 
-from kernelfit.errors import InputError, suggestion
+from kernelfit.errors import InputError
 from kernelfit.points import inner_products
-
-_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_LONGEST_TEXT = 4000  # of an expression
 
 
 class Kernel:
     """Base of all kernels: the algebra, and the protocol `block`."""
+
+    name: ClassVar[str] = ""
 
     def block(self, A, B, out):
         """Write K[i, j] = k(A_i, B_j) into out, float64 of shape (len(A), len(B)); called from several threads."""
@@ -49,28 +47,29 @@ class Kernel:
 
     def __str__(self):
         fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
-        return f"{_NAME_OF[type(self)]}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
 
 class _ProfileKernel(Kernel):
-    """A kernel that is one profile raised to one integer power."""
+    """A kernel that is a profile raised to an integer power."""
 
-    _profile = ""
-    degree = 1
+    divides_by_norms: ClassVar[bool] = False
 
-    def _theta(self, unit):
-        """The profile's parameters, as a tuple of floats, for coordinates whose products are worth `unit`."""
+    def _profile(self, unit):
+        """Return (name of the profile, its parameters, power) where a product of two coordinates is worth `unit`."""
         raise NotImplementedError
 
     def block(self, A, B, out):
         from kernelfit.profiles import tile_pass
 
-        theta = tuple(float(value) for value in self._theta(A.unit))
-        run = tile_pass(self._profile, self.degree)
+        if self.divides_by_norms:
+            _require_nonzero(A, B)
+        name, parameters, power = self._profile(A.unit)
         tile = inner_products(A, B)
         offset = A.offset_to(B)
         offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
-        run(tile, A.unshift, B.unshift, A.sq_norms, B.sq_norms, theta, offset, out)
+        theta = tuple(float(value) for value in parameters)
+        tile_pass(name, power)(tile, A.unshift, B.unshift, A.sq_norms, B.sq_norms, theta, offset, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +79,7 @@ class _DistanceKernel(_ProfileKernel):
     def __post_init__(self):
         if self.bandwidth is not None:
             # Beyond these bounds squares and their inverses leave float64, and K is 1 or the identity anyway.
-            _set_number(self, "bandwidth", 1e-100, 1e100, "in units of pixels / 255")
+            _set_number(self, "bandwidth", 1e-100, 1e100)
 
     def with_bandwidth(self, bandwidth):
         return dataclasses.replace(self, bandwidth=bandwidth) if self.bandwidth is None else self
@@ -99,112 +98,111 @@ class _DistanceKernel(_ProfileKernel):
 class Gaussian(_DistanceKernel):
     """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST."""
 
-    _profile = "gaussian"
+    name = "gaussian"
 
-    def _theta(self, unit):
-        return (unit / (2 * self._chosen_bandwidth() ** 2),)
+    def _profile(self, unit):
+        return "gaussian", [unit / (2 * self._chosen_bandwidth() ** 2)], 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Laplacian(_DistanceKernel):
     """k(x, z) = exp(-|x - z| / bandwidth) with the Euclidean norm (scikit-learn's laplacian uses the 1-norm)."""
 
-    _profile = "laplacian"
+    name = "laplacian"
 
-    def _theta(self, unit):
-        return (np.sqrt(unit) / self._chosen_bandwidth(),)
+    def _profile(self, unit):
+        return "laplacian", [np.sqrt(unit) / self._chosen_bandwidth()], 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Polynomial(_ProfileKernel):
-    """k(x, z) = (gamma <x, z> + coef0)^degree, or (<x, z> / (|x| |z|))^degree if normalized.
-
-    `quartic` is the normalised kernel of degree 4, with which an author of the paper gets 1.18 % on MNIST.
-    """
+    """k(x, z) = (gamma <x, z> + coef0)^degree, with gamma > 0 and coef0 >= 0 so that it is positive semi-definite."""
 
     degree: int = 3
     gamma: float = 1.0
     coef0: float = 1.0
-    normalized: bool = False
+    name = "polynomial"
 
     def __post_init__(self):
-        if not isinstance(self.degree, int) or isinstance(self.degree, bool) or self.degree < 1:
-            raise InputError(f"degree = {self.degree!r}; a polynomial kernel needs an integer of at least 1")
-        # (gamma <x, z> + coef0)^degree is positive semi-definite only for gamma > 0 and coef0 >= 0.
+        _set_count(self, "degree")
         _set_number(self, "gamma", 1e-100, 1e100)
         _set_number(self, "coef0", 0.0, 1e100)
-        if not isinstance(self.normalized, bool):
-            raise InputError(f"normalized = {self.normalized!r}; it must be True or False")
 
-    @property
-    def _profile(self):
-        return "cosine" if self.normalized else "affine"
+    def _profile(self, unit):
+        return "affine", [self.gamma * unit, self.coef0], self.degree
 
-    def _theta(self, unit):
-        return () if self.normalized else (self.gamma * unit, self.coef0)
 
-    def block(self, A, B, out):
-        if self.normalized:
-            _require_nonzero(A, B)
-        super().block(A, B, out)
+@dataclasses.dataclass(frozen=True)
+class Cosine(_ProfileKernel):
+    """k(x, z) = (<x, z> / (|x| |z|))^degree. An author of the paper gets 1.18 % on MNIST with degree 4, "quartic"."""
+
+    degree: int = 1
+    name = "cosine"
+    divides_by_norms = True
+
+    def __post_init__(self):
+        _set_count(self, "degree")
+
+    def _profile(self, unit):
+        return "cosine", [], self.degree
 
 
 @dataclasses.dataclass(frozen=True)
 class Linear(_ProfileKernel):
     """k(x, z) = <x, z>: minimum-norm linear regression without an intercept."""
 
-    _profile = "affine"
+    name = "linear"
 
-    def _theta(self, unit):
-        return (unit, 0.0)
-
-
-@dataclasses.dataclass(frozen=True)
-class _DeepKernel(_ProfileKernel):
-    depth: int = 1
-
-    def __post_init__(self):
-        if not isinstance(self.depth, int) or isinstance(self.depth, bool) or self.depth < 1:
-            raise InputError(f"depth = {self.depth!r}; the number of hidden layers must be an integer of at least 1")
-
-    def _theta(self, unit):
-        return (unit, self.depth)
-
-    def block(self, A, B, out):
-        _require_nonzero(A, B)
-        super().block(A, B, out)
+    def _profile(self, unit):
+        return "affine", [unit, 0.0], 1
 
 
 @dataclasses.dataclass(frozen=True)
-class ArcCosine(_DeepKernel):
+class ArcCosine(_ProfileKernel):
     """The arc-cosine kernel of order 1, composed `depth` times: wide ReLU layers of which the last is trained.
 
     k(x, z) = |x| |z| u_depth, u_0 = <x, z> / (|x| |z|), u_{l+1} = (sqrt(1 - u_l^2) + u_l (pi - arccos u_l)) / pi.
     Cho and Saul, "Kernel methods for deep learning", 2009, section 2.3, with weights scaled to preserve the norm.
     """
 
-    _profile = "arc_cosine"
+    depth: int = 1
+    name = "arccosine"
+    divides_by_norms = True
+
+    def __post_init__(self):
+        _set_count(self, "depth")
+
+    def _profile(self, unit):
+        return "arc_cosine", [unit, self.depth], 1
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralTangent(_DeepKernel):
+class NeuralTangent(_ProfileKernel):
     """The neural tangent kernel of a ReLU net with `depth` hidden layers and no biases.
 
     k(x, z) = |x| |z| t_depth, t_0 = u_0, t_{l+1} = u_{l+1} + t_l (pi - arccos u_l) / pi, u as for ArcCosine.
     Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018; in this form Bietti and Mairal, 2019, section 2.
     """
 
-    _profile = "neural_tangent"
+    depth: int = 1
+    name = "ntk"
+    divides_by_norms = True
+
+    def __post_init__(self):
+        _set_count(self, "depth")
+
+    def _profile(self, unit):
+        return "neural_tangent", [unit, self.depth], 1
 
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Kernel):
-    """k(x, z) = value: a bias in a sum, a weight in a product. A number in kernel arithmetic becomes one."""
+    """k(x, z) = value >= 0: a bias in a sum, a weight in a product. A number in kernel arithmetic becomes one."""
 
     value: float
 
     def __post_init__(self):
-        _set_number(self, "value", 0.0, 1e100, "for only then a constant kernel is positive semi-definite")
+        _set_number(self, "value", 0.0, 1e100)
 
     def block(self, A, B, out):
         out[...] = self.value
@@ -258,11 +256,11 @@ class Custom(Kernel):
     """k given by a user's own function(A, B) on float64 blocks (a, d), (b, d), pixels / 255, that returns (a, b).
 
     The function is called from several threads at once, so it must not keep state between calls.
-    `name` is how it prints: "module:function" where parse_kernel can import it again.
+    `path` is how it prints: "module:function" where it can be imported from.
     """
 
     function: object
-    name: str = ""
+    path: str = ""
 
     def block(self, A, B, out):
         values = np.asarray(self.function(A.coordinates(), B.coordinates()))
@@ -276,126 +274,52 @@ class Custom(Kernel):
         out[...] = values
 
     def __str__(self):
-        return f"custom({self.name or f'{self.function.__module__}:{self.function.__qualname__}'!r})"
+        made = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"custom({self.path or f'{self.function.__module__}:{made}'!r})"
 
 
 @dataclasses.dataclass(frozen=True)
 class Precomputed(Kernel):
     """The data already are the kernel: X_train is K (n, n), X_test is the cross matrix (m, n). Stands alone."""
 
+    name = "precomputed"
+
     def block(self, A, B, out):
         raise InputError("a precomputed kernel has no points, so it cannot be combined with other kernels")
 
 
-_NAMES = {
-    "gaussian": Gaussian,
-    "laplacian": Laplacian,
-    "polynomial": Polynomial,
-    "linear": Linear,
-    "arccosine": ArcCosine,
-    "ntk": NeuralTangent,
-    "precomputed": Precomputed,
-}
-_NAME_OF = {kernel: name for name, kernel in _NAMES.items()}
+def _as_kernel(value):
+    if isinstance(value, Kernel):
+        return value
+    if not isinstance(value, numbers.Real):
+        raise InputError(f"a kernel combines with kernels and numbers, not with {value!r}")
+    return Constant(value)
 
 
-def parse_kernel(text, *, imports=True):
-    """Return the kernel that a text names: the inverse of str(kernel).
-
-    A text is a name ("gaussian", "quartic", ...) with or without options, "polynomial(degree=3)", a number, an import
-    path "module:function", or a combination with + and *: "0.5 * gaussian(bandwidth=5) + linear". Bandwidths not
-    given stay open. Without `imports`, a text that would import code is refused: for texts from files.
-
-    Raises
-    ------
-    InputError
-        The text is not such an expression, or names no kernel or option.
-    """
-    text = text.strip()
-    if len(text) > _LONGEST_TEXT:
-        raise InputError(f"the kernel {text[:60]!r}... has {len(text):,} characters; at most {_LONGEST_TEXT} are read")
-    if _IMPORT_PATH.fullmatch(text):
-        text = f"custom({text!r})"
-    try:
-        return _from_tree(ast.parse(text, mode="eval").body, text, imports)
-    except (SyntaxError, MemoryError, RecursionError):  # the last two: nested too deeply
-        return _from_tree(None, text, imports)
-
-
-def _from_tree(node, text, imports):
-    match node:
-        case ast.BinOp(left, ast.Add(), right):
-            return _from_tree(left, text, imports) + _from_tree(right, text, imports)
-        case ast.BinOp(left, ast.Mult(), right):
-            return _from_tree(left, text, imports) * _from_tree(right, text, imports)
-        case ast.Constant(int() | float() as value) if not isinstance(value, bool):
-            return Constant(value)
-        case ast.Name(name):
-            return _named(name, {})
-        case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if _IMPORT_PATH.fullmatch(path):
-            if not imports:
-                raise InputError(f"kernel {text[:60]!r} names code to import, which is not allowed here")
-            return _imported(path)
-        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords}) == len(keywords):
-            try:
-                return _named(name, {keyword.arg: ast.literal_eval(keyword.value) for keyword in keywords})
-            except (TypeError, ValueError) as error:
-                if isinstance(error, InputError):
-                    raise
-                raise InputError(f"kernel {text!r}: {name} does not take these options ({error})") from error
-    raise InputError(
-        f"kernel {text[:60]!r} was not understood. Write a name ({', '.join(kernel_names())}), a name with options "
-        "such as polynomial(degree=3), a combination with + and *, or module:function for your own"
-    )
-
-
-def kernel_names():
-    """Return the names that parse_kernel knows."""
-    return (*_NAMES, "quartic")
-
-
-def _named(name, options):
-    if name == "quartic":
-        return Polynomial(**{"degree": 4, "normalized": True} | options)
-    if name not in _NAMES:
-        raise InputError(
-            f"no kernel is called {name!r}{suggestion(name, kernel_names())}; there are: {', '.join(kernel_names())}"
-        )
-    return _NAMES[name](**options)
-
-
-def _imported(path):
-    module, _, name = path.partition(":")
-    sys.path.insert(0, "")  # a user's own file lies in the current folder
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except (ImportError, AttributeError) as error:
-        raise InputError(f"kernel {path} could not be imported: {error}") from error
-    finally:
-        sys.path.remove("")
-    if not callable(found):
-        raise InputError(f"kernel {path} is a {type(found).__name__}, not a function of two blocks")
-    return Custom(found, path)
-
-
-def _set_number(kernel, name, smallest, largest, meaning=""):
+def _set_number(kernel, name, smallest, largest):
     """Check a field of a frozen kernel and store it as a float, so that equal kernels print alike."""
     value = getattr(kernel, name)
     try:
-        number = float(value)
-    except (TypeError, ValueError, OverflowError):
-        number = float("nan")
+        number = float(value) if isinstance(value, numbers.Real) else float("nan")
+    except OverflowError:
+        number = float("inf")
     if not smallest <= number <= largest:
         raise InputError(
-            f"{name} = {str(value)[:40]}; it must be a number from {smallest:g} to {largest:g} {meaning}".rstrip()
+            f"{kernel.name or 'constant'} kernel: {name} = {str(value)[:40]}; it must be a number from {smallest:g} to "
+            f"{largest:g}"
         )
     object.__setattr__(kernel, name, number)
 
 
-def _as_kernel(value):
-    return value if isinstance(value, Kernel) else Constant(float(value))
+def _set_count(kernel, name):
+    value = getattr(kernel, name)
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if not 1 <= count <= 1000 or isinstance(value, bool):
+        raise InputError(f"{kernel.name} kernel: {name} = {str(value)[:40]}; it must be an integer from 1 to 1000")
+    object.__setattr__(kernel, name, count)
 
 
 def _require_nonzero(*sides):

@@ -8,7 +8,8 @@ import numpy as np
 from kernelfit.errors import DataError, DataNotFoundError, InputError
 from kernelfit.files import atomic_write
 from kernelfit.gram import gram
-from kernelfit.kernels import Kernel, Precomputed, parse_kernel
+from kernelfit.kernel_text import parse_kernel
+from kernelfit.kernels import Kernel, Precomputed
 
 _FORMAT = "kernelfit.model/1"
 

@@ -41,7 +41,7 @@ def _as_bits(typing_context, value):
 
 @numba.njit(inline="always")
 def exp_of_negative(x):
-    """exp(x) for x <= 0, to 2.3e-16 relative; vectorises."""
+    """exp(x) for x <= 0, to 2 eps relative; vectorises."""
     shifted = x * _LOG2_E + _ROUND
     k = shifted - _ROUND
     r = (x - k * _LN2_HIGH) - k * _LN2_LOW
@@ -126,10 +126,14 @@ def _power(degree):
     """Return a function x -> x^degree by repeated squaring, for an integer degree >= 1."""
     if degree == 1:
         return numba.njit(lambda x: x, inline="always")
-    half = _power(degree // 2)
-    if degree % 2:
-        return numba.njit(lambda x: half(x) * half(x) * x, inline="always")
-    return numba.njit(lambda x: half(x) * half(x), inline="always")
+    half, odd = _power(degree // 2), degree % 2
+
+    @numba.njit(inline="always")
+    def power(x):
+        y = half(x)
+        return y * y * x if odd else y * y
+
+    return power
 
 
 @functools.cache

@@ -81,7 +81,7 @@ class Record:
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""
-        return json.dumps(_finite(dataclasses.asdict(self)), allow_nan=False)
+        return json.dumps(_finite(dataclasses.asdict(self)), allow_nan=False, default=lambda number: number.item())
 
     @classmethod
     def from_json(cls, line):

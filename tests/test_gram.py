@@ -9,11 +9,11 @@ import threadpoolctl
 import kernelfit.gram
 from kernelfit.errors import DataError, InputError
 from kernelfit.gram import Gram, KernelGram, MatrixGram, gram
-from kernelfit.kernels import Custom, Gaussian, Laplacian, Linear, NeuralTangent, Polynomial, Precomputed
+from kernelfit.kernels import Cosine, Custom, Gaussian, Laplacian, Linear, NeuralTangent, Precomputed
 from kernelfit.progress import Progress
 
 EPS = np.finfo(float).eps
-QUARTIC = Polynomial(degree=4, normalized=True)
+QUARTIC = Cosine(4)
 
 
 def whole(K):
@@ -309,6 +309,16 @@ def test_a_custom_kernel_that_is_not_symmetric_is_refused():
 def test_nor_is_it_as_a_term_or_factor(combine):
     with pytest.raises(InputError, match="not symmetric"):
         gram(vectors(100, 3), combine(Custom(unsymmetric)))
+
+
+@pytest.mark.parametrize("kernel", [Linear(), Custom(lambda A, B: A @ B.T)], ids=["linear", "custom"])
+def test_rounding_is_not_taken_for_a_lack_of_symmetry(kernel):
+    """Of orthogonal points nothing but rounding is off the diagonal, some eps |x| |z|, and that is not symmetric."""
+    rng = np.random.default_rng(0)
+    for _ in range(20):
+        n, d = rng.integers(20, 64), rng.integers(64, 400)
+        X = 1e3 * np.linalg.qr(rng.normal(size=(d, n)))[0].T
+        assert gram(X, kernel).symmetric
 
 
 def test_an_error_in_a_strip_reaches_the_caller(small_tiles):

@@ -11,12 +11,13 @@ import numba
 import numpy as np
 import pytest
 
-from kernelfit import kernels
 from kernelfit.errors import InputError
 from kernelfit.gram import gram
+from kernelfit.kernel_text import kernel_names, parse_kernel
 from kernelfit.kernels import (
     ArcCosine,
     Constant,
+    Cosine,
     Custom,
     Gaussian,
     Laplacian,
@@ -26,14 +27,13 @@ from kernelfit.kernels import (
     Precomputed,
     Product,
     Sum,
-    parse_kernel,
 )
 from kernelfit.points import first_duplicate, points
 from kernelfit.profiles import exp_of_negative
 
 EPS = np.finfo(float).eps
 UNIT = 1 / 255**2
-QUARTIC = Polynomial(degree=4, normalized=True)
+QUARTIC = Cosine(4)
 # 1,024 coordinates is where exact float32 sums end; the last of each pair ends in a short chunk.
 PIXEL_SHAPES = [(30, 7, 5), (20, 8, 8, 3), (12, 1024), (12, 1025), (9, 25, 40, 3)]
 
@@ -167,7 +167,7 @@ def test_normalized_polynomials_of_pixels(images, degree):
     products, p, q, _ = long_products(X, Z)
     expected = (products / np.sqrt(p * q)) ** degree
     # The base is s / sqrt(p q): 4 roundings, 2 eps, times the degree; half an eps for each further product.
-    K = dense(Polynomial(degree, normalized=True), X, Z)
+    K = dense(Cosine(degree), X, Z)
     assert (abs(K - expected) <= 3 * degree * EPS * expected).all()
 
 
@@ -335,7 +335,7 @@ def test_open_bandwidths_are_filled_wherever_they_are():
 # ---- what is refused -----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kernel", [QUARTIC, Polynomial(1, normalized=True), ArcCosine(), NeuralTangent(2)], ids=str)
+@pytest.mark.parametrize("kernel", [QUARTIC, Cosine(1), ArcCosine(), NeuralTangent(2)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, float])
 def test_kernels_that_divide_by_the_norm_refuse_zero_vectors(kernel, dtype):
     X = np.ones((6, 4), dtype)
@@ -406,7 +406,6 @@ def test_points_that_are_not_finite_are_refused(kernel, value):
         (Polynomial, {"gamma": float("inf")}),
         (Polynomial, {"coef0": -0.1}),
         (Polynomial, {"coef0": float("inf")}),
-        (Polynomial, {"normalized": "no"}),
         (ArcCosine, {"depth": 0}),
         (NeuralTangent, {"depth": 1.5}),
         (Constant, {"value": -1.0}),
@@ -445,7 +444,7 @@ def random_kernel(rng, depth):
                 Gaussian(number),
                 Gaussian(),
                 Laplacian(number),
-                Polynomial(rng.randint(1, 9), gamma=number, coef0=rng.choice([0, 0.5]), normalized=rng.random() < 0.3),
+                Polynomial(rng.randint(1, 9), gamma=number, coef0=rng.choice([0, 0.5])),
                 Linear(),
                 ArcCosine(rng.randint(1, 4)),
                 NeuralTangent(rng.randint(1, 4)),
@@ -718,5 +717,5 @@ def test_points_of_read_only_data_in_any_layout_are_the_same():
 
 
 def test_every_kernel_has_a_name_and_every_name_a_kernel():
-    for name in kernels.kernel_names():
+    for name in kernel_names():
         assert parse_kernel(name) == parse_kernel(str(parse_kernel(name)))

@@ -23,6 +23,7 @@ LAYERS = {
     "profiles": 1,
     "points": 1,
     "kernels": 1,
+    "kernel_text": 1,
     "gram": 1,
     "records": 1,
     "solvers": 2,
@@ -40,6 +41,7 @@ LAYERS = {
 }
 # Within layer 1: points below kernels below gram. Within layer 0: errors below all.
 WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
+WITHIN_A_LAYER |= {("kernel_text", "kernels")}
 WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "files", "progress", "randomness")}
 
 HOMES = {

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from kernelfit.errors import DataError, DataNotFoundError, InputError, KernelfitError
-from kernelfit.kernels import Custom, Gaussian, Laplacian, Linear, Polynomial, Precomputed
+from kernelfit.kernels import Cosine, Custom, Gaussian, Laplacian, Linear, Precomputed
 from kernelfit.model import Model, load_model
 
-GAUSSIAN, QUARTIC = Gaussian(3.0), Polynomial(degree=4, normalized=True)
+GAUSSIAN, QUARTIC = Gaussian(3.0), Cosine(4)
 CLASSES = ("zero", "één", "二")
 
 

@@ -6,7 +6,7 @@ import io
 from kernelfit import datasets, measures
 from kernelfit.errors import DataError
 from kernelfit.files import atomic_write
-from kernelfit.kernels import parse_kernel
+from kernelfit.kernel_text import parse_kernel
 from kernelfit.model import load_model
 from kernelfit.progress import Progress
 

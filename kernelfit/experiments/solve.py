@@ -13,7 +13,8 @@ from kernelfit.bandwidth import choose_bandwidth
 from kernelfit.corruption import corrupt, label_probability
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
-from kernelfit.kernels import Precomputed, parse_kernel
+from kernelfit.kernel_text import parse_kernel
+from kernelfit.kernels import Precomputed
 from kernelfit.model import Model
 from kernelfit.points import first_duplicate
 from kernelfit.progress import Progress

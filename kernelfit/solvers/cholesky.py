@@ -130,10 +130,15 @@ def cholesky(gram, *, ridge=0.0, width=PANEL_WIDTH, progress=None):
         seconds[name] += time.perf_counter() - start
         return result
 
+    starts = range(0, n, width)
+    with progress.phase("allocate", n * n / 2) as advance:  # all of it, so that memory runs out now or never
+        unused = []
+        for start in starts:
+            unused.append(timed("allocate", backend.touched, (n - start, min(width, n - start))))
+            advance(unused[-1].size)
     with progress.phase("factor", n**3 / 3) as advance:
-        for start in range(0, n, width):
+        for start, panel in zip(starts, unused, strict=True):
             stop = min(start + width, n)
-            panel = timed("allocate", backend.touched, (n - start, stop - start))
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
             top = panel[: stop - start]
             np.fill_diagonal(top, top.diagonal() + ridge)

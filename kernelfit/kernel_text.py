@@ -1,0 +1,106 @@
+"""Kernels as text: what the command line takes and what Records and models hold."""
+
+import ast
+import importlib
+import re
+import sys
+
+from kernelfit import kernels
+from kernelfit.errors import InputError, suggestion
+
+_NAMES = {
+    kernel.name: kernel
+    for kernel in (
+        kernels.Gaussian,
+        kernels.Laplacian,
+        kernels.Polynomial,
+        kernels.Cosine,
+        kernels.Linear,
+        kernels.ArcCosine,
+        kernels.NeuralTangent,
+        kernels.Precomputed,
+    )
+}
+_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
+_LONGEST_TEXT = 4000
+
+
+def parse_kernel(text, *, imports=True):
+    """Return the kernel that a text names: the inverse of str(kernel).
+
+    A text is a name ("gaussian", "quartic", ...) with or without options, "polynomial(degree=3)", a number, an import
+    path "module:function" (in a combination custom("module:function")), or a combination with + and *:
+    "0.5 * gaussian(bandwidth=5) + linear". Bandwidths not given stay open. Without `imports`, a text that would
+    import code is refused: for texts from files.
+
+    Raises
+    ------
+    InputError
+        The text is not such an expression, or names no kernel or option.
+    """
+    if not isinstance(text, str):
+        raise InputError(f"a kernel is named by a text, not by {type(text).__name__} {str(text)[:60]}")
+    text = text.strip()
+    if len(text) > _LONGEST_TEXT:
+        raise InputError(f"the kernel {text[:60]!r}... has {len(text):,} characters; at most {_LONGEST_TEXT} are read")
+    if _IMPORT_PATH.fullmatch(text):
+        text = f"custom({text!r})"
+    try:
+        return _from_tree(ast.parse(text, mode="eval").body, imports)
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # the last two: deep nesting
+        raise InputError(
+            f"kernel {text[:60]!r} was not understood ({str(error)[:100]}). Write a name "
+            f"({', '.join(kernel_names())}), a name with options such as polynomial(degree=3), a combination with + "
+            "and *, or module:function for your own"
+        ) from error
+
+
+def kernel_names():
+    """Return the names that parse_kernel knows."""
+    return (*_NAMES, "quartic")
+
+
+def _from_tree(node, imports):
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return _from_tree(left, imports) + _from_tree(right, imports)
+        case ast.BinOp(left, ast.Mult(), right):
+            return _from_tree(left, imports) * _from_tree(right, imports)
+        case ast.Constant(int() | float() as value) if not isinstance(value, bool):
+            return kernels.Constant(value)
+        case ast.Name(name):
+            return _named(name, {})
+        case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if _IMPORT_PATH.fullmatch(path):
+            if not imports:
+                raise InputError(f"kernel {path!r} is code to import, which is not allowed here")
+            return _imported(path)
+        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords}) == len(keywords):
+            return _named(name, {word.arg: ast.literal_eval(word.value) for word in keywords})
+    raise SyntaxError("not a kernel expression")
+
+
+def _named(name, options):
+    if name == "quartic":
+        return kernels.Cosine(**{"degree": 4} | options)
+    if name not in _NAMES:
+        names = kernel_names()
+        raise InputError(f"no kernel is called {name!r}{suggestion(name, names)}; there are: {', '.join(names)}")
+    return _NAMES[name](**options)
+
+
+def _imported(path):
+    module, _, name = path.partition(":")
+    sys.path.insert(0, "")  # a user's own file lies in the current folder
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a user's module may fail in any way
+        raise InputError(f"kernel {path} could not be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if not callable(found):
+        raise InputError(f"kernel {path} is a {type(found).__name__}, not a function of two blocks")
+    return kernels.Custom(found, path)
