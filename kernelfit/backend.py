@@ -19,7 +19,7 @@ import numpy as np
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 _THREAD = threading.local()
-_ONE_AT_A_TIME = threading.RLock()  # parallel_for changes the threads of BLAS, which the whole process shares
+_ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
 
 
 def gemm(A, B, C, *, alpha=1.0, beta=0.0, transpose_a=False, transpose_b=False):
@@ -84,25 +84,24 @@ def num_threads():
     return max((pool.num_threads for pool in _blas_pools()), default=1)
 
 
-def parallel_for(function, n, *, grain=None):
-    """Call function(start, stop) on consecutive parts of range(n), on as many threads as BLAS has.
+def parallel_map(function, items):
+    """Return [function(item) for item in items], computed on as many threads as BLAS has.
 
-    Parts have `grain` elements, or there is one part per thread. Each thread's own BLAS calls run on that thread
-    alone: BLAS workers that wait for their next call would otherwise compete with Python's threads for the cores.
+    Each thread's own BLAS calls run on that thread alone: BLAS workers that wait for their next call would otherwise
+    compete with Python's threads for the cores. Worth it where function releases the GIL. Inside of function, another
+    parallel_map runs on its own thread.
     """
-    if getattr(_THREAD, "is_worker", False):  # a part that calls parallel_for does all of its own work
-        function(0, n)
-        return
+    if getattr(_THREAD, "is_worker", False):
+        return [function(item) for item in items]
 
-    def part(start):
+    def work(item):
         _THREAD.is_worker = True
-        function(start, min(start + grain, n))
+        return function(item)
 
     with _ONE_AT_A_TIME:
         threads = num_threads()
-        grain = grain or -(-n // threads)
         with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-            list(pool.map(part, range(0, n, grain)))
+            return list(pool.map(work, items))
 
 
 def touched(shape, dtype=np.float64):
@@ -113,7 +112,7 @@ def touched(shape, dtype=np.float64):
     """
     array = np.empty(shape, dtype)
     pages = array.reshape(-1).view(np.uint8)[::4096]
-    parallel_for(lambda start, stop: pages[start:stop].fill(0), len(pages))
+    parallel_map(lambda part: part.fill(0), np.array_split(pages, num_threads()))
     return array
 
 

@@ -1,7 +1,5 @@
 """Gram matrices that make their blocks on demand. Nobody else holds an n x n array."""
 
-import itertools
-
 import numpy as np
 
 from kernelfit import backend
@@ -10,8 +8,7 @@ from kernelfit.kernels import Precomputed
 from kernelfit.points import points
 from kernelfit.progress import Progress
 
-_TILE_ENTRIES = 1 << 22  # 32 MB: what a consumer of tiles gets at a time
-_STRIP_ENTRIES = 1 << 20  # what one thread makes at a time: large enough for GEMM, small enough for its cache
+_TILE = 1024  # rows and columns that one thread makes at a time: large enough for GEMM, small enough for its cache
 
 
 class Gram:
@@ -24,56 +21,57 @@ class Gram:
         """Return K[rows, columns] as float64; both are (start, stop); written into `out` if given."""
         raise NotImplementedError
 
+    def duplicate_of(self, row):
+        """Return the first earlier row that is the same point as `row`, or None."""
+        return None
+
+    def product(self, V, *, progress=None):
+        """Return K V for V of shape (m, r); each entry of K is made once."""
+        return self._product(V, progress)[0]
+
+    def product_and_norm(self, V, *, progress=None):
+        """Return (K V, |K|_1), the latter the largest absolute column sum of a symmetric K, in one pass."""
+        KV, sums = self._product(V, progress)
+        return KV, float(sums.max())
+
+    def _product(self, V, progress):
+        """Return K V and the absolute row sums of K."""
+        n, m = self.shape
+        V = np.ascontiguousarray(V, dtype=np.float64)
+        if V.ndim != 2 or len(V) != m:
+            raise InputError(f"K of shape {self.shape} cannot multiply V of shape {V.shape}; expected ({m}, r)")
+        out = np.zeros((n, V.shape[1] + 1))  # the last column: absolute row sums
+        total = n * (n + _TILE) / 2 if self.symmetric else n * m
+        with (progress or Progress()).phase("kernel product", total) as advance:
+            for k in range(0, m, _TILE):
+                last = min(k + _TILE, m)
+                # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
+                blocks = [(i, min(i + _TILE, n)) for i in range(k if self.symmetric else 0, n, _TILE)]
+                shares = backend.parallel_map(lambda rows, columns=(k, last): self._share(rows, columns, V), blocks)
+                for (i, j), (own, mirrored) in zip(blocks, shares, strict=True):
+                    out[i:j] += own
+                    if self.symmetric and i > k:
+                        out[k:last] += mirrored
+                advance((n - blocks[0][0]) * (last - k))
+        return out[:, :-1], out[:, -1]
+
+    def _share(self, rows, columns, V):
+        """Return what one tile adds to its own rows of _product, and what its transpose adds to the rows `columns`."""
+        (i, j), (k, last) = rows, columns
+        tile = self.block(rows, columns)
+        own, mirrored = np.empty((j - i, V.shape[1] + 1)), np.empty((last - k, V.shape[1] + 1))
+        backend.gemm(tile, V[k:last], own[:, :-1])
+        if self.symmetric and i > k:
+            backend.gemm(tile, V[i:j], mirrored[:, :-1], transpose_a=True)
+        np.abs(tile, out=tile)
+        own[:, -1], mirrored[:, -1] = tile.sum(axis=1), tile.sum(axis=0)
+        return own, mirrored
+
     def _bounds(self, rows, columns):
         for (start, stop), size in zip((rows, columns), self.shape, strict=True):
             if not 0 <= start <= stop <= size:
                 raise InputError(f"block {rows} x {columns} is not inside a matrix of shape {self.shape}")
         return rows, columns
-
-    def duplicate_of(self, row):
-        """Return the first earlier row that is the same point as `row`, or None."""
-        return None
-
-    def tiles(self, width=1024):
-        """Yield ((i, j), (k, last), K[i:j, k:last]): all of K, or the lower triangle of a symmetric K in tiles.
-
-        Tiles on the diagonal of a symmetric K are square and whole; every other tile lies entirely below it. The tile's
-        memory is used again for the next one.
-        """
-        n, m = self.shape
-        width = min(width, m)
-        height = max(width, _TILE_ENTRIES // width)
-        buffer = np.empty(height * width)
-        for k in range(0, m, width):
-            last = min(k + width, m)
-            cuts = [k, last] if self.symmetric else [0]
-            cuts += range(cuts[-1] + height, n, height)
-            cuts += [n] if cuts[-1] < n else []
-            for i, j in itertools.pairwise(cuts):
-                out = buffer[: (j - i) * (last - k)].reshape(j - i, last - k)
-                yield (i, j), (k, last), self.block((i, j), (k, last), out=out)
-
-    def product(self, V, *, progress=None, visit=None):
-        """Return K V for V of shape (m, r), each entry of K made once; visit(rows, columns, tile) sees every tile.
-
-        A visitor may overwrite the tile: it comes after the product.
-        """
-        progress = progress or Progress()
-        V = np.ascontiguousarray(V, dtype=np.float64)
-        if V.ndim != 2 or len(V) != self.shape[1]:
-            raise InputError(
-                f"a matrix of shape {self.shape} cannot multiply V of shape {V.shape}; expected ({self.shape[1]}, r)"
-            )
-        out = np.zeros((self.shape[0], V.shape[1]))
-        with progress.phase("kernel product", self.shape[0] * self.shape[1]) as advance:
-            for (i, j), (k, last), tile in self.tiles():
-                backend.gemm(tile, V[k:last], out[i:j], beta=1.0)
-                if self.symmetric and i > k:
-                    backend.gemm(tile, V[i:j], out[k:last], beta=1.0, transpose_a=True)
-                if visit:
-                    visit((i, j), (k, last), tile)
-                advance(2 * tile.size if self.symmetric and i > k else tile.size)
-        return out
 
 
 class KernelGram(Gram):
@@ -93,11 +91,13 @@ class KernelGram(Gram):
         (i, j), (k, last) = self._bounds(rows, columns)
         out = np.empty((j - i, last - k)) if out is None else out
         right = self.right.part(k, last)
+        height = max(1, _TILE * _TILE // max(1, last - k))
 
-        def strip(start, stop):
-            self.kernel.block(self.left.part(i + start, i + stop), right, out[start:stop])
+        def strip(start):
+            stop = min(start + height, j)
+            self.kernel.block(self.left.part(start, stop), right, out[start - i : stop - i])
 
-        backend.parallel_for(strip, j - i, grain=max(1, _STRIP_ENTRIES // max(1, last - k)))
+        backend.parallel_map(strip, range(i, j, height))
         return out
 
     def duplicate_of(self, row):
@@ -114,27 +114,23 @@ class MatrixGram(Gram):
             raise DataError(f"a precomputed kernel is a floating-point matrix; got {self.K.dtype} {self.K.shape}")
         self.shape = self.K.shape
         self.symmetric = symmetric
-        for start in range(0, len(self.K), 1024):  # in parts, to make no other array of its size
-            if not np.isfinite(self.K[start : start + 1024]).all():
-                raise DataError(
-                    f"the precomputed kernel holds NaN or infinite values in rows {start} to {start + 1023}"
-                )
+        for start in range(0, len(self.K), _TILE):  # in parts, to make no other array of its size
+            if not np.isfinite(self.K[start : start + _TILE]).all():
+                raise DataError(f"the precomputed kernel holds NaN or infinite values in rows from {start} on")
         if symmetric:
             self._check_symmetry()
 
     def block(self, rows, columns, out=None):
         (i, j), (k, last) = self._bounds(rows, columns)
-        values = self.K[i:j, k:last]
-        if out is None:
-            return values.astype(np.float64)
-        out[...] = values
+        out = np.empty((j - i, last - k)) if out is None else out
+        out[...] = self.K[i:j, k:last]
         return out
 
     def _check_symmetry(self):
         if self.shape[0] != self.shape[1]:
             raise DataError(f"a precomputed training kernel must be square; got {self.shape}")
-        for start in range(0, len(self.K), 1024):
-            rows, transposed = self.K[start : start + 1024], self.K[:, start : start + 1024].T
+        for start in range(0, len(self.K), _TILE):
+            rows, transposed = self.K[start : start + _TILE], self.K[:, start : start + _TILE].T
             # Rounding of a product of two factors leaves differences of some eps; anything larger is another matrix.
             tolerance = 1e3 * np.finfo(self.K.dtype).eps * np.abs(rows).max(initial=0)
             if np.abs(rows - transposed).max(initial=0) > tolerance:

@@ -33,7 +33,7 @@ def test_too_little_memory_is_refused_before_allocating(monkeypatch):
 
 
 def test_estimates_scale_with_the_work(monkeypatch):
-    monkeypatch.setattr(module, "measure_gemm", lambda: 1e11)
+    monkeypatch.setattr(module, "measure_gemm", lambda n: 1e11)
     small, large = (plan_solve(n, 0, 784, 10) for n in (20_000, 40_000))
     assert large.operations == 8 * small.operations
     assert 7 < large.seconds / small.seconds < 8.5

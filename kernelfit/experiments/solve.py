@@ -108,7 +108,8 @@ def run_solve(spec, *, progress=None):
             choice = choose_bandwidth(X, y, kernel, n_classes=k, ridge=spec.ridge, seed=spec.seed, progress=progress)
         kernel = kernel.with_bandwidth(choice.bandwidth)
         progress.note(f"bandwidth {choice.bandwidth:.4g} by leave-one-out on {choice.n:,} training points")
-    plan = plan_solve(n, m, d, k, pixels=X.dtype == np.uint8, loo=spec.loo)
+    computed = not isinstance(kernel, Precomputed)
+    plan = plan_solve(n, m, d if computed else 0, k, dtype=X.dtype, loo=spec.loo)
     progress.note(str(plan))
     plan.require()
     with watch("gram"):
@@ -148,7 +149,7 @@ def run_solve(spec, *, progress=None):
         n_classes=k,
         kernel=str(kernel),
         bandwidth_choice=dataclasses.asdict(choice) if choice else None,
-        features="precomputed" if isinstance(kernel, Precomputed) else "pixels",
+        features="pixels" if computed else "precomputed",
         corruption={
             "labels": changed.labels,
             "pixels": changed.pixels,

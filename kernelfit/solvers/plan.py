@@ -12,6 +12,8 @@ from kernelfit.solvers.cholesky import INVERSE_WIDTH, PANEL_WIDTH
 
 # Compiled passes, BLAS buffers and the tiles of a product: measured at about 150 MB, whatever the size of the problem.
 _FIXED_BYTES = 200e6
+# What kernelfit.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
+_COPIED_BYTES = {np.dtype(np.uint8): 4, np.dtype(np.float32): 8, np.dtype(np.float64): 0}
 # Panels run at about 90 % of the GEMM rate and everything but the factor costs about a tenth more.
 _TIME_FACTOR = 1.15
 
@@ -70,22 +72,25 @@ class Plan:
         )
 
 
-def plan_solve(n, n_test, d, outputs, *, pixels=True, loo=False):
-    """Return the Plan of a float64 panel Cholesky for n points of d coordinates; takes about a quarter of a second."""
-    gemm_gflops = measure_gemm() / 1e9
+def plan_solve(n, n_test, d, outputs, *, dtype=np.uint8, loo=False):
+    """Return the Plan of a float64 panel Cholesky for n points of d coordinates given as `dtype`.
+
+    d = 0 stands for a precomputed kernel.
+    """
+    gemm_gflops = measure_gemm(min(2048, max(256, n))) / 1e9  # half a second at most
     operations = n**3 / 3 * (2 if loo else 1)
     free = backend.free_memory()
     largest = n
-    while largest > 100 and bytes_needed(largest, n_test, d, outputs, pixels=pixels, loo=loo) > free:
+    while largest > 100 and bytes_needed(largest, n_test, d, outputs, dtype=dtype, loo=loo) > free:
         largest = int(largest * 0.99) // 100 * 100
-    products = 2 * (n * n + n_test * n) * d / (2 if pixels else 1)  # float32 runs at twice the rate
+    products = 2 * (n * n + n_test * n) * d / (2 if dtype == np.uint8 else 1)  # float32 runs at twice the rate
     return Plan(
         n=n,
         n_test=n_test,
         d=d,
         outputs=outputs,
         method="panel Cholesky in float64, in memory",
-        bytes_needed=bytes_needed(n, n_test, d, outputs, pixels=pixels, loo=loo),
+        bytes_needed=bytes_needed(n, n_test, d, outputs, dtype=dtype, loo=loo),
         bytes_free=free,
         operations=operations,
         gemm_gflops=gemm_gflops,
@@ -94,23 +99,24 @@ def plan_solve(n, n_test, d, outputs, *, pixels=True, loo=False):
     )
 
 
-def bytes_needed(n, n_test, d, outputs, *, pixels=True, loo=False):
+def bytes_needed(n, n_test, d, outputs, *, dtype=np.uint8, loo=False):
     """Return the bytes that a solve allocates at its peak.
 
-    Panels of width w hold sum_j (n - j w) w <= n^2 / 2 + n w / 2 float64 entries; the points d coordinates of 4 or 8
-    bytes; targets, coefficients, half-solved and fitted values are n x outputs each, and a few more in passing.
+    Panels of width w hold sum_j (n - j w) w <= n^2 / 2 + n w / 2 float64 entries; points are copied unless they are
+    float64 already; targets, coefficients, half-solved and fitted values are n x outputs each, and a few more in
+    passing.
     """
     width = min(PANEL_WIDTH, n)
     panels = 8 * (n * n / 2 + n * width / 2)
-    coordinates = (4 if pixels else 8) * d * (n + n_test)
+    coordinates = _COPIED_BYTES[np.dtype(dtype)] * d * (n + n_test)
     inverse = 8 * n * min(INVERSE_WIDTH, n) if loo else 0
     return int(panels + coordinates + 8 * 8 * (n + n_test) * outputs + inverse + _FIXED_BYTES)
 
 
-def measure_gemm(n=1536, repeats=3):
+def measure_gemm(n=2048, repeats=5):
     """Return the float64 matrix-product rate of this machine in operations per second: the best of `repeats`."""
     A = np.random.default_rng(0).standard_normal((n, n))
-    C = np.empty_like(A)
+    C = backend.touched((n, n))
     best = math.inf
     for _ in range(repeats):
         start = time.perf_counter()

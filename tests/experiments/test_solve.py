@@ -164,7 +164,7 @@ def test_a_wrong_answer_is_not_passed_off(monkeypatch):
 
 def test_memory_is_checked_before_anything_is_allocated(monkeypatch):
     monkeypatch.setattr(backend, "free_memory", lambda: 1000)
-    monkeypatch.setattr(backend, "touched", lambda *_: pytest.fail("allocated"))
+    monkeypatch.setattr("kernelfit.experiments.solve.cholesky", lambda *_, **__: pytest.fail("allocated"))
     with pytest.raises(NotEnoughMemoryError):
         run_solve(SolveSpec(bandwidth=1.0))
 
