@@ -12,10 +12,19 @@ _TILE = 1024  # rows and columns that one thread makes at a time: large enough f
 
 
 class Gram:
-    """A matrix K of shape (n, m), symmetric if `symmetric`, known through its blocks."""
+    """A matrix K of shape (n, m), known through its blocks.
+
+    Attributes
+    ----------
+    shape : (int, int)
+    symmetric : bool
+    points : object of length m
+        The points of the columns: gram(Z, kernel, K.points) is the matrix of new points Z against them.
+    """
 
     shape = (0, 0)
     symmetric = False
+    points = ()
 
     def block(self, rows, columns, out=None):
         """Return K[rows, columns] as float64; both are (start, stop); written into `out` if given."""
@@ -83,14 +92,14 @@ class KernelGram(Gram):
     def __init__(self, X, kernel, Z=None):
         self.kernel = kernel
         self.left = points(X)
-        self.right = self.left if Z is None else points(Z)
+        self.points = self.left if Z is None else points(Z)
         self.symmetric = Z is None
-        self.shape = (len(self.left), len(self.right))
+        self.shape = (len(self.left), len(self.points))
 
     def block(self, rows, columns, out=None):
         (i, j), (k, last) = self._bounds(rows, columns)
         out = np.empty((j - i, last - k)) if out is None else out
-        right = self.right.part(k, last)
+        right = self.points.part(k, last)
         height = max(1, _TILE * _TILE // max(1, last - k))
 
         def strip(start):
@@ -113,6 +122,7 @@ class MatrixGram(Gram):
         if self.K.ndim != 2 or self.K.dtype.kind != "f":
             raise DataError(f"a precomputed kernel is a floating-point matrix; got {self.K.dtype} {self.K.shape}")
         self.shape = self.K.shape
+        self.points = self.K.T
         self.symmetric = symmetric
         for start in range(0, len(self.K), _TILE):  # in parts, to make no other array of its size
             if not np.isfinite(self.K[start : start + _TILE]).all():
@@ -138,7 +148,7 @@ class MatrixGram(Gram):
 
 
 def gram(X, kernel, Z=None):
-    """Return the Gram object of kernel(X, X), or of kernel(X, Z).
+    """Return the Gram object of kernel(X, X), or of kernel(X, Z); X and Z are arrays (n, ...), or Points.
 
     With the kernel Precomputed, X is the matrix itself: K (n, n), or with Z the cross matrix (n, m).
     """

@@ -79,7 +79,12 @@ class Points:
 
 
 def points(X):
-    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is."""
+    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
+
+    Points are returned as they are.
+    """
+    if isinstance(X, Points):
+        return X
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")

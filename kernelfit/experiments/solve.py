@@ -134,7 +134,7 @@ def run_solve(spec, *, progress=None):
         loo_error = measures.error_rate(scores, y)
     model = Model(kernel, X, coef, data.classes, spec.ridge)
     with watch("predict"):
-        test_scores = model.scores(changed.X_test, progress=progress)
+        test_scores = gram(changed.X_test, kernel, K.points).product(coef, progress=progress)
     train_error = measures.error_rate(check.fitted, y)
     watch.seconds["total"] = watch.total()
 

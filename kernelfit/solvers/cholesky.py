@@ -16,7 +16,6 @@ from kernelfit import backend
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.progress import Progress
 
-PANEL_WIDTH = 1152  # a multiple of 384, the depth of the blocks in which OpenBLAS multiplies float64
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -100,7 +99,16 @@ class CholeskyFactor:
         return np.array(Y, dtype=self.panels[0][1].dtype, order="C")
 
 
-def cholesky(gram, *, ridge=0.0, width=PANEL_WIDTH, progress=None):
+def panel_width(n):
+    """Return the columns per panel for order n: wide enough for GEMM, at most n / 16 to bound the unused memory.
+
+    The top block of a panel is square, and its upper triangle is not part of L: n width / 2 entries in all.
+    """
+    widest = 1152  # a multiple of 384, the depth of the blocks in which OpenBLAS multiplies float64
+    return min(widest, max(128, n // 16 // 128 * 128))
+
+
+def cholesky(gram, *, ridge=0.0, width=None, progress=None):
     """Factor K + ridge I = L L^T.
 
     Parameters
@@ -109,8 +117,8 @@ def cholesky(gram, *, ridge=0.0, width=PANEL_WIDTH, progress=None):
         Symmetric K, shape (n, n), asked once for each block of its lower triangle.
     ridge : float
         Added to the diagonal; 0 unless given, and never changed.
-    width : int
-        Columns per panel.
+    width : int, optional
+        Columns per panel; panel_width(n) unless given.
 
     Raises
     ------
@@ -122,6 +130,7 @@ def cholesky(gram, *, ridge=0.0, width=PANEL_WIDTH, progress=None):
         raise InputError(f"ridge = {ridge}; it must be 0 or a positive number")
     progress = progress or Progress()
     n = gram.shape[0]
+    width = width or panel_width(n)
     panels, seconds = [], dict.fromkeys(("allocate", "gram", "factor"), 0.0)
 
     def timed(name, function, *arguments, **options):

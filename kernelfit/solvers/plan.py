@@ -8,7 +8,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import NotEnoughMemoryError
-from kernelfit.solvers.cholesky import INVERSE_WIDTH, PANEL_WIDTH
+from kernelfit.solvers.cholesky import INVERSE_WIDTH, panel_width
 
 # Compiled passes, BLAS buffers and the tiles of a product: measured at about 150 MB, whatever the size of the problem.
 _FIXED_BYTES = 200e6
@@ -106,7 +106,7 @@ def bytes_needed(n, n_test, d, outputs, *, dtype=np.uint8, loo=False):
     float64 already; targets, coefficients, half-solved and fitted values are n x outputs each, and a few more in
     passing.
     """
-    width = min(PANEL_WIDTH, n)
+    width = min(panel_width(n), n)
     panels = 8 * (n * n / 2 + n * width / 2)
     coordinates = _COPIED_BYTES[np.dtype(dtype)] * d * (n + n_test)
     inverse = 8 * n * min(INVERSE_WIDTH, n) if loo else 0
