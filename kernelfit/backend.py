@@ -8,6 +8,7 @@ the transpose of a column-major one, so a row-major lower factor L is handed ove
 import contextlib
 import ctypes
 import functools
+import importlib.metadata
 import os
 import platform
 import sys
@@ -32,7 +33,8 @@ def gemm(A, B, C, *, alpha=1.0, beta=0.0, transpose_a=False, transpose_b=False):
     k_b, n = B.shape[::-1] if transpose_b else B.shape
     if k != k_b or C.shape != (m, n):
         raise ValueError(f"gemm of shapes {(m, k)} and {(k_b, n)} into {C.shape}")
-    if n == 1:  # GEMV reads A at the speed of memory, GEMM with one column at a third of it
+    alpha, beta = float(alpha), float(beta)
+    if n == 1 and k > 0:  # GEMV reads A at the speed of memory, GEMM with one column at a third of it
         _call(
             prefix + "gemv",
             _flag(not transpose_a),
@@ -58,7 +60,7 @@ def syrk(A, C, *, alpha=1.0, beta=0.0):
     n, k = A.shape
     if C.shape != (n, n):
         raise ValueError(f"syrk of shape {A.shape} into {C.shape}")
-    _call(prefix + "syrk", "U", "T", n, k, alpha, A, _ld(A), beta, C, _ld(C))
+    _call(prefix + "syrk", "U", "T", n, k, float(alpha), A, _ld(A), float(beta), C, _ld(C))
 
 
 def potrf(A):
@@ -145,6 +147,8 @@ def describe():
         "python": platform.python_version(),
         "numpy": np.__version__,
         "scipy": scipy.__version__,
+        "numba": importlib.metadata.version("numba"),
+        "scikit_learn": importlib.metadata.version("scikit-learn"),
         "blas": sorted(blas),
         "threads": num_threads(),
         "cpu": _cpu_name(),

@@ -12,8 +12,10 @@ from kernelfit.progress import Progress
 from kernelfit.randomness import generator
 from kernelfit.solvers.cholesky import cholesky
 
-# Multiples of the median distance, half an octave apart, from far too narrow to far too wide.
-_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-6, 6))
+# Multiples of the median distance, half an octave apart. The search goes from narrow to wide.
+_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-4, 7))
+_HALVINGS = 20  # of the narrowest, while its matrix is singular
+_PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 1000
 
 
@@ -36,7 +38,7 @@ class BandwidthChoice:
     candidates: list
 
 
-def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=4000, seed=0, progress=None):
+def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed=0, progress=None):
     """Return the BandwidthChoice for a kernel with an open bandwidth.
 
     Parameters
@@ -55,33 +57,42 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=4000, seed
     if not kernel.open_bandwidth:
         raise InputError(f"kernel {kernel} has no open bandwidth to choose")
     progress = progress or Progress()
-    rng = generator(seed, "bandwidth")
-    rows = np.sort(rng.permutation(len(X))[:subsample])
+    rows = generator(seed, "bandwidth").permutation(len(X))[:subsample]
     X, y, Y = X[rows], y[rows], one_hot(y[rows], n_classes)
-    candidates = []
+    candidates, best, worse = [], None, 0
     with progress.phase("bandwidth", len(_MULTIPLES)) as advance:
-        for bandwidth in median_distance(X) * np.array(_MULTIPLES):
+        for bandwidth in _from_narrow_to_wide(X, kernel, ridge):
             try:
                 scores = _leave_one_out_scores(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
-            except SingularMatrixError as error:
-                if candidates:
-                    break  # too wide; wider ones are more singular still
-                raise SingularMatrixError(
-                    f"no bandwidth could be chosen: already at the smallest candidate, {bandwidth:.3g}, the matrix "
-                    f"of the {len(rows)} points drawn is singular. Are there equal or nearly equal points? Give a "
-                    "ridge, e.g. 1e-6",
-                    row=int(rows[error.row]),
-                ) from error
-            candidates.append(
-                {
-                    "bandwidth": float(bandwidth),
-                    "loo_error": error_rate(scores, y),
-                    "loo_squared_error": float(np.mean(np.sum((scores - Y) ** 2, axis=1))),
-                }
-            )
+            except SingularMatrixError:
+                break  # too wide; wider ones are more singular still
+            loo_error, squared = error_rate(scores, y), float(np.mean(np.sum((scores - Y) ** 2, axis=1)))
+            candidates.append({"bandwidth": float(bandwidth), "loo_error": loo_error, "loo_squared_error": squared})
             advance(1)
-    best = min(candidates, key=lambda candidate: (candidate["loo_error"], candidate["loo_squared_error"]))
-    return BandwidthChoice(best["bandwidth"], len(rows), candidates)
+            if best is None or (loo_error, squared) < best[:2]:
+                best, worse = (loo_error, squared, float(bandwidth)), 0
+            else:
+                worse += 1
+                if worse == _PATIENCE:
+                    break
+    return BandwidthChoice(best[2], len(rows), candidates)
+
+
+def _from_narrow_to_wide(X, kernel, ridge):
+    """Return the candidates; the narrowest is halved until its matrix can be factored."""
+    widths = median_distance(X) * np.array(_MULTIPLES)
+    for halving in range(_HALVINGS + 1):
+        try:
+            cholesky(gram(X, kernel.with_bandwidth(widths[0] / 2**halving)), ridge=ridge)
+        except SingularMatrixError as error:
+            singular = error
+            continue
+        return [*(widths[0] / 2.0**k for k in range(halving, 0, -1)), *widths]
+    raise SingularMatrixError(
+        f"no bandwidth could be chosen: even at {widths[0] / 2**_HALVINGS:.3g} the matrix of {len(X)} training points "
+        "is singular. Are there equal or nearly equal points? Name a --bandwidth, or give a ridge, e.g. 1e-6",
+        row=singular.row,
+    ) from singular
 
 
 def median_distance(X):

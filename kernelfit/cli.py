@@ -1,5 +1,6 @@
 """The command line: parse -> spec -> run -> print. Results go to standard output, everything else to standard error."""
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -31,7 +32,7 @@ data_app = App(name="data", help="Datasets: list, fetch, verify, show.", help_fo
 app.command(data_app)
 
 DataDir = Annotated[Path | None, Parameter(help="Folder to look for data in before all others, and to download to.")]
-Quiet = Annotated[bool, Parameter(negative=(), help="No plan, progress or warnings on standard error.")]
+Quiet = Annotated[bool, Parameter(negative=(), help="No plan and no progress on standard error.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON alone on standard output.")]
 
 
@@ -44,13 +45,13 @@ def solve(
     kernel: Annotated[
         str,
         Parameter(
-            help="gaussian, laplacian, linear, quartic, polynomial, arccosine, ntk, precomputed; with options as in "
-            '"polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your own.'
+            help="gaussian, laplacian, linear, cosine, quartic, polynomial, arccosine, ntk, precomputed; with options "
+            'as in "polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your own.'
         ),
     ] = "gaussian",
     bandwidth: Annotated[
         float | Literal["auto"],
-        Parameter(help="In units of pixels / 255; auto: by leave-one-out on up to 4,000 training points."),
+        Parameter(help="In units of pixels / 255; auto: by leave-one-out on up to 3,000 training points."),
     ] = "auto",
     labels: Annotated[
         str, Parameter(help="Training labels: true, random, or the probability of replacement.")
@@ -76,8 +77,7 @@ def solve(
     from kernelfit.progress import make_progress
     from kernelfit.records import append_record
 
-    if save is not None and save.suffix != ".npz":
-        raise InputError(f"--save {save}: the name of a model file ends in .npz")
+    _check_targets(runs, save)
     spec = SolveSpec(
         data=data,
         kernel=kernel,
@@ -93,17 +93,18 @@ def solve(
     )
     progress = make_progress(quiet)
     record, model = run_solve(spec, progress=progress)
-    path = append_record(runs, record)
-    if save is not None:
-        model.save(save)
+    # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
-        print(record.to_json())
+        print(record.to_json(), flush=True)
     else:
         from kernelfit.report.table import solve_table
 
         _print(solve_table(record))
     for warning in record.warnings:
-        progress.note(f"warning: {warning}")
+        print(f"kernelfit: warning: {warning}", file=sys.stderr)
+    path = append_record(runs, record)
+    if save is not None:
+        model.save(save)
     progress.note(f"Record appended to {path}" + (f", model saved to {save}" if save else ""))
 
 
@@ -208,7 +209,9 @@ def main(arguments=None):
     """Run the command line; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
-        return app(arguments, exit_on_error=False) or 0
+        code = app(arguments, exit_on_error=False) or 0
+        sys.stdout.flush()  # so that a reader who has gone, or a full disk, is noticed here
+        return code
     except CycloptsError:
         return 2  # cyclopts has printed what is wrong
     except KernelfitError as error:
@@ -218,11 +221,24 @@ def main(arguments=None):
         print("kernelfit: interrupted; nothing was written half", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone, as in `kernelfit data list | head -1`
+        # The reader of our output has gone, as in `kernelfit data list | head -1`; Python flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (OSError, MemoryError) as error:
         print(f"kernelfit: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+
+
+def _check_targets(runs, save):
+    """Refuse what cannot be written before the work, not after it."""
+    if save is not None and save.suffix != ".npz":
+        raise InputError(f"--save {save}: the name of a model file ends in .npz")
+    if save is not None and save.is_dir():
+        raise InputError(f"--save {save} is a folder")
+    for option, folder in (("--runs", runs), ("--save", save.parent if save else Path())):
+        existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise InputError(f"{option} {folder}: {existing} is not a folder that can be written to")
 
 
 def _print(renderable):

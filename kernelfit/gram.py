@@ -5,7 +5,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.errors import DataError, InputError
 from kernelfit.kernels import Precomputed
-from kernelfit.points import points
+from kernelfit.points import Points, points
 from kernelfit.progress import Progress
 
 _TILE = 1024  # rows and columns that one thread makes at a time: large enough for GEMM, small enough for its cache
@@ -90,9 +90,10 @@ class KernelGram(Gram):
     """
 
     def __init__(self, X, kernel, Z=None):
+        X, Z = (part if part is None or isinstance(part, Points) else np.asarray(part) for part in (X, Z))
         self.kernel = kernel
-        self.left = points(X)
-        self.points = self.left if Z is None else points(Z)
+        self.points = _prepared(X if Z is None else Z, kernel)
+        self.left = self.points if Z is None else points(X, centre=self.points.centre)
         self.symmetric = Z is None
         self.shape = (len(self.left), len(self.points))
 
@@ -163,9 +164,19 @@ def gram(X, kernel, Z=None):
     return made
 
 
+def _prepared(X, kernel):
+    """Points, about their mean if the kernel allows it: |x|^2 + |z|^2 - 2 <x, z> loses the digits of an offset."""
+    if not isinstance(X, Points) and kernel.translation_invariant and X.dtype != np.uint8:
+        centre = X.reshape(len(X), -1).mean(axis=0, dtype=np.float64)
+        return points(X, centre=centre if np.isfinite(centre).all() else None)  # points() says which point is not
+    return points(X)
+
+
 def _check_symmetric_kernel(made):
     """Only the lower triangle is ever asked for, so a user's function that is not symmetric would go unnoticed."""
     n = min(64, made.shape[0])
     K = made.block((0, n), (0, n))
-    if np.abs(K - K.T).max() > 1e-8 * np.abs(K).max():  # far above the rounding of any order of summation
+    if (
+        np.isfinite(K).all() and np.abs(K - K.T).max() > 1e-8 * np.abs(K).max()
+    ):  # far above the rounding of any order of summation
         raise InputError(f"kernel {made.kernel} is not symmetric: k(x, z) and k(z, x) differ on the first {n} points")

@@ -33,6 +33,11 @@ class Kernel:
         """Whether some bandwidth is still to be chosen."""
         return False
 
+    @property
+    def translation_invariant(self):
+        """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be centred."""
+        return False
+
     def __add__(self, other):
         return Sum(self, _as_kernel(other))
 
@@ -87,6 +92,10 @@ class _DistanceKernel(_ProfileKernel):
     @property
     def open_bandwidth(self):
         return self.bandwidth is None
+
+    @property
+    def translation_invariant(self):
+        return True
 
     def _chosen_bandwidth(self):
         if self.bandwidth is None:
@@ -207,6 +216,10 @@ class Constant(Kernel):
     def block(self, A, B, out):
         out[...] = self.value
 
+    @property
+    def translation_invariant(self):
+        return True
+
     def __str__(self):
         return repr(self.value)
 
@@ -228,6 +241,10 @@ class _Pair(Kernel):
     @property
     def open_bandwidth(self):
         return self.left.open_bandwidth or self.right.open_bandwidth
+
+    @property
+    def translation_invariant(self):
+        return self.left.translation_invariant and self.right.translation_invariant
 
 
 @dataclasses.dataclass(frozen=True)

@@ -13,8 +13,8 @@ def one_hot(y, n_classes):
 
 
 def error_rate(scores, y):
-    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,)."""
-    return float(np.mean(np.argmax(scores, axis=1) != y))
+    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error."""
+    return float(np.mean((np.argmax(scores, axis=1) != y) | ~np.isfinite(scores).all(axis=1)))
 
 
 def to_plus_minus_one(V):
@@ -36,7 +36,7 @@ class Norm:
     per_output : list of float
         |f_c|.
     disagreement : float
-        Relative difference of `total` between the two routes.
+        Relative difference of `total` between the two routes; infinite where a square came out negative.
     """
 
     total: float
@@ -44,23 +44,25 @@ class Norm:
     disagreement: float
 
 
-def rkhs_norm(Y, coef, half, ridge=0.0):
+def rkhs_norm(coef, fitted, half, ridge=0.0):
     """Return the RKHS norm of f = sum_i coef_i k(x_i, .), |f_c|^2 = coef_c^T K coef_c, by two routes.
 
-    With (K + ridge I) coef = Y: coef^T K coef = Y^T coef - ridge |coef|^2, and Y^T coef = |L^-1 Y|^2 column by column,
-    where the first uses both triangular solves and the second only the first of them.
+    The first multiplies coef with K coef from recomputed Gram blocks. The second knows the factor alone: with
+    (K + ridge I) coef = Y and L L^T = K + ridge I, coef^T K coef = |L^-1 Y|^2 - ridge |coef|^2 column by column. They
+    agree only if the factor belongs to the matrix.
 
     Parameters
     ----------
-    Y, coef, half : array, shape (n, r)
-        Targets, (K + ridge I)^-1 Y and L^-1 Y.
+    coef, fitted, half : array, shape (n, r)
+        (K + ridge I)^-1 Y, K coef, and L^-1 Y.
     """
-    correction = ridge * np.einsum("ij,ij->j", coef, coef)
-    squares = np.einsum("ij,ij->j", Y, coef) - correction
-    others = np.einsum("ij,ij->j", half, half) - correction
-    total, other = (float(np.sqrt(max(0.0, part.sum()))) for part in (squares, others))
-    per_output = np.sqrt(np.maximum(squares, 0.0)).tolist()
-    return Norm(total, per_output, abs(total - other) / max(total, other, np.finfo(float).tiny))
+    squares = np.einsum("ij,ij->j", coef, fitted)
+    others = np.einsum("ij,ij->j", half, half) - ridge * np.einsum("ij,ij->j", coef, coef)
+    with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
+        total, other = float(np.sqrt(squares.sum())), float(np.sqrt(others.sum()))
+        per_output = np.sqrt(squares).tolist()
+    disagreement = abs(total - other) / max(total, other, np.finfo(float).tiny)
+    return Norm(total, per_output, disagreement if np.isfinite(disagreement) else float("inf"))
 
 
 def leave_one_out(Y, coef, inverse_diagonal):

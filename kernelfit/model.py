@@ -26,6 +26,8 @@ class Model:
     coef : float64 array, shape (n, classes)
     classes : tuple of str
     ridge : float
+    pixels : str
+        What was done to the pixels of X; other than "true", points to predict need the same.
     """
 
     kernel: Kernel
@@ -33,6 +35,7 @@ class Model:
     coef: np.ndarray
     classes: tuple
     ridge: float = 0.0
+    pixels: str = "true"
 
     def scores(self, X, *, progress=None):
         """Return f at the points X, shape (m, classes); with a precomputed kernel X is the cross matrix (m, n)."""
@@ -40,7 +43,8 @@ class Model:
 
     def save(self, path):
         """Write the model to `path`, whole or not at all."""
-        header = {"format": _FORMAT, "kernel": str(self.kernel), "classes": self.classes, "ridge": self.ridge}
+        header = {"format": _FORMAT, "kernel": str(self.kernel)}
+        header |= {"classes": self.classes, "ridge": self.ridge, "pixels": self.pixels}
         # A precomputed kernel needs no training points to predict, only their number.
         X = np.empty((len(self.coef), 0)) if isinstance(self.kernel, Precomputed) else self.X
         with atomic_write(path) as file:
@@ -61,6 +65,7 @@ def load_model(path, *, kernel=None):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             header, X, coef = json.loads(str(file["header"])), file["X"], file["coef"]
             stored, classes, ridge = header["kernel"], tuple(map(str, header["classes"])), float(header["ridge"])
+            pixels = str(header["pixels"])
             known = header["format"] == _FORMAT and isinstance(stored, str)
     except FileNotFoundError as error:
         raise DataNotFoundError(
@@ -74,7 +79,7 @@ def load_model(path, *, kernel=None):
         raise DataError(f"{path}: coefficients {coef.dtype} {coef.shape} and points {X.shape} are not those of a model")
     if coef.shape != (len(X), len(classes)):
         raise DataError(f"{path}: coefficients {coef.shape} do not fit {len(X)} points and {len(classes)} classes")
-    return Model(_stored_kernel(path, stored, kernel), X, coef, classes, ridge)
+    return Model(_stored_kernel(path, stored, kernel), X, coef, classes, ridge, pixels)
 
 
 def _stored_kernel(path, stored, given):

@@ -32,6 +32,8 @@ class Points:
         |x|^2 in the units of x (pixels: 0..255).
     unit : float
         What a product of two coordinates is worth: 1/255^2 for pixels, which stand for x / 255; else 1.
+    centre : float64 array, shape (d,), or None
+        What was subtracted from float data; norms and inner products are then those of x - centre.
     start : int
         Position of the first of these points in the set that they were cut from.
     origin : object
@@ -42,6 +44,7 @@ class Points:
     unshift: np.ndarray
     sq_norms: np.ndarray
     unit: float
+    centre: np.ndarray | None = None
     start: int = 0
     origin: object = dataclasses.field(default_factory=object, compare=False)
 
@@ -78,10 +81,10 @@ class Points:
         return self.start - other.start if self.origin is other.origin else None
 
 
-def points(X):
+def points(X, *, centre=None):
     """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
 
-    Points are returned as they are.
+    `centre`, shape (d,), is subtracted from float data; exact integers need none. Points are returned as they are.
     """
     if isinstance(X, Points):
         return X
@@ -101,12 +104,15 @@ def points(X):
         raise InputError(
             f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
         )
+    if centre is not None and X.shape[1:] != centre.shape:
+        raise InputError(f"points of {X.shape[1]} coordinates meet points of {len(centre)}; give both one shape")
     values = np.ascontiguousarray(X, dtype=np.float64)
+    values = values if centre is None else values - centre
     sq_norms = np.einsum("ij,ij->i", values, values)
     if not np.isfinite(sq_norms).all():
         row = int(np.flatnonzero(~np.isfinite(sq_norms))[0])
         raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
-    return Points(values, np.zeros(len(X)), sq_norms, 1.0)
+    return Points(values, np.zeros(len(X)), sq_norms, 1.0, centre)
 
 
 def first_duplicate(X):

@@ -40,11 +40,11 @@ class LogProgress(Progress):
             if now - last >= self.every and done > 0:
                 last = now
                 remaining = (now - start) * max(0.0, total - done) / done
-                self.note(f"{name}: {100 * done / total:.0f} %, {_duration(remaining)} left")
+                self.note(f"{name}: {100 * done / total:.0f} %, {duration(remaining)} left")
 
         yield advance
         if last > start:
-            self.note(f"{name}: done in {_duration(self.clock() - start)}")
+            self.note(f"{name}: done in {duration(self.clock() - start)}")
 
     def note(self, message):
         print(message, file=self.stream, flush=True)
@@ -84,7 +84,8 @@ def make_progress(quiet=False, stream=None):
     return BarProgress(stream) if stream.isatty() else LogProgress(stream)
 
 
-def _duration(seconds):
+def duration(seconds):
+    """Return seconds as a person says them: 45 s, 7 min 03 s, 2 h 05 min."""
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

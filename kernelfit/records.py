@@ -19,7 +19,7 @@ class Record:
     Attributes
     ----------
     dataset : dict
-        name, provenance, and the SHA-256 of each array before corruption.
+        asked (the name or path given), name, provenance, and the SHA-256 of each array before corruption.
     kernel : str
         As parse_kernel reads it, the bandwidth filled in.
     bandwidth_choice : dict or None
@@ -28,10 +28,12 @@ class Record:
         labels (probability), pixels, seed, labels_replaced and labels_changed (counts), sha256 of the corrupted data.
     loo_error : float or None
         Closed-form leave-one-out error on the training points.
-    norm, norm_pm1, norm_per_output : float, float, list
-        sqrt(tr(coef^T K coef)) for 0/1 and for -1/+1 targets, and sqrt(coef_c^T K coef_c) for each 0/1 output.
+    norm, norm_pm1 : float
+        sqrt(tr(coef^T K coef)) for 0/1 and for -1/+1 targets.
+    norm_per_output, norm_pm1_per_output : list of float
+        sqrt(coef_c^T K coef_c) for each class.
     norm_disagreement : float
-        Relative difference of `norm` between two routes.
+        Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor.
     relative_residual : float
         |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
     condition_estimate : float
@@ -68,6 +70,7 @@ class Record:
     norm: float
     norm_pm1: float
     norm_per_output: list
+    norm_pm1_per_output: list
     norm_disagreement: float
     relative_residual: float
     condition_estimate: float

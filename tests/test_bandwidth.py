@@ -47,6 +47,13 @@ def test_median_distance():
     np.testing.assert_allclose(median_distance(flat), np.sqrt(np.median(distances**2)), rtol=1e-12)
 
 
+def test_few_dimensions_need_a_narrow_bandwidth_and_get_it():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 1))
+    choice = choose_bandwidth(X, (X[:, 0] > 0).astype(int), Gaussian(), n_classes=2)
+    assert choice.bandwidth < 0.25 * median_distance(X)
+
+
 def test_what_cannot_be_chosen(digits):
     with pytest.raises(InputError, match="no open bandwidth"):
         choose_bandwidth(digits.X_train, digits.y_train, Linear(), n_classes=10)

@@ -78,6 +78,37 @@ def test_usage_errors_exit_with_2_and_write_nothing(capsys, tmp_path, arguments,
     assert list(tmp_path.iterdir()) == []
 
 
+def test_targets_that_cannot_be_written_are_refused_first(capsys, tmp_path, monkeypatch):
+    monkeypatch.setattr("kernelfit.experiments.solve.run_solve", lambda *_, **__: pytest.fail("solved"))
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.npz").mkdir()
+    for wrong in (["--runs", "file"], ["--save", "folder.npz"], ["--save", "file/model.npz"]):
+        assert run(*wrong) == 2
+
+
+def test_what_was_computed_is_printed_even_if_the_disk_is_full(capsys, monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kernelfit.records.append_line", full)
+    assert run("--json") == 1
+    out, err = capsys.readouterr()
+    assert json.loads(out)["n_train"] == 200 and "No space left" in err
+
+
+def test_a_model_of_other_pixels_does_not_predict(capsys):
+    assert run("--pixels", "shuffled", "--save", "model.npz") == 0
+    assert cli.main(["predict", "model.npz", "--data", "digits"]) == 1
+    assert "shuffled pixels" in capsys.readouterr().err
+
+
+def test_a_reader_who_has_gone_is_no_traceback():
+    command = f"{sys.executable} -m kernelfit.cli data list | true"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, env=environment)
+    assert done.stderr == ""
+
+
 def test_failures_exit_with_1_and_write_no_record(capsys, tmp_path):
     X, y = load("digits").X_train[:20], np.arange(20) % 2
     np.savez("twins.npz", X_train=np.concatenate([X, X[:1]]), y_train=np.append(y, 1), X_test=X, y_test=y)
@@ -126,7 +157,7 @@ def test_help_alone_and_version(capsys):
 
 
 def test_ctrl_c_leaves_nothing_half_written(tmp_path):
-    """Interrupted while it factors n = 6,000, it ends with 130 and one sentence, and has written nothing."""
+    """Interrupted while it factors, it ends with 130 and one sentence, and has written nothing."""
     command = [sys.executable, "-m", "kernelfit.cli", "solve", "--data", "synthetic:64", "--n-train", "8000"]
     environment = os.environ | {"PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(

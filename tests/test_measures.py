@@ -37,7 +37,8 @@ def test_norm_by_three_routes_and_two_codings(problem, ridge):
     factor = cholesky(G, ridge=ridge, width=32)
     half = factor.half_solve(Y)
     coef = factor.half_solve_transposed(half)
-    norm = measures.rkhs_norm(Y, coef, half, ridge)
+    fitted = K @ coef
+    norm = measures.rkhs_norm(coef, fitted, half, ridge)
     assert norm.disagreement < 1e-12
     np.testing.assert_allclose(norm.total, np.sqrt(np.trace(coef.T @ K @ coef)), rtol=1e-11)
     np.testing.assert_allclose(norm.per_output, np.sqrt(np.einsum("ic,ij,jc->c", coef, K, coef)), rtol=1e-11)
@@ -46,7 +47,7 @@ def test_norm_by_three_routes_and_two_codings(problem, ridge):
     np.testing.assert_array_equal(measures.to_plus_minus_one(Y), signed)
     again = factor.solve(signed)
     np.testing.assert_allclose(measures.to_plus_minus_one(coef), again, atol=1e-11)
-    turned = measures.rkhs_norm(*map(measures.to_plus_minus_one, (Y, coef, half)), ridge)
+    turned = measures.rkhs_norm(*map(measures.to_plus_minus_one, (coef, fitted, half)), ridge)
     np.testing.assert_allclose(turned.total, np.sqrt(np.trace(again.T @ K @ again)), rtol=1e-11)
     assert turned.disagreement < 1e-12
 
@@ -56,7 +57,8 @@ def test_no_other_interpolant_has_a_smaller_norm(problem):
     G, Y, _ = problem
     K = dense(G)
     factor = cholesky(MatrixGram(K[:50, :50]))
-    best = measures.rkhs_norm(Y[:50], factor.solve(Y[:50]), factor.half_solve(Y[:50])).total
+    coef = factor.solve(Y[:50])
+    best = measures.rkhs_norm(coef, K[:50, :50] @ coef, factor.half_solve(Y[:50])).total
     rng = np.random.default_rng(1)
     particular = np.zeros((80, 4))
     particular[:50] = factor.solve(Y[:50])

@@ -28,7 +28,13 @@ def path(tmp_path):
     return tmp_path / "model.npz"
 
 
-HEADER = {"format": "kernelfit.model/1", "kernel": "gaussian(bandwidth=3.0)", "classes": CLASSES, "ridge": 0.0}
+HEADER = {
+    "format": "kernelfit.model/1",
+    "kernel": "gaussian(bandwidth=3.0)",
+    "classes": CLASSES,
+    "ridge": 0.0,
+    "pixels": "true",
+}
 
 
 def write(path, **changes):

@@ -37,6 +37,7 @@ def record(**changes):
         "norm": 145.1024000001,
         "norm_pm1": 2e2 / 7,
         "norm_per_output": [0.1, 1e-300, 1.7976931348623157e308],
+        "norm_pm1_per_output": [1.0],
         "norm_disagreement": 5e-324,
         "relative_residual": 1.2e-11,
         "condition_estimate": 1e9,
@@ -74,6 +75,7 @@ def test_numbers_that_are_not_finite_become_null_at_any_depth():
         norm=NAN,
         condition_estimate=INF,
         norm_per_output=[1.0, -INF, NAN],
+        norm_pm1_per_output=[1.0, -INF, NAN],
         seconds={"total": 1.0, "factor": NAN},
         bandwidth_choice={"candidates": [{"loo_error": NAN, "pair": (INF, 2.0)}]},
     )

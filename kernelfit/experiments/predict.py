@@ -19,6 +19,11 @@ def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_
     progress = progress or Progress()
     model = load_model(path, kernel=parse_kernel(kernel) if kernel else None)
     loaded = datasets.load(data, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress)
+    if model.pixels != "true":
+        raise DataError(
+            f"the model was fitted to {model.pixels} pixels, and its file does not hold what was done to them; "
+            "kernelfit predict serves models of true pixels"
+        )
     if loaded.classes != model.classes:
         raise DataError(
             f"the model knows the classes {', '.join(model.classes)}, but {loaded.name} has {', '.join(loaded.classes)}"

@@ -5,6 +5,7 @@ CACM 64(3), 2021, section 5. The paper does not say for which target coding its 
 """
 
 import dataclasses
+import re
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,11 +25,12 @@ _SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 
 def paper_result(record):
     """Return the PaperResult of the experiment of a Record (whole data, true labels and pixels, no ridge), or None."""
-    name = record.dataset["name"]
+    name = record.dataset["asked"]
     same = (
         (record.n_train, record.n_test) == _SIZES.get(name)
         and record.corruption["labels"] == 0
         and record.corruption["pixels"] == "true"
         and record.ridge == 0
     )
-    return _SECTION_5.get((name, record.kernel.partition("(")[0], record.features)) if same else None
+    kernel = re.fullmatch(r"(\w+)\([^()]*\)", record.kernel)  # one kernel, not a combination
+    return _SECTION_5.get((name, kernel[1], record.features)) if same and kernel else None

@@ -3,6 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
+from kernelfit.progress import duration
 from kernelfit.report.paper import paper_result
 
 
@@ -30,11 +31,16 @@ def solve_table(record):
     if record.ridge:
         row("ridge", f"{record.ridge:g}")
     row("relative residual", f"{record.relative_residual:.1e}")
+    row("norm, two routes differ by", f"{record.norm_disagreement:.1e}")
     row("condition number, at least", f"{record.condition_estimate:.1e}")
     table.add_section()
     row("time", _times(record.seconds), "under 3 min, 24 cores" if paper and paper.norm else "")
-    row("factorisation", f"{record.gflops:.0f} GFLOP/s ({100 * record.gflops / record.gemm_gflops:.0f} % of GEMM)")
+    row("factorisation", f"{record.gflops:.0f} GFLOP/s")
     row("peak memory", f"{record.peak_bytes / 1e9:.2f} GB", "256 GB machine" if paper and paper.norm else "")
+    if record.warnings:
+        table.add_section()
+        for warning in record.warnings:
+            row("warning", warning)
     return table
 
 
@@ -55,5 +61,5 @@ def _percent(fraction):
 def _times(seconds):
     total = seconds["total"]
     largest = max((name for name in seconds if name != "total"), key=seconds.get)
-    text = f"{int(total // 60)} min {total % 60:.0f} s" if total >= 60 else f"{total:.2f} s"
+    text = duration(total) if total >= 60 else f"{total:.2f} s"
     return f"{text} ({largest} {100 * seconds[largest] / total:.0f} %)"

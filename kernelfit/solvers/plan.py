@@ -8,6 +8,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import NotEnoughMemoryError
+from kernelfit.progress import duration
 from kernelfit.solvers.cholesky import INVERSE_WIDTH, panel_width
 
 # Compiled passes, BLAS buffers and the tiles of a product: measured at about 150 MB, whatever the size of the problem.
@@ -58,7 +59,7 @@ class Plan:
     def __str__(self):
         return (
             f"plan: {self.method}, n = {self.n:,}: {_gb(self.bytes_needed)} of {_gb(self.bytes_free)} free, "
-            f"{self.operations / 1e12:.3g} TFLOP at {self.gemm_gflops:.0f} GFLOP/s, about {_minutes(self.seconds)}"
+            f"{self.operations / 1e12:.3g} TFLOP at {self.gemm_gflops:.0f} GFLOP/s, about {duration(self.seconds)}"
         )
 
     def require(self):
@@ -127,7 +128,3 @@ def measure_gemm(n=2048, repeats=5):
 
 def _gb(count):
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
-
-
-def _minutes(seconds):
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{math.ceil(seconds)} s"
