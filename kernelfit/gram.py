@@ -44,7 +44,7 @@ class Gram:
         return KV, float(sums.max())
 
     def _product(self, V, progress):
-        """Return K V and the absolute row sums of K."""
+        """Return K V and, of a symmetric K, the absolute row sums."""
         n, m = self.shape
         V = np.ascontiguousarray(V, dtype=np.float64)
         if V.ndim != 2 or len(V) != m:
@@ -72,8 +72,10 @@ class Gram:
         backend.gemm(tile, V[k:last], own[:, :-1])
         if self.symmetric and i > k:
             backend.gemm(tile, V[i:j], mirrored[:, :-1], transpose_a=True)
-        np.abs(tile, out=tile)
-        own[:, -1], mirrored[:, -1] = tile.sum(axis=1), tile.sum(axis=0)
+        own[:, -1], mirrored[:, -1] = 0.0, 0.0
+        if self.symmetric:
+            np.abs(tile, out=tile)
+            own[:, -1], mirrored[:, -1] = tile.sum(axis=1), tile.sum(axis=0)
         return own, mirrored
 
     def _bounds(self, rows, columns):
