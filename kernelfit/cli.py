@@ -96,12 +96,12 @@ def solve(
     # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
         print(record.to_json(), flush=True)
+        for warning in record.warnings:
+            print(f"kernelfit: warning: {warning}", file=sys.stderr)
     else:
         from kernelfit.report.table import solve_table
 
-        _print(solve_table(record))
-    for warning in record.warnings:
-        print(f"kernelfit: warning: {warning}", file=sys.stderr)
+        _print(solve_table(record))  # holds the warnings
     path = append_record(runs, record)
     if save is not None:
         model.save(save)
