@@ -1,0 +1,41 @@
+"""Loops that must run one row after another, compiled by numba: imported only by the functions that run them.
+
+No sum is reordered, so that the same seed gives the same bits.
+"""
+
+import numba
+
+
+@numba.njit
+def row_steps(X, Y, W, gains, rows):
+    """Overwrite W with W + gains[i] x_i (y_i - x_i^T W) for i in rows; X (n, d), Y (n, r), W transposed (r, d)."""
+    for i in rows:
+        x = X[i]
+        for c in range(W.shape[0]):
+            w = W[c]
+            inner = 0.0
+            for k in range(len(x)):
+                inner += x[k] * w[k]
+            step = gains[i] * (Y[i, c] - inner)
+            for k in range(len(x)):
+                w[k] += step * x[k]
+
+
+@numba.njit
+def perceptron_passes(X, y, w, max_passes):
+    """Overwrite w with w + y_i x_i where y_i <w, x_i> <= 0, pass after pass; return (mistakes, passes, separated)."""
+    mistakes = 0
+    for done in range(max_passes):
+        before = mistakes
+        for i in range(len(X)):
+            x = X[i]
+            inner = 0.0
+            for k in range(len(x)):
+                inner += x[k] * w[k]
+            if y[i] * inner <= 0.0:
+                mistakes += 1
+                for k in range(len(x)):
+                    w[k] += y[i] * x[k]
+        if mistakes == before:
+            return mistakes, done + 1, True
+    return mistakes, max_passes, False
