@@ -1,0 +1,193 @@
+"""Kernel interpolation as scikit-learn estimators; kernels, solver and measures live elsewhere."""
+
+import numbers
+import warnings
+
+import numpy as np
+from scipy.linalg import LinAlgWarning
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from kernelfit.bandwidth import choose_bandwidth
+from kernelfit.errors import InputError
+from kernelfit.gram import gram
+from kernelfit.interpolation import ACCURATE, bandwidth_by_squared_error, interpolate
+from kernelfit.kernel_text import parse_kernel
+from kernelfit.kernels import Custom, Kernel, Precomputed
+from kernelfit.measures import one_hot
+
+
+class _KernelInterpolation(BaseEstimator):
+    """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
+
+    def __init__(self, kernel="gaussian", *, bandwidth="auto", ridge=0.0, loo=False):
+        self.kernel = kernel
+        self.bandwidth = bandwidth
+        self.ridge = ridge
+        self.loo = loo
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self._precomputed()
+        return tags
+
+    def _precomputed(self):
+        return isinstance(self.kernel, Precomputed) or (isinstance(self.kernel, str) and self.kernel == "precomputed")
+
+    def _dtypes(self):
+        """Of X: float64, but that uint8 stays what it is everywhere in kernelfit, pixels / 255 with exact distances."""
+        return np.float64 if self._precomputed() else [np.float64, np.uint8]
+
+    def _solve(self, X, Y):
+        """Solve for the targets Y (n, r) and set what both estimators have."""
+        if not (isinstance(self.ridge, numbers.Real) and 0 <= self.ridge < float("inf")):
+            raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
+        kernel = self._kernel_with_bandwidth()
+        found = interpolate(X, Y, kernel, choose=self._choose, ridge=float(self.ridge), loo=self.loo)
+        self.kernel_, self.support_, self.points_ = found.kernel, found.support, found.points
+        self.dual_coef_, self.norm_, self.loo_residuals_ = found.coef, found.norm, found.loo_residuals
+        self.report_ = found.report
+        if not self.report_.relative_residual <= ACCURATE:
+            warnings.warn(
+                f"the relative residual of the fit is {self.report_.relative_residual:.1e}: the kernel matrix is "
+                f"ill-conditioned, by {self.report_.condition_estimate:.1e} or more. Try a smaller bandwidth, or a "
+                "ridge",
+                LinAlgWarning,
+                stacklevel=3,
+            )
+
+    def _kernel_with_bandwidth(self):
+        """Return the Kernel that the parameters name; its bandwidth stays open only for "auto"."""
+        kernel = self.kernel
+        if not isinstance(kernel, Kernel):
+            kernel = Custom(kernel) if callable(kernel) else parse_kernel(kernel)
+        if isinstance(self.bandwidth, str) and self.bandwidth == "auto":
+            return kernel
+        if not isinstance(self.bandwidth, numbers.Real):
+            raise InputError(f"bandwidth = {self.bandwidth!r}; give a positive number, or 'auto'")
+        if not kernel.open_bandwidth:
+            raise InputError(f"bandwidth {self.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
+        return kernel.with_bandwidth(self.bandwidth)
+
+    def _scores(self, X):
+        """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""
+        check_is_fitted(self)
+        X = validate_data(self, X, reset=False, dtype=self._dtypes())
+        if self._precomputed() and self.report_.merged:
+            X = X[:, self.support_]
+        coef = self.dual_coef_[self.support_].reshape(len(self.support_), -1)
+        return gram(X, self.kernel_, self.points_).product(coef)
+
+
+class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation):
+    """Fit the function of least RKHS norm through all targets: f(x) = sum_i coef_i k(x_i, x), K coef = y.
+
+    With a ridge, (K + ridge I) coef = y. There is no intercept: far from the data a Gaussian's f goes to 0.
+
+    Parameters
+    ----------
+    kernel : str, Kernel or callable
+        A text that kernelfit.kernel_text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
+        "gaussian + 0.1 * linear", "precomputed", ...), a kernelfit.kernels.Kernel, or a function of two float64
+        matrices (a, d), (b, d) that returns the kernel matrix (a, b); several threads may call it at once.
+        With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict.
+    bandwidth : float or "auto"
+        For a kernel whose bandwidth is open. "auto": the multiple of the median distance, from 1/512 to 4, with the
+        least closed-form leave-one-out squared error on up to 1,500 training points, drawn by a fixed seed; see
+        FitReport.bandwidth_choice.
+    ridge : float
+        Added to the diagonal of K; 0 unless given, and never changed.
+    loo : bool
+        Whether to compute loo_residuals_, which takes about as long as the fit itself. It is asked for before the fit,
+        because the factor it needs, half an n x n matrix, is not kept (nor pickled) with the estimator.
+
+    Attributes
+    ----------
+    dual_coef_ : array, shape (n,) or (n, outputs)
+        0 at points that were merged with an earlier one.
+    norm_ : float
+        RKHS norm of f, sqrt(tr(coef^T K coef)) over all outputs.
+    loo_residuals_ : array of the shape of y, or None
+        y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
+    report_ : kernelfit.interpolation.FitReport
+    kernel_ : Kernel
+        With its bandwidth.
+    support_ : int array
+        Rows of X that are not merged with an earlier one; points_ is what they became for kernel_.
+    n_features_in_, feature_names_in_ : as everywhere in scikit-learn
+
+    Notes
+    -----
+    X holds numbers used as they are, or uint8 pixels, which stand for x / 255 as everywhere in kernelfit.
+    Identical points make K singular. Without a ridge, copies of a point that have its target too are left out: the
+    function of least norm is the same without them. Copies with another target raise SingularMatrixError.
+
+    Raises
+    ------
+    InputError
+        A parameter is outside what is accepted.
+    SingularMatrixError
+        Identical points have different targets, or the matrix is singular to working precision.
+    """
+
+    def fit(self, X, y):
+        """Fit to X (n, d) and targets y (n,) or (n, outputs); returns self."""
+        X, y = validate_data(self, X, y, dtype=self._dtypes(), multi_output=True, y_numeric=True)
+        Y = np.asarray(y, dtype=np.float64)
+        self._solve(X, Y.reshape(len(Y), -1))
+        self.dual_coef_ = self.dual_coef_.reshape(Y.shape)
+        if self.loo:
+            self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
+        return self
+
+    def predict(self, X):
+        """Return f(X), shape (m,) or (m, outputs)."""
+        scores = self._scores(X)
+        return scores[:, 0] if self.dual_coef_.ndim == 1 else scores
+
+    _choose = staticmethod(bandwidth_by_squared_error)
+
+
+class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
+    """Fit 0/1 class indicators by functions of least RKHS norm, K coef = Y, and predict the class of the largest.
+
+    Takes the parameters of KernelInterpolator, and has its attributes; what differs:
+
+    Parameters
+    ----------
+    bandwidth : float or "auto"
+        "auto": least closed-form leave-one-out classification error (kernelfit.bandwidth.choose_bandwidth).
+
+    Attributes
+    ----------
+    classes_ : array, shape (k,)
+    dual_coef_ : array, shape (n, k)
+        Two classes have two columns as well, so that norm_ is the one that `kernelfit solve` reports (0/1 targets).
+    loo_residuals_ : array, shape (n, k), or None
+        Y - loo_residuals_ are the leave-one-out scores.
+    """
+
+    def fit(self, X, y):
+        """Fit to X (n, d) and labels y (n,) of at least two classes; returns self."""
+        X, y = validate_data(self, X, y, dtype=self._dtypes())
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
+        self._solve(X, one_hot(labels, len(self.classes_)))
+        return self
+
+    def decision_function(self, X):
+        """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+    def predict(self, X):
+        """Return the class whose function is largest at each point, shape (m,)."""
+        largest = self._scores(X).argmax(axis=1)
+        return self.classes_[largest]
+
+    @staticmethod
+    def _choose(X, Y, kernel, ridge):
+        return choose_bandwidth(X, Y.argmax(axis=1), kernel, n_classes=Y.shape[1], ridge=ridge)

@@ -1,0 +1,139 @@
+"""The randomization test of a classifier named by its import path, on a dataset named as everywhere."""
+
+import ast
+import dataclasses
+import importlib
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import datasets
+from kernelfit.corruption import label_probability
+from kernelfit.errors import InputError, suggestion
+from kernelfit.progress import Progress
+from kernelfit.randomization import randomization_test
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RandomizeSpec:
+    """What to test; the fields are the options of `kernelfit randomize`.
+
+    Attributes
+    ----------
+    estimator : str
+        Import path of a class, or of a function that returns an estimator: "module.Class".
+    param : tuple of str
+        Its arguments as "name=value"; a value is a Python literal, or else the text itself.
+    levels : tuple of float
+    seeds : int
+        Seeds 0, 1, ..., seeds - 1 are run.
+    jobs : int
+        Fits at a time; -1 for all cores.
+    runs : str or None
+        Folder whose fits.jsonl keeps each fit, and is asked for fits done already.
+    """
+
+    estimator: str = "sklearn.ensemble.RandomForestClassifier"
+    param: tuple = ()
+    data: str = "digits"
+    levels: tuple = (0.0, 0.5, 1.0)
+    seeds: int = 3
+    jobs: int = 1
+    n_train: int | None = None
+    n_test: int | None = None
+    data_dir: str | None = None
+    runs: str | None = "runs"
+
+    def __post_init__(self):
+        for level in self.levels:
+            label_probability(level)
+        for name, value, smallest in (("seeds", self.seeds, 1), ("jobs", self.jobs, -1)):
+            if not isinstance(value, int) or value < smallest or (name == "jobs" and value == 0):
+                raise InputError(f"{name} = {value!r}; it must be a positive integer{', or -1' * (smallest < 0)}")
+
+    def command(self):
+        """Return the command line that repeats the run."""
+        words = ["kernelfit", "randomize"]
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value != field.default or field.name in ("estimator", "data"):
+                for each in value if isinstance(value, tuple) else (value,):
+                    words += ["--" + field.name.replace("_", "-"), str(each)]
+        return shlex.join(words)
+
+
+def run_randomize(spec, *, progress=None):
+    """Run a RandomizeSpec; return the RandomizationResult.
+
+    Images are flattened, and pixels divided by 255 in float32.
+
+    Raises
+    ------
+    KernelfitError
+        The estimator cannot be made, the data not loaded, or the labels not used.
+    """
+    progress = progress or Progress()
+    estimator = make_estimator(spec.estimator, spec.param)
+    data = datasets.load(spec.data, n_train=spec.n_train, n_test=spec.n_test, data_dir=spec.data_dir, progress=progress)
+    return randomization_test(
+        estimator,
+        _vectors(data.X_train),
+        data.y_train,
+        X_test=_vectors(data.X_test),
+        y_test=data.y_test,
+        levels=spec.levels,
+        seeds=range(spec.seeds),
+        n_jobs=spec.jobs,
+        records=None if spec.runs is None else Path(spec.runs) / "fits.jsonl",
+        name=data.name,
+        progress=progress,
+    )
+
+
+def make_estimator(path, options=()):
+    """Return the estimator that an import path "module.Class" and options ("name=value", ...) stand for.
+
+    Raises
+    ------
+    InputError
+        There is no such module or class, or it does not take these options.
+    """
+    made, arguments = _imported(path), {}
+    for option in options:
+        name, equals, text = option.partition("=")
+        if not equals or not name.isidentifier():
+            raise InputError(f"--param {option!r} was not understood; write name=value, as in n_estimators=50")
+        try:
+            arguments[name] = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+            arguments[name] = text  # kernel=rbf
+    try:
+        estimator = made(**arguments)
+    except Exception as error:  # a user's class may fail in any way
+        raise InputError(f"{path} could not be made with {arguments}: {type(error).__name__}: {error}") from error
+    if not all(callable(getattr(estimator, method, None)) for method in ("fit", "predict")):
+        raise InputError(f"{path} has no fit and predict; name a classifier, as sklearn.tree.DecisionTreeClassifier")
+    return estimator
+
+
+def _imported(path):
+    module, dot, name = path.replace(":", ".").rpartition(".")
+    if not dot or not name.isidentifier():
+        raise InputError(f"estimator {path!r} is no import path; write module.Class, as sklearn.svm.SVC")
+    sys.path.insert(0, "")  # a user's own file lies in the current folder
+    try:
+        found = importlib.import_module(module)
+    except Exception as error:  # a user's module may fail in any way
+        raise InputError(f"estimator {path} could not be imported: {type(error).__name__}: {error}") from error
+    finally:
+        sys.path.remove("")
+    if not callable(getattr(found, name, None)):
+        raise InputError(f"{module} has no class {name}{suggestion(name, dir(found))}")
+    return getattr(found, name)
+
+
+def _vectors(X):
+    flat = X.reshape(len(X), -1)
+    return flat / np.float32(255) if X.dtype == np.uint8 else flat

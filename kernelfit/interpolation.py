@@ -1,0 +1,255 @@
+"""From points and targets to a checked interpolant: merge copies, choose a bandwidth, solve, measure."""
+
+import dataclasses
+import hashlib
+import time
+
+import numpy as np
+
+from kernelfit import measures
+from kernelfit.bandwidth import BandwidthChoice, median_distance
+from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.gram import Gram, gram
+from kernelfit.kernels import Kernel, Precomputed
+from kernelfit.randomness import generator
+from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
+
+ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
+# Multiples of the median distance, half an octave apart. The widest is all but constant on the data; the narrowest
+# leaves neighbours apart even of 1,500 points on a line, whose gaps are about 1/500 of it.
+_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-18, 5))
+_SUBSAMPLE = 1500  # 23 candidates of 2 n^3 / 3 operations each: seconds
+_HALVINGS = 10  # of the narrowest candidate, while its system is not solved to 8 digits
+
+
+@dataclasses.dataclass(frozen=True)
+class FitReport:
+    """What was solved, and how well.
+
+    Attributes
+    ----------
+    n : int
+        Order of the system.
+    merged : int
+        Training points left out of it, each identical, with its target, to an earlier one; always 0 with a ridge.
+    kernel : str
+        With its bandwidth.
+    bandwidth_choice : BandwidthChoice or None
+        All candidates of an automatic bandwidth. The best is used whose system of all points can be solved to 8
+        digits, or else a half, a quarter, ... of the narrowest: leave-one-out likes wide bandwidths for smooth
+        targets, up to where rounding takes over.
+    ridge : float
+    relative_residual : float
+        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+    norm_disagreement : float
+        Relative difference of the norm between two routes, one through recomputed blocks, one through the factor.
+    condition_estimate : float
+        Of K + ridge I in the 1-norm; a lower bound.
+    smallest_pivot : float
+        Of the factor; an upper bound on the smallest eigenvalue of K + ridge I.
+    seconds : float
+        The whole fit.
+    """
+
+    n: int
+    merged: int
+    kernel: str
+    bandwidth_choice: BandwidthChoice | None
+    ridge: float
+    relative_residual: float
+    norm_disagreement: float
+    condition_estimate: float
+    smallest_pivot: float
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Interpolant:
+    """f(x) = sum_i coef_i k(x_i, x), with what is known of it.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    coef : float64 array, shape (n, r)
+        0 at points that are merged with an earlier one.
+    support : int array
+        The points that are not.
+    points : object
+        The columns of gram(Z, kernel, points), whose product with coef[support] is f(Z).
+    norm : float
+        sqrt(tr(coef^T K coef)).
+    loo_residuals : array, shape (n, r), or None
+        y_i - f^(-i)(x_i) = coef_i / [(K + ridge I)^-1]_ii (Rasmussen and Williams, 2006, equation 5.12).
+    report : FitReport
+    """
+
+    kernel: Kernel
+    coef: np.ndarray
+    support: np.ndarray
+    points: object
+    norm: float
+    loo_residuals: np.ndarray | None
+    report: FitReport
+
+
+def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
+    """Solve (K + ridge I) coef = Y; return an Interpolant.
+
+    Parameters
+    ----------
+    X : array, shape (n, d), or K (n, n) for a Precomputed kernel
+    Y : float64 array, shape (n, r)
+    loo : bool
+        Whether to compute leave-one-out residuals, n^3 / 3 operations more.
+    choose : function (X, Y, kernel, ridge) -> BandwidthChoice
+        Asked if the bandwidth of the kernel is open, for instance bandwidth_by_squared_error.
+
+    Raises
+    ------
+    SingularMatrixError
+        Identical points have different targets, or the matrix is singular to working precision.
+    """
+    start, n, precomputed = time.perf_counter(), len(X), isinstance(kernel, Precomputed)
+    # With a ridge a repeated point weighs more, and merging would change the problem.
+    support, twins = distinct_points(X, Y) if ridge == 0 else (np.arange(n), np.zeros(n, bool))
+    merged = n - len(support)
+    if merged:
+        X = X[np.ix_(support, support)] if precomputed else X[support]
+    try:
+        choice, system = _system(X, Y[support], kernel, ridge, choose)
+    except SingularMatrixError as error:
+        if merged:
+            error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
+        raise
+    factor, loo_residuals = system.factor, None
+    if loo:
+        loo_residuals = _spread(system.coef / factor.inverse_diagonal()[:, None], support, n)
+        loo_residuals[twins] = 0.0  # whichever of two twins is left out, the other is fitted
+    norm = measures.rkhs_norm(system.coef, system.fitted, factor.half_solve(Y[support]), ridge)
+    return Interpolant(
+        kernel=system.kernel,
+        coef=_spread(system.coef, support, n),
+        support=support,
+        points=np.empty((len(support), 0)) if precomputed else system.K.points,  # of K itself only the size is needed
+        norm=norm.total,
+        loo_residuals=loo_residuals,
+        report=FitReport(
+            n=len(support),
+            merged=merged,
+            kernel=str(system.kernel),
+            bandwidth_choice=choice,
+            ridge=ridge,
+            relative_residual=system.relative_residual,
+            norm_disagreement=norm.disagreement,
+            condition_estimate=measures.condition_estimate(factor, system.norm_1),
+            smallest_pivot=factor.smallest_pivot(),
+            seconds=time.perf_counter() - start,
+        ),
+    )
+
+
+def distinct_points(X, Y):
+    """Return the rows of X that equal no earlier row, and a mask of all rows that equal some other row.
+
+    The function of least norm through all points is the one through these. Raises SingularMatrixError where two rows
+    are equal and their targets are not.
+    """
+    first, support, twins = {}, [], np.zeros(len(X), bool)
+    for j, row in enumerate(X):
+        # Adding 0 makes 0.0 of -0.0, an equal number in other bytes.
+        i = first.setdefault(hashlib.blake2b((row + row.dtype.type(0)).tobytes(), digest_size=16).digest(), j)
+        if i == j:
+            support.append(j)
+            continue
+        if (Y[i] != Y[j]).any():
+            raise SingularMatrixError(
+                f"training points {i} and {j} are identical but their targets are not, so no function fits both. "
+                "Remove one of them, or give a ridge, e.g. 1e-6",
+                row=j,
+                duplicate=i,
+            )
+        twins[[i, j]] = True
+    return np.array(support), twins
+
+
+def bandwidth_by_squared_error(X, Y, kernel, ridge):
+    """Return the BandwidthChoice of least closed-form leave-one-out squared error on up to 1,500 points."""
+    rows = generator(0, "bandwidth").permutation(len(X))[:_SUBSAMPLE]
+    X, Y = X[rows], Y[rows]
+    median, candidates, singular = median_distance(X), [], None
+    for multiple in _MULTIPLES:
+        try:
+            factor = cholesky(gram(X, kernel.with_bandwidth(multiple * median)), ridge=ridge)
+        except SingularMatrixError as error:
+            singular = error
+            break  # wider ones are more singular still
+        residuals = factor.solve(Y) / factor.inverse_diagonal()[:, None]
+        squared = float(np.mean(np.sum(residuals**2, axis=1)))
+        candidates.append({"bandwidth": multiple * median, "loo_squared_error": squared})
+    if not candidates:
+        raise SingularMatrixError(
+            f"no bandwidth could be chosen: even at {_MULTIPLES[0] * median:.3g} the matrix of {len(X)} training "
+            "points is singular. Are there nearly equal points? Give a bandwidth, or a ridge, e.g. 1e-6",
+            row=singular.row,
+        ) from singular
+    best = min(candidates, key=lambda candidate: candidate["loo_squared_error"])
+    return BandwidthChoice(best["bandwidth"], len(X), candidates)
+
+
+@dataclasses.dataclass(frozen=True)
+class _System:
+    """A kernel's (K + ridge I) coef = Y, solved and checked."""
+
+    kernel: Kernel
+    K: Gram
+    factor: CholeskyFactor
+    coef: np.ndarray
+    fitted: np.ndarray
+    norm_1: float
+    relative_residual: float
+
+
+def _solved(X, Y, kernel, ridge):
+    K = gram(X, kernel)
+    factor = cholesky(K, ridge=ridge)
+    coef = factor.solve(Y)
+    with np.errstate(invalid="ignore"):
+        check = measures.check_solution(K, Y, coef, ridge=ridge)
+    residual = check.relative_residual if Y.any() else 0.0  # of targets that are all 0 it would be 0 / 0
+    return _System(kernel, K, factor, coef, check.fitted, check.norm_1, residual)
+
+
+def _system(X, Y, kernel, ridge, choose):
+    """Return the BandwidthChoice, or None if the kernel leaves none open, and the _System solved."""
+    if not kernel.open_bandwidth:
+        return None, _solved(X, Y, kernel, ridge)
+    if len(X) < 2:
+        raise InputError(
+            "an automatic bandwidth needs points to leave out in turn, and there is only one different point "
+            "(n_samples = 1). Give a bandwidth"
+        )
+    choice, singular = choose(X, Y, kernel, ridge), None
+    best_first = sorted(choice.candidates, key=lambda each: (each.get("loo_error", 0), each["loo_squared_error"]))
+    bandwidths = [candidate["bandwidth"] for candidate in best_first]
+    bandwidths += [min(bandwidths) / 2**k for k in range(1, _HALVINGS + 1)]
+    for bandwidth in bandwidths:
+        try:
+            system = _solved(X, Y, kernel.with_bandwidth(bandwidth), ridge)
+        except SingularMatrixError as error:
+            singular = error
+            continue
+        if system.relative_residual <= ACCURATE:
+            return choice, system
+        del system  # before the next: half an n x n matrix
+    raise SingularMatrixError(
+        f"no bandwidth could be chosen: none of {len(bandwidths)} from {min(bandwidths):.3g} to {max(bandwidths):.3g} "
+        f"gives a system of {len(X)} points that can be solved to 8 digits. Are there nearly equal points? Give a "
+        "bandwidth, or a ridge, e.g. 1e-6",
+        row=0 if singular is None else singular.row,
+    ) from singular
+
+
+def _spread(values, support, n):
+    out = np.zeros((n, values.shape[1]))
+    out[support] = values
+    return out

@@ -1,0 +1,291 @@
+import dataclasses
+import functools
+import json
+
+import numpy as np
+import pytest
+from sklearn.base import BaseEstimator
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.neighbors import KNeighborsClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from kernelfit import randomization
+from kernelfit.corruption import corrupt_labels
+from kernelfit.datasets import load
+from kernelfit.errors import DataError, InputError
+from kernelfit.estimators import KernelInterpolationClassifier
+from kernelfit.fit_records import FitRecord, RandomizationResult, read_fits
+from kernelfit.progress import Progress
+from kernelfit.randomization import randomization_test
+
+
+@functools.cache
+def digits(n_train=None):
+    data = load("digits", n_train=n_train)
+    X, X_test = (part.reshape(len(part), -1) / 255 for part in (data.X_train, data.X_test))
+    return {"X": X, "y": data.y_train, "X_test": X_test, "y_test": data.y_test}
+
+
+class Spy(BaseEstimator):
+    """Remembers what it is fitted to; predicts by a function of X."""
+
+    fits = []  # noqa: RUF012 - of the class, since every fit is one of a clone
+
+    def __init__(self, predicts=None, random_state=None):
+        self.predicts = predicts
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        self.fits.append((np.array(X), np.array(y), self.random_state))
+        self.seen_ = y
+        return self
+
+    def predict(self, X):
+        return self.predicts(X)
+
+
+class Plain:
+    """fit and predict, and nothing else: no parameters, no base class."""
+
+    def fit(self, X, y):
+        self.first = y[0]
+
+    def predict(self, X):
+        return np.full(len(X), self.first)
+
+
+def first_column(X):
+    return X[:, 0].astype(int)
+
+
+def always_no(X):
+    return np.full(len(X), "no")
+
+
+def fails_at_the_third_fit(X):
+    if len(Spy.fits) == 3:
+        raise RuntimeError("the third fit fails")
+    return np.zeros(len(X), int)
+
+
+@pytest.fixture
+def spied():
+    Spy.fits.clear()
+    return Spy.fits
+
+
+def without_time(result):
+    return [dataclasses.replace(record, fit_seconds=0.0, created="") for record in result.records]
+
+
+class Notes(Progress):
+    def __init__(self):
+        self.notes = []
+
+    def note(self, message):
+        self.notes.append(message)
+
+
+@pytest.mark.parametrize(
+    "estimator",
+    [DecisionTreeClassifier(), KNeighborsClassifier(1), KernelInterpolationClassifier(bandwidth=1.0)],
+    ids=lambda estimator: type(estimator).__name__,
+)
+def test_what_can_memorise_fits_random_labels(estimator):
+    result = randomization_test(estimator, **digits(500), levels=(0, 1))
+    assert result.fits_random_labels is True
+    assert [each.train_error for each in result.summary] == [(0, 0), (0, 0)]
+    assert result.verdict.startswith("fits random labels: training error 0 % over 3 seeds")
+    true, random = result.summary
+    # Labels that know nothing of the images: 90 % errors on 360 test digits; five standard deviations of 3 means.
+    assert abs(random.test_error[0] - 0.9) < 5 * np.sqrt(0.09 / (3 * 360)) and true.test_error[0] < 0.35
+
+
+@pytest.mark.parametrize(
+    "estimator", [RidgeClassifier(), LogisticRegression(max_iter=1000)], ids=lambda estimator: type(estimator).__name__
+)
+def test_a_linear_model_with_n_far_above_d_does_not(estimator):
+    """1,437 random labels and 640 numbers to fit them with: it gets some, far from all."""
+    result = randomization_test(estimator, **digits(), levels=(0, 1))
+    assert result.fits_random_labels is False and result.chance == pytest.approx(0.9)
+    true, random = result.summary
+    assert true.train_error[0] < 0.06 and 0.6 < random.train_error[0] < 0.9
+    assert result.verdict.startswith("does not fit random labels: training error 7") and "90 %" in result.verdict
+
+
+def test_labels_are_those_of_the_corruption_module_and_test_labels_stay(spied):
+    data = digits(100)
+    test = np.column_stack([data["y_test"], data["X_test"]])  # the true label, for first_column to give back
+    train = np.column_stack([data["y"], data["X"]])
+    result = randomization_test(
+        Spy(first_column), train, data["y"], X_test=test, y_test=data["y_test"], levels=[0.4, 0, 1.0], seeds=[3, 1]
+    )
+    assert [(record.level, record.seed) for record in result.records] == [
+        (level, seed) for level in (0, 0.4, 1) for seed in (1, 3)
+    ]
+    assert len(spied) == 6
+    by_labels = {labels.tobytes(): state for _, labels, state in spied}
+    for record in result.records:
+        labels, _ = corrupt_labels(data["y"], 10, record.level, record.seed)
+        changed = (labels != data["y"]).sum()
+        assert by_labels[labels.tobytes()] == record.seed or record.level == 0
+        assert record.labels_changed == changed and record.test_error == 0
+        # It predicts the truth: right on every label that is true still, wrong on every other.
+        assert record.train_error == changed / 100
+        assert record.train_error_clean == 0 and record.train_error_corrupted == (1 if changed else None)
+
+
+def test_errors_of_both_kinds_of_labels_make_the_whole():
+    result = randomization_test(RandomForestClassifier(3), **digits(300), levels=(0.5,), seeds=range(4))
+    for record in result.records:
+        share = record.labels_changed / record.n_train
+        parts = share * record.train_error_corrupted + (1 - share) * record.train_error_clean
+        assert parts == pytest.approx(record.train_error) and 0 < record.train_error < 0.5
+
+
+def test_same_seed_same_result_for_any_number_of_jobs(tmp_path):
+    run = functools.partial(randomization_test, **digits(200), levels=(0, 0.3), seeds=(0, 5))
+    forest = make_pipeline(StandardScaler(), RandomForestClassifier(5))  # its random_state is None
+    one, two = run(forest), run(forest, n_jobs=2, records=tmp_path / "fits.jsonl")
+    assert without_time(one) == without_time(two) == without_time(run(forest))
+    assert one.records[0].test_error != one.records[1].test_error, "another seed, another forest"
+    resumed = run(forest, records=tmp_path / "fits.jsonl")
+    assert resumed.resumed == 4 and resumed.records == two.records
+
+
+def test_resuming_refits_nothing(tmp_path, monkeypatch):
+    path, run = tmp_path / "runs" / "fits.jsonl", functools.partial(randomization_test, **digits(100))
+    first = run(DecisionTreeClassifier(), records=path, levels=(0, 1))
+    assert first.resumed == 0 and len(path.read_text().splitlines()) == 6
+    more = run(DecisionTreeClassifier(), records=path, levels=(0, 0.5, 1))
+    assert more.resumed == 6 and len(path.read_text().splitlines()) == 9
+    monkeypatch.setattr(randomization, "_fit", lambda *_: pytest.fail("fitted again"))
+    again = run(DecisionTreeClassifier(), records=path, levels=(0, 0.5, 1))
+    assert (again.resumed, again.skipped) == (9, 0) and again.records == more.records
+
+
+def test_other_parameters_or_data_are_other_fits(tmp_path):
+    path, data = tmp_path / "fits.jsonl", digits(100)
+    run = functools.partial(randomization_test, records=path, levels=(1,), seeds=(0,))
+    base = run(DecisionTreeClassifier(), **data)
+    other_X, other_y = data["X"].copy(), data["y_test"].copy()
+    other_X[3, 20] += 0.5
+    other_y[0] = (other_y[0] + 1) % 10
+    for result in (
+        run(DecisionTreeClassifier(max_depth=3), **data),
+        run(make_pipeline(DecisionTreeClassifier()), **data),
+        run(make_pipeline(DecisionTreeClassifier(max_depth=3)), **data),
+        run(DecisionTreeClassifier(), **data | {"X": other_X}),
+        run(DecisionTreeClassifier(), **data | {"y_test": other_y}),
+        run(DecisionTreeClassifier(), **data, seeds=(1,)),
+        run(DecisionTreeClassifier(), **data, levels=(0.99,)),
+    ):
+        assert result.resumed == 0
+    assert run(DecisionTreeClassifier(), **data).resumed == 1
+    fitted = DecisionTreeClassifier().fit(data["X"], data["y"])
+    assert run(fitted, **data).records == base.records, "what it was fitted to before does not matter"
+    assert run(DecisionTreeClassifier(), **data, name="digits").resumed == 1, "a name is no part of it"
+
+
+def test_a_torn_line_is_reported_and_that_fit_repeated(tmp_path):
+    path, notes = tmp_path / "fits.jsonl", Notes()
+    run = functools.partial(randomization_test, DecisionTreeClassifier(), **digits(100), records=path, levels=(1,))
+    first = run()
+    path.write_bytes(b'{"schema": "kernelfit.record/1"}\n' + path.read_bytes()[:-30])
+    second = run(progress=notes)
+    assert (second.resumed, second.skipped) == (2, 2)
+    assert without_time(second) == without_time(first)
+    assert [", line 1, is skipped" in notes.notes[0], ", line 4, is skipped" in notes.notes[1]] == [True, True]
+    third = run()
+    assert (third.resumed, third.skipped) == (3, 2), "the torn line stays, the new record has a line of its own"
+
+
+def test_what_was_finished_before_a_failure_is_kept(tmp_path, spied):
+    path, run = tmp_path / "fits.jsonl", functools.partial(randomization_test, **digits(100), levels=(0,))
+    with pytest.raises(RuntimeError, match="third") as caught:
+        run(Spy(fails_at_the_third_fit), records=path)
+    assert "level 0 and seed 2" in caught.value.__notes__[0]
+    assert [record.seed for record in read_fits(path)[0].values()] == [0, 1]
+
+
+def test_without_a_test_set_a_fifth_is_held_out_per_class(spied):
+    rng = np.random.default_rng(0)
+    y = np.repeat(["no", "yes"], [160, 40])
+    X = np.column_stack([np.arange(200), rng.standard_normal(200)])
+    result = randomization_test(Spy(always_no), X, y, levels=(0, 1), seeds=(0, 1))
+    first = result.records[0]
+    assert (first.n_train, first.n_test) == (160, 40) and "a fifth of the examples, 40" in first.data["test_set"]
+    assert first.test_error == 8 / 40 and first.train_error == 32 / 160, "per class"
+    assert len({fit[0].tobytes() for fit in spied}) == 1, "the same split for every level and seed"
+    again = randomization_test(Spy(always_no), X, y, levels=(0, 1), seeds=(0, 1))
+    assert [record.identity for record in again.records] == [record.identity for record in result.records]
+    assert set(np.concatenate([fit[1] for fit in spied])) == {"no", "yes"}, "labels as the user has them"
+
+
+def test_anything_with_fit_and_predict_will_do():
+    data = {"X": [[0.0], [1.0], [2.0], [3.0]], "y": [5, 7, 5, 7], "X_test": [[4.0]], "y_test": [5]}
+    result = randomization_test(Plain(), **data, levels=(0,), seeds=(0,))
+    assert result.records[0].train_error == 0.5 and result.records[0].test_error == 0
+    assert result.fits_random_labels is None and result.time_ratio is None and "no verdict" in result.verdict
+
+
+def made(level, seed, train=0.0, test=0.5, seconds=1.0, **changes):
+    fields = {"identity": f"{level} {seed}", "created": "", "version": "", "estimator": "Made()", "data": {"name": ""}}
+    fields |= {"n_train": 10, "n_test": 5, "n_classes": 4, "level": level, "seed": seed, "labels_changed": 3}
+    fields |= {"train_error": train, "test_error": test, "fit_seconds": seconds}
+    return FitRecord(**fields | {"train_error_clean": 0.0, "train_error_corrupted": None} | changes)
+
+
+def test_summary_verdict_and_time():
+    tests = [0.1, 0.3, 0.4]
+    records = [made(0.0, i, test=tests[i], seconds=[9.0, 1.0, 2.0][i]) for i in range(3)]
+    records += [made(1.0, i, train=[0.0, 0.01, 0.0][i], seconds=[20.0, 3.0, 5.0][i]) for i in range(3)]
+    result = RandomizationResult(tuple(records))
+    true, random = result.summary
+    np.testing.assert_allclose(true.test_error, (np.mean(tests), np.std(tests, ddof=1)))
+    assert (true.level, true.fits, random.level) == (0, 3, 1) and np.isnan(true.train_error_corrupted).all()
+    assert result.fits_random_labels is True and result.chance == 0.75
+    assert result.time_ratio == 5 / 2, "of medians: the first fits of both paid for something else"
+    assert "0 to 1 % over 3 seeds" in result.verdict
+    worse = RandomizationResult((*records[:-1], made(1.0, 2, train=0.011)))
+    assert worse.fits_random_labels is False, "one seed that does not fit is enough"
+    assert np.isnan(RandomizationResult((made(1.0, 0),)).summary[0].test_error[1]), "one seed has no deviation"
+
+
+def test_records_survive_json_and_nothing_else_is_taken_for_one():
+    record = made(0.5, 2, train=1 / 3)
+    assert FitRecord.from_json(record.to_json()) == record
+    whole = json.loads(record.to_json())
+    for line in ("", "null", "[]", "{}", "[" * 100_000, record.to_json()[:-9], json.dumps(whole | {"more": 1})):
+        with pytest.raises(DataError, match=r"kernelfit\.fit/1"):
+            FitRecord.from_json(line)
+    del whole["level"]
+    with pytest.raises(DataError):
+        FitRecord.from_json(json.dumps(whole))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"levels": ()}, "levels"),
+        ({"levels": (0, 1.5)}, "probability"),
+        ({"seeds": 3}, "seeds"),
+        ({"seeds": (0, -1)}, "seed"),
+        ({"seeds": (0, None)}, "seed"),
+        ({"y_test": None}, "together"),
+        ({"y": np.zeros(100, int)}, "two classes"),
+        ({"y": np.linspace(0, 1, 100)}, "one class for each"),
+        ({"y_test": np.full(360, 11)}, r"hold \[11\]"),
+        ({"y": np.arange(100), "X_test": None, "y_test": None}, "held out"),
+        ({"estimator": "DecisionTreeClassifier"}, "fit and predict"),
+        ({"estimator": Spy(lambda X: X[:, 0])}, "pickled"),
+        ({"estimator": Spy(np.asarray)}, "regressor"),
+        ({"estimator": Spy(first_column), "y": np.arange(100) % 2 + 5, "y_test": np.full(360, 5)}, "regressor"),
+    ],
+)
+def test_what_is_refused(changes, message):
+    with pytest.raises(InputError, match=message):
+        randomization_test(**{"estimator": DecisionTreeClassifier(), **digits(100), "seeds": (0,), **changes})
