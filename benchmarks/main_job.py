@@ -13,9 +13,7 @@ appended to results/main_job.jsonl.
 """
 
 import argparse
-import contextlib
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -23,7 +21,9 @@ import tempfile
 import time
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
+import common
+from common import limit, spread, table
+
 PARTS = ["start", "peer", "gaussian", "quartic", "auto"]
 PEER_N = 10_000
 BARS = {
@@ -41,7 +41,7 @@ def main():
     if options.child:
         print(json.dumps(CHILDREN[options.child]()))
         return
-    describe()
+    common.describe("The main job", {"float64": child("gemm")["rate"]})
     parts = options.parts or PARTS
     if "start" in parts:
         start()
@@ -56,6 +56,10 @@ def main():
 
 
 # ---- parts ---------------------------------------------------------------------------------------------------------
+
+
+def child(name):
+    return common.child(__file__, name)
 
 
 def start():
@@ -97,19 +101,12 @@ def peer():
 def full(kernel, repeats):
     """Solve all of MNIST `repeats` times; print every bar with the measured figure."""
     runs = [child(f"solve_{kernel}") for _ in range(repeats)]
-    RESULTS.mkdir(exist_ok=True)
-    with open(RESULTS / "main_job.jsonl", "a") as file:
-        for run in runs:
-            extra = {"commit": commit(), "gemm_samples": run["rates"], "wall_seconds": run["wall"]}
-            file.write(json.dumps(run["record"] | extra) + "\n")
+    common.keep("main_job.jsonl", runs)
     record = runs[0]["record"]
     n = record["n_train"]
 
     def measured(value, unit=""):
         return spread([value(run) for run in runs], unit)
-
-    def limit(run):
-        return n**3 / 3 / statistics.median(run["rates"])
 
     print(f"\n## `{record['command']}`, {record['kernel']}, n = {n:,}\n")
     rows = [
@@ -146,40 +143,8 @@ def gemm_rate():
 
 
 def solve(kernel, bandwidth):
-    """The main job, with the float64 matrix-product rate sampled every ten seconds while it factors.
-
-    Machines drift: the limit of a run is its operations at the rate of the same minutes. The time of the samples is
-    taken off the clock.
-    """
-    from kernelfit.experiments.solve import SolveSpec, run_solve
-    from kernelfit.progress import Progress
-    from kernelfit.solvers.plan import measure_gemm
-
-    rates, spent = [], []
-
-    class Sampler(Progress):
-        @contextlib.contextmanager
-        def phase(self, name, total):
-            last = time.perf_counter()
-
-            def advance(amount):
-                nonlocal last
-                begin = time.perf_counter()
-                if name == "factor" and begin - last > 10:
-                    rates.append(measure_gemm(1536, repeats=4))
-                    last = time.perf_counter()
-                    spent.append(last - begin)
-
-            yield advance
-
-    record, _ = run_solve(SolveSpec(data="mnist", kernel=kernel, bandwidth=bandwidth), progress=Sampler())
-    record = json.loads(record.to_json())
-    record["seconds"]["total"] -= sum(spent)
-    place = os.environ.get("KERNELFIT_DATA", "$KERNELFIT_DATA")  # results are published: no paths of a machine
-    record["dataset"]["provenance"] = record["dataset"]["provenance"].replace(place, "$KERNELFIT_DATA")
-    # From the start of this process on, as a person would see it.
-    wall = time.time() - float(os.environ["STARTED"]) - sum(spent)
-    return {"record": record, "rates": rates, "wall": wall}
+    run, _ = common.solve(data="mnist", kernel=kernel, bandwidth=bandwidth, precision="float64")
+    return run
 
 
 def peer_data():
@@ -261,52 +226,8 @@ CHILDREN = {
 }
 
 
-def child(name):
-    command = [sys.executable, __file__, "--child", name]
-    environment = os.environ | {"STARTED": str(time.time())}
-    return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment).stdout)
-
-
-# ---- printing ------------------------------------------------------------------------------------------------------
-
-
 def kernelfit():
     return [sys.executable, "-m", "kernelfit.cli"]
-
-
-def describe():
-    import kernelfit
-    from kernelfit import backend
-
-    machine = backend.describe()
-    print(
-        f"# The main job\n\nkernelfit {kernelfit.__version__} ({commit()}), "
-        + ", ".join(f"{k} {v}" for k, v in machine.items())
-    )
-    print(f"float64 matrix product: {child('gemm')['rate'] / 1e9:.0f} GFLOP/s")
-
-
-def commit():
-    done = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        env=os.environ,
-    )
-    return done.stdout.strip() or "unknown"
-
-
-def spread(values, unit):
-    """Median, and the range where there are several."""
-    middle = f"{statistics.median(values):.3g} {unit}".strip()
-    return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g}, {len(values)} runs)"
-
-
-def table(header, rows):
-    print("| " + " | ".join(header) + " |\n|" + "---|" * len(header))
-    for row in rows:
-        print("| " + " | ".join(row) + " |", flush=True)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import numpy as np
 
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
-from kernelfit.measures import error_rate, leave_one_out, one_hot
+from kernelfit.measures import check_solution, error_rate, leave_one_out, one_hot
 from kernelfit.points import points
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
@@ -15,6 +15,8 @@ from kernelfit.solvers.cholesky import cholesky
 # Multiples of the median distance, half an octave apart. The search goes from narrow to wide.
 _MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-4, 7))
 _HALVINGS = 20  # of the narrowest, while its matrix is singular
+_FURTHER = 3  # more halvings then: the widest that can be factored is seldom the best
+_ACCURATE = 1e-8  # relative residual up to which a candidate's leave-one-out error means something
 _PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 500
 
@@ -61,7 +63,7 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
     X, y, Y = X[rows], y[rows], one_hot(y[rows], n_classes)
     candidates, best, worse = [], None, 0
     with progress.phase("bandwidth", len(_MULTIPLES)) as advance:
-        for bandwidth in _from_narrow_to_wide(X, kernel, ridge):
+        for bandwidth in _from_narrow_to_wide(X, Y, kernel, ridge):
             try:
                 scores = _leave_one_out_scores(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
             except SingularMatrixError:
@@ -78,16 +80,17 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
     return BandwidthChoice(best[2], len(rows), candidates)
 
 
-def _from_narrow_to_wide(X, kernel, ridge):
+def _from_narrow_to_wide(X, Y, kernel, ridge):
     """Return the candidates; the narrowest is halved until its matrix can be factored."""
     widths = median_distance(X) * np.array(_MULTIPLES)
     for halving in range(_HALVINGS + 1):
         try:
-            cholesky(gram(X, kernel.with_bandwidth(widths[0] / 2**halving)), ridge=ridge)
+            _accurate_solve(gram(X, kernel.with_bandwidth(widths[0] / 2**halving)), Y, ridge)
         except SingularMatrixError as error:
             singular = error
             continue
-        return [*(widths[0] / 2.0**k for k in range(halving, 0, -1)), *widths]
+        narrower = halving + _FURTHER if halving else 0
+        return [*(widths[0] / 2.0**k for k in range(narrower, 0, -1)), *widths]
     raise SingularMatrixError(
         f"no bandwidth could be chosen: even at {widths[0] / 2**_HALVINGS:.3g} the matrix of {len(X)} training points "
         "is singular. Are there equal or nearly equal points? Name a --bandwidth, or give a ridge, e.g. 1e-6",
@@ -106,5 +109,15 @@ def median_distance(X):
 
 
 def _leave_one_out_scores(matrix, Y, ridge):
+    factor, coef = _accurate_solve(matrix, Y, ridge)
+    return leave_one_out(Y, coef, factor.inverse_diagonal())
+
+
+def _accurate_solve(matrix, Y, ridge):
+    """Return (factor, coef); raises SingularMatrixError where too few digits of coef would be left."""
     factor = cholesky(matrix, ridge=ridge)
-    return leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())
+    coef = factor.solve(Y)
+    residual = check_solution(matrix, Y, coef, ridge=ridge).relative_residual
+    if not residual <= _ACCURATE:
+        raise SingularMatrixError(f"solved to a relative residual of {residual:.1e} only", row=0)
+    return factor, coef

@@ -34,6 +34,18 @@ class NotEnoughMemoryError(KernelfitError, MemoryError):
     """The planned computation does not fit in the memory that is free."""
 
 
+class NotEnoughDiskError(KernelfitError, OSError):
+    """The panels of a factor do not fit on the scratch disk."""
+
+
+class ScratchError(KernelfitError, OSError):
+    """A scratch folder is in use, or holds files that are damaged or belong to another problem."""
+
+
+class NotConvergedError(KernelfitError, np.linalg.LinAlgError):
+    """An iteration ended before the residual was as small as asked for."""
+
+
 class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
     """The Gram matrix is not positive definite to working precision.
 

@@ -1,14 +1,15 @@
 """Gram matrices that make their blocks on demand. Nobody else holds an n x n array."""
 
+import json
+
 import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import DataError, InputError
+from kernelfit.files import sha256
 from kernelfit.kernels import Precomputed
 from kernelfit.points import Points, points
 from kernelfit.progress import Progress
-
-_TILE = 1024  # rows and columns that one thread makes at a time: large enough for GEMM, small enough for its cache
 
 
 class Gram:
@@ -20,63 +21,78 @@ class Gram:
     symmetric : bool
     points : object of length m
         The points of the columns: gram(Z, kernel, K.points) is the matrix of new points Z against them.
+    device : device
+        Where blocks are made.
     """
 
     shape = (0, 0)
     symmetric = False
     points = ()
+    device = backend.CPU
 
     def block(self, rows, columns, out=None):
-        """Return K[rows, columns] as float64; both are (start, stop); written into `out` if given."""
+        """Return K[rows, columns], both (start, stop), as float64; or written into `out`, float64 or float32."""
         raise NotImplementedError
 
     def duplicate_of(self, row):
         """Return the first earlier row that is the same point as `row`, or None."""
         return None
 
+    def subset(self, rows):
+        """Return the symmetric matrix K[rows, rows] of a symmetric K, for distinct indices."""
+        raise NotImplementedError
+
+    def fingerprint(self):
+        """Return a SHA-256 of what the entries depend on: the same text only for the same matrix."""
+        raise NotImplementedError
+
     def product(self, V, *, progress=None):
-        """Return K V for V of shape (m, r); each entry of K is made once."""
-        return self._product(V, progress)[0]
+        """Return K V for V of shape (m, r), where V lives; each entry of K is made once."""
+        return self._product(V, progress, with_sums=False)[0]
 
     def product_and_norm(self, V, *, progress=None):
         """Return (K V, |K|_1), the latter the largest absolute column sum of a symmetric K, in one pass."""
-        KV, sums = self._product(V, progress)
+        KV, sums = self._product(V, progress, with_sums=True)
         return KV, float(sums.max())
 
-    def _product(self, V, progress):
-        """Return K V and, of a symmetric K, the absolute row sums."""
+    def _product(self, V, progress, with_sums):
+        """Return K V and, if asked for, the absolute row sums of a symmetric K."""
         n, m = self.shape
-        V = np.ascontiguousarray(V, dtype=np.float64)
         if V.ndim != 2 or len(V) != m:
             raise InputError(f"K of shape {self.shape} cannot multiply V of shape {V.shape}; expected ({m}, r)")
-        out = np.zeros((n, V.shape[1] + 1))  # the last column: absolute row sums
-        total = n * (n + _TILE) / 2 if self.symmetric else n * m
+        device, tile = self.device, self.device.tile
+        xp = device.xp
+        right = xp.ascontiguousarray(device.array(V), dtype=np.float64)
+        out, sums = xp.zeros((n, V.shape[1])), xp.zeros(n)
+        total = n * (n + tile) / 2 if self.symmetric else n * m
         with (progress or Progress()).phase("kernel product", total) as advance:
-            for k in range(0, m, _TILE):
-                last = min(k + _TILE, m)
+            for columns in _spans(0, m, tile):
                 # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
-                blocks = [(i, min(i + _TILE, n)) for i in range(k if self.symmetric else 0, n, _TILE)]
-                shares = backend.parallel_map(lambda rows, columns=(k, last): self._share(rows, columns, V), blocks)
-                for (i, j), (own, mirrored) in zip(blocks, shares, strict=True):
+                rows = _spans(columns[0] if self.symmetric else 0, n, tile)
+                parts = device.map(lambda part, columns=columns: self._share(part, columns, right, with_sums), rows)
+                for (i, j), (own, mirrored, own_sums, mirrored_sums) in zip(rows, parts, strict=True):
                     out[i:j] += own
-                    if self.symmetric and i > k:
-                        out[k:last] += mirrored
-                advance((n - blocks[0][0]) * (last - k))
-        return out[:, :-1], out[:, -1]
+                    sums[i:j] += own_sums
+                    if self.symmetric and i > columns[0]:
+                        out[slice(*columns)] += mirrored
+                        sums[slice(*columns)] += mirrored_sums
+                advance((n - rows[0][0]) * (columns[1] - columns[0]))
+        return (device.host(out) if isinstance(V, np.ndarray) else out), sums
 
-    def _share(self, rows, columns, V):
-        """Return what one tile adds to its own rows of _product, and what its transpose adds to the rows `columns`."""
+    def _share(self, rows, columns, V, with_sums):
+        """Return what one tile adds to its own rows of K V, what its transpose adds to the rows `columns`, the sums."""
         (i, j), (k, last) = rows, columns
+        device = self.device
         tile = self.block(rows, columns)
-        own, mirrored = np.empty((j - i, V.shape[1] + 1)), np.empty((last - k, V.shape[1] + 1))
-        backend.gemm(tile, V[k:last], own[:, :-1])
+        own, mirrored = device.empty((j - i, V.shape[1])), None
+        device.gemm(tile, V[k:last], own)
         if self.symmetric and i > k:
-            backend.gemm(tile, V[i:j], mirrored[:, :-1], transpose_a=True)
-        own[:, -1], mirrored[:, -1] = 0.0, 0.0
-        if self.symmetric:
-            np.abs(tile, out=tile)
-            own[:, -1], mirrored[:, -1] = tile.sum(axis=1), tile.sum(axis=0)
-        return own, mirrored
+            mirrored = device.empty((last - k, V.shape[1]))
+            device.gemm(tile, V[i:j], mirrored, transpose_a=True)
+        if not with_sums:
+            return own, mirrored, 0.0, 0.0
+        device.xp.abs(tile, out=tile)
+        return own, mirrored, tile.sum(axis=1), tile.sum(axis=0)
 
     def _bounds(self, rows, columns):
         for (start, stop), size in zip((rows, columns), self.shape, strict=True):
@@ -86,98 +102,120 @@ class Gram:
 
 
 class KernelGram(Gram):
-    """K[i, j] = kernel(X_i, Z_j), or kernel(X_i, X_j) without Z. Blocks are float64.
+    """K[i, j] = kernel(X_i, Z_j), or kernel(X_i, X_j) without Z.
 
     Bit-identical for every block size and number of threads if X holds uint8 pixels and the kernel is a profile.
     """
 
-    def __init__(self, X, kernel, Z=None):
+    def __init__(self, X, kernel, Z=None, *, device=backend.CPU):
         X, Z = (part if part is None or isinstance(part, Points) else np.asarray(part) for part in (X, Z))
         self.kernel = kernel
-        self.points = _prepared(X if Z is None else Z, kernel)
-        self.left = self.points if Z is None else points(X, centre=self.points.centre)
+        self.points = _prepared(X if Z is None else Z, kernel, device)
+        self.device = self.points.device
+        self.left = self.points if Z is None else points(X, centre=self.points.centre, device=self.device)
         self.symmetric = Z is None
         self.shape = (len(self.left), len(self.points))
 
     def block(self, rows, columns, out=None):
         (i, j), (k, last) = self._bounds(rows, columns)
-        out = np.empty((j - i, last - k)) if out is None else out
+        out = self.device.empty((j - i, last - k)) if out is None else out
         right = self.points.part(k, last)
-        height = max(1, _TILE * _TILE // max(1, last - k))
+        height = max(1, self.device.tile**2 // max(1, last - k))
 
         def strip(start):
             stop = min(start + height, j)
             self.kernel.block(self.left.part(start, stop), right, out[start - i : stop - i])
 
-        backend.parallel_map(strip, range(i, j, height))
+        self.device.map(strip, range(i, j, height))
         return out
 
     def duplicate_of(self, row):
         same = (self.left.values[:row] == self.left.values[row]).all(axis=1)
-        return int(np.argmax(same)) if same.any() else None
+        return int(same.argmax()) if same.any() else None
+
+    def subset(self, rows):
+        return KernelGram(self.points.subset(rows), self.kernel)
+
+    def fingerprint(self):
+        host = [self.device.host(side.values) for side in (self.left, self.points)]
+        return sha256(json.dumps([str(self.kernel), *map(sha256, host), self.shape]).encode())
 
 
 class MatrixGram(Gram):
     """A matrix that the caller has already."""
 
-    def __init__(self, K, *, symmetric=True):
+    def __init__(self, K, *, symmetric=True, device=backend.CPU):
         self.K = np.asarray(K)
+        self.device = device
         if self.K.ndim != 2 or self.K.dtype.kind != "f":
             raise DataError(f"a precomputed kernel is a floating-point matrix; got {self.K.dtype} {self.K.shape}")
         self.shape = self.K.shape
         self.points = self.K.T
         self.symmetric = symmetric
-        for start in range(0, len(self.K), _TILE):  # in parts, to make no other array of its size
-            if not np.isfinite(self.K[start : start + _TILE]).all():
+        for start, stop in _spans(0, len(self.K), 1024):  # in parts, to make no other array of its size
+            if not np.isfinite(self.K[start:stop]).all():
                 raise DataError(f"the precomputed kernel holds NaN or infinite values in rows from {start} on")
         if symmetric:
             self._check_symmetry()
 
     def block(self, rows, columns, out=None):
         (i, j), (k, last) = self._bounds(rows, columns)
-        out = np.empty((j - i, last - k)) if out is None else out
-        out[...] = self.K[i:j, k:last]
+        out = self.device.empty((j - i, last - k)) if out is None else out
+        out[...] = self.device.array(self.K[i:j, k:last])
         return out
+
+    def subset(self, rows):
+        return MatrixGram(self.K[np.ix_(rows, rows)], device=self.device)
+
+    def fingerprint(self):
+        return sha256(json.dumps([str(self.K.dtype), self.shape, sha256(np.ascontiguousarray(self.K))]).encode())
 
     def _check_symmetry(self):
         if self.shape[0] != self.shape[1]:
             raise DataError(f"a precomputed training kernel must be square; got {self.shape}")
-        for start in range(0, len(self.K), _TILE):
-            rows, transposed = self.K[start : start + _TILE], self.K[:, start : start + _TILE].T
+        for start, stop in _spans(0, len(self.K), 1024):
+            rows, transposed = self.K[start:stop], self.K[:, start:stop].T
             # Rounding of a product of two factors leaves differences of some eps; anything larger is another matrix.
             tolerance = 1e3 * np.finfo(self.K.dtype).eps * np.abs(rows).max(initial=0)
             if np.abs(rows - transposed).max(initial=0) > tolerance:
                 raise DataError("the precomputed training kernel is not symmetric")
 
 
-def gram(X, kernel, Z=None):
+def gram(X, kernel, Z=None, *, device=backend.CPU):
     """Return the Gram object of kernel(X, X), or of kernel(X, Z); X and Z are arrays (n, ...), or Points.
 
-    With the kernel Precomputed, X is the matrix itself: K (n, n), or with Z the cross matrix (n, m).
+    Blocks are made on `device`, or on that of Z if Z are Points. With the kernel Precomputed, X is the matrix itself:
+    K (n, n), or with Z the cross matrix (n, m).
     """
     if isinstance(kernel, Precomputed):
-        made = MatrixGram(X, symmetric=Z is None)
+        made = MatrixGram(X, symmetric=Z is None, device=device)
         if Z is not None and made.shape[1] != len(Z):
             raise DataError(f"a precomputed test kernel of shape {made.shape} does not fit {len(Z)} training points")
         return made
-    made = KernelGram(X, kernel, Z)
+    made = KernelGram(X, kernel, Z, device=device)
     if made.symmetric:
         _check_symmetric_kernel(made)
     return made
 
 
-def _prepared(X, kernel):
+def _spans(start, stop, size):
+    """Return (first, last) of consecutive pieces of at most `size`."""
+    return [(k, min(k + size, stop)) for k in range(start, stop, size)]
+
+
+def _prepared(X, kernel, device):
     """Points, about their mean if the kernel allows it: |x|^2 + |z|^2 - 2 <x, z> loses the digits of an offset."""
     if not isinstance(X, Points) and kernel.translation_invariant and X.dtype != np.uint8:
         centre = X.reshape(len(X), -1).mean(axis=0, dtype=np.float64)
-        return points(X, centre=centre if np.isfinite(centre).all() else None)  # points() says which point is not
-    return points(X)
+        centre = centre if np.isfinite(centre).all() else None  # points() says which point is not
+        return points(X, centre=centre, device=device)
+    return points(X, device=device)
 
 
 def _check_symmetric_kernel(made):
     """Only the lower triangle is ever asked for, so a user's function that is not symmetric would go unnoticed."""
     n = min(64, made.shape[0])
-    K = made.block((0, n), (0, n))
+    K = made.device.host(made.block((0, n), (0, n)))
     if (
         np.isfinite(K).all() and np.abs(K - K.T).max() > 1e-8 * np.abs(K).max()
     ):  # far above the rounding of any order of summation

@@ -125,7 +125,8 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
     if loo:
         loo_residuals = _spread(system.coef / factor.inverse_diagonal()[:, None], support, n)
         loo_residuals[twins] = 0.0  # whichever of two twins is left out, the other is fitted
-    norm = measures.rkhs_norm(system.coef, system.fitted, factor.half_solve(Y[support]), ridge)
+    half = factor.half_solve(Y[support])
+    norm = measures.rkhs_norm(system.coef, system.fitted, (half, half), ridge)
     return Interpolant(
         kernel=system.kernel,
         coef=_spread(system.coef, support, n),

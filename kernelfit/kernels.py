@@ -21,7 +21,10 @@ class Kernel:
     name: ClassVar[str] = ""
 
     def block(self, A, B, out):
-        """Write K[i, j] = k(A_i, B_j) into out, float64 of shape (len(A), len(B)); called from several threads."""
+        """Write K[i, j] = k(A_i, B_j) into out, shape (len(A), len(B)); called from several threads.
+
+        Values are computed in float64; `out` may be float32, which rounds them once.
+        """
         raise NotImplementedError
 
     def with_bandwidth(self, bandwidth):
@@ -65,8 +68,6 @@ class _ProfileKernel(Kernel):
         raise NotImplementedError
 
     def block(self, A, B, out):
-        from kernelfit.profiles import tile_pass
-
         if self.divides_by_norms:
             _require_nonzero(A, B)
         name, parameters, power = self._profile(A.unit)
@@ -74,7 +75,8 @@ class _ProfileKernel(Kernel):
         offset = A.offset_to(B)
         offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
         theta = tuple(float(value) for value in parameters)
-        tile_pass(name, power)(tile, A.unshift, B.unshift, A.sq_norms, B.sq_norms, theta, offset, out)
+        run = _tile_pass(A.device, name, power)
+        run(tile, A.unshift, B.unshift, A.sq_norms, B.sq_norms, theta, offset, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -230,7 +232,7 @@ class _Pair(Kernel):
     right: Kernel
 
     def block(self, A, B, out):
-        other = np.empty_like(out)
+        other = A.device.empty(out.shape, out.dtype)
         self.left.block(A, B, out)
         self.right.block(A, B, other)
         self._combine(out, other, out=out)
@@ -272,7 +274,8 @@ class Product(_Pair):
 class Custom(Kernel):
     """k given by a user's own function(A, B) on float64 blocks (a, d), (b, d), pixels / 255, that returns (a, b).
 
-    The function is called from several threads at once, so it must not keep state between calls.
+    The function is called from several threads at once, so it must not keep state between calls. On a GPU it gets and
+    returns CuPy arrays.
     `path` is how it prints: "module:function" where it can be imported from.
     """
 
@@ -280,13 +283,14 @@ class Custom(Kernel):
     path: str = ""
 
     def block(self, A, B, out):
-        values = np.asarray(self.function(A.coordinates(), B.coordinates()))
+        xp = A.device.xp
+        values = xp.asarray(self.function(A.coordinates(), B.coordinates()))
         if values.shape != out.shape or values.dtype.kind not in "fiu":
             raise InputError(
                 f"kernel {self} returned {values.dtype} of shape {values.shape} for blocks of {len(A)} and {len(B)} "
                 f"points; expected real numbers of shape {out.shape}"
             )
-        if not np.isfinite(values).all():
+        if not xp.isfinite(values).all():
             raise InputError(f"kernel {self} returned NaN or infinite values")
         out[...] = values
 
@@ -303,6 +307,17 @@ class Precomputed(Kernel):
 
     def block(self, A, B, out):
         raise InputError("a precomputed kernel has no points, so it cannot be combined with other kernels")
+
+
+def _tile_pass(device, name, power):
+    """Return the pass from a tile of inner products to kernel values: compiled on a CPU, CuPy's fusion on a GPU."""
+    if device.name == "cpu":
+        from kernelfit.profiles import tile_pass
+
+        return tile_pass(name, power)
+    from kernelfit.array_profiles import array_pass
+
+    return array_pass(name, power, device.xp)
 
 
 def _as_kernel(value):
@@ -342,7 +357,7 @@ def _set_count(kernel, name):
 def _require_nonzero(*sides):
     for side in sides:
         if not side.sq_norms.all():
-            row = side.start + int(np.flatnonzero(side.sq_norms == 0)[0])
+            row = side.start + int(np.flatnonzero(side.device.host(side.sq_norms) == 0)[0])
             raise InputError(
                 f"point {row} is all zeros, and this kernel divides by |x|. Remove the point, or use another kernel"
             )

@@ -44,20 +44,22 @@ class Norm:
     disagreement: float
 
 
-def rkhs_norm(coef, fitted, half, ridge=0.0):
+def rkhs_norm(coef, fitted, energy, ridge=0.0):
     """Return the RKHS norm of f = sum_i coef_i k(x_i, .), |f_c|^2 = coef_c^T K coef_c, by two routes.
 
-    The first multiplies coef with K coef from recomputed Gram blocks. The second knows the factor alone: with
-    (K + ridge I) coef = Y and L L^T = K + ridge I, coef^T K coef = |L^-1 Y|^2 - ridge |coef|^2 column by column. They
-    agree only if the factor belongs to the matrix.
+    The first multiplies coef with K coef from recomputed Gram blocks. The second does not know them: with
+    (K + ridge I) coef = Y, coef^T K coef = Y^T coef - ridge |coef|^2 column by column, and Y^T coef = |L^-1 Y|^2 where
+    there is a factor L L^T = K + ridge I. They agree only if coef solves the system, and the factor belongs to it.
 
     Parameters
     ----------
-    coef, fitted, half : array, shape (n, r)
-        (K + ridge I)^-1 Y, K coef, and L^-1 Y.
+    coef, fitted : array, shape (n, r)
+        (K + ridge I)^-1 Y and K coef.
+    energy : (array, array)
+        L^-1 Y twice, or Y and coef: their inner products column by column are Y^T (K + ridge I)^-1 Y.
     """
     squares = np.einsum("ij,ij->j", coef, fitted)
-    others = np.einsum("ij,ij->j", half, half) - ridge * np.einsum("ij,ij->j", coef, coef)
+    others = np.einsum("ij,ij->j", *energy) - ridge * np.einsum("ij,ij->j", coef, coef)
     with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
         total, other = float(np.sqrt(squares.sum())), float(np.sqrt(others.sum()))
         per_output = np.sqrt(squares).tolist()
@@ -83,7 +85,7 @@ class Check:
     fitted : array, shape (n, r)
         K coef: the interpolant at the training points.
     relative_residual : float
-        |Y - (K + ridge I) coef|_F / |Y|_F.
+        |Y - (K + ridge I) coef|_F / |Y|_F, or without the division where Y = 0.
     norm_1 : float
         Largest absolute column sum of K + ridge I.
     """
@@ -93,12 +95,15 @@ class Check:
     norm_1: float
 
 
-def check_solution(gram, Y, coef, *, ridge=0.0, progress=None):
-    """Recompute K by blocks and return a Check of (K + ridge I) coef = Y."""
-    fitted, norm_1 = gram.product_and_norm(coef, progress=progress)
+def check_solution(gram, Y, coef, *, ridge=0.0, norm_1=None, progress=None):
+    """Recompute K by blocks and return a Check of (K + ridge I) coef = Y; norm_1 saves an eighth of it if known."""
+    if norm_1 is None:
+        fitted, norm = gram.product_and_norm(coef, progress=progress)
+        norm_1 = norm + ridge  # a kernel has a diagonal >= 0, so that the ridge adds to every absolute column sum
+    else:
+        fitted = gram.product(coef, progress=progress)
     residual = Y - fitted - ridge * coef
-    # A kernel has a diagonal >= 0, so that the ridge adds to every absolute column sum.
-    return Check(fitted, float(np.linalg.norm(residual) / np.linalg.norm(Y)), norm_1 + ridge)
+    return Check(fitted, float(np.linalg.norm(residual) / (np.linalg.norm(Y) or 1.0)), norm_1)
 
 
 def condition_estimate(factor, norm_1):

@@ -24,7 +24,7 @@ class Points:
 
     Attributes
     ----------
-    values : array, shape (n, d)
+    values : array, shape (n, d), on the device where blocks are made, as are the other arrays
         float32 x - 128 for pixels x in 0..255, or float64 x for other data.
     unshift : float64 array, shape (n,)
         a with <x, z> = <x', z'> + a_x + a_z, where x' and z' are rows of `values`.
@@ -61,6 +61,11 @@ class Points:
         """Whether inner products are exact integers."""
         return self.values.dtype == np.float32
 
+    @property
+    def device(self):
+        """The device that the arrays live on."""
+        return backend.device_of(self.values)
+
     def part(self, start, stop):
         """Return points start..stop-1 as views."""
         rows = slice(start, stop)
@@ -72,6 +77,11 @@ class Points:
             start=self.start + start,
         )
 
+    def subset(self, rows):
+        """Return copies of the points at these indices, as a set of their own."""
+        arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
+        return dataclasses.replace(self, **arrays, start=0, origin=object())
+
     def coordinates(self):
         """Return the points as float64 (n, d); pixels are divided by 255."""
         return (self.values.astype(np.float64) + _SHIFT) / 255 if self.exact else self.values
@@ -81,13 +91,17 @@ class Points:
         return self.start - other.start if self.origin is other.origin else None
 
 
-def points(X, *, centre=None):
+def points(X, *, centre=None, device=backend.CPU):
     """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
 
     `centre`, shape (d,), is subtracted from float data; exact integers need none. Points are returned as they are.
     """
     if isinstance(X, Points):
         return X
+    return _moved(_prepared(X, centre), device)
+
+
+def _prepared(X, centre):
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
@@ -115,6 +129,11 @@ def points(X, *, centre=None):
     return Points(values, np.zeros(len(X)), sq_norms, 1.0, centre)
 
 
+def _moved(made, device):
+    arrays = {name: device.array(getattr(made, name)) for name in ("values", "unshift", "sq_norms")}
+    return dataclasses.replace(made, **arrays)
+
+
 def first_duplicate(X):
     """Return (i, j), i < j, for the smallest j such that X[j] equals an earlier X[i], or None."""
     seen = {}
@@ -132,13 +151,14 @@ def inner_products(A, B):
             f"points of {A.d} coordinates ({A.values.dtype}) meet points of {B.d} ({B.values.dtype}); training and "
             "test data must have one shape and one kind, pixels or floating point"
         )
-    tile = np.empty((len(A), len(B)), A.values.dtype)
+    device = A.device
+    tile = device.empty((len(A), len(B)), A.values.dtype)
     if not A.exact or A.d <= _EXACT_CHUNK:
-        backend.gemm(A.values, B.values, tile, transpose_b=True)
+        device.gemm(A.values, B.values, tile, transpose_b=True)
         return tile
-    total = np.zeros(tile.shape)
+    total = device.xp.zeros(tile.shape)
     for k in range(0, A.d, _EXACT_CHUNK):
         columns = slice(k, k + _EXACT_CHUNK)
-        backend.gemm(A.values[:, columns], B.values[:, columns], tile, transpose_b=True)
+        device.gemm(A.values[:, columns], B.values[:, columns], tile, transpose_b=True)
         total += tile
     return total

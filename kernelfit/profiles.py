@@ -141,7 +141,8 @@ def tile_pass(name, degree=1):
     """Return the compiled pass out[i, j] = profile(T[i, j] + a[i] + b[j], p[i], q[j], theta)^degree.
 
     T (m, k) holds inner products of shifted points, a (m,) and b (k,) undo the shift, p and q are squared norms, theta
-    is a tuple of floats, out (m, k) is float64. Where row i and column i + offset are the same point, s = p is used.
+    is a tuple of floats, out (m, k) is float64, or float32 to round each value once. Where row i and column i + offset
+    are the same point, s = p is used.
     """
     profile, power = _PROFILES[name], _power(degree)
 

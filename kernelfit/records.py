@@ -36,12 +36,21 @@ class Record:
         Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor.
     relative_residual : float
         |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
-    condition_estimate : float
-        Of K + ridge I in the 1-norm; a lower bound.
+    condition_estimate : float or None
+        Of K + ridge I in the 1-norm; a lower bound. Of the shifted matrix if solver["shift"] is not 0.
+    smallest_pivot : float
+        Of the factor: an upper bound on the smallest eigenvalue of K + (ridge + shift) I.
+    precision : str
+        float64, or mixed: a float32 factor, corrected in float64.
+    solver : dict or None
+        What the solver did: precision, storage, panel_width, shift, breakdowns, steps and residuals of conjugate
+        gradients, fallback, resumed_panels, why this precision ("reason").
     seconds : dict
-        load, bandwidth, allocate, gram, factor, solve, check, condition, leave_one_out, predict, total.
-    gflops : float
-        n^3 / 3 operations over seconds["factor"], in 10^9 per second; gemm_gflops is the matrix-product rate before it.
+        load, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out, predict,
+        total.
+    gflops : float or None
+        Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
+        second; gemm_gflops is the matrix-product rate before it.
     peak_bytes : int
         Largest resident memory of the process up to the end of the run.
     """
@@ -73,14 +82,15 @@ class Record:
     norm_pm1_per_output: list
     norm_disagreement: float
     relative_residual: float
-    condition_estimate: float
+    condition_estimate: float | None
     smallest_pivot: float
     warnings: list
     seconds: dict
-    gflops: float
+    gflops: float | None
     gemm_gflops: float
     peak_bytes: int
     environment: dict
+    solver: dict | None = None
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 import scipy.linalg
 
+from kernelfit.backend import CPU
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import MatrixGram, gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear
-from kernelfit.solvers import cholesky as module
 from kernelfit.solvers.cholesky import cholesky
 from tests.problems import symmetric_matrix
 
@@ -23,8 +23,8 @@ def test_panels_multiply_back_to_the_matrix(n, width):
     K, _ = symmetric_matrix(n, 1e3, seed=n)
     factor = cholesky(MatrixGram(K), width=width)
     L = np.zeros((n, n))
-    for start, panel in factor.panels:
-        L[start:, start : start + panel.shape[1]] = panel
+    for j, (start, stop) in enumerate(factor.panels.bounds):
+        [(_, L[start:, start:stop])] = factor.panels.read(j, start)
     L = np.tril(L)
     # Higham, theorem 10.3: |K - L L^T| <= about n eps max K_ii
     np.testing.assert_allclose(L @ L.T, K, rtol=0, atol=4 * (n + 1) * EPS)
@@ -75,7 +75,7 @@ def test_against_scipy_and_with_ridge(images):
 def test_inverse_diagonal_does_not_depend_on_its_chunks(images, monkeypatch, chunk):
     factor = cholesky(gram(images, Gaussian(2.0)), width=32)
     expected = factor.solve(np.eye(len(images))).diagonal()
-    monkeypatch.setattr(module, "INVERSE_WIDTH", chunk)
+    monkeypatch.setattr("kernelfit.solvers.cholesky.INVERSE_WIDTH", chunk)
     np.testing.assert_allclose(factor.inverse_diagonal(), expected, rtol=1e-12)
 
 
@@ -133,7 +133,7 @@ def test_right_hand_sides_are_checked():
 def test_no_square_array_is_made(images, monkeypatch):
     """The panels hold half the matrix, and nothing larger than one panel is allocated beside them."""
     made = []
-    touched = module.backend.touched
-    monkeypatch.setattr(module.backend, "touched", lambda shape: made.append(shape) or touched(shape))
+    touched = CPU.touched
+    monkeypatch.setattr(CPU, "touched", lambda shape, dtype: made.append(shape) or touched(shape, dtype))
     cholesky(gram(images, Gaussian(2.0)), width=10)
     assert made == [(150 - start, 10) for start in range(0, 150, 10)]

@@ -13,6 +13,7 @@ from kernelfit.errors import InputError
 from kernelfit.gram import MatrixGram, gram
 from kernelfit.kernels import Gaussian
 from kernelfit.leaving_out import margins
+from kernelfit.measures_table import measures_table
 from kernelfit.solvers.cholesky import cholesky
 from tests.problems import symmetric_matrix
 
@@ -225,7 +226,7 @@ def table(request):
     K = gram(data.X_train, Gaussian(1.5))
     factor = cholesky(K, ridge=request.param)
     y_random, _ = corrupt_labels(data.y_train, 10, 1.0, seed=1)
-    made = complexity.measures_table(
+    made = measures_table(
         K,
         factor,
         data.y_train,
@@ -300,7 +301,7 @@ def test_the_table_is_json(table):
 def test_the_same_labels_twice_are_never_told_apart(problem):
     G, _, Y = problem
     y = Y.argmax(axis=1)
-    made = complexity.measures_table(G, cholesky(G), y, y, n_classes=3)
+    made = measures_table(G, cholesky(G), y, y, n_classes=3)
     assert not any(row.tells_apart for row in made.measures)
     assert "test error" not in {row.name for row in made.measures}
 
@@ -309,15 +310,15 @@ def test_what_is_refused(problem):
     G, X, Y = problem
     y, factor = Y.argmax(axis=1), cholesky(G)
     with pytest.raises(InputError, match="order 70, K of shape"):
-        complexity.measures_table(gram(X[:60], Gaussian(2.0)), factor, y, y, n_classes=3)
+        measures_table(gram(X[:60], Gaussian(2.0)), factor, y, y, n_classes=3)
     for labels in (y[1:], y / 1.0, y + 1):
         with pytest.raises(InputError, match="70 integers from 0"):
-            complexity.measures_table(G, factor, y, labels, n_classes=3)
+            measures_table(G, factor, y, labels, n_classes=3)
     with pytest.raises(InputError, match="both the Gram"):
-        complexity.measures_table(G, factor, y, y, n_classes=3, y_test=y)
+        measures_table(G, factor, y, y, n_classes=3, y_test=y)
     with pytest.raises(InputError, match="10 integers from 0"):
         against = gram(X[:10], Gaussian(2.0), G.points)
-        complexity.measures_table(G, factor, y, y, n_classes=3, against=against, y_test=y)
+        measures_table(G, factor, y, y, n_classes=3, against=against, y_test=y)
     for options in ({"rho": 0.0}, {"delta": 1.0}, {"delta": np.nan}):
         with pytest.raises(InputError, match="rho must be positive"):
             complexity.margin_bound(np.ones(5), 0.1, **options)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import threadpoolctl
 
-import kernelfit.gram
+from kernelfit.backend import CPU
 from kernelfit.errors import DataError, InputError
 from kernelfit.gram import KernelGram, MatrixGram, gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Laplacian, Linear, NeuralTangent, Precomputed
@@ -35,7 +35,7 @@ def vectors(n, d, seed=0):
 @pytest.fixture
 def small_tiles(monkeypatch):
     """Products of tiny matrices in many tiles of 7 x 7 entries."""
-    monkeypatch.setattr(kernelfit.gram, "_TILE", 7)
+    monkeypatch.setattr(CPU, "tile", 7)
 
 
 # ---- blocks --------------------------------------------------------------------------------------------------------
@@ -55,7 +55,7 @@ def test_every_block_has_the_bits_of_the_whole_matrix(monkeypatch, kernel, d):
             with threadpoolctl.threadpool_limits(threads):
                 for _ in range(30):
                     rows, columns = (np.sort(rng.choice(size + 1, 2, replace=False)) for size in K.shape)
-                    monkeypatch.setattr(kernelfit.gram, "_TILE", int(rng.choice([1, 5, 15, 1024])))
+                    monkeypatch.setattr(CPU, "tile", int(rng.choice([1, 5, 15, 1024])))
                     assert np.array_equal(K.block(rows, columns), expected[slice(*rows), slice(*columns)])
 
 
@@ -136,7 +136,7 @@ def test_a_factor_that_does_not_fit_is_refused(small_tiles, shape, symmetric):
 @pytest.mark.parametrize("tile", [1, 7, 30, 37, 100])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_every_entry_is_made_once_and_only_below_the_diagonal(monkeypatch, symmetric, tile):
-    monkeypatch.setattr(kernelfit.gram, "_TILE", tile)
+    monkeypatch.setattr(CPU, "tile", tile)
     K = MatrixGram(symmetric_matrix(37) if symmetric else vectors(37, 20), symmetric=symmetric)
     times, block = np.zeros(K.shape, int), K.block
 

@@ -17,10 +17,13 @@ LAYERS = {
     "files": 0,
     "progress": 0,
     "randomness": 0,
+    "stopwatch": 0,
+    "units": 0,
     "datasets": 1,
     "corruption": 1,
     "features": 1,
     "profiles": 1,
+    "array_profiles": 1,
     "points": 1,
     "kernels": 1,
     "kernel_text": 1,
@@ -32,24 +35,27 @@ LAYERS = {
     "leaving_out": 2,
     "complexity": 2,
     "bandwidth": 3,
+    "measures_table": 3,
     "model": 3,
     "interpolation": 3,
     "estimators": 3,
     "linear": 3,
     "expressivity": 3,
     "randomization": 3,
-    "random_features": 3,
+    "random_features": 2,
+    "double_descent": 3,
     "nn": 3,
+    "peers": 3,
     "experiments": 4,
     "report": 4,
     "cli": 5,
 }
 # Within layer 1: points below kernels below gram. Within layer 0: errors below all.
 WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
-WITHIN_A_LAYER |= {("kernel_text", "kernels")}
-WITHIN_A_LAYER |= {("leaving_out", "measures"), ("complexity", "measures"), ("complexity", "leaving_out")}
+WITHIN_A_LAYER |= {("kernel_text", "kernels"), ("kernels", "array_profiles"), ("solvers", "measures")}
+WITHIN_A_LAYER |= {("leaving_out", "measures")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}
-WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "files", "progress", "randomness")}
+WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "files", "progress", "randomness", "units")}
 
 HOMES = {
     "ctypes": {"backend"},
@@ -65,7 +71,9 @@ HOMES = {
     "urllib3": {"datasets"},
     "httpx": {"datasets"},
     "matplotlib": {"report"},
-    "torch": {"nn"},
+    "torch": {"nn", "peers"},
+    "gpytorch": {"peers"},
+    "cuml": {"peers"},
     "torchvision": {"nn"},
     "mpi4py": {"solvers"},
     "dask": {"solvers"},

@@ -38,7 +38,8 @@ def test_norm_by_three_routes_and_two_codings(problem, ridge):
     half = factor.half_solve(Y)
     coef = factor.half_solve_transposed(half)
     fitted = K @ coef
-    norm = measures.rkhs_norm(coef, fitted, half, ridge)
+    norm = measures.rkhs_norm(coef, fitted, (half, half), ridge)
+    assert measures.rkhs_norm(coef, fitted, (Y, coef), ridge).disagreement < 1e-12
     assert norm.disagreement < 1e-12
     np.testing.assert_allclose(norm.total, np.sqrt(np.trace(coef.T @ K @ coef)), rtol=1e-11)
     np.testing.assert_allclose(norm.per_output, np.sqrt(np.einsum("ic,ij,jc->c", coef, K, coef)), rtol=1e-11)
@@ -47,7 +48,8 @@ def test_norm_by_three_routes_and_two_codings(problem, ridge):
     np.testing.assert_array_equal(measures.to_plus_minus_one(Y), signed)
     again = factor.solve(signed)
     np.testing.assert_allclose(measures.to_plus_minus_one(coef), again, atol=1e-11)
-    turned = measures.rkhs_norm(*map(measures.to_plus_minus_one, (coef, fitted, half)), ridge)
+    coef, fitted, half = map(measures.to_plus_minus_one, (coef, fitted, half))
+    turned = measures.rkhs_norm(coef, fitted, (half, half), ridge)
     np.testing.assert_allclose(turned.total, np.sqrt(np.trace(again.T @ K @ again)), rtol=1e-11)
     assert turned.disagreement < 1e-12
 
@@ -58,7 +60,7 @@ def test_no_other_interpolant_has_a_smaller_norm(problem):
     K = dense(G)
     factor = cholesky(MatrixGram(K[:50, :50]))
     coef = factor.solve(Y[:50])
-    best = measures.rkhs_norm(coef, K[:50, :50] @ coef, factor.half_solve(Y[:50])).total
+    best = measures.rkhs_norm(coef, K[:50, :50] @ coef, (Y[:50], coef)).total
     rng = np.random.default_rng(1)
     particular = np.zeros((80, 4))
     particular[:50] = factor.solve(Y[:50])

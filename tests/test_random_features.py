@@ -8,17 +8,11 @@ import pytest
 from kernelfit import backend, measures
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
+from kernelfit.double_descent import default_grid, double_descent
 from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.gram import gram
 from kernelfit.kernels import ArcCosine, Gaussian
-from kernelfit.random_features import (
-    FourierFeatures,
-    ReluFeatures,
-    default_grid,
-    double_descent,
-    feature_matrix,
-    minimum_norm_path,
-)
+from kernelfit.random_features import FourierFeatures, ReluFeatures, feature_matrix, minimum_norm_path
 from kernelfit.solvers.cholesky import cholesky
 
 MAPS = [FourierFeatures(2.0), ReluFeatures()]

@@ -1,17 +1,12 @@
 """A randomization test as a table in the terminal, and as a figure like the paper's 1c."""
 
-import io
 import math
-from pathlib import Path
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.errors import InputError
-from kernelfit.files import atomic_write
-
-_TRAIN, _TEST, _CHANCE = "#0072B2", "#D55E00", "#767676"  # blue and vermilion: told apart by all eyes, and by lightness
+from kernelfit.report.figures import BLUE, GREY, VERMILION, new_figure, save_figure
 
 
 def randomization_table(result):
@@ -42,21 +37,15 @@ def plot_randomization(result, path):
     ----------
     result : RandomizationResult
     path : path
-        The file to write, whole or not at all; its suffix, .svg or .png, tells the kind.
+        The file to write, whole or not at all; its suffix, .svg, .png or .pdf, tells the kind.
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    kind = Path(path).suffix.lower().removeprefix(".")
-    if kind not in ("svg", "png"):
-        raise InputError(f"{path}: the name of a figure ends in .svg or .png")
-    figure = Figure(figsize=(5.5, 3.6), layout="constrained")  # without pyplot: no global state, no display
+    figure = new_figure()
     axes = figure.subplots()
     summary = result.summary
     levels = [100 * each.level for each in summary]
     for label, name, colour, marker in (
-        ("training error", "train_error", _TRAIN, "o"),
-        ("test error", "test_error", _TEST, "s"),
+        ("training error", "train_error", BLUE, "o"),
+        ("test error", "test_error", VERMILION, "s"),
     ):
         means, deviations = zip(*(getattr(each, name) for each in summary), strict=True)
         axes.errorbar(
@@ -68,17 +57,12 @@ def plot_randomization(result, path):
             marker=marker,
             capsize=3,
         )
-    axes.axhline(100 * result.chance, color=_CHANCE, linestyle="--", label=f"chance, {100 * result.chance:.3g} %")
+    axes.axhline(100 * result.chance, color=GREY, linestyle="--", label=f"chance, {100 * result.chance:.3g} %")
     axes.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
     axes.set_title(_title(result), fontsize="small", loc="left", wrap=True)
     axes.legend(frameon=False)
     axes.spines[["top", "right"]].set_visible(False)
-    content = io.BytesIO()
-    # Text stays text; without a date and with fixed ids, the same result gives the same bytes.
-    with rc_context({"svg.fonttype": "none", "svg.hashsalt": "kernelfit"}):
-        figure.savefig(content, format=kind, dpi=160, metadata={"Date": None} if kind == "svg" else None)
-    with atomic_write(path) as file:
-        file.write(content.getvalue())
+    save_figure(figure, path)
 
 
 def _title(result):

@@ -5,6 +5,8 @@ from rich.text import Text
 
 from kernelfit.progress import duration
 from kernelfit.report.paper import paper_result
+from kernelfit.solvers.plan import operations
+from kernelfit.units import format_bytes
 
 
 def solve_table(record):
@@ -32,15 +34,46 @@ def solve_table(record):
         row("ridge", f"{record.ridge:g}")
     row("relative residual", f"{record.relative_residual:.1e}")
     row("norm, two routes differ by", f"{record.norm_disagreement:.1e}")
-    row("condition number, at least", f"{record.condition_estimate:.1e}")
+    if record.condition_estimate is not None:
+        row("condition number, at least", f"{record.condition_estimate:.1e}")
+    row("method", record.method)
+    if record.solver and record.solver["steps"]:
+        row("corrections in float64", _corrections(record.solver))
+    if record.solver and record.solver["fallback"]:
+        row("float32 failed", record.solver["fallback"])
     table.add_section()
     row("time", _times(record.seconds), "under 3 min, 24 cores" if paper and paper.norm else "")
-    row("factorisation", f"{record.gflops:.0f} GFLOP/s")
+    if record.gflops is not None:
+        row("factorisation", f"{record.gflops:.0f} GFLOP/s")
     row("peak memory", f"{record.peak_bytes / 1e9:.2f} GB", "256 GB machine" if paper and paper.norm else "")
     if record.warnings:
         table.add_section()
         for warning in record.warnings:
             row("warning", warning)
+    return table
+
+
+def plan_table(plan):
+    """Return a rich Table of all ways of a Plan, the chosen one marked."""
+    problem = plan.problem
+    title = f"n = {problem.n:,}, d = {problem.d:,}, {problem.outputs} outputs, {problem.n_test:,} test points"
+    table = Table(title=Text(title), title_justify="left")
+    needs = [name for name in ("memory", "host", "disk") if any(getattr(way, name) for way in plan.ways)]
+    for name in ("precision", "panels on", *needs, "time", ""):
+        table.add_column(
+            name, justify="left" if name in ("precision", "panels on", "") else "right", no_wrap=bool(name)
+        )
+    places = {"memory": plan.ways[0].device, "host": "host", "disk": "disk"}
+    for way in plan.ways:
+        verdict = "chosen" if way is plan.chosen else f"too little {' and '.join(way.missing)}" if way.missing else ""
+        sizes = (format_bytes(getattr(way, name)) if getattr(way, name) else "" for name in needs)
+        table.add_row(way.precision, places[way.storage], *sizes, duration(way.seconds), verdict)
+    rates = plan.rates
+    would_fit = f"About n = {plan.largest_n:,} would fit. " if plan.chosen is None and plan.largest_n else ""
+    table.caption = (
+        f"{would_fit}{operations(problem) / 1e12:.3g} TFLOP; matrix products at {rates.float64 / 1e9:,.0f} (float64) "
+        f"and {rates.float32 / 1e9:,.0f} GFLOP/s (float32)"
+    )
     return table
 
 
@@ -52,6 +85,11 @@ def _title(record):
     if corruption["pixels"] != "true":
         parts.append(f"{corruption['pixels']} pixels")
     return ", ".join(parts)
+
+
+def _corrections(solver):
+    shift = f", {solver['shift']:.1e} added to the float32 factor" if solver["shift"] else ""
+    return f"{solver['steps']} steps to {solver['residuals'][-1]:.0e}{shift}"
 
 
 def _percent(fraction):

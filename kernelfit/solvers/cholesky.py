@@ -1,10 +1,10 @@
 """A panel Cholesky factorisation that holds half the matrix and overwrites it as it is made.
 
-The matrix is cut into column panels of `width`: panel j holds rows j*width.. of columns j*width..(j+1)*width-1,
-row-major, so that its rows are one contiguous piece of memory. All panels together take 4 n^2 + 4 n width bytes in
-float64. For each panel in turn (left-looking; Golub and Van Loan, "Matrix Computations", 4th ed., section 4.2.6): make
-its Gram entries, subtract the products with all earlier panels (GEMM, nearly all of the work), factor its top block,
-and solve for the rest. No BLAS call sees more than one panel, so no 32-bit index overflows past n = 46,340.
+The matrix is cut into column panels (kernelfit.solvers.panels). All panels together take n^2 / 2 + n width / 2 entries.
+For each panel in turn (left-looking; Golub and Van Loan, "Matrix Computations", 4th ed., section 4.2.6): make its Gram
+entries, subtract the products with all earlier panels (GEMM, nearly all of the work), factor its top block, and solve
+for the rest. No BLAS call sees more than one panel, so no 32-bit index overflows past n = 46,340. The same lines run in
+float64 and float32, on a CPU and on a GPU, with panels in memory or elsewhere.
 """
 
 import dataclasses
@@ -12,178 +12,216 @@ import time
 
 import numpy as np
 
-from kernelfit import backend
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.progress import Progress
+from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
 @dataclasses.dataclass(frozen=True)
 class CholeskyFactor:
-    """L with L L^T = K + ridge I, in panels; solves for any number of right-hand sides.
+    """L with L L^T = K + (ridge + shift) I, in panels; solves for any number of right-hand sides.
+
+    Right-hand sides are NumPy arrays, or arrays of the factor's device; results are of the same kind, in the factor's
+    precision.
 
     Attributes
     ----------
-    panels : list of (int, array)
-        First row (= first column) of each panel, and its rows from there on, shape (n - start, width), row-major.
+    panels : MemoryPanels or another storage
         The strict upper triangle of each top block is not part of L.
-    ridge : float
-        What was added to the diagonal.
+    ridge, shift : float
+        What was added to the diagonal: what the problem asks for, and what a preconditioner needs beyond it.
     seconds : dict
         Time spent in "allocate" (first touch of the memory), "gram" and "factor".
     """
 
-    panels: list
+    panels: MemoryPanels
     ridge: float
+    shift: float
     seconds: dict
 
     @property
     def n(self):
         """Order of the matrix."""
-        return len(self.panels[0][1])
+        return self.panels.n
 
     def half_solve(self, Y):
-        """Return L^-1 Y, shape (n, r); its squared column norms are Y^T (K + ridge I)^-1 Y."""
-        Z = self._right_hand_sides(Y)
-        self._forward(Z)
-        return Z
+        """Return L^-1 Y, shape (n, r); its squared column norms are Y^T (L L^T)^-1 Y."""
+        return self._on_device(Y, self._forward)
 
     def half_solve_transposed(self, Z):
         """Return L^-T Z, shape (n, r)."""
-        X = self._right_hand_sides(Z)
-        for start, panel in reversed(self.panels):
-            width = panel.shape[1]
-            stop = start + width
-            backend.gemm(panel[width:], X[stop:], X[start:stop], alpha=-1.0, beta=1.0, transpose_a=True)
-            backend.trsm(panel[:width], X[start:stop], transpose=True)
-        return X
+        return self._on_device(Z, self._backward)
 
     def solve(self, Y):
-        """Return (K + ridge I)^-1 Y, shape (n, r)."""
+        """Return (L L^T)^-1 Y, shape (n, r)."""
         return self.half_solve_transposed(self.half_solve(Y))
 
     def inverse_diagonal(self, *, progress=None):
-        """Return the diagonal of (K + ridge I)^-1, shape (n,): squared column norms of L^-1, n^3 / 3 operations."""
+        """Return the diagonal of (L L^T)^-1, shape (n,): squared column norms of L^-1, n^3 / 3 operations."""
         progress = progress or Progress()
+        device = self.panels.device
         diagonal = np.empty(self.n)
+        # Panels that are not at hand are read once for every set of columns: the wider the sets, the fewer.
+        columns = max(INVERSE_WIDTH, 0 if isinstance(self.panels, MemoryPanels) else self.panels.width)
         with progress.phase("leave-one-out", self.n**3 / 3) as advance:
-            for k in range(0, self.n, INVERSE_WIDTH):
-                width = min(INVERSE_WIDTH, self.n - k)
-                Z = np.zeros((self.n - k, width))
-                np.fill_diagonal(Z, 1.0)
+            for k in range(0, self.n, columns):
+                width = min(columns, self.n - k)
+                Z = device.xp.zeros((self.n - k, width), self.panels.dtype)
+                device.xp.fill_diagonal(Z, 1.0)
                 self._forward(Z, first_row=k)
-                diagonal[k : k + width] = np.einsum("ij,ij->j", Z, Z)
+                Z *= Z  # in place: the plan counts one such array
+                diagonal[k : k + width] = device.host(Z.sum(axis=0, dtype=np.float64))
                 advance(width * (self.n - k) ** 2)
         return diagonal
 
     def smallest_pivot(self):
-        """Return the smallest squared diagonal entry of L: an upper bound on the smallest eigenvalue of K + ridge I."""
-        return min(float(np.square(panel.diagonal()).min()) for _, panel in self.panels)
+        """Return the smallest squared diagonal entry of L: an upper bound on the smallest eigenvalue of L L^T."""
+        tops = (next(self.panels.read(j, start))[1] for j, (start, _) in enumerate(self.panels.bounds))
+        return min(float((top.diagonal() ** 2).min()) for top in tops)
 
     def _forward(self, Z, first_row=0):
         """Overwrite Z, rows first_row.. of a matrix that is zero above, with the same rows of L^-1 Z."""
-        for start, panel in self.panels:
-            stop = start + panel.shape[1]
+        device = self.panels.device
+        for j, (start, stop) in enumerate(self.panels.bounds):
             if stop <= first_row:
                 continue
             top = max(start, first_row)
             block, inside = Z[top - first_row : stop - first_row], top - start
-            backend.trsm(panel[inside : stop - start, inside:], block)
-            backend.gemm(panel[stop - start :, inside:], block, Z[stop - first_row :], alpha=-1.0, beta=1.0)
+            for row, rows in self.panels.read(j, start):
+                if row == start:
+                    device.trsm(rows[inside : stop - start, inside:], block)
+                    row, rows = stop, rows[stop - start :]
+                below = Z[row - first_row : row - first_row + len(rows)]
+                device.gemm(rows[:, inside:], block, below, alpha=-1.0, beta=1.0)
 
-    def _right_hand_sides(self, Y):
-        Y = np.asarray(Y)
+    def _backward(self, X):
+        """Overwrite X with L^-T X."""
+        device = self.panels.device
+        for j, (start, stop) in reversed(list(enumerate(self.panels.bounds))):
+            block = X[start:stop]
+            for row, rows in self.panels.read(j, start):
+                if row == start:
+                    top = rows[: stop - start]
+                    row, rows = stop, rows[stop - start :]
+                device.gemm(rows, X[row : row + len(rows)], block, alpha=-1.0, beta=1.0, transpose_a=True)
+            device.trsm(top, block, transpose=True)
+
+    def _on_device(self, Y, overwrite):
+        """Apply `overwrite` to a copy of Y on the device, and return it as the kind of array that came."""
         if Y.ndim != 2 or len(Y) != self.n:
             raise InputError(f"right-hand sides have shape {Y.shape}; expected ({self.n}, r)")
-        return np.array(Y, dtype=self.panels[0][1].dtype, order="C")
+        device = self.panels.device
+        copy = device.xp.array(device.array(Y), dtype=self.panels.dtype, order="C")
+        overwrite(copy)
+        return device.host(copy) if isinstance(Y, np.ndarray) else copy
 
 
-def panel_width(n):
-    """Return the columns per panel for order n: wide enough for GEMM, at most n / 16 to bound the unused memory.
-
-    The top block of a panel is square, and its upper triangle is not part of L: n width / 2 entries in all.
-    """
-    widest = 1152  # a multiple of 384, the depth of the blocks in which OpenBLAS multiplies float64
-    return min(widest, max(128, n // 16 // 128 * 128))
-
-
-def cholesky(gram, *, ridge=0.0, width=None, progress=None):
-    """Factor K + ridge I = L L^T.
+def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=None):
+    """Factor K + (ridge + shift) I = L L^T on the device of `gram`.
 
     Parameters
     ----------
     gram : Gram
         Symmetric K, shape (n, n), asked once for each block of its lower triangle.
-    ridge : float
+    ridge, shift : float
         Added to the diagonal; 0 unless given, and never changed.
     width : int, optional
-        Columns per panel; panel_width(n) unless given.
+        Columns per panel in memory; panel_width(n) unless given.
+    panels : storage, optional
+        Where the factor goes; float64 panels in memory unless given. Its finished panels are kept.
 
     Raises
     ------
     SingularMatrixError
         A pivot is not above n eps (K_ii + ridge), the rounding error of a pivot, so the row depends on earlier rows to
-        working precision and no digit of the solution would mean anything.
+        working precision and no digit of the solution would mean anything. A float32 factor is only ever corrected by
+        float64 steps, so there only a pivot that is not positive counts.
     """
     if not (np.isfinite(ridge) and ridge >= 0):
         raise InputError(f"ridge = {ridge}; it must be 0 or a positive number")
     progress = progress or Progress()
-    n = gram.shape[0]
-    width = width or panel_width(n)
-    panels, seconds = [], dict.fromkeys(("allocate", "gram", "factor"), 0.0)
+    n, device = gram.shape[0], gram.device
+    panels = panels or MemoryPanels(n, width or panel_width(n, device), device=device)
+    seconds = dict.fromkeys(("allocate", "gram", "factor"), 0.0)
 
     def timed(name, function, *arguments, **options):
         start = time.perf_counter()
         result = function(*arguments, **options)
+        device.synchronize()
         seconds[name] += time.perf_counter() - start
         return result
 
-    starts = range(0, n, width)
-    with progress.phase("allocate", n * n / 2) as advance:  # all of it, so that memory runs out now or never
-        unused = []
-        for start in starts:
-            unused.append(timed("allocate", backend.touched, (n - start, min(width, n - start))))
-            advance(unused[-1].size)
+    with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
+        timed("allocate", panels.allocate, advance)
     with progress.phase("factor", n**3 / 6) as advance:  # in multiplications
-        for start, panel in zip(starts, unused, strict=True):
-            stop = min(start + width, n)
+        for j, (start, stop) in enumerate(panels.bounds):
+            if j < panels.finished:
+                advance((n - start) * (stop - start) * (start + (stop - start) / 2))
+                continue
+            panel = timed("factor", panels.open, j)
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
             top = panel[: stop - start]
-            np.fill_diagonal(top, top.diagonal() + ridge)
-            diagonal = top.diagonal().copy()
-            for done, earlier in panels:
-                timed("factor", _subtract_product, panel, earlier[start - done :])
-                advance((n - start) * (stop - start) * earlier.shape[1])
-            info = timed("factor", backend.potrf, top)
-            _check_pivots(gram, ridge, start, top, diagonal, info)
-            timed("factor", backend.trsm, top, panel[stop - start :], right=True, transpose=True)
-            panels.append((start, panel))
+            device.xp.fill_diagonal(top, top.diagonal() + (ridge + shift))
+            diagonal = device.host(top.diagonal().copy())
+            for earlier in range(j):
+                timed("factor", _subtract_product, device, panel, panels.read(earlier, start))
+                first, last = panels.bounds[earlier]
+                advance((n - start) * (stop - start) * (last - first))
+            failed = timed("factor", _factor_panel, device, panel)
+            _check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
+            timed("factor", panels.close, j, panel)
             advance((n - start) * (stop - start) ** 2 / 2)
-    return CholeskyFactor(panels, float(ridge), seconds)
+    return CholeskyFactor(panels, float(ridge), float(shift), seconds)
 
 
-def _subtract_product(panel, earlier):
-    """panel -= earlier earlier[:width]^T, only the lower triangle of the top block."""
+def _subtract_product(device, panel, pieces):
+    """panel -= E E[:width]^T for an earlier panel E that comes in pieces; only the lower triangle of the top block."""
+    width, right, at = panel.shape[1], None, 0
+    for _, rows in pieces:
+        if right is None:
+            right, rows, at = rows[:width], rows[width:], width
+            device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
+        device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
+        at += len(rows)
+
+
+def _factor_panel(device, panel):
+    """Overwrite a panel, from which all earlier ones are subtracted, with its part of L; return 0 or the failed row.
+
+    A panel wider than suits LAPACK and trsm is cut again, and each part is subtracted from the columns to its right.
+    """
     width = panel.shape[1]
-    backend.syrk(earlier[:width], panel[:width], alpha=-1.0, beta=1.0)
-    backend.gemm(earlier[width:], earlier[:width], panel[width:], alpha=-1.0, beta=1.0, transpose_b=True)
+    for start, stop in panel_bounds(width, device.panel):
+        block, below = panel[start:stop, start:stop], panel[stop:, start:stop]
+        failed = device.potrf(block)
+        if failed:
+            return start + failed
+        device.trsm(block, below, right=True, transpose=True)
+        if stop < width:
+            device.gemm(
+                below, panel[stop:width, start:stop], panel[stop:, stop:], alpha=-1.0, beta=1.0, transpose_b=True
+            )
+    return 0
 
 
-def _check_pivots(gram, ridge, start, top, diagonal, info):
+def _check_pivots(gram, ridge, start, roots, diagonal, failed):
+    """Raise unless every squared root of a pivot is far enough above the rounding error of its diagonal entry."""
     n = gram.shape[0]
-    pivots = np.square(top.diagonal())
+    pivots = np.square(roots)
     # Backward error of a pivot: |delta| <= about n eps K_ii (Higham, "Accuracy and Stability", 2nd ed., theorem 10.3).
-    bad = ~(pivots > n * np.finfo(top.dtype).eps * np.abs(diagonal))
-    if info > 0:
-        bad[info - 1 :] = True
+    error = n * np.finfo(roots.dtype).eps if roots.dtype == np.float64 else 0.0
+    bad = ~(pivots > error * np.abs(diagonal))
+    if failed:
+        bad[failed - 1 :] = True
     if not bad.any():
         return
     local = int(np.argmax(bad))
     row = start + local
     if not np.isfinite(diagonal[local]):
         raise InputError(f"the kernel is not finite at training point {row}: K[{row}, {row}] = {diagonal[local]}")
-    pivot = float("nan") if info == local + 1 else float(pivots[local])
+    pivot = float("nan") if failed == local + 1 else float(pivots[local])
     seen = "its pivot is not positive" if np.isnan(pivot) else f"its pivot is {pivot:.1e} of {diagonal[local]:.1e}"
     twin = gram.duplicate_of(row)
     if twin is not None:

@@ -1,130 +1,377 @@
-"""The plan: what a solve will need, whether it fits, and about how long it takes, before anything is allocated."""
+"""The plan: every way to solve a problem, what each needs and about how long it takes, before anything is allocated."""
 
 import dataclasses
 import math
+import os
+import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import NotEnoughMemoryError
+from kernelfit.errors import InputError, NotEnoughMemoryError, ScratchError
 from kernelfit.progress import duration
-from kernelfit.solvers.cholesky import INVERSE_WIDTH, panel_width
+from kernelfit.solvers.cholesky import INVERSE_WIDTH
+from kernelfit.solvers.panels import panel_width
+from kernelfit.solvers.scratch import bytes_taken
+from kernelfit.solvers.stored import buffer_sizes
+from kernelfit.units import format_bytes
 
-# Compiled passes, BLAS buffers and the tiles of a product: measured at about 150 MB, whatever the size of the problem.
-_FIXED_BYTES = 200e6
+PRECISIONS = ("float64", "mixed")
+LOO_IN_MIXED = "leave-one-out needs the float64 factor; leave out --loo, or take --precision float64"
+STEPS = 5  # of conjugate gradients, until the matrix is looked at
 # What kernelfit.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
-_COPIED_BYTES = {np.dtype(np.uint8): 4, np.dtype(np.float32): 8, np.dtype(np.float64): 0}
-# Panels run at about 90 % of the GEMM rate and everything but the factor costs about a tenth more.
-_TIME_FACTOR = 1.15
+_COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
+_SHARE = 0.95  # of the matrix-product rate, that the panels reach
+_STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and triangular solves weigh more
+_FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 
 @dataclasses.dataclass(frozen=True)
-class Plan:
-    """What a solve will take.
-
-    Attributes
-    ----------
-    n, n_test, d, outputs : int
-    method : str
-    bytes_needed, bytes_free : int
-        Memory beyond what is in use now, and what is free within all limits.
-    operations : float
-        Floating-point operations of the factorisation (and of leave-one-out).
-    gemm_gflops : float
-        float64 matrix-product rate measured just now.
-    seconds : float
-        Estimate of the whole solve.
-    largest_n : int
-        About the largest n, up to the one asked for, whose solve would fit.
-    """
+class Problem:
+    """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest."""
 
     n: int
     n_test: int
     d: int
     outputs: int
-    method: str
-    bytes_needed: int
-    bytes_free: int
-    operations: float
-    gemm_gflops: float
-    seconds: float
-    largest_n: int
+    dtype: type = np.uint8
+    loo: bool = False
 
-    @property
-    def fits(self):
-        """Whether the memory needed is free."""
-        return self.bytes_needed <= self.bytes_free
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """Speed of this machine: operations per second of matrix products, seconds per Gram entry, bytes per second.
+
+    read and write are those of the scratch disk, upload that from the host to a GPU.
+    """
+
+    float64: float
+    float32: float
+    entry: float
+    read: float = math.inf
+    write: float = math.inf
+    upload: float = math.inf
+
+    def gemm(self, precision):
+        """Return the rate at which a factor of this precision is multiplied."""
+        return self.float64 if precision == "float64" else self.float32
+
+
+@dataclasses.dataclass(frozen=True)
+class Way:
+    """One way to solve the problem.
+
+    Attributes
+    ----------
+    precision : str
+        "float64", or "mixed": a float32 factor as the preconditioner of float64 conjugate gradients.
+    storage : str
+        Where the factor lies: "memory" of the device, "host" memory beside a GPU, or "disk".
+    device : str
+    width : int
+        Columns per panel.
+    memory, host, disk : int
+        Bytes needed of the device, of the host beside a GPU, and of the scratch disk.
+    seconds : float
+        Estimate of the whole solve.
+    missing : tuple of str
+        What there is too little of: "memory", "host memory", "disk"; empty if it fits.
+    """
+
+    precision: str
+    storage: str
+    device: str
+    width: int
+    memory: int
+    host: int
+    disk: int
+    seconds: float
+    missing: tuple = ()
 
     def __str__(self):
+        place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
+        precision = "float64" if self.precision == "float64" else "float32 corrected to float64"
+        return f"panel Cholesky in {precision}, {place}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """All ways to solve a Problem on a device, and the one to take.
+
+    Attributes
+    ----------
+    problem : Problem
+    rates : Rates
+    free : dict
+        Bytes free of "memory" (of the device), "host" and "disk".
+    ways : tuple of Way
+    chosen : Way or None
+        The quickest of those that fit.
+    largest_n : int
+        The problem's n if a way fits, else about the largest n for which one does; 0 if there is none.
+    """
+
+    problem: Problem
+    rates: Rates
+    free: dict
+    ways: tuple
+    chosen: Way | None
+    largest_n: int
+
+    def __str__(self):
+        way, n = self.chosen, self.problem.n
+        if way is None:
+            return f"plan: n = {n:,} does not fit"
+        disk = f" and {format_bytes(way.disk)} of {format_bytes(self.free['disk'])} disk" if way.disk else ""
         return (
-            f"plan: {self.method}, n = {self.n:,}: {_gb(self.bytes_needed)} of {_gb(self.bytes_free)} free, "
-            f"{self.operations / 1e12:.3g} TFLOP at {self.gemm_gflops:.0f} GFLOP/s, about {duration(self.seconds)}"
+            f"plan: {way}, n = {n:,}: {format_bytes(way.memory)} of {format_bytes(self.free['memory'])} free{disk}, "
+            f"{operations(self.problem) / 1e12:.3g} TFLOP at {self.rates.gemm(way.precision) / 1e9:.0f} GFLOP/s, about "
+            f"{duration(way.seconds)}"
         )
 
     def require(self):
-        """Raise NotEnoughMemoryError, naming the largest n that would fit, unless the plan fits."""
-        if self.fits:
-            return
+        """Return the chosen Way; raises NotEnoughMemoryError that says what would fit if there is none."""
+        if self.chosen:
+            return self.chosen
+        n = self.problem.n
+        bytes_of = {"memory": "memory", "host memory": "host", "disk": "disk"}
+        needs = "; ".join(
+            f"{way} needs "
+            + " and ".join(
+                f"{format_bytes(getattr(way, bytes_of[name]))} of {format_bytes(self.free[bytes_of[name]])} free {name}"
+                for name in way.missing
+            )
+            for way in self.ways
+            if way.missing
+        )
+        disk = (
+            "" if any(way.storage == "disk" for way in self.ways) else ", name a folder on a large disk with --scratch"
+        )
+        smaller = f"About n = {self.largest_n:,} would: try --n-train {self.largest_n}, f" if self.largest_n else "F"
         raise NotEnoughMemoryError(
-            f"n = {self.n:,} training points need {_gb(self.bytes_needed)} (half the matrix in float64: "
-            f"{_gb(4 * self.n**2)}), but {_gb(self.bytes_free)} are free within the limits of this machine and its "
-            f"control group. About n = {self.largest_n:,} would fit: try --n-train {self.largest_n}, or free memory"
+            f"n = {n:,} training points do not fit within the limits of this machine and its control group: {needs}. "
+            f"{smaller}ree memory{disk}"
         )
 
+    def fallback(self, way):
+        """Return the float64 Way to take if the mixed one fails, or None: the quickest that fits."""
+        others = [other for other in self.ways if other.precision == "float64" and not other.missing]
+        return min(others, key=lambda other: other.seconds) if way.precision == "mixed" and others else None
 
-def plan_solve(n, n_test, d, outputs, *, dtype=np.uint8, loo=False):
-    """Return the Plan of a float64 panel Cholesky for n points of d coordinates given as `dtype`.
 
-    d = 0 stands for a precomputed kernel.
+def plan_solve(
+    problem,
+    *,
+    device=backend.CPU,
+    precision="auto",
+    storage="auto",
+    scratch=None,
+    width=None,
+    memory=None,
+    rates=None,
+    steps=STEPS,
+):
+    """Return the Plan of a Problem.
+
+    Parameters
+    ----------
+    problem : Problem
+    device : device
+    precision : str
+        "float64", "mixed", or "auto" for both. Leave-one-out needs the float64 factor.
+    storage : str
+        "memory", "host" or "disk" alone, or "auto".
+    scratch : path, optional
+        Folder on the disk where panels may go. What an unfinished factor there takes counts as free.
+    width : int, optional
+        Columns of the panels on disk: an unfinished factor that is gone on with has them already.
+    memory : int, optional
+        Bytes to use at most, of those that are free.
+    rates : Rates, optional
+        Measured unless given (half a second, and about a second for a disk).
+    steps : int or None
+        Steps of conjugate gradients that mixed precision takes; None if it would not work, so that "auto" avoids it.
+
+    Raises
+    ------
+    InputError
+        Leave-one-out in mixed precision was asked for, or a storage that there is not.
+    ScratchError
+        The scratch folder cannot be written.
     """
-    gemm_gflops = measure_gemm(min(2048, max(256, n))) / 1e9  # half a second at most
-    operations = n**3 / 3 * (2 if loo else 1)
-    free = backend.free_memory()
-    largest = n
-    while largest > 100 and bytes_needed(largest, n_test, d, outputs, dtype=dtype, loo=loo) > free:
+    if problem.loo and precision == "mixed":
+        raise InputError(LOO_IN_MIXED)
+    rates = rates or measure_rates(device, scratch)
+    free = {"memory": device.free_memory(), "host": backend.free_memory(), "disk": 0}
+    free["memory"] = min(free["memory"], memory or free["memory"])
+    if scratch is not None:
+        free["disk"] = shutil.disk_usage(_existing(scratch)).free + bytes_taken(scratch)
+    storages = ["memory"] + ["host"] * (device.name != "cpu") + ["disk"] * (scratch is not None)
+    if storage not in ("auto", *storages):
+        raise InputError(f"storage {storage!r}; there are auto, {', '.join(storages)}, and disk with a scratch folder")
+    storages = [name for name in storages if storage in (name, "auto")]
+    precisions = [name for name in PRECISIONS if precision in (name, "auto")]
+    if precision == "auto" and (problem.loo or steps is None):
+        precisions = ["float64"]
+
+    def ways(n):
+        sized = dataclasses.replace(problem, n=n)
+        return tuple(_way(sized, p, s, device, free, rates, steps, width) for s in storages for p in precisions)
+
+    all_ways = ways(problem.n)
+    fitting = [way for way in all_ways if not way.missing]
+    largest = problem.n
+    while largest and not any(not way.missing for way in ways(largest)):
         largest = int(largest * 0.99) // 100 * 100
-    products = 2 * (n * n + n_test * n) * d / (2 if dtype == np.uint8 else 1)  # float32 runs at twice the rate
-    return Plan(
-        n=n,
-        n_test=n_test,
-        d=d,
-        outputs=outputs,
-        method="panel Cholesky in float64, in memory",
-        bytes_needed=bytes_needed(n, n_test, d, outputs, dtype=dtype, loo=loo),
-        bytes_free=free,
-        operations=operations,
-        gemm_gflops=gemm_gflops,
-        seconds=_TIME_FACTOR * (operations + products) / (gemm_gflops * 1e9) + 1.0,
-        largest_n=largest,
+    chosen = min(fitting, key=lambda way: way.seconds, default=None)
+    return Plan(problem, rates, free, all_ways, chosen, largest)
+
+
+def operations(problem):
+    """Return the floating-point operations of the factorisation, and of leave-one-out if asked for."""
+    return problem.n**3 / 3 * (2 if problem.loo else 1)
+
+
+def _way(problem, precision, storage, device, free, rates, steps, width):
+    n, size = problem.n, 8 if precision == "float64" else 4
+    if storage == "memory":
+        width = panel_width(n, device)
+    elif storage == "host" or width is None:
+        width = _streamed_width(problem, size, free["memory"], device)
+    width = min(width, n)
+    half = size * (n * n // 2 + n * width // 2)
+    inverse = max(INVERSE_WIDTH, width if storage != "memory" else 0)
+    memory = _other_bytes(problem, inverse, device) + (
+        half if storage == "memory" else size * sum(buffer_sizes(n, width))
+    )
+    host, disk = half if storage == "host" else 0, half if storage == "disk" else 0
+    bounds = {"memory": (memory, "memory"), "host memory": (host, "host"), "disk": (disk, "disk")}
+    short = tuple(name for name, (needed, where) in bounds.items() if needed > free[where])
+    return Way(
+        precision,
+        storage,
+        device.name,
+        width,
+        int(memory),
+        int(host),
+        int(disk),
+        _seconds(problem, precision, storage, width, rates, steps),
+        short,
     )
 
 
-def bytes_needed(n, n_test, d, outputs, *, dtype=np.uint8, loo=False):
-    """Return the bytes that a solve allocates at its peak.
+def _seconds(problem, precision, storage, width, rates, steps):
+    n, m = problem.n, problem.n_test
+    share = _SHARE if storage == "memory" else _STREAMED_SHARE
+    half = (8 if precision == "float64" else 4) * n * n / 2
+    factor = operations(problem) / (share * rates.gemm(precision))
+    if storage != "memory":  # reading and writing go on beside the arithmetic
+        read, write = (rates.read, rates.write) if storage == "disk" else (rates.upload, rates.upload)
+        factor = max(factor, half * n / (3 * width) / read, half / write)
+    distances = 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
+    entry = distances + rates.entry
+    products = 2 if precision == "float64" else 2 + (steps or STEPS)  # the factor, the check, and one for each step
+    vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
+    solves = 1 if precision == "float64" else steps or STEPS
+    factor += vectors * (solves / rates.gemm(precision) + (products - 1) / rates.float64)
+    reads = (2 if precision == "float64" else 2 * (steps or STEPS)) if storage == "disk" else 0
+    return factor + entry * (products * n * n / 2 + n * m) + reads * half / rates.read + 1.0
 
-    Panels of width w hold sum_j (n - j w) w <= n^2 / 2 + n w / 2 float64 entries; points are copied unless they are
-    float64 already; targets, coefficients, half-solved and fitted values are n x outputs each, and a few more in
-    passing.
+
+def _streamed_width(problem, size, free, device):
+    """Return the columns per panel when panels are streamed: as wide as memory allows, to read them rarely."""
+    step = 384
+    width = max(step, problem.n // _FEWEST_PANELS // step * step)
+    while (
+        width > step
+        and _other_bytes(problem, max(INVERSE_WIDTH, width), device) + size * sum(buffer_sizes(problem.n, width))
+        > 0.9 * free
+    ):
+        width -= step
+    return width
+
+
+def _other_bytes(problem, inverse_width, device):
+    """Return the bytes that a solve allocates at its peak beside the factor.
+
+    Points are copied unless they are float64 already; targets, coefficients, half-solved and fitted values and the
+    vectors of an iteration are n x outputs each.
     """
-    width = min(panel_width(n), n)
-    panels = 8 * (n * n / 2 + n * width / 2)
-    coordinates = _COPIED_BYTES[np.dtype(dtype)] * d * (n + n_test)
-    inverse = 8 * n * min(INVERSE_WIDTH, n) if loo else 0
-    return int(panels + coordinates + 8 * 8 * (n + n_test) * outputs + inverse + _FIXED_BYTES)
+    n, rows = problem.n, problem.n + problem.n_test
+    coordinates = _COPIED_BYTES[np.dtype(problem.dtype).name] * problem.d * rows
+    inverse = 8 * n * min(inverse_width, n) if problem.loo else 0
+    return coordinates + 8 * 12 * rows * problem.outputs + inverse + device.fixed_bytes
 
 
-def measure_gemm(n=2048, repeats=5):
-    """Return the float64 matrix-product rate of this machine in operations per second: the best of `repeats`."""
-    A = np.random.default_rng(0).standard_normal((n, n))
-    C = backend.touched((n, n))
-    best = math.inf
-    for _ in range(repeats):
+# ---- what this machine can do ----------------------------------------------------------------------------------------
+
+
+def measure_rates(device=backend.CPU, scratch=None):
+    """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
+    rates = Rates(
+        float64=measure_gemm(device.probe, device=device),
+        float32=measure_gemm(device.probe, dtype=np.float32, device=device),
+        entry=1.2e-9 / backend.num_threads() if device is backend.CPU else 5e-11,  # one pass, see kernelfit.profiles
+    )
+    if device is not backend.CPU:
+        rates = dataclasses.replace(rates, upload=_measure_upload(device))
+    if scratch is not None:
+        rates = dataclasses.replace(rates, **_measure_disk(_existing(scratch)))
+    return rates
+
+
+def measure_gemm(n=2048, repeats=5, dtype=np.float64, device=backend.CPU):
+    """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
+    A = device.array(np.random.default_rng(0).standard_normal((n, n)).astype(dtype))
+    C = device.touched((n, n), dtype)
+    best, begin = math.inf, time.perf_counter()
+    for done in range(repeats):
+        if done > 1 and time.perf_counter() - begin > 0.3:
+            break
+        device.synchronize()
         start = time.perf_counter()
-        backend.gemm(A, A, C)
+        device.gemm(A, A, C)
+        device.synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best
 
 
-def _gb(count):
-    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"
+def _measure_upload(device, count=2**25):
+    host, array = device.transfer_buffer(count), device.empty(count)
+    device.fill(array, host)
+    start = time.perf_counter()
+    device.fill(array, host)
+    return 8 * count / (time.perf_counter() - start)
+
+
+def _measure_disk(folder, size=2**28):
+    """Return the bytes per second at which a file in `folder` is written to the disk, and read back."""
+    size = min(size, max(2**20, shutil.disk_usage(folder).free // 2))
+    try:
+        return _timed_file(folder, size)
+    except OSError as error:
+        raise ScratchError(f"{folder} cannot be written: {error.strerror}. Name another --scratch folder") from error
+
+
+def _timed_file(folder, size):
+    block = np.random.default_rng(0).bytes(min(size, 2**24))  # no disk compresses it
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".kernelfit-rate-", buffering=0) as file:
+        start = time.perf_counter()
+        size = sum(file.write(block) for _ in range(size // len(block)))
+        os.fsync(file.fileno())
+        written = time.perf_counter()
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
+        begin = time.perf_counter()
+        file.seek(0)
+        while file.read(len(block)):
+            pass
+        return {"write": size / (written - start), "read": size / (time.perf_counter() - begin)}
+
+
+def _existing(folder):
+    folder = Path(folder).absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -149,7 +149,7 @@ def test_a_duplicate_is_named_with_both_labels(tmp_path, digits):
 
 def test_a_wrong_answer_is_not_passed_off(monkeypatch):
     """If the Gram blocks of the check differ from those factored, the Record says so."""
-    from kernelfit.experiments import solve
+    from kernelfit.solvers import solve
 
     cholesky = solve.cholesky
 
@@ -176,7 +176,7 @@ def test_bad_test_points_are_found_before_the_factorisation(tmp_path, monkeypatc
     test = digits.X_test[:9].copy()
     test[6] = 0
     arrays = {"X_train": digits.X_train, "y_train": digits.y_train, "X_test": test, "y_test": digits.y_test[:9]}
-    monkeypatch.setattr("kernelfit.experiments.solve.cholesky", lambda *_, **__: pytest.fail("factored"))
+    monkeypatch.setattr("kernelfit.experiments.solve.solve", lambda *_, **__: pytest.fail("factored"))
     with pytest.raises(InputError, match="test set: point 6 is all zeros"):
         run_solve(SolveSpec(data=save(tmp_path, **arrays), kernel="quartic"))
 
@@ -204,8 +204,8 @@ def test_the_paper_stands_beside_its_own_experiment_only(solved):
 
 
 def test_memory_is_checked_before_anything_is_allocated(monkeypatch):
-    monkeypatch.setattr(backend, "free_memory", lambda: 1000)
-    monkeypatch.setattr("kernelfit.experiments.solve.cholesky", lambda *_, **__: pytest.fail("allocated"))
+    monkeypatch.setattr(backend.CPU, "free_memory", lambda: 1000)
+    monkeypatch.setattr("kernelfit.experiments.solve.solve", lambda *_, **__: pytest.fail("allocated"))
     with pytest.raises(NotEnoughMemoryError):
         run_solve(SolveSpec(bandwidth=1.0))
 

@@ -84,6 +84,6 @@ def test_a_figure_of_one_seed_and_one_level_is_drawn_too(result, tmp_path):
 
 
 def test_other_kinds_of_file_are_refused(result, tmp_path):
-    with pytest.raises(InputError, match=r"\.svg or \.png"):
-        plot_randomization(result, tmp_path / "a.pdf")
+    with pytest.raises(InputError, match=r"\.svg, \.png or \.pdf"):
+        plot_randomization(result, tmp_path / "a.gif")
     assert not list(tmp_path.iterdir())

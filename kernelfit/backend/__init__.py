@@ -1,0 +1,24 @@
+"""Devices: the CPU, and one GPU through CuPy. The only package with ctypes or cupy in it.
+
+A device is an object with a few array routines, `gemm`, `syrk`, `trsm` and `potrf` in place on row-major blocks, and
+the memory that is free. `device_of(array)` is the device that an array lives on, so that code
+which gets arrays need not be told.
+"""
+
+from kernelfit.backend.cpu import Cpu
+from kernelfit.backend.machine import describe, free_memory, peak_memory
+from kernelfit.backend.select import CPU, DEVICES, device, device_of
+from kernelfit.backend.threads import num_threads, parallel_map
+
+__all__ = [
+    "CPU",
+    "DEVICES",
+    "Cpu",
+    "describe",
+    "device",
+    "device_of",
+    "free_memory",
+    "num_threads",
+    "parallel_map",
+    "peak_memory",
+]

@@ -1,0 +1,143 @@
+"""One GPU as a device: CuPy arrays, cuBLAS and cuSOLVER in place.
+
+CuPy's own linear algebra copies its input and wants whole arrays; the raw routines work on blocks of one array. Every
+line but the calls into CuPy's libraries also runs in the CPU tests, against a stand-in for those libraries.
+"""
+
+import ctypes
+
+import numpy as np
+
+from kernelfit.backend.blas import Blas, common_prefix, leading
+from kernelfit.backend.machine import describe
+from kernelfit.errors import InputError
+
+_REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
+# cuBLAS: no transpose 0, transpose 1; lower 0, upper 1; left 0, right 1; non-unit diagonal 0 (also an "N").
+_ENUM = {"N": 0, "T": 1, "L": 0, "U": 1, "R": 1}
+_UPPER = 1
+
+
+class Cuda(Blas):
+    """The device of CuPy arrays: the GPU that is current when it is opened. See Cpu for the methods.
+
+    Parameters
+    ----------
+    cupy, cublas, cusolver : module
+        cupy and the two modules of cupy_backends.cuda.libs.
+    """
+
+    name = "cuda"
+    tile = 4096  # 16 million entries: large enough to fill any GPU
+    panel = 2048
+    probe = 8192
+    # Inner products, the values before they are stored, the tile itself and one for a sum or product of kernels, 8
+    # bytes an entry each, and the workspaces of cuBLAS and cuSOLVER.
+    fixed_bytes = 32 * tile**2 + 128_000_000
+
+    def __init__(self, cupy, cublas, cusolver):
+        self.xp, self._cublas, self._cusolver = cupy, cublas, cusolver
+
+    @classmethod
+    def open(cls):
+        """Return the device; raises InputError that says what is missing."""
+        try:
+            import cupy
+        except ImportError as error:
+            raise InputError(
+                f"device cuda needs CuPy, which is not installed or does not load ({error}): "
+                "pip install 'kernelfit[gpu12]' for CUDA 12, or 'kernelfit[gpu13]' for CUDA 13"
+            ) from error
+        try:
+            cupy.cuda.runtime.getDeviceCount()
+            from cupy_backends.cuda.libs import cublas, cusolver
+
+            cupy.cuda.device.get_cublas_handle(), cupy.cuda.device.get_cusolver_handle()
+            bool(cupy.zeros(1).any())  # compiles a kernel
+        except Exception as error:  # no driver, no GPU, or CUDA's libraries or compiler missing: each has its own class
+            raise InputError(
+                f"device cuda: CuPy {cupy.__version__} finds no GPU that it can use ({error}). Is the driver installed "
+                "(nvidia-smi), and does the CuPy package fit its CUDA version?"
+            ) from error
+        return cls(cupy, cublas, cusolver)
+
+    def empty(self, shape, dtype=np.float64):
+        return self.xp.empty(shape, dtype)
+
+    touched = empty
+
+    def array(self, host):
+        return self.xp.asarray(host)
+
+    def host(self, array):
+        return self.xp.asnumpy(array)
+
+    # Both copies go on a stream of their own, so that a thread that reads ahead or writes behind copies while the
+    # default stream computes. What they copy is complete: their callers synchronize before they hand it over.
+
+    def fetch(self, array, host):
+        with array.device, self.xp.cuda.Stream(non_blocking=True) as stream:
+            array.get(stream=stream, out=host)
+            stream.synchronize()
+
+    def fill(self, array, host):
+        with array.device, self.xp.cuda.Stream(non_blocking=True) as stream:
+            array.set(host, stream=stream)
+            stream.synchronize()
+
+    def transfer_buffer(self, count, dtype=np.float64):
+        size = max(1, count * np.dtype(dtype).itemsize)
+        try:
+            memory = self.xp.cuda.alloc_pinned_memory(size)
+        except self.xp.cuda.runtime.CUDARuntimeError as error:
+            raise MemoryError(f"{size:,} bytes of page-locked host memory cannot be had: {error}") from error
+        return np.frombuffer(memory, dtype, count)
+
+    def map(self, function, items):
+        return [function(item) for item in items]
+
+    def free_memory(self):
+        pool = self.xp.get_default_memory_pool()
+        free = self.xp.cuda.Device().mem_info[0] + pool.free_bytes()
+        limit = pool.get_limit()  # 0: none
+        return min(free, limit - pool.used_bytes()) if limit else free
+
+    def synchronize(self):
+        self.xp.cuda.get_current_stream().synchronize()
+
+    def describe(self):
+        properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.Device().id)
+        return describe() | {
+            "gpu": properties["name"].decode(),
+            "gpu_memory": properties["totalGlobalMem"],
+            "cupy": self.xp.__version__,
+            "cuda": self.xp.cuda.runtime.runtimeGetVersion(),
+        }
+
+    def syrk(self, A, C, *, alpha=1.0, beta=0.0):
+        self.gemm(A, A, C, alpha=alpha, beta=beta, transpose_b=True)  # cuBLAS's syrk is slower than its gemm
+
+    def potrf(self, A):
+        prefix = common_prefix(A)
+        handle = self.xp.cuda.device.get_cusolver_handle()
+        pointer, n, ld = A.data.ptr, len(A), leading(A)
+        size = getattr(self._cusolver, prefix + "potrf_bufferSize")(handle, _UPPER, n, pointer, ld)
+        work, info = self.xp.empty(max(1, size), A.dtype), self.xp.zeros(1, np.int32)
+        getattr(self._cusolver, prefix + "potrf")(handle, _UPPER, n, pointer, ld, work.data.ptr, size, info.data.ptr)
+        return int(info[0])
+
+    def call(self, name, *arguments):
+        """Call a routine of cuBLAS: the handle first, enumerations for letters, scalars by reference to the host."""
+        handle = self.xp.cuda.device.get_cublas_handle()
+        self._cublas.setPointerMode(handle, self._cublas.CUBLAS_POINTER_MODE_HOST)
+        converted, alive = [], []
+        for argument in arguments:
+            if isinstance(argument, str):
+                argument = _ENUM[argument]
+            elif isinstance(argument, float):
+                alive.append(_REAL[name[0]](argument))
+                argument = ctypes.addressof(alive[-1])
+            elif not isinstance(argument, int):
+                argument = argument.data.ptr
+            converted.append(argument)
+        getattr(self._cublas, name)(handle, *converted)

@@ -1,0 +1,56 @@
+"""Threads of BLAS and of Python, which compete for the same cores unless one of them yields."""
+
+import contextlib
+import functools
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+_THREAD = threading.local()
+_ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
+
+
+def num_threads():
+    """Return the number of threads that BLAS uses (set it with OMP_NUM_THREADS or threadpoolctl)."""
+    return max((pool.num_threads for pool in blas_pools()), default=1)
+
+
+def parallel_map(function, items):
+    """Return [function(item) for item in items], computed on as many threads as BLAS has.
+
+    Each thread's own BLAS calls run on that thread alone: BLAS workers that wait for their next call would otherwise
+    compete with Python's threads for the cores. Worth it where function releases the GIL. Inside of function, another
+    parallel_map runs on its own thread.
+    """
+    if getattr(_THREAD, "is_worker", False):
+        return [function(item) for item in items]
+
+    def work(item):
+        _THREAD.is_worker = True
+        return function(item)
+
+    with _ONE_AT_A_TIME:
+        threads = num_threads()
+        with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(work, items))
+
+
+@functools.cache
+def blas_pools():
+    """Return threadpoolctl's live handles on the BLAS libraries of this process."""
+    import scipy.linalg.cython_blas  # SciPy's BLAS must be loaded to be found
+    import threadpoolctl
+
+    assert scipy.linalg.cython_blas
+    return [pool for pool in threadpoolctl.ThreadpoolController().lib_controllers if pool.user_api == "blas"]
+
+
+@contextlib.contextmanager
+def _single_threaded_blas():
+    before = [pool.num_threads for pool in blas_pools()]
+    try:
+        for pool in blas_pools():
+            pool.set_num_threads(1)
+        yield
+    finally:
+        for pool, threads in zip(blas_pools(), before, strict=True):
+            pool.set_num_threads(threads)

@@ -1,0 +1,201 @@
+"""What comes before every solve: data, corruption, kernel, bandwidth, Gram matrices, and the way to solve."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit import backend, datasets
+from kernelfit.bandwidth import BandwidthChoice, choose_bandwidth
+from kernelfit.corruption import Corruption, corrupt, label_probability
+from kernelfit.datasets import Dataset
+from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.gram import Gram, gram
+from kernelfit.kernel_text import parse_kernel
+from kernelfit.kernels import Kernel, Precomputed
+from kernelfit.points import first_duplicate
+from kernelfit.solvers.forecast import forecast
+from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
+from kernelfit.solvers.scratch import unfinished
+
+_FORECAST_PAYS = 5.0  # seconds of a solve; a forecast takes one
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepared:
+    """A problem that is ready to be solved.
+
+    Attributes
+    ----------
+    data : Dataset
+    changed : Corruption
+    kernel : Kernel
+        With its bandwidth.
+    choice : BandwidthChoice or None
+    K, against : Gram
+        Of the training points, and of the test points against them.
+    plan : Plan
+    way : Way
+    reason : str
+        Why this precision.
+    """
+
+    data: Dataset
+    changed: Corruption
+    kernel: Kernel
+    choice: BandwidthChoice | None
+    K: Gram
+    against: Gram
+    plan: Plan
+    way: Way
+    reason: str
+
+
+def prepare(spec, *, label_sets=1, watch, progress):
+    """Return the Prepared problem of a SolveSpec that is to be solved for `label_sets` sets of labels at once.
+
+    Phases "load", "bandwidth", "gram" and "forecast" are added to the Stopwatch `watch`.
+    """
+    kernel = _kernel(spec)
+    label_probability(spec.labels)  # a mistyped option should not cost a download first
+    with watch("load"):
+        data, changed = _load(spec, kernel, progress)
+    k = len(data.classes)
+    device = backend.device(spec.device)
+    outputs = k * label_sets
+    plan = _plan(spec, kernel, changed, outputs, device)
+    if plan.chosen is None:
+        plan.require()  # raises, before anything else is computed
+    choice = None
+    if kernel.open_bandwidth:
+        with watch("bandwidth"):
+            choice = choose_bandwidth(
+                changed.X_train,
+                changed.y_train,
+                kernel,
+                n_classes=k,
+                ridge=spec.ridge,
+                seed=spec.seed,
+                progress=progress,
+            )
+        kernel = kernel.with_bandwidth(choice.bandwidth)
+        progress.note(f"bandwidth {choice.bandwidth:.4g} by leave-one-out on {choice.n:,} training points")
+
+    with watch("gram"):
+        K = gram(changed.X_train, kernel, device=device)
+        against = _test_gram(changed.X_test, kernel, K)
+    reason = _reason(spec, plan)
+    if _worth_a_forecast(spec, plan):
+        with watch("forecast"):
+            expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
+            plan = _plan(spec, kernel, changed, outputs, device, rates=plan.rates, steps=expected.steps)
+        reason = expected.reason
+        progress.note(reason)
+    way = plan.require()
+    progress.note(str(plan))
+    return Prepared(data, changed, kernel, choice, K, against, plan, way, reason)
+
+
+def _load(spec, kernel, progress):
+    """Return the Dataset and its Corruption, fit to be solved."""
+    data = datasets.load(
+        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
+    )
+    _check_precomputed(kernel, data, spec)
+    changed = corrupt(
+        data.X_train,
+        data.y_train,
+        data.X_test,
+        n_classes=len(data.classes),
+        labels=spec.labels,
+        pixels=spec.pixels,
+        seed=spec.seed,
+    )
+    if spec.ridge == 0:
+        _refuse_duplicates(changed.X_train, changed.y_train, data.classes)
+    return data, changed
+
+
+def _plan(spec, kernel, changed, outputs, device, **known):
+    """Return the Plan; an unfinished factor that is to be gone on with decides the way."""
+    X = changed.X_train
+    d = 0 if isinstance(kernel, Precomputed) else int(np.prod(X.shape[1:]))
+    problem = Problem(len(X), len(changed.X_test), d, outputs, X.dtype, spec.loo)
+    found = unfinished(spec.scratch) if spec.resume else None
+    plan = plan_solve(
+        problem,
+        device=device,
+        precision=spec.precision,
+        scratch=spec.scratch,
+        width=found and found["width"],
+        memory=spec.memory,
+        **known,
+    )
+    if not found:
+        return plan
+    on_disk = {way.precision: way for way in plan.ways if way.storage == "disk"}
+    # Where its precision is not possible, Scratch says that it is another's.
+    same = on_disk.get("float64" if found["dtype"] == "float64" else "mixed", min(on_disk.values(), key=str))
+    return dataclasses.replace(plan, chosen=None if same.missing else same)
+
+
+def _reason(spec, plan):
+    """Return why the plan's precision, in words."""
+    if spec.precision != "auto":
+        return "asked for"
+    if spec.loo:
+        return "leave-one-out needs it"
+    if spec.resume and unfinished(spec.scratch):
+        return "that of the unfinished factor"
+    return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
+
+
+def _worth_a_forecast(spec, plan):
+    """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
+    decided = spec.resume and unfinished(spec.scratch)
+    return not decided and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
+
+
+def _possible(plan):
+    return {way.precision for way in plan.ways if not way.missing}
+
+
+def _test_gram(X_test, kernel, K):
+    """Return the Gram of the test points against the training points, having looked at each test point once."""
+    try:
+        against = gram(X_test, kernel, K.points)
+        against.block((0, len(X_test)), (0, 1))
+    except InputError as error:
+        raise InputError(f"test set: {error}") from error
+    return against
+
+
+def _kernel(spec):
+    kernel = parse_kernel(spec.kernel)
+    if spec.bandwidth is None:
+        return kernel
+    if not kernel.open_bandwidth:
+        raise InputError(f"bandwidth {spec.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
+    return kernel.with_bandwidth(spec.bandwidth)
+
+
+def _check_precomputed(kernel, data, spec):
+    if isinstance(kernel, Precomputed) and (spec.n_train or spec.n_test or spec.pixels != "true"):
+        raise InputError(
+            "a precomputed kernel has no points to cut to a subset or to corrupt; pass the matrix you mean"
+        )
+    if isinstance(kernel, Precomputed) and data.X_train.dtype == np.uint8:
+        raise InputError(f"{data.name} holds uint8 images; a precomputed kernel is a floating-point matrix K (n, n)")
+
+
+def _refuse_duplicates(X, y, classes):
+    """Two equal points make two equal rows of K: better said now than after most of the factorisation."""
+    pair = first_duplicate(X)
+    if pair is None:
+        return
+    labels = " and ".join(repr(classes[y[i]]) for i in pair)
+    raise SingularMatrixError(
+        f"training points {pair[0]} and {pair[1]} are identical (their labels: {labels}), so K is singular. Remove one "
+        "of them, or give a ridge, e.g. --ridge 1e-6",
+        row=pair[1],
+        duplicate=pair[0],
+    )

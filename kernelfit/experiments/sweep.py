@@ -1,0 +1,210 @@
+"""Label corruption from 0 to 1 for the price of one solve: labels never touch the factor (the paper's figure 1c)."""
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import measures
+from kernelfit.corruption import corrupt_labels, label_probability
+from kernelfit.errors import InputError
+from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.solve import SolveSpec
+from kernelfit.files import append_line
+from kernelfit.leaving_out import margin_distribution, margins
+from kernelfit.progress import Progress
+from kernelfit.records import now
+from kernelfit.solvers.solve import memory_explained, solve
+from kernelfit.stopwatch import Stopwatch
+
+SCHEMA = "kernelfit.sweep/1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepSpec(SolveSpec):
+    """What to sweep: the options of `kernelfit sweep`, and those of a solve that apply.
+
+    Attributes
+    ----------
+    levels : tuple of float
+        Probabilities with which a training label is replaced.
+    seeds : int
+        Seeds 0, 1, ..., seeds - 1 of the labels at each level.
+    pixel_settings : tuple of str
+        Each is a solve of its own: "true", "shuffled", "random", "gaussian".
+    """
+
+    levels: tuple = tuple(k / 10 for k in range(11))
+    seeds: int = 5
+    pixel_settings: tuple = ("true",)
+
+    def __post_init__(self):
+        super().__post_init__()
+        if not self.levels or not self.pixel_settings:
+            raise InputError("a sweep needs at least one level and one pixel setting")
+        for level in self.levels:
+            label_probability(level)
+        if not (isinstance(self.seeds, int) and self.seeds >= 1):
+            raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
+
+    def command(self):
+        """Return the command line that repeats the sweep."""
+        base = SolveSpec(**{field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)})
+        words = ["kernelfit", "sweep", *shlex.split(base.command())[2:], "--levels", *map(str, self.levels)]
+        return shlex.join([*words, "--seeds", str(self.seeds), "--pixels", *self.pixel_settings])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepRow:
+    """One set of labels. Errors are fractions; None is "no such example" or "not asked for".
+
+    Attributes
+    ----------
+    pixels, level, seed
+        The setting.
+    labels_changed : int
+        Training labels that differ from the true ones.
+    train_error : float
+        Against the labels fitted; clean_train_error and changed_train_error among the unchanged and the changed ones.
+    test_error : float
+        Against true labels.
+    loo_error : float or None
+        Closed-form leave-one-out, against the labels fitted; the same split.
+    recovered : float or None
+        Share of the changed examples whose leave-one-out prediction is their true class: what survived.
+    norm, norm_pm1 : float
+        RKHS norm for 0/1 and for -1/+1 targets.
+    train_margins, test_margins : dict
+        Score of the own class minus the largest other: mean, share below 0, quantiles.
+    """
+
+    pixels: str
+    level: float
+    seed: int
+    labels_changed: int
+    train_error: float
+    clean_train_error: float | None
+    changed_train_error: float | None
+    test_error: float
+    loo_error: float | None
+    clean_loo_error: float | None
+    changed_loo_error: float | None
+    recovered: float | None
+    norm: float
+    norm_pm1: float
+    train_margins: dict
+    test_margins: dict
+
+
+@dataclasses.dataclass(frozen=True)
+class SweepResult:
+    """All rows of a sweep, and what they have in common.
+
+    Attributes
+    ----------
+    rows : list of SweepRow
+    shared : dict
+        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernels (text for each pixel
+        setting), method, seconds (by phase, over all pixel settings), relative_residual (the largest), environment.
+    """
+
+    rows: list
+    shared: dict
+
+
+@memory_explained()
+def run_sweep(spec, *, runs=None, progress=None):
+    """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`."""
+    progress, watch = progress or Progress(), Stopwatch()
+    rows, kernels, residuals = [], {}, []
+    for pixels in spec.pixel_settings:
+        ready, solution, own = _sweep_labels(dataclasses.replace(spec, pixels=pixels), watch, progress)
+        rows += own
+        kernels[pixels] = str(ready.kernel)
+        residuals.append(solution.check.relative_residual)
+    watch.seconds["total"] = watch.total()
+    shared = {
+        "schema": SCHEMA,
+        "created": now(),
+        "command": spec.command(),
+        "dataset": {"asked": spec.data, "name": ready.data.name, "sha256": ready.data.hashes()},
+        "n_train": len(ready.changed.y_train),
+        "n_test": len(ready.data.y_test),
+        "n_classes": len(ready.data.classes),
+        "kernels": kernels,
+        "ridge": spec.ridge,
+        "method": str(solution.way),
+        "relative_residual": max(residuals),
+        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
+        "environment": ready.K.device.describe(),
+    }
+    if runs is not None:
+        for row in rows:
+            append_line(Path(runs) / "sweep.jsonl", json.dumps(shared | dataclasses.asdict(row)))
+    return SweepResult(rows, shared)
+
+
+def _sweep_labels(spec, watch, progress):
+    """Return (Prepared, Solution, rows) of all levels and seeds on one factor."""
+    # Without replaced labels all seeds are one: solved once, and reported once.
+    settings = [(level, seed) for level in spec.levels for seed in range(spec.seeds if level else 1)]
+    ready = prepare(spec, label_sets=len(settings), watch=watch, progress=progress)
+    k, true = len(ready.data.classes), ready.data.y_train
+    labels = [corrupt_labels(true, k, level, seed=seed)[0] for level, seed in settings]
+    Y = np.hstack([measures.one_hot(y, k) for y in labels])
+    solution = solve(
+        ready.K,
+        Y,
+        ready.way,
+        ridge=spec.ridge,
+        fallback=ready.plan.fallback(ready.way),
+        scratch=spec.scratch,
+        resume=spec.resume,
+        progress=progress,
+    )
+    watch.add(solution.seconds)
+    left_out = None
+    with solution:
+        if spec.loo:
+            with watch("leave_one_out"):
+                diagonal = solution.factor.inverse_diagonal(progress=progress)
+                left_out = measures.leave_one_out(Y, solution.coef, diagonal)
+        with watch("predict"):
+            scores = ready.against.product(solution.coef, progress=progress)
+    with watch("measure"):
+        rows = []
+        for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):
+            part = slice(index * k, (index + 1) * k)
+            setting = {"pixels": spec.pixels, "level": level, "seed": seed}
+            loo = None if left_out is None else left_out[:, part]
+            rows.append(_row(setting, ready, solution, part, y, scores[:, part], loo, spec.ridge))
+    return ready, solution, rows
+
+
+def _row(setting, ready, solution, part, y, scores, left_out, ridge):
+    coef, fitted = solution.coef[:, part], solution.check.fitted[:, part]
+    energy = [side[:, part] for side in solution.energy]
+    pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *energy)]
+    true, changed = ready.data.y_train, y != ready.data.y_train
+    return SweepRow(
+        **setting,
+        labels_changed=int(changed.sum()),
+        train_error=measures.error_rate(fitted, y),
+        clean_train_error=_error(fitted, y, ~changed),
+        changed_train_error=_error(fitted, y, changed),
+        test_error=measures.error_rate(scores, ready.data.y_test),
+        loo_error=None if left_out is None else measures.error_rate(left_out, y),
+        clean_loo_error=None if left_out is None else _error(left_out, y, ~changed),
+        changed_loo_error=None if left_out is None else _error(left_out, y, changed),
+        recovered=None if left_out is None or not changed.any() else 1.0 - _error(left_out, true, changed),
+        norm=measures.rkhs_norm(coef, fitted, energy, ridge).total,
+        norm_pm1=measures.rkhs_norm(pm1[0], pm1[1], pm1[2:], ridge).total,
+        train_margins=margin_distribution(margins(fitted, y)),
+        test_margins=margin_distribution(margins(scores, ready.data.y_test)),
+    )
+
+
+def _error(scores, y, rows):
+    return measures.error_rate(scores[rows], y[rows]) if rows.any() else None

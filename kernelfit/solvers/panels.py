@@ -1,0 +1,74 @@
+"""Where the panels of a factor lie. The factorisation and the triangular solves see only this interface.
+
+Panel j holds rows start_j.. of columns start_j..stop_j-1 of a lower triangular matrix, row-major, so that consecutive
+rows are one contiguous piece of memory or of a file.
+"""
+
+import numpy as np
+
+from kernelfit import backend
+
+
+class MemoryPanels:
+    """Panels in the memory of the device that computes. All storages have these attributes and methods.
+
+    Attributes
+    ----------
+    n, width : int
+        Order of the matrix, and columns of a panel (the last may have fewer).
+    dtype : dtype
+        float64 or float32.
+    device : device
+        Where the arithmetic is done; `open` and `read` give its arrays.
+    bounds : list of (int, int)
+        First column (= first row) of each panel, and the end of its columns.
+    finished : int
+        Leading panels that are factored already, from an earlier run.
+    """
+
+    finished = 0
+
+    def __init__(self, n, width, dtype=np.float64, device=backend.CPU):
+        self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
+        self.bounds = panel_bounds(n, width)
+        self._panels = []
+
+    def allocate(self, advance):
+        """Take all memory (or disk) at once, so that it runs out now or never; calls advance(entries) as it goes on."""
+        for start, stop in self.bounds:
+            self._panels.append(self.device.touched((self.n - start, stop - start), self.dtype))
+            advance(self._panels[-1].size)
+
+    def open(self, j):
+        """Return an array (n - start, stop - start) in which panel j can be made."""
+        return self._panels[j]
+
+    def close(self, j, panel):
+        """Take back the array that open(j) gave, now panel j of the factor."""
+
+    def read(self, j, row):
+        """Yield (first row, rows of panel j) from `row` on to the end, in order.
+
+        The first piece holds at least stop - start rows and stays valid until the last has been used; any other stays
+        valid until the next is asked for.
+        """
+        yield row, self._panels[j][row - self.bounds[j][0] :]
+
+    def finish(self):
+        """Free all that outlives the process."""
+
+    def abandon(self):
+        """Let go without an end; a storage that outlives the process keeps what a later run can go on with."""
+
+
+def panel_bounds(n, width):
+    """Return (start, stop) of each panel of `width` columns for order n."""
+    return [(start, min(start + width, n)) for start in range(0, n, width)]
+
+
+def panel_width(n, device=backend.CPU):
+    """Return the columns per panel for order n: wide enough for GEMM, at most n / 16 to bound the unused memory.
+
+    The top block of a panel is square, and its upper triangle is not part of L: n width / 2 entries in all.
+    """
+    return min(device.panel, max(128, n // 16 // 128 * 128))

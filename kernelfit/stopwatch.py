@@ -1,0 +1,33 @@
+"""Where the time goes: seconds by phase."""
+
+import contextlib
+import time
+
+
+class Stopwatch:
+    """Adds up the seconds of named phases.
+
+    Attributes
+    ----------
+    seconds : dict
+    """
+
+    def __init__(self):
+        self.start = time.perf_counter()
+        self.seconds = {}
+
+    @contextlib.contextmanager
+    def __call__(self, name):
+        """Time the block as `name`."""
+        start = time.perf_counter()
+        yield
+        self.add({name: time.perf_counter() - start})
+
+    def add(self, seconds):
+        """Add a dict of seconds by phase."""
+        for name, value in seconds.items():
+            self.seconds[name] = self.seconds.get(name, 0.0) + value
+
+    def total(self):
+        """Return the seconds since the start."""
+        return time.perf_counter() - self.start

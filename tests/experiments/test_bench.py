@@ -1,0 +1,78 @@
+import json
+import math
+
+import pytest
+
+from kernelfit import peers
+from kernelfit.cli import main
+from kernelfit.errors import InputError
+from kernelfit.experiments import bench
+from kernelfit.experiments.bench import BenchSpec, run_bench
+from kernelfit.report.bench import bench_table, plot_bench, slope
+
+ON_A_CPU = [name for name in peers.CONTENDERS if name != "cuml"]
+
+
+@pytest.mark.parametrize("contender", ON_A_CPU)
+def test_every_contender_solves_the_same_problem(contender):
+    if not peers.CONTENDERS[contender].installed:
+        pytest.skip(f"{peers.CONTENDERS[contender].module} is not installed")
+    result = peers.measure(peers.Task(contender, "digits", 200, 1.0))
+    reference = peers.measure(peers.Task("numpy", "digits", 200, 1.0))
+    assert result["test_error"] == pytest.approx(reference["test_error"], abs=1.5 / 360)  # a tie at most
+    if result["relative_residual"] is not None:
+        # scikit-learn's ridge of 1e-12 leaves 1e-12 |coef| / |Y|; mixed precision stops at 1e-10.
+        assert result["relative_residual"] < 1e-10
+    assert result["seconds"] > 0 and result["peak_bytes"] >= result["loaded_bytes"] > 1e7
+
+
+def test_a_run_is_kept_and_shown(tmp_path, capsys):
+    options = ["--data", "digits", "--n", "100", "200", "--bandwidth", "1", "--contender", "numpy", "--runs"]
+    figure = tmp_path / "bench.svg"
+    assert main(["bench", *options, str(tmp_path), "--plot", str(figure)]) == 0
+    printed = capsys.readouterr()
+    assert "numpy" in printed.out and "power" in printed.out and figure.stat().st_size > 1000
+    rows = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
+    assert [(row["contender"], row["n"]) for row in rows] == [("numpy", 100), ("numpy", 200)]
+    assert all(row["gemm_rate"] > 1e8 for row in rows)
+
+
+def test_what_cannot_run_is_named_and_the_others_run(monkeypatch):
+    absent = peers.Contender(None, 1.0, "no_such_module")
+    large = peers.Contender(None, 1e9)
+    monkeypatch.setattr(peers, "CONTENDERS", {"absent": absent, "large": large, "numpy": peers.CONTENDERS["numpy"]})
+    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
+    rows = run_bench(BenchSpec(data="digits", sizes=(10_000_000, 100), bandwidth=1.0))
+    skipped = [row["skipped"] for row in rows if "skipped" in row]
+    assert any("not installed" in reason for reason in skipped)
+    assert any("needs about" in reason for reason in skipped)
+    assert sum("skipped" not in row for row in rows) == 1
+    assert "absent" in str(bench_table(rows).caption)
+
+
+def test_a_contender_that_fails_says_why():
+    [row] = run_bench(BenchSpec(data="digits", sizes=(100,), bandwidth=1e-3, contenders=("kernelfit mixed",)))
+    assert "skipped" not in row, "the identity is a matrix too"
+    [row] = run_bench(BenchSpec(data="no-such-data", sizes=(100,), contenders=("numpy",)))
+    assert "no-such-data" in row["skipped"]
+
+
+def test_slope_is_the_exponent():
+    rows = [{"contender": "a", "n": n, "seconds": 2e-9 * n**2.5} for n in (100, 200, 400)]
+    assert slope(rows, "a") == pytest.approx(2.5)
+    assert math.isnan(slope(rows[:1], "a")) and math.isnan(slope(rows, "b"))
+
+
+def test_figures_of_other_kinds_are_refused(tmp_path):
+    rows = [
+        {"contender": "a", "n": 10, "seconds": 1.0, "peak_bytes": 1e9, "gemm_rate": 1e9, "data": "d", "bandwidth": 1}
+    ]
+    with pytest.raises(InputError):
+        plot_bench(rows, tmp_path / "a.gif")
+    assert plot_bench(rows, tmp_path / "a.png").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("wrong", [{"contenders": ("scipi",)}, {"sizes": ()}, {"sizes": (1,)}, {"bandwidth": 0}])
+def test_options_are_checked(wrong):
+    with pytest.raises(InputError):
+        BenchSpec(**wrong)

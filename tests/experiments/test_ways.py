@@ -1,0 +1,369 @@
+"""Every way to solve, from run_solve and the command line: one answer, how it was reached, going on after a stop."""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kernelfit import cli
+from kernelfit.backend import CPU
+from kernelfit.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
+from kernelfit.experiments import preparation, solve
+from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.records import Record
+from kernelfit.solvers import stored
+from kernelfit.solvers.plan import Rates, plan_solve
+from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
+
+SPEC = SolveSpec(bandwidth=1.0, n_train=700, precision="float64")
+RATES = Rates(float64=1e11, float32=2e11, entry=1e-9, read=1e9, write=1e9)
+WIDTH = 96
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_calibration():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CPU, "probe", 128)
+        yield
+
+
+@pytest.fixture
+def disk(monkeypatch, tmp_path):
+    """Make every plan one for the disk, with eight panels; return the scratch folder."""
+
+    def narrow(*arguments, width=None, rates=None, scratch=None, **options):
+        storage = "disk" if scratch else "memory"
+        return plan_solve(
+            *arguments, width=width or WIDTH, rates=rates or RATES, scratch=scratch, storage=storage, **options
+        )
+
+    monkeypatch.setattr(preparation, "plan_solve", narrow)
+    monkeypatch.setattr(stored, "PIECE", 2**14)
+    return tmp_path / "scratch"
+
+
+@pytest.fixture(scope="module")
+def reference():
+    return run_solve(SPEC)
+
+
+def same_answer(found, reference):
+    (record, model), (expected, expected_model) = found, reference
+    # Both residuals are below 1e-10, the condition number is below 1e5 (it is in the Record), so coefficients agree to
+    # 1e-5 and norms, whose error is that of the residual times the coefficients, to 1e-8.
+    assert record.relative_residual <= 1e-10 and expected.condition_estimate < 1e5
+    scale = np.abs(expected_model.coef).max()
+    np.testing.assert_allclose(model.coef, expected_model.coef, rtol=0, atol=1e-5 * scale)
+    np.testing.assert_allclose(record.norm, expected.norm, rtol=1e-8)
+    np.testing.assert_allclose(record.norm_pm1, expected.norm_pm1, rtol=1e-8)
+    assert (record.train_error, record.test_error) == (0, expected.test_error)
+    assert record.norm_disagreement < 1e-8 and record.warnings == []
+    assert Record.from_json(record.to_json()) == record
+    return record
+
+
+# ---- one answer in every way -----------------------------------------------------------------------------------------
+
+
+def test_mixed_precision(reference):
+    record = same_answer(run_solve(dataclasses.replace(SPEC, precision="mixed")), reference)
+    assert record.precision == "mixed" and "float32 corrected to float64" in record.method
+    assert record.solver["steps"] >= 1 and record.solver["residuals"][-1] <= 1e-10
+    assert record.solver["reason"] == "asked for" and record.solver["fallback"] is None
+    assert {"refine", "factor"} <= set(record.seconds)
+    assert record.gflops > 0 and record.condition_estimate > 1
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_disk(disk, reference, precision):
+    spec = dataclasses.replace(SPEC, precision=precision, scratch=str(disk))
+    record = same_answer(run_solve(spec), reference)
+    assert record.solver["storage"] == "disk" and record.solver["panel_width"] == WIDTH
+    assert record.condition_estimate is None and record.solver["resumed_panels"] == 0
+    assert list(disk.iterdir()) == []
+
+
+def test_leave_one_out_from_disk(disk):
+    spec = dataclasses.replace(SPEC, precision="auto", loo=True)
+    plain = run_solve(spec)[0]
+    record, _ = run_solve(dataclasses.replace(spec, scratch=str(disk)))
+    assert record.loo_error == plain.loo_error is not None
+    assert record.solver["reason"] == "leave-one-out needs it" and record.precision == "float64"
+    with pytest.raises(InputError, match="leave-one-out"):
+        dataclasses.replace(spec, precision="mixed")
+
+
+def test_what_float32_cannot_do_is_done_in_float64_and_told(monkeypatch):
+    """A bandwidth of 30 on pixels in 0..1 makes all kernel values nearly one: float32 sees a singular matrix."""
+    monkeypatch.setattr(preparation, "plan_solve", functools.partial(plan_solve, rates=dataclasses.replace(RATES)))
+    spec = SolveSpec(bandwidth=30.0, n_train=300)
+    monkeypatch.setattr(Rates, "gemm", lambda rates, precision: 1e6 if precision == "float64" else 1e11)
+    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 1e9)  # no forecast: mixed is tried
+    record, _ = run_solve(spec)
+    assert record.precision == "float64" and record.solver["fallback"]
+    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 0.0)
+    warned, _ = run_solve(spec)
+    assert warned.precision == "float64" and warned.solver["fallback"] is None
+    assert "too small for a float32 factor" in warned.solver["reason"]
+    with pytest.raises(NotConvergedError, match="--precision float64"):
+        run_solve(dataclasses.replace(spec, precision="mixed"))
+
+
+def test_a_forecast_decides_where_it_pays(monkeypatch):
+    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 0.0)
+    record, _ = run_solve(dataclasses.replace(SPEC, precision="auto"))
+    assert "corrections in float64" in record.solver["reason"] and "forecast" in record.seconds
+    asked, _ = run_solve(SPEC)
+    assert "forecast" not in asked.seconds
+
+
+# ---- stopped and resumed ---------------------------------------------------------------------------------------------
+
+
+class Stopped(BaseException):
+    pass
+
+
+@contextlib.contextmanager
+def stopped_after(panels, monkeypatch):
+    """Stop any run once that many panels are on the disk, as a kill would."""
+    save = Scratch.save
+
+    def limited(self, j, panel):
+        if j == panels:
+            raise Stopped
+        save(self, j, panel)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Scratch, "save", limited)
+        with pytest.raises(Stopped):
+            yield
+
+
+@pytest.mark.parametrize("precision", ["float64", "mixed", "auto"])
+def test_a_stopped_run_goes_on(disk, monkeypatch, reference, precision):
+    spec = dataclasses.replace(SPEC, precision=precision, scratch=str(disk))
+    with stopped_after(3, monkeypatch):
+        run_solve(spec)
+    with pytest.raises(ScratchError, match="--resume"):
+        run_solve(spec)
+    record = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)
+    assert record.solver["resumed_panels"] == 3 and record.gflops > 0
+    assert record.solver["reason"] == ("asked for" if precision != "auto" else "that of the unfinished factor")
+    assert list(disk.iterdir()) == []
+
+
+def test_a_run_that_was_stopped_after_its_factor_goes_on(disk, monkeypatch, reference):
+    """Nothing is left to factor, so no rate of factoring is known."""
+    spec = dataclasses.replace(SPEC, scratch=str(disk))
+    with monkeypatch.context() as patch:
+        patch.setattr(solve.measures, "rkhs_norm", lambda *_: (_ for _ in ()).throw(Stopped))
+        with pytest.raises(Stopped):
+            run_solve(spec)
+    record = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)
+    assert record.gflops is None and record.solver["resumed_panels"] == 8
+    from kernelfit.report.table import solve_table
+
+    assert "factorisation" not in list(solve_table(record).columns[0].cells)
+
+
+def test_resume_with_nothing_to_resume_begins(disk, reference):
+    record = same_answer(run_solve(dataclasses.replace(SPEC, scratch=str(disk), resume=True)), reference)
+    assert record.solver["resumed_panels"] == 0
+    with pytest.raises(InputError, match="--scratch"):
+        dataclasses.replace(SPEC, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("change", "named"),
+    [
+        ({"n_train": 699}, "n"),
+        ({"bandwidth": 1.1}, "matrix"),
+        ({"kernel": "laplacian"}, "matrix"),
+        ({"ridge": 1e-3}, "ridge"),
+        ({"seed": 1}, "matrix"),
+        ({"pixels": "gaussian"}, "matrix"),
+        ({"precision": "mixed"}, "dtype"),
+    ],
+)
+def test_a_factor_of_another_problem_is_refused(disk, monkeypatch, change, named):
+    spec = dataclasses.replace(SPEC, scratch=str(disk))
+    with stopped_after(1, monkeypatch):
+        run_solve(spec)
+    with pytest.raises(ScratchError, match=rf"another problem .*{named} "):
+        run_solve(dataclasses.replace(spec, resume=True, **change))
+    assert unfinished(disk)["n"] == 700
+
+
+def test_other_labels_may_go_on_with_a_factor(disk, monkeypatch):
+    """Labels never touch the factor."""
+    spec = dataclasses.replace(SPEC, scratch=str(disk))
+    with stopped_after(2, monkeypatch):
+        run_solve(spec)
+    record, model = run_solve(dataclasses.replace(spec, resume=True, labels="random"))
+    assert record.solver["resumed_panels"] == 2 and record.train_error == 0
+    expected = run_solve(dataclasses.replace(SPEC, labels="random"))
+    np.testing.assert_allclose(model.coef, expected[1].coef, rtol=0, atol=1e-9 * np.abs(model.coef).max())
+
+
+def test_a_factor_that_would_never_do_leaves_nothing(disk):
+    with pytest.raises(SingularMatrixError):
+        run_solve(dataclasses.replace(SPEC, kernel="linear", bandwidth=None, scratch=str(disk)))
+    with pytest.raises(NotConvergedError):
+        run_solve(dataclasses.replace(SPEC, bandwidth=30.0, precision="mixed", scratch=str(disk)))
+    assert list(disk.iterdir()) == []
+
+
+def test_a_full_disk(disk, monkeypatch):
+    def full(file, size):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kernelfit.solvers.scratch._reserve", full)
+    with pytest.raises(NotEnoughDiskError):
+        run_solve(dataclasses.replace(SPEC, scratch=str(disk)))
+    assert list(disk.iterdir()) == []
+
+
+# ---- the command line ------------------------------------------------------------------------------------------------
+
+SMALL = ["solve", "--bandwidth", "1.0", "--n-train", "300", "--n-test", "50"]
+
+
+@pytest.fixture
+def elsewhere(tmp_path, monkeypatch):
+    """A folder of its own for what the command writes, beside a home and a cache that must stay empty."""
+    for name, variable in (("home", "HOME"), ("cache", "XDG_CACHE_HOME")):
+        (tmp_path / name).mkdir()
+        monkeypatch.setenv(variable, str(tmp_path / name))
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    return tmp_path
+
+
+def files_in(folder):
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_solve_writes_its_record_and_nothing_else(elsewhere, disk, capsys):
+    assert cli.main([*SMALL, "--scratch", str(disk), "--precision", "mixed"]) == 0
+    assert files_in(elsewhere) == ["here/runs/records.jsonl"]
+    out, err = capsys.readouterr()
+    assert "corrections in float64" in out and "on disk" in out and "condition" not in out
+    assert "disk" in err and "plan: " in err
+    record = Record.from_json(Path("runs/records.jsonl").read_text())
+    assert record.solver["storage"] == "disk"
+    options = f"{' '.join(SMALL[1:])} --precision mixed --scratch {disk}"
+    assert record.command == f"kernelfit solve --data digits --kernel gaussian {options}"
+
+
+def test_memory_that_is_too_small_is_a_failure_and_enough_is_not(elsewhere, capsys):
+    assert cli.main([*SMALL, "--memory", "150MB"]) == 1
+    assert "do not fit" in capsys.readouterr().err
+    assert cli.main([*SMALL, "--memory", "1GB", "--precision", "mixed", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["precision"] == "mixed"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--precision", "half"], "half"),
+        (["--memory", "much"], "12GB"),
+        (["--memory", "0GB"], "memory"),
+        (["--resume"], "--scratch"),
+        (["--loo", "--precision", "mixed"], "leave-one-out"),
+        (["--scratch", "file"], "--scratch"),
+        (["--scratch", "file/below"], "--scratch"),
+        (["--device", "abacus"], "abacus"),
+    ],
+)
+def test_usage_errors(elsewhere, capsys, arguments, message):
+    Path("file").write_text("")
+    assert cli.main([*SMALL, *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert message in out + err
+    assert files_in(elsewhere) == ["here/file"]
+
+
+def test_old_records_are_read_and_shown(elsewhere, capsys):
+    assert cli.main([*SMALL, "--quiet"]) == 0
+    line = json.loads(Path("runs/records.jsonl").read_text())
+    del line["solver"]
+    old = Record.from_json(json.dumps(line))
+    assert old.solver is None
+    from kernelfit.report.table import solve_table
+
+    assert "corrections in float64" not in list(solve_table(old).columns[0].cells)
+
+
+def test_the_table_tells_of_a_fallback(reference):
+    from kernelfit.report.table import solve_table
+
+    solver = reference[0].solver | {"fallback": "too coarse", "steps": 7, "residuals": [1e-3, 2e-11], "shift": 3e-6}
+    table = solve_table(dataclasses.replace(reference[0], solver=solver))
+    cells = dict(zip(table.columns[0].cells, (str(cell) for cell in table.columns[1].cells), strict=True))
+    assert cells["float32 failed"] == "too coarse"
+    assert cells["corrections in float64"] == "7 steps to 2e-11, 3.0e-06 added to the float32 factor"
+
+
+PROGRAM = """
+import functools, os, sys, time
+from kernelfit import cli
+from kernelfit.experiments import preparation
+from kernelfit.solvers import scratch
+from kernelfit.solvers.plan import Rates, plan_solve
+def narrow(*arguments, width=None, rates=None, **options):
+    return plan_solve(*arguments, storage="disk", width=width or 40, rates=Rates(1e11, 2e11, 1e-9, 1e9, 1e9), **options)
+preparation.plan_solve = narrow
+append = scratch.append_line
+def slow(path, line):
+    append(path, line)
+    print("saved", file=sys.stderr, flush=True)
+    time.sleep(0.2 if "--resume" not in sys.argv else 0)
+scratch.append_line = slow
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+def test_ctrl_c_says_how_to_go_on_and_that_works(elsewhere):
+    command = [sys.executable, "-c", PROGRAM, *SMALL, "--scratch", "scratch", "--precision", "float64"]
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
+        for line in process.stderr:
+            if line == "saved\n":
+                break
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        code = process.wait(timeout=60)
+    assert unfinished("scratch")["n"] == 300 and not Path("runs").exists()
+    assert code == 130 and "Traceback" not in rest
+    assert rest.splitlines()[-1] == (
+        "kernelfit: interrupted; the factor in scratch is kept: repeat the command with --resume to go on"
+    )
+    done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, env=environment)
+    record = Record.from_json(done.stdout)
+    assert record.solver["resumed_panels"] >= 1 and record.relative_residual < 1e-12
+    assert not (Path("scratch") / FOLDER).exists()
+
+
+# ---- as the README promises ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mnist
+def test_mixed_precision_on_mnist(mnist):
+    spec = SolveSpec(data="mnist", bandwidth=5.0, n_train=3000, precision="float64")
+    (plain, model), (mixed, other) = (run_solve(dataclasses.replace(spec, precision=p)) for p in ("float64", "mixed"))
+    assert mixed.relative_residual <= 1e-10 and mixed.norm_disagreement < 1e-8 and mixed.warnings == []
+    np.testing.assert_allclose(mixed.norm, plain.norm, rtol=1e-8)
+    assert (mixed.train_error, mixed.test_error) == (0, plain.test_error)
+    # |coef - coef'| <= condition times residual
+    bound = plain.condition_estimate * 2e-10 * np.linalg.norm(model.coef)
+    assert np.linalg.norm(other.coef - model.coef) <= bound
+    assert mixed.solver["steps"] <= 5

@@ -1,0 +1,99 @@
+"""Block conjugate gradients: the solution of numpy, whatever the right-hand sides are like."""
+
+import numpy as np
+import pytest
+
+from kernelfit.solvers.cg import block_cg
+from tests.problems import symmetric_matrix
+
+EPS = np.finfo(float).eps
+
+
+def near_inverse(A, shift=1e-2):
+    """A preconditioner as mixed precision has it: the inverse of a matrix near A."""
+    inverse = np.linalg.inv(A + shift * np.linalg.eigvalsh(A)[0] * np.eye(len(A)))
+    return lambda R: inverse @ R
+
+
+def solve(A, Y, precondition=None, **options):
+    return block_cg(lambda V: A @ V, precondition or near_inverse(A), Y, **options)
+
+
+@pytest.mark.parametrize("condition", [1e0, 1e2, 1e4])
+@pytest.mark.parametrize("right_hand_sides", [1, 4, 60, 90])
+def test_solution_of_numpy(condition, right_hand_sides):
+    """As many right-hand sides as rows span everything in one step; more than rows are dependent."""
+    A, inverse = symmetric_matrix(60, condition)
+    Y = np.random.default_rng(0).standard_normal((60, right_hand_sides))
+    before = Y.copy()
+    done = solve(A, Y, tolerance=1e-11)
+    assert done.residuals[-1] <= 1e-11 and np.array_equal(Y, before)
+    # |X - A^-1 Y| <= |A^-1| |R|
+    assert np.linalg.norm(done.X - inverse @ Y) <= 2 * condition * 1e-11 * np.linalg.norm(Y)
+    assert len(done.residuals) == 1 or right_hand_sides < 60
+
+
+def awkward(n):
+    rng = np.random.default_rng(1)
+    y = rng.standard_normal((n, 1))
+    Y = rng.standard_normal((n, 3))
+    return {
+        "repeated": np.hstack([y, y, y]),
+        "dependent": np.hstack([Y, Y @ rng.standard_normal((3, 4))]),
+        "with zeros": np.hstack([np.zeros((n, 2)), y]),
+        "of all sizes": Y * [1e-200, 1.0, 1e12],
+        "one-hot": np.eye(n)[:, :5],
+        "constant": np.ones((n, 2)),
+        "integers in Fortran order": np.asfortranarray(np.round(Y)),
+    }
+
+
+@pytest.mark.parametrize("kind", awkward(1))
+@pytest.mark.parametrize("exact", [False, True])
+def test_awkward_right_hand_sides(kind, exact):
+    A, inverse = symmetric_matrix(50, 1e3)
+    Y = awkward(50)[kind]
+    done = solve(A, Y, (lambda R: inverse @ R) if exact else None)
+    size = np.linalg.norm(Y)
+    assert np.linalg.norm(Y - A @ done.X) <= 2e-10 * size
+    assert np.isfinite(done.X).all()
+    if exact:
+        assert len(done.residuals) == 1
+    if kind == "with zeros":  # a combination of nothing: rounding of the shared directions is all there can be
+        assert np.abs(done.X[:, :2]).max() <= 1e3 * EPS * size
+
+
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_tiny_systems_end_after_n_steps(n):
+    A, inverse = symmetric_matrix(n, 10.0)
+    Y = np.random.default_rng(2).standard_normal((n, 1))
+    done = solve(A, Y, tolerance=1e-12)
+    assert len(done.residuals) <= n
+    np.testing.assert_allclose(done.X, inverse @ Y, rtol=1e-10)
+
+
+def test_nothing_to_solve():
+    done = solve(np.eye(5), np.zeros((5, 2)))
+    assert done.residuals == [] and not done.X.any()
+
+
+def test_steps_and_residuals_are_those_that_were_done():
+    A, _ = symmetric_matrix(80, 1e4)
+    Y = np.random.default_rng(3).standard_normal((80, 1))
+    products = []
+    done = block_cg(lambda V: products.append(1) or A @ V, near_inverse(A, shift=10.0), Y, steps=7)
+    assert len(products) == len(done.residuals) == 7
+    np.testing.assert_allclose(np.linalg.norm(Y - A @ done.X) / np.linalg.norm(Y), done.residuals[-1], rtol=1e-9)
+
+
+def test_what_cannot_converge_ends_early():
+    """A multiplication that is wrong by 1e-4 each time stalls far above the tolerance; NaN ends at once."""
+    A, inverse = symmetric_matrix(60, 1e6)
+    Y = np.random.default_rng(4).standard_normal((60, 2))
+    noise = np.random.default_rng(5)
+    done = block_cg(
+        lambda V: A @ V + 1e-2 * noise.standard_normal(V.shape), lambda R: inverse @ R, Y, steps=200, tolerance=1e-12
+    )
+    assert done.residuals[-1] > 1e-12 and len(done.residuals) < 50
+    done = block_cg(lambda V: A @ V * np.nan, lambda R: R, Y)
+    assert len(done.residuals) == 1 and np.isnan(done.residuals[0])

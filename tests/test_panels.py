@@ -1,0 +1,39 @@
+"""Where panels begin and end, and what every storage promises."""
+
+import numpy as np
+import pytest
+
+from kernelfit.backend import CPU
+from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
+
+
+@pytest.mark.parametrize(("n", "width"), [(1, 1), (5, 1), (5, 2), (5, 5), (5, 9), (2000, 384)])
+def test_bounds_cover_every_column_once(n, width):
+    bounds = panel_bounds(n, width)
+    assert [column for bound in bounds for column in range(*bound)] == list(range(n))
+    assert {stop - start for start, stop in bounds[:-1]} <= {width}
+
+
+@pytest.mark.parametrize("n", [1, 100, 1152, 2048, 5000, 18_432, 60_000, 10**6])
+def test_the_square_tops_waste_little(n):
+    """n width / 2 entries above the diagonal, of n^2 / 2: a sixteenth, or what 128 columns take."""
+    width = panel_width(n)
+    assert 1 <= width <= CPU.panel and width <= max(128, n / 16)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_memory_panels_keep_what_was_put_there(dtype):
+    panels = MemoryPanels(10, 4, dtype)
+    taken = []
+    panels.allocate(taken.append)
+    assert taken == [10 * 4, 6 * 4, 2 * 2]
+    for j, (start, stop) in enumerate(panels.bounds):
+        panel = panels.open(j)
+        assert panel.shape == (10 - start, stop - start) and panel.dtype == dtype
+        panel[...] = np.arange(start, 10)[:, None]
+        panels.close(j, panel)
+    for row in (4, 7, 9):
+        [(first, rows)] = panels.read(1, row)
+        assert first == row and np.array_equal(rows[:, 0], np.arange(row, 10))
+    panels.finish()
+    panels.abandon()
