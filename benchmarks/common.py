@@ -31,7 +31,7 @@ def solve(**options):
 
     from kernelfit.experiments.solve import SolveSpec, run_solve
     from kernelfit.progress import Progress
-    from kernelfit.solvers.plan import measure_gemm
+    from kernelfit.solvers.rates import measure_gemm
 
     rates, rates32, spent = [], [], []
 

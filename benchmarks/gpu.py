@@ -33,10 +33,11 @@ from kernelfit.errors import KernelfitError
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.gram import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers import plan as plan_module
+from kernelfit.solvers import rates as rates_module
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.plan import Problem, measure_gemm, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import measure_gemm
 from kernelfit.solvers.solve import solve
 
 PEAK = 66.9e12  # float64 operations per second of an H200's tensor cores, by its data sheet
@@ -95,8 +96,8 @@ def stand_in():
     from tests import fake_cuda
 
     Cuda.tile, Cuda.panel, Cuda.probe, stored.PIECE = 64, 24, 64, 600
-    upload = plan_module._measure_upload
-    plan_module._measure_upload = lambda device: upload(device, count=1000)
+    upload = rates_module._measure_upload
+    rates_module._measure_upload = lambda device: upload(device, count=1000)
     with fake_cuda.installed():
         yield
 

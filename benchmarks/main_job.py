@@ -137,7 +137,7 @@ def full(kernel, repeats):
 
 def gemm_rate():
     """The best float64 matrix-product rate of a few products large enough to reach it."""
-    from kernelfit.solvers.plan import measure_gemm
+    from kernelfit.solvers.rates import measure_gemm
 
     return {"rate": measure_gemm(n=4096, repeats=5)}
 

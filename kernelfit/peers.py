@@ -17,7 +17,8 @@ from kernelfit import backend, datasets
 from kernelfit.gram import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.measures import check_solution, error_rate, one_hot
-from kernelfit.solvers.plan import Problem, Rates, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.solve import solve
 
 
@@ -88,7 +89,9 @@ def _scipy(task, data, Y):
     """The matrix is ready before the clock starts: Fortran order, so that cho_factor can overwrite it in place."""
     import scipy.linalg
 
-    state = {"K": np.asfortranarray(_dense(data.X_train, task.bandwidth))}
+    n = len(Y)
+    # Its own transpose, so that rows of ours are columns in Fortran order.
+    state = {"K": gram(data.X_train, Gaussian(task.bandwidth)).block((0, n), (0, n)).T}
 
     def fit():
         start = time.perf_counter()
@@ -191,7 +194,7 @@ CONTENDERS = {
     "kernelfit float64": Contender(_ours("float64", "memory"), 0.55),
     "kernelfit mixed": Contender(_ours("mixed", "memory"), 0.28),
     "kernelfit disk": Contender(_ours("float64", "disk"), 0.25),
-    "scipy": Contender(_scipy, 2.1, "scipy", "dpotrf on a matrix that is ready before the clock starts"),
+    "scipy": Contender(_scipy, 1.1, "scipy", "dpotrf on a matrix that is ready before the clock starts"),
     "numpy": Contender(_numpy, 3.1, "numpy", "a script: matrix product, exp, numpy.linalg.solve (LU)"),
     "scikit-learn": Contender(_scikit_learn, 2.3, "sklearn", "KernelRidge(alpha=1e-12)"),
     "torch": Contender(_torch, 3.1, "torch", "cdist, linalg.cholesky"),

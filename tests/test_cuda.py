@@ -31,11 +31,13 @@ from kernelfit.records import Record
 from kernelfit.solvers import cholesky as cholesky_module
 from kernelfit.solvers import forecast as forecast_module
 from kernelfit.solvers import plan as plan_module
+from kernelfit.solvers import rates as rates_module
 from kernelfit.solvers import stored
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.mixed import solve_mixed
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.plan import Problem, Rates, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.scratch import Scratch
 from kernelfit.solvers.solve import solve
 from kernelfit.solvers.stored import HostStore, StoredPanels
@@ -533,9 +535,9 @@ def test_host_memory_that_cannot_be_locked_is_an_error_with_a_way_out(card, plan
 
 
 def test_rates_are_measured_on_the_card(device, monkeypatch):
-    upload = plan_module._measure_upload
-    monkeypatch.setattr(plan_module, "_measure_upload", lambda device: upload(device, count=1000))
-    rates = plan_module.measure_rates(device)
+    upload = rates_module._measure_upload
+    monkeypatch.setattr(rates_module, "_measure_upload", lambda device: upload(device, count=1000))
+    rates = rates_module.measure_rates(device)
     assert all(value > 0 for value in dataclasses.asdict(rates).values()) and np.isfinite(rates.upload)
 
 

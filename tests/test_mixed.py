@@ -13,7 +13,8 @@ from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.mixed import TOLERANCE, shifts, solve_mixed
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.plan import Problem, Rates, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.solve import solve
 from tests.problems import symmetric_matrix
 

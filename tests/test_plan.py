@@ -14,9 +14,11 @@ from kernelfit.errors import InputError, NotEnoughMemoryError, ScratchError
 from kernelfit.gram import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import plan as module
+from kernelfit.solvers import rates as rates_module
 from kernelfit.solvers import stored
 from kernelfit.solvers.panels import MemoryPanels, panel_width
-from kernelfit.solvers.plan import PRECISIONS, Problem, Rates, measure_gemm, measure_rates, operations, plan_solve
+from kernelfit.solvers.plan import PRECISIONS, Problem, operations, plan_solve
+from kernelfit.solvers.rates import Rates, measure_gemm, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 from kernelfit.solvers.solve import solve
 
@@ -210,7 +212,9 @@ def test_estimates_scale_with_the_work(free):
 
 def test_measured_rates_are_those_of_a_machine(tmp_path, monkeypatch):
     monkeypatch.setattr(CPU, "probe", 128)
-    monkeypatch.setattr(module, "_measure_disk", lambda folder, measure=module._measure_disk: measure(folder, 2**20))
+    monkeypatch.setattr(
+        rates_module, "_measure_disk", lambda folder, measure=rates_module._measure_disk: measure(folder, 2**20)
+    )
     rates = measure_rates(CPU, tmp_path / "not" / "there" / "yet")
     assert 1e8 < rates.float64 < 1e15 and 1e8 < rates.float32 < 1e15
     assert 1e5 < rates.read < 1e13 and 1e5 < rates.write < 1e13 and rates.upload == math.inf
@@ -227,8 +231,8 @@ def test_a_disk_that_cannot_be_written_is_named(tmp_path, monkeypatch):
 
 def test_a_disk_that_is_nearly_full_is_measured_with_what_it_has(tmp_path, monkeypatch):
     usage = type("Usage", (), {"free": 5_000_000})
-    monkeypatch.setattr(module.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(rates_module.shutil, "disk_usage", lambda folder: usage)
     written = []
-    monkeypatch.setattr(module, "_timed_file", lambda folder, size: written.append(size) or {})
-    module._measure_disk(tmp_path)
+    monkeypatch.setattr(rates_module, "_timed_file", lambda folder, size: written.append(size) or {})
+    rates_module._measure_disk(tmp_path)
     assert written == [2_500_000]

@@ -19,7 +19,8 @@ from kernelfit.gram import MatrixGram
 from kernelfit.solvers import scratch as module
 from kernelfit.solvers import stored
 from kernelfit.solvers.cholesky import cholesky
-from kernelfit.solvers.plan import Problem, Rates, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, bytes_taken, unfinished
 from kernelfit.solvers.solve import solve
 from kernelfit.solvers.stored import StoredPanels

@@ -11,7 +11,7 @@ from kernelfit.errors import InputError, suggestion
 from kernelfit.files import append_line
 from kernelfit.progress import Progress
 from kernelfit.records import now
-from kernelfit.solvers.plan import measure_gemm
+from kernelfit.solvers.rates import measure_gemm
 
 SCHEMA = "kernelfit.bench/1"
 

@@ -13,7 +13,8 @@ from kernelfit import backend, datasets
 from kernelfit.backend.cuda import Cuda
 from kernelfit.errors import InputError
 from kernelfit.files import atomic_write
-from kernelfit.solvers.plan import Problem, Rates, measure_rates, plan_solve
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.rates import Rates, measure_rates
 
 
 @dataclasses.dataclass(frozen=True)

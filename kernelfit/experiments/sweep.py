@@ -120,7 +120,9 @@ def run_sweep(spec, *, runs=None, progress=None):
     progress, watch = progress or Progress(), Stopwatch()
     rows, kernels, residuals = [], {}, []
     for pixels in spec.pixel_settings:
-        ready, solution, own = _sweep_labels(dataclasses.replace(spec, pixels=pixels), watch, progress)
+        scratch = spec.scratch and str(Path(spec.scratch) / pixels)  # each setting has a factor of its own
+        setting = dataclasses.replace(spec, pixels=pixels, scratch=scratch)
+        ready, solution, own = _sweep_labels(setting, watch, progress)
         rows += own
         kernels[pixels] = str(ready.kernel)
         residuals.append(solution.check.relative_residual)

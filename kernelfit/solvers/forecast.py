@@ -25,7 +25,7 @@ class Forecast:
     smallest_eigenvalue : float
         Of K + ridge I scaled to a unit diagonal, at full size, extrapolated; 0 if it is singular.
     steps : int or None
-        Steps of conjugate gradients to the tolerance; None if a float32 factor would probably break down.
+        Corrections to the tolerance; None if a float32 factor would probably break down.
     reason : str
         The same in words.
     """
@@ -41,9 +41,8 @@ def forecast(gram, *, ridge=0.0, tolerance=1e-10, seed=0):
     What decides is the smallest eigenvalue s of D^-1 (K + ridge I) D^-1 with unit diagonal, for a Cholesky factor does
     not see the scaling D. That of K falls with n about as a power of n (for the Gaussian kernel as the distance to the
     nearest neighbour shrinks): fitted to three principal submatrices of random points, it gives the one at full size.
-    A float32 factor is exact for an error of norm about 0.15 sqrt(n) eps in the scaled matrix; conjugate gradients then
-    gain a factor of this over s or better at each step (Higham, "Accuracy and Stability", 2nd ed., theorem 10.7 and
-    chapter 12).
+    A float32 factor is exact for an error of norm about 0.15 sqrt(n) eps in the scaled matrix; each correction then
+    gains the ratio of s to this, or better (Higham, "Accuracy and Stability", 2nd ed., theorem 10.7 and chapter 12).
     """
     n = gram.shape[0]
     rows = generator(seed, "forecast").permutation(n)[: _SIZES[-1]]

@@ -1,27 +1,23 @@
 """The plan: every way to solve a problem, what each needs and about how long it takes, before anything is allocated."""
 
 import dataclasses
-import math
-import os
 import shutil
-import tempfile
-import time
-from pathlib import Path
 
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError, NotEnoughMemoryError, ScratchError
+from kernelfit.errors import InputError, NotEnoughMemoryError
 from kernelfit.progress import duration
 from kernelfit.solvers.cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
+from kernelfit.solvers.rates import Rates, existing_folder, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 from kernelfit.solvers.stored import buffer_sizes
 from kernelfit.units import format_bytes
 
 PRECISIONS = ("float64", "mixed")
 LOO_IN_MIXED = "leave-one-out needs the float64 factor; leave out --loo, or take --precision float64"
-STEPS = 5  # of conjugate gradients, until the matrix is looked at
+STEPS = 5  # corrections in mixed precision, until the matrix is looked at
 # What kernelfit.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
 _COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
 _SHARE = 0.95  # of the matrix-product rate, that the panels reach
@@ -42,32 +38,13 @@ class Problem:
 
 
 @dataclasses.dataclass(frozen=True)
-class Rates:
-    """Speed of this machine: operations per second of matrix products, seconds per Gram entry, bytes per second.
-
-    read and write are those of the scratch disk, upload that from the host to a GPU.
-    """
-
-    float64: float
-    float32: float
-    entry: float
-    read: float = math.inf
-    write: float = math.inf
-    upload: float = math.inf
-
-    def gemm(self, precision):
-        """Return the rate at which a factor of this precision is multiplied."""
-        return self.float64 if precision == "float64" else self.float32
-
-
-@dataclasses.dataclass(frozen=True)
 class Way:
     """One way to solve the problem.
 
     Attributes
     ----------
     precision : str
-        "float64", or "mixed": a float32 factor as the preconditioner of float64 conjugate gradients.
+        "float64", or "mixed": a float32 factor, corrected in float64.
     storage : str
         Where the factor lies: "memory" of the device, "host" memory beside a GPU, or "disk".
     device : str
@@ -193,7 +170,7 @@ def plan_solve(
     rates : Rates, optional
         Measured unless given (half a second, and about a second for a disk).
     steps : int or None
-        Steps of conjugate gradients that mixed precision takes; None if it would not work, so that "auto" avoids it.
+        Corrections that mixed precision takes; None if it would not work, so that "auto" avoids it.
 
     Raises
     ------
@@ -208,7 +185,7 @@ def plan_solve(
     free = {"memory": device.free_memory(), "host": backend.free_memory(), "disk": 0}
     free["memory"] = min(free["memory"], memory or free["memory"])
     if scratch is not None:
-        free["disk"] = shutil.disk_usage(_existing(scratch)).free + bytes_taken(scratch)
+        free["disk"] = shutil.disk_usage(existing_folder(scratch)).free + bytes_taken(scratch)
     storages = ["memory"] + ["host"] * (device.name != "cpu") + ["disk"] * (scratch is not None)
     if storage not in ("auto", *storages):
         raise InputError(f"storage {storage!r}; there are auto, {', '.join(storages)}, and disk with a scratch folder")
@@ -273,7 +250,7 @@ def _seconds(problem, precision, storage, width, rates, steps):
         factor = max(factor, half * n / (3 * width) / read, half / write)
     distances = 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
     entry = distances + rates.entry
-    products = 2 if precision == "float64" else 2 + (steps or STEPS)  # the factor, the check, and one for each step
+    products = 2 if precision == "float64" else 1 + (steps or STEPS)  # the factor; the check, or one for each step
     vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
     solves = 1 if precision == "float64" else steps or STEPS
     factor += vectors * (solves / rates.gemm(precision) + (products - 1) / rates.float64)
@@ -304,74 +281,3 @@ def _other_bytes(problem, inverse_width, device):
     coordinates = _COPIED_BYTES[np.dtype(problem.dtype).name] * problem.d * rows
     inverse = 8 * n * min(inverse_width, n) if problem.loo else 0
     return coordinates + 8 * 12 * rows * problem.outputs + inverse + device.fixed_bytes
-
-
-# ---- what this machine can do ----------------------------------------------------------------------------------------
-
-
-def measure_rates(device=backend.CPU, scratch=None):
-    """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
-    rates = Rates(
-        float64=measure_gemm(device.probe, device=device),
-        float32=measure_gemm(device.probe, dtype=np.float32, device=device),
-        entry=1.2e-9 / backend.num_threads() if device is backend.CPU else 5e-11,  # one pass, see kernelfit.profiles
-    )
-    if device is not backend.CPU:
-        rates = dataclasses.replace(rates, upload=_measure_upload(device))
-    if scratch is not None:
-        rates = dataclasses.replace(rates, **_measure_disk(_existing(scratch)))
-    return rates
-
-
-def measure_gemm(n=2048, repeats=5, dtype=np.float64, device=backend.CPU):
-    """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
-    A = device.array(np.random.default_rng(0).standard_normal((n, n)).astype(dtype))
-    C = device.touched((n, n), dtype)
-    best, begin = math.inf, time.perf_counter()
-    for done in range(repeats):
-        if done > 1 and time.perf_counter() - begin > 0.3:
-            break
-        device.synchronize()
-        start = time.perf_counter()
-        device.gemm(A, A, C)
-        device.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return 2 * n**3 / best
-
-
-def _measure_upload(device, count=2**25):
-    host, array = device.transfer_buffer(count), device.empty(count)
-    device.fill(array, host)
-    start = time.perf_counter()
-    device.fill(array, host)
-    return 8 * count / (time.perf_counter() - start)
-
-
-def _measure_disk(folder, size=2**28):
-    """Return the bytes per second at which a file in `folder` is written to the disk, and read back."""
-    size = min(size, max(2**20, shutil.disk_usage(folder).free // 2))
-    try:
-        return _timed_file(folder, size)
-    except OSError as error:
-        raise ScratchError(f"{folder} cannot be written: {error.strerror}. Name another --scratch folder") from error
-
-
-def _timed_file(folder, size):
-    block = np.random.default_rng(0).bytes(min(size, 2**24))  # no disk compresses it
-    with tempfile.NamedTemporaryFile(dir=folder, prefix=".kernelfit-rate-", buffering=0) as file:
-        start = time.perf_counter()
-        size = sum(file.write(block) for _ in range(size // len(block)))
-        os.fsync(file.fileno())
-        written = time.perf_counter()
-        if hasattr(os, "posix_fadvise"):
-            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
-        begin = time.perf_counter()
-        file.seek(0)
-        while file.read(len(block)):
-            pass
-        return {"write": size / (written - start), "read": size / (time.perf_counter() - begin)}
-
-
-def _existing(folder):
-    folder = Path(folder).absolute()
-    return next(place for place in (folder, *folder.parents) if place.exists())

@@ -9,7 +9,7 @@ from kernelfit import backend, cli
 from kernelfit.errors import InputError
 from kernelfit.experiments import plan as module
 from kernelfit.experiments.plan import run_plan
-from kernelfit.solvers.plan import Rates
+from kernelfit.solvers.rates import Rates
 
 
 @pytest.fixture(autouse=True)

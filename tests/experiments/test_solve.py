@@ -63,7 +63,7 @@ def test_the_command_of_a_record_repeats_it(solved):
     record, _ = solved
     assert record.command == "kernelfit solve --data digits --kernel gaussian --bandwidth 1.0 --loo"
     command, bound, _ = cli.app.parse_args(record.command.split()[1:])
-    assert command is cli.solve and bound.arguments["bandwidth"] == 1.0 and bound.arguments["loo"] is True
+    assert command is cli.solving.solve and bound.arguments["bandwidth"] == 1.0 and bound.arguments["loo"] is True
 
 
 def test_leave_one_out_predicts_the_test_error(solved):

@@ -20,7 +20,8 @@ from kernelfit.experiments import preparation, solve
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.records import Record
 from kernelfit.solvers import stored
-from kernelfit.solvers.plan import Rates, plan_solve
+from kernelfit.solvers.plan import plan_solve
+from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
 
 SPEC = SolveSpec(bandwidth=1.0, n_train=700, precision="float64")
@@ -318,7 +319,8 @@ import functools, os, sys, time
 from kernelfit import cli
 from kernelfit.experiments import preparation
 from kernelfit.solvers import scratch
-from kernelfit.solvers.plan import Rates, plan_solve
+from kernelfit.solvers.plan import plan_solve
+from kernelfit.solvers.rates import Rates
 def narrow(*arguments, width=None, rates=None, **options):
     return plan_solve(*arguments, storage="disk", width=width or 40, rates=Rates(1e11, 2e11, 1e-9, 1e9, 1e9), **options)
 preparation.plan_solve = narrow
@@ -334,7 +336,7 @@ sys.exit(cli.main(sys.argv[1:]))
 
 def test_ctrl_c_says_how_to_go_on_and_that_works(elsewhere):
     command = [sys.executable, "-c", PROGRAM, *SMALL, "--scratch", "scratch", "--precision", "float64"]
-    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[1])}
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as process:
         for line in process.stderr:
             if line == "saved\n":

@@ -1,0 +1,34 @@
+"""The command line: parse -> spec -> run -> print. Results go to standard output, all else to standard error."""
+
+import os
+import sys
+
+from cyclopts import CycloptsError
+
+from kernelfit.cli import data, machine, solving, studying  # noqa: F401  (they register their commands)
+from kernelfit.cli.app import app
+from kernelfit.errors import InputError, KernelfitError
+
+
+def main(arguments=None):
+    """Run the command line; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    try:
+        code = app(arguments, exit_on_error=False) or 0
+        sys.stdout.flush()  # so that a reader who has gone, or a full disk, is noticed here
+        return code
+    except CycloptsError:
+        return 2  # cyclopts has printed what is wrong
+    except KernelfitError as error:
+        print(f"kernelfit: {error}", file=sys.stderr)
+        return 2 if isinstance(error, InputError) else 1
+    except KeyboardInterrupt as error:
+        print(f"kernelfit: interrupted; {error or 'nothing was written half'}", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader of our output has gone, as in `kernelfit data list | head -1`; Python flushes once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (OSError, MemoryError) as error:
+        print(f"kernelfit: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1

@@ -1,0 +1,5 @@
+import sys
+
+from kernelfit.cli import main
+
+sys.exit(main())

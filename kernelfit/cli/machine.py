@@ -1,0 +1,120 @@
+"""Commands that ask what a machine can do: plan, bench."""
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from kernelfit.cli.app import app
+from kernelfit.cli.options import (
+    DataDir,
+    Device,
+    Json,
+    Precision,
+    Quiet,
+    Scratch,
+    check_targets,
+    print_json,
+    print_table,
+)
+from kernelfit.units import parse_bytes
+
+
+@app.command
+def plan(
+    *,
+    data: Annotated[str | None, Parameter(help="Plan for this dataset.")] = None,
+    n: Annotated[int | None, Parameter(help="Training points.")] = None,
+    n_test: Annotated[int, Parameter(help="Test points.")] = 10_000,
+    d: Annotated[int, Parameter(help="Pixels of an image.")] = 784,
+    outputs: Annotated[int, Parameter(help="Classes.")] = 10,
+    loo: Annotated[bool, Parameter(negative=(), help="With leave-one-out.")] = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    memory: Annotated[str | None, Parameter(help='Plan for this much memory of the device, as in "24GB".')] = None,
+    tflops: Annotated[
+        tuple[float, float] | None,
+        Parameter(help="Plan for another machine: its matrix-product rates in float64 and float32, TFLOP/s."),
+    ] = None,
+    scratch: Scratch = None,
+    calibrate: Annotated[bool, Parameter(negative=(), help="Measure this machine again.")] = False,
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Show memory, disk and time of every way to solve, and which would be chosen. Measures the machine once."""
+    import dataclasses
+
+    from kernelfit.experiments.plan import run_plan
+    from kernelfit.progress import make_progress
+
+    made = run_plan(
+        data=data,
+        n=n,
+        n_test=n_test,
+        d=d,
+        outputs=outputs,
+        loo=loo,
+        precision=precision,
+        device=device,
+        memory=None if memory is None else parse_bytes(memory),
+        tflops=tflops,
+        scratch=scratch,
+        calibrate=calibrate,
+        data_dir=data_dir,
+        progress=make_progress(quiet),
+    )
+    if json:
+        ways = [dataclasses.asdict(way) | {"chosen": way is made.chosen} for way in made.ways]
+        print_json({"n": made.problem.n, "free": made.free, "largest_n": made.largest_n, "ways": ways})
+    else:
+        from kernelfit.report.table import plan_table
+
+        print_table(plan_table(made))
+
+
+@app.command
+def bench(
+    *,
+    data: Annotated[str, Parameter(help="Dataset of the problem, as for solve.")] = "mnist",
+    sizes: Annotated[
+        tuple[int, ...], Parameter(name="--n", negative=(), consume_multiple=True, help="Numbers of training points.")
+    ] = (2000, 4000, 8000),
+    bandwidth: Annotated[float, Parameter(help="Of the Gaussian kernel, in units of pixels / 255.")] = 5.0,
+    contender: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            help='Only this one; repeat for more: "kernelfit float64", "kernelfit mixed", "kernelfit disk", scipy, '
+            "numpy, scikit-learn, torch, gpytorch, cuml. Default: all that are installed and run on a CPU.",
+        ),
+    ] = (),
+    scratch: Scratch = None,
+    data_dir: DataDir = None,
+    runs: Annotated[Path, Parameter(help="Folder whose bench.jsonl gets a line for each run.")] = Path("runs"),
+    plot: Annotated[Path | None, Parameter(help="Write time and memory against n to this .svg, .png or .pdf.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Compare exact solvers on one problem: time, peak memory, residual, test error, and the limit of this machine."""
+    from kernelfit.experiments.bench import BenchSpec, run_bench
+    from kernelfit.progress import make_progress
+    from kernelfit.report.bench import bench_table, plot_bench
+
+    check_targets(runs, None, scratch)
+    spec = BenchSpec(
+        data=data,
+        sizes=sizes,
+        bandwidth=bandwidth,
+        contenders=contender,
+        scratch=None if scratch is None else str(scratch),
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    progress = make_progress(quiet)
+    rows = run_bench(spec, runs=runs, progress=progress)
+    if json:
+        print_json(rows)
+    else:
+        print_table(bench_table(rows))
+    if plot is not None:
+        progress.note(f"figure written to {plot_bench(rows, plot)}")

@@ -1,0 +1,72 @@
+"""Options that several commands share, checks before the work, and how results are printed."""
+
+import os
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kernelfit.errors import InputError
+
+DataDir = Annotated[Path | None, Parameter(help="Folder to look for data in before all others, and to download to.")]
+Quiet = Annotated[bool, Parameter(negative=(), help="No plan and no progress on standard error.")]
+Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON alone on standard output.")]
+DataName = Annotated[str, Parameter(help="digits, mnist, cifar10, synthetic[:D], an .npz file, or class folders.")]
+KernelText = Annotated[
+    str,
+    Parameter(
+        help="gaussian, laplacian, linear, cosine, quartic, polynomial, arccosine, ntk, precomputed; with options "
+        'as in "polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your own.'
+    ),
+]
+Bandwidth = Annotated[
+    float | Literal["auto"],
+    Parameter(help="In units of pixels / 255; auto: by leave-one-out on up to 3,000 training points."),
+]
+NTrain = Annotated[int | None, Parameter(help="Stratified subset of the training set, or size of synthetic.")]
+NTest = Annotated[int | None, Parameter(help="The same for the test set.")]
+Loo = Annotated[bool, Parameter(negative=(), help="Closed-form leave-one-out error; doubles the time.")]
+Resume = Annotated[
+    bool, Parameter(negative=(), help="Go on with the unfinished factor in the --scratch folder, if there is one.")
+]
+Precision = Annotated[
+    Literal["auto", "float64", "mixed"],
+    Parameter(help="mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits."),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where CuPy finds one.")]
+Memory = Annotated[str | None, Parameter(help='Use at most this much of the free memory, as in "12GB".')]
+Scratch = Annotated[Path | None, Parameter(help="Folder on a disk for the factor, where memory is too small for it.")]
+
+
+def how_to_go_on(spec):
+    """Return how to go on after Ctrl-C, or nothing where there is no unfinished factor."""
+    from kernelfit.solvers.scratch import unfinished
+
+    if spec.scratch is None or unfinished(spec.scratch) is None:
+        return ""
+    return f"the factor in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
+
+
+def check_targets(runs, save, scratch=None):
+    """Refuse what cannot be written before the work, not after it."""
+    if save is not None and save.suffix != ".npz":
+        raise InputError(f"--save {save}: the name of a model file ends in .npz")
+    if save is not None and save.is_dir():
+        raise InputError(f"--save {save} is a folder")
+    folders = {"--runs": runs, "--save": save.parent if save else Path(), "--scratch": scratch or Path()}
+    for option, folder in folders.items():
+        existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK):
+            raise InputError(f"{option} {folder}: {existing} is not a folder that can be written to")
+
+
+def print_table(renderable):
+    from rich.console import Console
+
+    Console().print(renderable)
+
+
+def print_json(value):
+    import json
+
+    print(json.dumps(value))

@@ -1,0 +1,137 @@
+"""Commands that solve: solve, predict."""
+
+import sys
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kernelfit.cli.app import app
+from kernelfit.cli.options import (
+    Bandwidth,
+    DataDir,
+    DataName,
+    Device,
+    Json,
+    KernelText,
+    Loo,
+    Memory,
+    NTest,
+    NTrain,
+    Precision,
+    Quiet,
+    Resume,
+    Scratch,
+    check_targets,
+    how_to_go_on,
+    print_json,
+    print_table,
+)
+from kernelfit.units import parse_bytes
+
+
+@app.command
+def solve(
+    *,
+    data: DataName = "digits",
+    kernel: KernelText = "gaussian",
+    bandwidth: Bandwidth = "auto",
+    labels: Annotated[
+        str, Parameter(help="Training labels: true, random, or the probability of replacement.")
+    ] = "true",
+    pixels: Annotated[
+        Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
+    ] = "true",
+    ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
+    seed: Annotated[int, Parameter(help="Seed of corruption, subsets and synthetic data.")] = 0,
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    loo: Loo = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    memory: Memory = None,
+    scratch: Scratch = None,
+    resume: Resume = False,
+    data_dir: DataDir = None,
+    runs: Annotated[Path, Parameter(help="Folder whose records.jsonl gets the Record.")] = Path("runs"),
+    save: Annotated[Path | None, Parameter(help="Write the fitted model to this .npz, for kernelfit predict.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Interpolate the training labels with a kernel: solve K coef = Y exactly and report errors, norm and residual."""
+    from kernelfit.experiments.solve import SolveSpec, run_solve
+    from kernelfit.progress import make_progress
+    from kernelfit.records import append_record
+
+    check_targets(runs, save, scratch)
+    spec = SolveSpec(
+        data=data,
+        kernel=kernel,
+        bandwidth=None if bandwidth == "auto" else bandwidth,
+        labels=labels,
+        pixels=pixels,
+        ridge=ridge,
+        seed=seed,
+        n_train=n_train,
+        n_test=n_test,
+        loo=loo,
+        precision=precision,
+        device=device,
+        memory=None if memory is None else parse_bytes(memory),
+        scratch=None if scratch is None else str(scratch),
+        resume=resume,
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    progress = make_progress(quiet)
+    try:
+        record, model = run_solve(spec, progress=progress)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(how_to_go_on(spec)) from error
+    # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
+    if json:
+        print(record.to_json(), flush=True)
+        for warning in record.warnings:
+            print(f"kernelfit: warning: {warning}", file=sys.stderr)
+    else:
+        from kernelfit.report.table import solve_table
+
+        print_table(solve_table(record))  # holds the warnings
+    path = append_record(runs, record)
+    if save is not None:
+        model.save(save)
+    progress.note(f"Record appended to {path}" + (f", model saved to {save}" if save else ""))
+
+
+@app.command
+def predict(
+    model: Path,
+    *,
+    data: Annotated[str, Parameter(help="Dataset whose test split is predicted; a name or a path, as for solve.")],
+    out: Annotated[
+        Path | None, Parameter(help="Write index, predicted class and true class of each example as CSV.")
+    ] = None,
+    kernel: Annotated[str | None, Parameter(help="Needed only for a model with a kernel of your own.")] = None,
+    n_test: Annotated[int | None, Parameter(help="Stratified subset of the test set.")] = None,
+    seed: Annotated[int, Parameter(help="Seed of the subset.")] = 0,
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Predict the test split of a dataset with a model that `kernelfit solve --save` wrote."""
+    from kernelfit.experiments.predict import run_predict
+    from kernelfit.progress import make_progress
+
+    result = run_predict(
+        model,
+        data=data,
+        out=out,
+        kernel=kernel,
+        n_test=n_test,
+        seed=seed,
+        data_dir=data_dir,
+        progress=make_progress(quiet),
+    )
+    if json:
+        print_json(result)
+    else:
+        print(f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples")

@@ -1,0 +1,209 @@
+"""Commands that study: sweep, measures, randomize."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kernelfit.cli.app import app
+from kernelfit.cli.options import (
+    Bandwidth,
+    DataDir,
+    DataName,
+    Device,
+    Json,
+    KernelText,
+    Loo,
+    Memory,
+    NTest,
+    NTrain,
+    Precision,
+    Quiet,
+    Resume,
+    Scratch,
+    check_targets,
+    print_json,
+    print_table,
+)
+from kernelfit.units import parse_bytes, parse_range
+
+
+@app.command
+def sweep(
+    *,
+    data: DataName = "digits",
+    kernel: KernelText = "gaussian",
+    bandwidth: Bandwidth = "auto",
+    levels: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="Probabilities with which a training label is replaced; 0:1:0.1 stands for 0, 0.1, ..., 1.",
+        ),
+    ] = ("0:1:0.1",),
+    seeds: Annotated[int, Parameter(help="How many seeds of the labels at each level.")] = 5,
+    pixels: Annotated[
+        tuple[Literal["true", "shuffled", "random", "gaussian"], ...],
+        Parameter(negative=(), consume_multiple=True, help="Pixels of all images; each setting is a solve of its own."),
+    ] = ("true",),
+    ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
+    seed: Annotated[int, Parameter(help="Seed of pixels, subsets and synthetic data.")] = 0,
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    loo: Loo = False,
+    precision: Precision = "auto",
+    device: Device = "auto",
+    memory: Memory = None,
+    scratch: Scratch = None,
+    resume: Resume = False,
+    data_dir: DataDir = None,
+    runs: Annotated[Path, Parameter(help="Folder whose sweep.jsonl gets a line for each set of labels.")] = Path(
+        "runs"
+    ),
+    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the level to this figure.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Sweep label corruption on one factor: errors, norm and margins at every level, for the price of one solve."""
+    import dataclasses
+
+    from kernelfit.experiments.sweep import SweepSpec, run_sweep
+    from kernelfit.progress import make_progress
+    from kernelfit.report.figures import check_figure
+    from kernelfit.report.sweep import plot_sweep, sweep_table
+
+    check_targets(runs, None, scratch)
+    if plot is not None:
+        check_figure(plot)
+    spec = SweepSpec(
+        data=data,
+        kernel=kernel,
+        bandwidth=None if bandwidth == "auto" else bandwidth,
+        levels=tuple(level for text in levels for level in parse_range(text)),
+        seeds=seeds,
+        pixel_settings=pixels,
+        ridge=ridge,
+        seed=seed,
+        n_train=n_train,
+        n_test=n_test,
+        loo=loo,
+        precision=precision,
+        device=device,
+        memory=None if memory is None else parse_bytes(memory),
+        scratch=None if scratch is None else str(scratch),
+        resume=resume,
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    progress = make_progress(quiet)
+    result = run_sweep(spec, runs=runs, progress=progress)
+    if json:
+        print_json(result.shared | {"rows": [dataclasses.asdict(row) for row in result.rows]})
+    else:
+        print_table(sweep_table(result))
+    if plot is not None:
+        progress.note(f"figure written to {plot_sweep(result, plot)}")
+
+
+@app.command
+def measures(
+    *,
+    data: DataName = "digits",
+    kernel: KernelText = "gaussian",
+    bandwidth: Bandwidth = "auto",
+    ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
+    seed: Annotated[int, Parameter(help="Seed of the random labels and signs, subsets and synthetic data.")] = 0,
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Show every measure of complexity on true and on random labels, and whether it can tell them apart."""
+    import dataclasses
+
+    from kernelfit.experiments.measures import run_measures
+    from kernelfit.experiments.solve import SolveSpec
+    from kernelfit.progress import make_progress
+
+    spec = SolveSpec(
+        data=data,
+        kernel=kernel,
+        bandwidth=None if bandwidth == "auto" else bandwidth,
+        ridge=ridge,
+        seed=seed,
+        n_train=n_train,
+        n_test=n_test,
+        device="cpu",
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    made, title = run_measures(spec, progress=make_progress(quiet))
+    if json:
+        print_json(dataclasses.asdict(made))
+    else:
+        from kernelfit.report.measures import measures_report
+
+        print_table(measures_report(made, title))
+
+
+@app.command
+def randomize(
+    *,
+    estimator: Annotated[
+        str, Parameter(help="Import path of a class with fit and predict, or of a function that makes one.")
+    ] = "sklearn.ensemble.RandomForestClassifier",
+    param: Annotated[
+        list[str] | None,
+        Parameter(negative=(), help="name=value, once for each of its arguments: a Python literal, or text."),
+    ] = None,
+    data: DataName = "digits",
+    levels: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="Probabilities with which a training label is replaced; 0:1:0.25 stands for 0, 0.25, ..., 1.",
+        ),
+    ] = ("0:1:0.5",),
+    seeds: Annotated[int, Parameter(help="How many seeds are run at each level.")] = 3,
+    jobs: Annotated[int, Parameter(help="Fits at a time; -1 for all cores.")] = 1,
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    data_dir: DataDir = None,
+    runs: Annotated[Path, Parameter(help="Folder whose fits.jsonl keeps every fit, so that none is repeated.")] = Path(
+        "runs"
+    ),
+    plot: Annotated[Path | None, Parameter(help="Write the error curves to this figure.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Test whether a classifier can fit random labels: train it on labels replaced at random, more and more of them."""
+    from kernelfit.experiments.randomize import RandomizeSpec, run_randomize
+    from kernelfit.progress import make_progress
+    from kernelfit.report.figures import check_figure
+    from kernelfit.report.randomization import plot_randomization, randomization_table
+
+    check_targets(runs, None)
+    if plot is not None:
+        check_figure(plot)
+    spec = RandomizeSpec(
+        estimator=estimator,
+        param=tuple(param or ()),
+        data=data,
+        levels=tuple(level for text in levels for level in parse_range(text)),
+        seeds=seeds,
+        jobs=jobs,
+        n_train=n_train,
+        n_test=n_test,
+        data_dir=None if data_dir is None else str(data_dir),
+        runs=str(runs),
+    )
+    progress = make_progress(quiet)
+    result = run_randomize(spec, progress=progress)
+    if json:
+        print(result.to_json(), flush=True)
+    else:
+        print_table(randomization_table(result))
+    if plot is not None:
+        plot_randomization(result, plot)
+    progress.note(f"fits are kept in {runs / 'fits.jsonl'}" + (f", figure written to {plot}" if plot else ""))
