@@ -16,7 +16,7 @@ from kernelfit.solvers.cholesky import cholesky
 _MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-4, 7))
 _HALVINGS = 20  # of the narrowest, while its matrix is singular
 _FURTHER = 3  # more halvings then: the widest that can be factored is seldom the best
-_ACCURATE = 1e-8  # relative residual up to which a candidate's leave-one-out error means something
+ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 _PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 500
 
@@ -118,6 +118,6 @@ def _accurate_solve(matrix, Y, ridge):
     factor = cholesky(matrix, ridge=ridge)
     coef = factor.solve(Y)
     residual = check_solution(matrix, Y, coef, ridge=ridge).relative_residual
-    if not residual <= _ACCURATE:
+    if not residual <= ACCURATE:
         raise SingularMatrixError(f"solved to a relative residual of {residual:.1e} only", row=0)
     return factor, coef

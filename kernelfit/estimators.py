@@ -9,10 +9,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.bandwidth import choose_bandwidth
+from kernelfit.bandwidth import ACCURATE, choose_bandwidth
 from kernelfit.errors import InputError
 from kernelfit.gram import gram
-from kernelfit.interpolation import ACCURATE, bandwidth_by_squared_error, interpolate
+from kernelfit.interpolation import bandwidth_by_squared_error, interpolate
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Custom, Kernel, Precomputed
 from kernelfit.measures import one_hot

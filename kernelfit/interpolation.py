@@ -7,14 +7,13 @@ import time
 import numpy as np
 
 from kernelfit import measures
-from kernelfit.bandwidth import BandwidthChoice, median_distance
+from kernelfit.bandwidth import ACCURATE, BandwidthChoice, median_distance
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import Gram, gram
 from kernelfit.kernels import Kernel, Precomputed
 from kernelfit.randomness import generator
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 
-ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 # Multiples of the median distance, half an octave apart. The widest is all but constant on the data; the narrowest
 # leaves neighbours apart even of 1,500 points on a line, whose gaps are about 1/500 of it.
 _MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-18, 5))
@@ -214,10 +213,8 @@ def _solved(X, Y, kernel, ridge):
     K = gram(X, kernel)
     factor = cholesky(K, ridge=ridge)
     coef = factor.solve(Y)
-    with np.errstate(invalid="ignore"):
-        check = measures.check_solution(K, Y, coef, ridge=ridge)
-    residual = check.relative_residual if Y.any() else 0.0  # of targets that are all 0 it would be 0 / 0
-    return _System(kernel, K, factor, coef, check.fitted, check.norm_1, residual)
+    check = measures.check_solution(K, Y, coef, ridge=ridge)
+    return _System(kernel, K, factor, coef, check.fitted, check.norm_1, check.relative_residual)
 
 
 def _system(X, Y, kernel, ridge, choose):

@@ -96,7 +96,7 @@ class Check:
 
 
 def check_solution(gram, Y, coef, *, ridge=0.0, norm_1=None, progress=None):
-    """Recompute K by blocks and return a Check of (K + ridge I) coef = Y; norm_1 saves an eighth of it if known."""
+    """Recompute K by blocks and return a Check of (K + ridge I) coef = Y; norm_1 saves a part of it if known."""
     if norm_1 is None:
         fitted, norm = gram.product_and_norm(coef, progress=progress)
         norm_1 = norm + ridge  # a kernel has a diagonal >= 0, so that the ridge adds to every absolute column sum

@@ -55,7 +55,8 @@ def run_bench(spec, *, runs=None, progress=None):
     with progress.phase("bench", sum(n**3 for n in spec.sizes) * len(chosen)) as advance:
         for n in spec.sizes:
             for name in chosen:
-                row = shared | {"contender": name, "n": n} | _run(name, n, spec)
+                about = {"contender": name, "note": peers.CONTENDERS[name].note, "n": n}
+                row = shared | about | _run(name, n, spec)
                 rows.append(row)
                 if runs is not None:
                     append_line(Path(runs) / "bench.jsonl", json.dumps(row))

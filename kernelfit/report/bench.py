@@ -26,8 +26,10 @@ def bench_table(rows):
     skipped = dict.fromkeys(f"{row['contender']}: {row['skipped']}" for row in rows if "skipped" in row)
     exponents = {name: slope(rows, name) for name in dict.fromkeys(row["contender"] for row in rows)}
     known = [f"{name} {value:.2f}" for name, value in exponents.items() if value == value]
+    ran = dict.fromkeys(row["contender"] for row in rows if "skipped" not in row)
+    about = [f"{row['contender']}: {row['note']}" for row in rows if row.get("note") and row["contender"] in ran]
     notes = ["time grows as n to the power: " + ", ".join(known)] if known else []
-    table.caption = Text("\n".join([*notes, *(f"not run: {reason}" for reason in skipped)]))
+    table.caption = Text("\n".join([*notes, *dict.fromkeys(about), *(f"not run: {reason}" for reason in skipped)]))
     return table
 
 
