@@ -1,0 +1,52 @@
+"""What features are: frozen objects that turn images into points for a kernel."""
+
+import dataclasses
+from typing import ClassVar
+
+from kernelfit import backend
+
+
+class Features:
+    """Base of all features. str(features) is the text that parse_features reads."""
+
+    name: ClassVar[str] = ""
+
+    def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, resume=False, progress=None):
+        """Return (training points, test points) for kernelfit.gram.gram: arrays (n, d), or Points on the device.
+
+        Parameters
+        ----------
+        X_train, X_test : array, shape (n, h, w) or (n, h, w, channels)
+            uint8 pixels, or floating point. Only training images may decide how features are made.
+        seed : int
+            Of whatever is drawn.
+        scratch : path, optional
+            Folder in which long work keeps its progress; with `resume` it is gone on with.
+        """
+        raise NotImplementedError
+
+    def __str__(self):
+        options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
+        changed = ", ".join(f"{name}={value!r}" for name, value, default in options if value != default)
+        return f"{self.name}({changed})" if changed else self.name
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels(Features):
+    """The images as they are: uint8 pixels stand for pixels / 255."""
+
+    name = "pixels"
+
+    def points(self, X_train, X_test, **options):
+        return X_train, X_test
+
+
+class ImageMap(Features):
+    """Features of one image that do not depend on any other."""
+
+    def transform(self, X, *, progress=None):
+        """Return the features of images X as float32 (n, d); images are taken in batches of bounded memory."""
+        raise NotImplementedError
+
+    def points(self, X_train, X_test, *, progress=None, **options):
+        return self.transform(X_train, progress=progress), self.transform(X_test, progress=progress)
