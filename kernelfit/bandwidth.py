@@ -7,7 +7,7 @@ import numpy as np
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
 from kernelfit.measures import check_solution, error_rate, leave_one_out, one_hot
-from kernelfit.points import points
+from kernelfit.points import Points, points
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
 from kernelfit.solvers.cholesky import cholesky
@@ -45,7 +45,7 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
 
     Parameters
     ----------
-    X : array, shape (n, ...)
+    X : array, shape (n, ...), or Points
     y : int array, shape (n,)
     kernel : Kernel
     subsample : int
@@ -60,7 +60,8 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
         raise InputError(f"kernel {kernel} has no open bandwidth to choose")
     progress = progress or Progress()
     rows = generator(seed, "bandwidth").permutation(len(X))[:subsample]
-    X, y, Y = X[rows], y[rows], one_hot(y[rows], n_classes)
+    X = X.subset(rows) if isinstance(X, Points) else X[rows]
+    y, Y = y[rows], one_hot(y[rows], n_classes)
     candidates, best, worse = [], None, 0
     with progress.phase("bandwidth", len(_MULTIPLES)) as advance:
         for bandwidth in _from_narrow_to_wide(X, Y, kernel, ridge):
@@ -100,9 +101,8 @@ def _from_narrow_to_wide(X, Y, kernel, ridge):
 
 def median_distance(X):
     """Return the median Euclidean distance between different points among the first 500 (pixels / 255)."""
-    from scipy.spatial.distance import pdist  # subtracts before it squares, so an offset of the data costs no digits
-
-    median = float(np.median(pdist(points(X[:_MEDIAN_SAMPLE]).coordinates())))
+    sample = X.part(0, min(len(X), _MEDIAN_SAMPLE)) if isinstance(X, Points) else points(X[:_MEDIAN_SAMPLE])
+    median = float(np.median(sample.distances()))
     if median == 0:
         raise InputError("more than half of the training points are identical; no bandwidth can tell them apart")
     return median

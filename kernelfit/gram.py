@@ -130,15 +130,14 @@ class KernelGram(Gram):
         return out
 
     def duplicate_of(self, row):
-        same = (self.left.values[:row] == self.left.values[row]).all(axis=1)
-        return int(same.argmax()) if same.any() else None
+        return self.left.twin_of(row)
 
     def subset(self, rows):
         return KernelGram(self.points.subset(rows), self.kernel)
 
     def fingerprint(self):
-        host = [self.device.host(side.values) for side in (self.left, self.points)]
-        return sha256(json.dumps([str(self.kernel), *map(sha256, host), self.shape]).encode())
+        sides = [side.fingerprint() for side in (self.left, self.points)]
+        return sha256(json.dumps([str(self.kernel), *sides, self.shape]).encode())
 
 
 class MatrixGram(Gram):

@@ -12,7 +12,6 @@ from typing import ClassVar
 import numpy as np
 
 from kernelfit.errors import InputError
-from kernelfit.points import inner_products
 
 
 class Kernel:
@@ -71,7 +70,7 @@ class _ProfileKernel(Kernel):
         if self.divides_by_norms:
             _require_nonzero(A, B)
         name, parameters, power = self._profile(A.unit)
-        tile = inner_products(A, B)
+        tile = A.inner_products(B)
         offset = A.offset_to(B)
         offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
         theta = tuple(float(value) for value in parameters)

@@ -13,31 +13,82 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError
+from kernelfit.files import sha256
 
 _SHIFT = 128
 _EXACT_CHUNK = 1024
 
 
-@dataclasses.dataclass(frozen=True)
 class Points:
-    """Consecutive points of one set, ready for blocks of inner products.
+    """Consecutive points of one set, as kernels see them: norms, and inner products with others in blocks.
 
     Attributes
     ----------
-    values : array, shape (n, d), on the device where blocks are made, as are the other arrays
-        float32 x - 128 for pixels x in 0..255, or float64 x for other data.
-    unshift : float64 array, shape (n,)
-        a with <x, z> = <x', z'> + a_x + a_z, where x' and z' are rows of `values`.
+    d : int
+        Number of coordinates.
+    unshift : float64 array, shape (n,), on the device where blocks are made, as are the other arrays
+        a with <x, z> = inner_products(x, z) + a_x + a_z.
     sq_norms : float64 array, shape (n,)
-        |x|^2 in the units of x (pixels: 0..255).
+        |x|^2.
     unit : float
-        What a product of two coordinates is worth: 1/255^2 for pixels, which stand for x / 255; else 1.
+        What a product of two coordinates is worth in units of the kernel.
     centre : float64 array, shape (d,), or None
-        What was subtracted from float data; norms and inner products are then those of x - centre.
+        What was subtracted from the coordinates; norms and inner products are then those of x - centre.
     start : int
         Position of the first of these points in the set that they were cut from.
     origin : object
         The same object for all parts of one set; tells which entries are a point with itself.
+    device : device
+        Where the arrays live.
+    """
+
+    centre = None
+
+    def __len__(self):
+        return len(self.sq_norms)
+
+    def part(self, start, stop):
+        """Return points start..stop-1, without a copy."""
+        raise NotImplementedError
+
+    def subset(self, rows):
+        """Return copies of the points at these indices, as a set of their own."""
+        raise NotImplementedError
+
+    def inner_products(self, other):
+        """Return the tile (len(self), len(other)) of inner products, without the `unshift` of either side."""
+        raise NotImplementedError
+
+    def coordinates(self):
+        """Return the points as float64 (n, d); pixels are divided by 255."""
+        raise NotImplementedError
+
+    def distances(self):
+        """Return the Euclidean distances between all pairs i < j, a flat array on the host, in units of the kernel."""
+        raise NotImplementedError
+
+    def twin_of(self, row):
+        """Return the first earlier point that is identical to point `row`, or None."""
+        return None
+
+    def fingerprint(self):
+        """Return a SHA-256 of the points."""
+        raise NotImplementedError
+
+    def offset_to(self, other):
+        """Return the column of `other` that is point 0 of this part (maybe out of range), or None if unrelated."""
+        return self.start - other.start if self.origin is other.origin else None
+
+
+@dataclasses.dataclass(frozen=True)
+class CoordinatePoints(Points):
+    """Points held as one matrix for GEMM.
+
+    Attributes
+    ----------
+    values : array, shape (n, d)
+        float32 x - 128 for pixels x in 0..255, or float64 x for other data. For pixels sq_norms is in units of x, and
+        `unit` is 1 / 255^2.
     """
 
     values: np.ndarray
@@ -48,12 +99,8 @@ class Points:
     start: int = 0
     origin: object = dataclasses.field(default_factory=object, compare=False)
 
-    def __len__(self):
-        return len(self.values)
-
     @property
     def d(self):
-        """Number of coordinates."""
         return self.values.shape[1]
 
     @property
@@ -63,11 +110,9 @@ class Points:
 
     @property
     def device(self):
-        """The device that the arrays live on."""
         return backend.device_of(self.values)
 
     def part(self, start, stop):
-        """Return points start..stop-1 as views."""
         rows = slice(start, stop)
         return dataclasses.replace(
             self,
@@ -78,17 +123,43 @@ class Points:
         )
 
     def subset(self, rows):
-        """Return copies of the points at these indices, as a set of their own."""
         arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
         return dataclasses.replace(self, **arrays, start=0, origin=object())
 
     def coordinates(self):
-        """Return the points as float64 (n, d); pixels are divided by 255."""
         return (self.values.astype(np.float64) + _SHIFT) / 255 if self.exact else self.values
 
-    def offset_to(self, other):
-        """Return the column of `other` that is point 0 of this part (maybe out of range), or None if unrelated."""
-        return self.start - other.start if self.origin is other.origin else None
+    def inner_products(self, other):
+        """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise."""
+        if self.d != other.d or not isinstance(other, CoordinatePoints) or self.exact != other.exact:
+            raise InputError(
+                f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d}"
+                f" ({getattr(other, 'values', self.sq_norms).dtype}); training and test data must have one shape and one "
+                "kind, pixels or floating point"
+            )
+        device = self.device
+        tile = device.empty((len(self), len(other)), self.values.dtype)
+        if not self.exact or self.d <= _EXACT_CHUNK:
+            device.gemm(self.values, other.values, tile, transpose_b=True)
+            return tile
+        total = device.xp.zeros(tile.shape)
+        for k in range(0, self.d, _EXACT_CHUNK):
+            columns = slice(k, k + _EXACT_CHUNK)
+            device.gemm(self.values[:, columns], other.values[:, columns], tile, transpose_b=True)
+            total += tile
+        return total
+
+    def distances(self):
+        from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
+
+        return pdist(self.device.host(self.coordinates()))
+
+    def twin_of(self, row):
+        same = (self.values[:row] == self.values[row]).all(axis=1)
+        return int(same.argmax()) if same.any() else None
+
+    def fingerprint(self):
+        return sha256(self.device.host(self.values))
 
 
 def points(X, *, centre=None, device=backend.CPU):
@@ -113,7 +184,7 @@ def _prepared(X, centre):
         values -= _SHIFT
         sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64) + _SHIFT * (2 * sums - _SHIFT * X.shape[1])
         # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
-        return Points(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
+        return CoordinatePoints(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
     if X.dtype.kind != "f":
         raise InputError(
             f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
@@ -126,7 +197,7 @@ def _prepared(X, centre):
     if not np.isfinite(sq_norms).all():
         row = int(np.flatnonzero(~np.isfinite(sq_norms))[0])
         raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
-    return Points(values, np.zeros(len(X)), sq_norms, 1.0, centre)
+    return CoordinatePoints(values, np.zeros(len(X)), sq_norms, 1.0, centre)
 
 
 def _moved(made, device):
@@ -142,23 +213,3 @@ def first_duplicate(X):
         if i != j:
             return i, j
     return None
-
-
-def inner_products(A, B):
-    """Return the tile values_A values_B^T: exact integers (float32 or float64) for pixels, float64 otherwise."""
-    if A.d != B.d or A.exact != B.exact:
-        raise InputError(
-            f"points of {A.d} coordinates ({A.values.dtype}) meet points of {B.d} ({B.values.dtype}); training and "
-            "test data must have one shape and one kind, pixels or floating point"
-        )
-    device = A.device
-    tile = device.empty((len(A), len(B)), A.values.dtype)
-    if not A.exact or A.d <= _EXACT_CHUNK:
-        device.gemm(A.values, B.values, tile, transpose_b=True)
-        return tile
-    total = device.xp.zeros(tile.shape)
-    for k in range(0, A.d, _EXACT_CHUNK):
-        columns = slice(k, k + _EXACT_CHUNK)
-        device.gemm(A.values[:, columns], B.values[:, columns], tile, transpose_b=True)
-        total += tile
-    return total

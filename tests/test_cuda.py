@@ -25,7 +25,7 @@ from kernelfit.kernels import (
     NeuralTangent,
     Polynomial,
 )
-from kernelfit.points import inner_products, points
+from kernelfit.points import points
 from kernelfit.profiles import tile_pass
 from kernelfit.records import Record
 from kernelfit.solvers import cholesky as cholesky_module
@@ -240,7 +240,7 @@ def test_blocks_and_products_equal_those_of_the_cpu(device, kernel, kind, images
 def test_distances_of_pixels_have_the_same_bits(device, d):
     X = np.random.default_rng(2).integers(0, 256, (70, d), dtype=np.uint8)
     here, there = points(X), points(X, device=device)
-    assert np.array_equal(device.host(inner_products(there, there)), inner_products(here, here))
+    assert np.array_equal(device.host(there.inner_products(there)), here.inner_products(here))
     assert np.array_equal(device.host(there.sq_norms), here.sq_norms)
     K = gram(X, Gaussian(5.0), device=device)
     assert (device.host(K.block((0, 70), (0, 70))).diagonal() == 1).all()

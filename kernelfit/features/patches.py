@@ -1,0 +1,64 @@
+"""All patches of an image as rows of a matrix, so that a convolution is one matrix product."""
+
+import functools
+
+import numpy as np
+
+
+def image_patches(X, size, xp=np):
+    """Return the patches of images X (m, h, w, c): (m, h - size + 1, w - size + 1, size * size * c), copied.
+
+    Coordinates of a patch run over rows, columns and channels, as in X[i, y : y + size, x : x + size].ravel().
+    """
+    windows = xp.lib.stride_tricks.sliding_window_view(X, (size, size), axis=(1, 2))
+    m, height, width, channels = windows.shape[:4]
+    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(m, height, width, size * size * channels)
+
+
+def normalised(patches, constant, xp=np):
+    """Return (p - mean(p)) / sqrt(var(p) + constant) for patches p along the last axis, var the mean square."""
+    centred = patches - patches.mean(axis=-1, keepdims=True)
+    variance = (centred * centred).mean(axis=-1, keepdims=True)
+    # A patch of one colour has no direction; it stays 0 even with a constant of 0.
+    return centred / xp.sqrt(xp.maximum(variance + constant, np.finfo(np.float32).tiny))
+
+
+@functools.cache
+def patch_pass():
+    """Return the compiled pass (image, size, width, constant, shift, out), float32, for the threads of a CPU.
+
+    image (h, w, c); out (rows * width, size * size * c) gets the patches whose corners lie in the first `rows` rows and
+    `width` columns, normalised where constant >= 0, less `shift`.
+    """
+    import numba
+
+    one, tiny = np.float32(1), np.finfo(np.float32).tiny
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def run(image, size, width, constant, shift, out):
+        span = size * image.shape[2]
+        d = size * span
+        for at in range(out.shape[0]):
+            y, x = at // width, at % width
+            row = out[at]
+            for i in range(size):
+                line = image[y + i]
+                for j in range(size):
+                    for k in range(image.shape[2]):
+                        row[i * span + j * image.shape[2] + k] = line[x + j, k]
+            if constant >= 0:
+                mean = np.float32(0)
+                for t in range(d):
+                    mean += row[t]
+                mean *= one / np.float32(d)
+                variance = np.float32(0)
+                for t in range(d):
+                    row[t] -= mean
+                    variance += row[t] * row[t]
+                scale = one / np.sqrt(max(variance * (one / np.float32(d)) + constant, tiny))
+                for t in range(d):
+                    row[t] *= scale
+            for t in range(d):
+                row[t] -= shift[t]
+
+    return run
