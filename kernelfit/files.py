@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, content hashes, appended JSON lines."""
+"""Files that are whole or absent: atomic writes, content hashes, appended JSON lines, folders with a lock."""
 
 import contextlib
 import fcntl
@@ -6,6 +6,8 @@ import hashlib
 import os
 import secrets
 from pathlib import Path
+
+from kernelfit.errors import ScratchError
 
 
 @contextlib.contextmanager
@@ -49,3 +51,29 @@ def sha256(data):
     if hasattr(data, "read"):
         return hashlib.file_digest(data, "sha256").hexdigest()
     return hashlib.sha256(data).hexdigest()
+
+
+def locked_folder(folder):
+    """Return an open file that holds the lock of a scratch folder, made if missing; the lock goes with the process.
+
+    Raises ScratchError if the folder cannot be made, or another process holds its lock.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = open(folder / "lock", "ab")  # noqa: SIM115 (open as long as the lock is held)
+    except OSError as error:
+        raise ScratchError(f"{folder} cannot be made or written: {error.strerror}. Name another --scratch") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "lock")):
+            return file
+        busy = True  # its owner removed the folder meanwhile, and somebody has made another
+    except OSError as error:
+        busy = isinstance(error, BlockingIOError | FileNotFoundError)
+        reason = error.strerror
+    file.close()
+    raise ScratchError(
+        f"{folder} is in use by another process; wait for it, or name another --scratch"
+        if busy
+        else f"{folder} cannot be locked: {reason}. Name another --scratch"
+    )

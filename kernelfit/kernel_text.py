@@ -6,7 +6,8 @@ import re
 import sys
 
 from kernelfit import kernels
-from kernelfit.errors import InputError, suggestion
+from kernelfit.errors import InputError
+from kernelfit.expressions import look_up, named_options, parse_expression
 
 _NAMES = {
     kernel.name: kernel
@@ -22,7 +23,6 @@ _NAMES = {
     )
 }
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
-_LONGEST_TEXT = 4000
 
 
 def parse_kernel(text, *, imports=True):
@@ -38,15 +38,10 @@ def parse_kernel(text, *, imports=True):
     InputError
         The text is not such an expression, or names no kernel or option.
     """
-    if not isinstance(text, str):
-        raise InputError(f"a kernel is named by a text, not by {type(text).__name__} {str(text)[:60]}")
-    text = text.strip()
-    if len(text) > _LONGEST_TEXT:
-        raise InputError(f"the kernel {text[:60]!r}... has {len(text):,} characters; at most {_LONGEST_TEXT} are read")
-    if _IMPORT_PATH.fullmatch(text):
-        text = f"custom({text!r})"
+    if isinstance(text, str) and _IMPORT_PATH.fullmatch(text.strip()):
+        text = f"custom({text.strip()!r})"
     try:
-        return _from_tree(ast.parse(text, mode="eval").body, imports)
+        return _from_tree(parse_expression(text, "kernel"), imports)
     except InputError:
         raise
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # the last two: deep nesting
@@ -70,24 +65,19 @@ def _from_tree(node, imports):
             return _from_tree(left, imports) * _from_tree(right, imports)
         case ast.Constant(int() | float() as value) if not isinstance(value, bool):
             return kernels.Constant(value)
-        case ast.Name(name):
-            return _named(name, {})
         case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if _IMPORT_PATH.fullmatch(path):
             if not imports:
                 raise InputError(f"kernel {path!r} is code to import, which is not allowed here")
             return _imported(path)
-        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords}) == len(keywords):
-            return _named(name, {word.arg: ast.literal_eval(word.value) for word in keywords})
+    if named := named_options(node):
+        return _named(*named)
     raise SyntaxError("not a kernel expression")
 
 
 def _named(name, options):
     if name == "quartic":
         return kernels.Cosine(**{"degree": 4} | options)
-    if name not in _NAMES:
-        names = kernel_names()
-        raise InputError(f"no kernel is called {name!r}{suggestion(name, names)}; there are: {', '.join(names)}")
-    return _NAMES[name](**options)
+    return look_up(name, _NAMES | {"quartic": None}, "kernel")(**options)
 
 
 def _imported(path):

@@ -6,17 +6,18 @@ import json
 import numpy as np
 
 from kernelfit.errors import DataError, DataNotFoundError, InputError
+from kernelfit.features import Features, Pixels, parse_features
 from kernelfit.files import atomic_write
 from kernelfit.gram import gram
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Kernel, Precomputed
 
-_FORMAT = "kernelfit.model/1"
+_FORMAT = "kernelfit.model/2"
 
 
 @dataclasses.dataclass(frozen=True)
 class Model:
-    """f(x) = sum_i coef_i k(x_i, x), one output per class.
+    """f(x) = sum_i coef_i k(phi(x_i), phi(x)), one output per class, phi the features.
 
     Attributes
     ----------
@@ -28,6 +29,9 @@ class Model:
     ridge : float
     pixels : str
         What was done to the pixels of X; other than "true", points to predict need the same.
+    features : Features
+    seed : int
+        Of what the features draw.
     """
 
     kernel: Kernel
@@ -36,15 +40,22 @@ class Model:
     classes: tuple
     ridge: float = 0.0
     pixels: str = "true"
+    features: Features = Pixels()
+    seed: int = 0
 
     def scores(self, X, *, progress=None):
         """Return f at the points X, shape (m, classes); with a precomputed kernel X is the cross matrix (m, n)."""
-        return gram(X, self.kernel, self.X).product(self.coef, progress=progress)
+        if not isinstance(self.kernel, Precomputed):
+            own, X = self.features.points(self.X, X, seed=self.seed, progress=progress)
+        else:
+            own = self.X
+        return gram(X, self.kernel, own).product(self.coef, progress=progress)
 
     def save(self, path):
         """Write the model to `path`, whole or not at all."""
         header = {"format": _FORMAT, "kernel": str(self.kernel)}
         header |= {"classes": self.classes, "ridge": self.ridge, "pixels": self.pixels}
+        header |= {"features": str(self.features), "seed": self.seed}
         # A precomputed kernel needs no training points to predict, only their number.
         X = np.empty((len(self.coef), 0)) if isinstance(self.kernel, Precomputed) else self.X
         with atomic_write(path) as file:
@@ -65,7 +76,7 @@ def load_model(path, *, kernel=None):
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             header, X, coef = json.loads(str(file["header"])), file["X"], file["coef"]
             stored, classes, ridge = header["kernel"], tuple(map(str, header["classes"])), float(header["ridge"])
-            pixels = str(header["pixels"])
+            pixels, features, seed = str(header["pixels"]), header["features"], int(header["seed"])
             known = header["format"] == _FORMAT and isinstance(stored, str)
     except FileNotFoundError as error:
         raise DataNotFoundError(
@@ -79,7 +90,11 @@ def load_model(path, *, kernel=None):
         raise DataError(f"{path}: coefficients {coef.dtype} {coef.shape} and points {X.shape} are not those of a model")
     if coef.shape != (len(X), len(classes)):
         raise DataError(f"{path}: coefficients {coef.shape} do not fit {len(X)} points and {len(classes)} classes")
-    return Model(_stored_kernel(path, stored, kernel), X, coef, classes, ridge, pixels)
+    try:
+        features = parse_features(features)
+    except InputError as error:
+        raise DataError(f"{path}: the header of the model is damaged: {error}") from error
+    return Model(_stored_kernel(path, stored, kernel), X, coef, classes, ridge, pixels, features, seed)
 
 
 def _stored_kernel(path, stored, given):

@@ -14,6 +14,7 @@ ROOT = Path(kernelfit.__file__).parent
 LAYERS = {
     "errors": 0,
     "backend": 0,
+    "expressions": 0,
     "files": 0,
     "progress": 0,
     "randomness": 0,
@@ -55,7 +56,7 @@ WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "poin
 WITHIN_A_LAYER |= {("features", "points"), ("kernel_text", "kernels"), ("kernels", "array_profiles"), ("solvers", "measures")}
 WITHIN_A_LAYER |= {("leaving_out", "measures")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}
-WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "files", "progress", "randomness", "units")}
+WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "expressions", "files", "progress", "randomness", "units")}
 
 HOMES = {
     "ctypes": {"backend"},

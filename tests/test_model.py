@@ -29,11 +29,13 @@ def path(tmp_path):
 
 
 HEADER = {
-    "format": "kernelfit.model/1",
+    "format": "kernelfit.model/2",
     "kernel": "gaussian(bandwidth=3.0)",
     "classes": CLASSES,
     "ridge": 0.0,
     "pixels": "true",
+    "features": "pixels",
+    "seed": 0,
 }
 
 
@@ -280,7 +282,7 @@ def test_what_is_written_by_hand_below_would_load_if_nothing_were_changed(path):
         "not json",
         "[]",
         "null",
-        '"kernelfit.model/1"',
+        '"kernelfit.model/2"',
         "[" * 100_000,
         np.zeros((3, 3)),
         {},
@@ -288,7 +290,7 @@ def test_what_is_written_by_hand_below_would_load_if_nothing_were_changed(path):
         *(
             HEADER | {name: value}
             for name, values in {
-                "format": ["kernelfit.model/2", ["kernelfit.model/1"], None],
+                "format": ["kernelfit.model/1", ["kernelfit.model/2"], None],
                 "kernel": [None, 5, [], {}, "", "nonsense", "__import__('os')", "-" * 100_000 + "1", "linear-" * 9],
                 "classes": [None, 3, ["a"], ["a"] * 4],
                 "ridge": [None, "a lot", [], {}],

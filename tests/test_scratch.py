@@ -232,7 +232,7 @@ def test_a_lock_on_a_folder_that_was_removed_meanwhile_is_none(tmp_path, monkeyp
         first.remove()
         flock(file, how)
 
-    monkeypatch.setattr(module.fcntl, "flock", late)
+    monkeypatch.setattr("kernelfit.files.fcntl.flock", late)
     with pytest.raises(ScratchError, match="in use"):
         Scratch(tmp_path, IDENTITY, CPU)
     monkeypatch.undo()

@@ -12,6 +12,13 @@ DataDir = Annotated[Path | None, Parameter(help="Folder to look for data in befo
 Quiet = Annotated[bool, Parameter(negative=(), help="No plan and no progress on standard error.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON alone on standard output.")]
 DataName = Annotated[str, Parameter(help="digits, mnist, cifar10, synthetic[:D], an .npz file, or class folders.")]
+FeaturesText = Annotated[
+    str,
+    Parameter(
+        name="--features",
+        help='What the kernel sees: pixels, gabor, wavelet, randomconv; with options as in "randomconv(filters=2048)".',
+    ),
+]
 KernelText = Annotated[
     str,
     Parameter(

@@ -12,6 +12,7 @@ from kernelfit.cli.options import (
     DataDir,
     DataName,
     Device,
+    FeaturesText,
     Json,
     KernelText,
     Loo,
@@ -34,6 +35,7 @@ from kernelfit.units import parse_bytes
 def solve(
     *,
     data: DataName = "digits",
+    features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
     labels: Annotated[
@@ -66,6 +68,7 @@ def solve(
     check_targets(runs, save, scratch)
     spec = SolveSpec(
         data=data,
+        features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
         labels=labels,

@@ -11,6 +11,7 @@ from kernelfit.cli.options import (
     DataDir,
     DataName,
     Device,
+    FeaturesText,
     Json,
     KernelText,
     Loo,
@@ -32,6 +33,7 @@ from kernelfit.units import parse_bytes, parse_range
 def sweep(
     *,
     data: DataName = "digits",
+    features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
     levels: Annotated[
@@ -78,6 +80,7 @@ def sweep(
         check_figure(plot)
     spec = SweepSpec(
         data=data,
+        features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
         levels=tuple(level for text in levels for level in parse_range(text)),
@@ -109,6 +112,7 @@ def sweep(
 def measures(
     *,
     data: DataName = "digits",
+    features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
     ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
@@ -128,6 +132,7 @@ def measures(
 
     spec = SolveSpec(
         data=data,
+        features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
         ridge=ridge,

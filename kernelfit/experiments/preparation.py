@@ -9,10 +9,11 @@ from kernelfit.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
 from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.features import Features, Pixels, parse_features
 from kernelfit.gram import Gram, gram
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.points import first_duplicate
+from kernelfit.points import Points, first_duplicate
 from kernelfit.solvers.forecast import forecast
 from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
 from kernelfit.solvers.scratch import unfinished
@@ -28,6 +29,9 @@ class Prepared:
     ----------
     data : Dataset
     changed : Corruption
+    features : Features
+    d : int
+        Features of an image, or pixels.
     kernel : Kernel
         With its bandwidth.
     choice : BandwidthChoice or None
@@ -41,6 +45,8 @@ class Prepared:
 
     data: Dataset
     changed: Corruption
+    features: Features
+    d: int
     kernel: Kernel
     choice: BandwidthChoice | None
     K: Gram
@@ -53,23 +59,36 @@ class Prepared:
 def prepare(spec, *, label_sets=1, watch, progress):
     """Return the Prepared problem of a SolveSpec that is to be solved for `label_sets` sets of labels at once.
 
-    Phases "load", "bandwidth", "gram" and "forecast" are added to the Stopwatch `watch`.
+    Phases "load", "features", "bandwidth", "gram" and "forecast" are added to the Stopwatch `watch`.
     """
-    kernel = _kernel(spec)
+    kernel, features = _kernel(spec), parse_features(spec.features)
     label_probability(spec.labels)  # a mistyped option should not cost a download first
     with watch("load"):
-        data, changed = _load(spec, kernel, progress)
+        data, changed = _load(spec, kernel, features, progress)
     k = len(data.classes)
     device = backend.device(spec.device)
     outputs = k * label_sets
-    plan = _plan(spec, kernel, changed, outputs, device)
+    X_train, X_test = changed.X_train, changed.X_test
+    plan = _plan(spec, kernel, X_train, X_test, outputs, device, taken=features.bytes_kept(X_train, X_test, device))
     if plan.chosen is None:
         plan.require()  # raises, before anything else is computed
+    if not isinstance(features, Pixels):
+        with watch("features"):
+            X_train, X_test = features.points(
+                X_train,
+                X_test,
+                seed=spec.seed,
+                device=device,
+                scratch=spec.scratch,
+                memory=spec.memory,
+                progress=progress,
+            )
+        plan = _plan(spec, kernel, X_train, X_test, outputs, device, rates=plan.rates)
     choice = None
     if kernel.open_bandwidth:
         with watch("bandwidth"):
             choice = choose_bandwidth(
-                changed.X_train,
+                X_train,
                 changed.y_train,
                 kernel,
                 n_classes=k,
@@ -81,26 +100,29 @@ def prepare(spec, *, label_sets=1, watch, progress):
         progress.note(f"bandwidth {choice.bandwidth:.4g} by leave-one-out on {choice.n:,} training points")
 
     with watch("gram"):
-        K = gram(changed.X_train, kernel, device=device)
-        against = _test_gram(changed.X_test, kernel, K)
+        K = gram(X_train, kernel, device=device)
+        against = _test_gram(X_test, kernel, K)
     reason = _reason(spec, plan)
     if _worth_a_forecast(spec, plan):
         with watch("forecast"):
             expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
-            plan = _plan(spec, kernel, changed, outputs, device, rates=plan.rates, steps=expected.steps)
+            plan = _plan(
+                spec, kernel, X_train, X_test, outputs, device, rates=plan.rates, steps=expected.steps
+            )
         reason = expected.reason
         progress.note(reason)
     way = plan.require()
     progress.note(str(plan))
-    return Prepared(data, changed, kernel, choice, K, against, plan, way, reason)
+    d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
+    return Prepared(data, changed, features, d, kernel, choice, K, against, plan, way, reason)
 
 
-def _load(spec, kernel, progress):
+def _load(spec, kernel, features, progress):
     """Return the Dataset and its Corruption, fit to be solved."""
     data = datasets.load(
         spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
     )
-    _check_precomputed(kernel, data, spec)
+    _check_precomputed(kernel, features, data, spec)
     changed = corrupt(
         data.X_train,
         data.y_train,
@@ -115,11 +137,21 @@ def _load(spec, kernel, progress):
     return data, changed
 
 
-def _plan(spec, kernel, changed, outputs, device, **known):
-    """Return the Plan; an unfinished factor that is to be gone on with decides the way."""
-    X = changed.X_train
-    d = 0 if isinstance(kernel, Precomputed) else int(np.prod(X.shape[1:]))
-    problem = Problem(len(X), len(changed.X_test), d, outputs, X.dtype, spec.loo)
+def _plan(spec, kernel, X_train, X_test, outputs, device, *, taken=0, **known):
+    """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way.
+
+    `taken` are bytes of the device that will be gone before the solve.
+    """
+    if isinstance(kernel, Precomputed):
+        d, dtype = 0, X_train.dtype
+    elif isinstance(X_train, Points):
+        d, dtype = 0, np.float64  # the points are there already
+    else:
+        d, dtype = int(np.prod(X_train.shape[1:])), X_train.dtype
+    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo)
+    memory = spec.memory
+    if taken:
+        memory = max(1, min(device.free_memory(), spec.memory or device.free_memory()) - taken)
     found = unfinished(spec.scratch) if spec.resume else None
     plan = plan_solve(
         problem,
@@ -127,7 +159,7 @@ def _plan(spec, kernel, changed, outputs, device, **known):
         precision=spec.precision,
         scratch=spec.scratch,
         width=found and found["width"],
-        memory=spec.memory,
+        memory=memory,
         **known,
     )
     if not found:
@@ -178,7 +210,9 @@ def _kernel(spec):
     return kernel.with_bandwidth(spec.bandwidth)
 
 
-def _check_precomputed(kernel, data, spec):
+def _check_precomputed(kernel, features, data, spec):
+    if isinstance(kernel, Precomputed) and not isinstance(features, Pixels):
+        raise InputError(f"a precomputed kernel has no images to make features of; leave out --features {features}")
     if isinstance(kernel, Precomputed) and (spec.n_train or spec.n_test or spec.pixels != "true"):
         raise InputError(
             "a precomputed kernel has no points to cut to a subset or to corrupt; pass the matrix you mean"

@@ -27,6 +27,7 @@ class SolveSpec:
     """
 
     data: str = "digits"
+    features: str = "pixels"
     kernel: str = "gaussian"
     bandwidth: float | None = None
     labels: str = "true"
@@ -110,11 +111,11 @@ def run_solve(spec, *, progress=None):
         dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=n,
         n_test=len(data.y_test),
-        d=int(np.prod(data.X_train.shape[1:])),
+        d=ready.d,
         n_classes=k,
         kernel=str(kernel),
         bandwidth_choice=dataclasses.asdict(choice) if choice else None,
-        features="precomputed" if isinstance(kernel, Precomputed) else "pixels",
+        features="precomputed" if isinstance(kernel, Precomputed) else str(ready.features),
         corruption={
             "labels": changed.labels,
             "pixels": changed.pixels,
@@ -138,7 +139,7 @@ def run_solve(spec, *, progress=None):
         environment=K.device.describe(),
         solver=solution.report | {"reason": ready.reason},
     )
-    return record, Model(kernel, changed.X_train, solution.coef, data.classes, spec.ridge, spec.pixels)
+    return record, Model(kernel, changed.X_train, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed)
 
 
 def _gflops(n, solution):

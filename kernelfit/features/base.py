@@ -11,7 +11,7 @@ class Features:
 
     name: ClassVar[str] = ""
 
-    def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, resume=False, progress=None):
+    def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, memory=None, progress=None):
         """Return (training points, test points) for kernelfit.gram.gram: arrays (n, d), or Points on the device.
 
         Parameters
@@ -21,9 +21,15 @@ class Features:
         seed : int
             Of whatever is drawn.
         scratch : path, optional
-            Folder in which long work keeps its progress; with `resume` it is gone on with.
+            Folder in which long work keeps its progress, and goes on with what is there.
+        memory : int, optional
+            Use at most this many bytes.
         """
         raise NotImplementedError
+
+    def bytes_kept(self, X_train, X_test, device=backend.CPU):
+        """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
+        return 0
 
     def __str__(self):
         options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))

@@ -12,43 +12,55 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError, suggestion
-from kernelfit.features.accumulated import accumulate
+from kernelfit.features.accumulated import InnerProducts, accumulate
 from kernelfit.features.base import Features
 from kernelfit.features.convolution import Convolution
-from kernelfit.features.patches import image_patches, normalised
+from kernelfit.features.patches import normalised
 from kernelfit.features.whitening import Covariance
-from kernelfit.progress import Progress
 from kernelfit.randomness import generator
 
 BLOCK = 256  # filters drawn from one stream; a constant of the sequence, so never to be changed
 _WHITENING_PATCHES = 100_000
 _FLAT = 1e-4  # a patch of less variance is no filter
 
-# Each names the settings that differ from those of "image".
-PRESETS = {
-    # github.com/Vaishaal/cifar-fun, by an author of the kernel experiments: probably the paper's recipe.
-    "image": {},
-    # github.com/modestyachts/nondeep: whitened patches as filters.
-    "patch": {
-        "scale": 1.0,
-        "image_norm": 0.0,
-        "whitening": "patch",
-        "epsilon": 1e-3,
-        "normalise": "filters",
-        "constant": 0.0,
-        "unit": "patches",
-    },
-    # github.com/amplab/keystone, RandomPatchCifar: normalised patches, unit filters, a small threshold.
-    "normalised": {
-        "image_norm": 0.0,
-        "whitening": "patch",
-        "normalise": "all",
-        "constant": 10.0,
-        "unit": "filters",
-        "bias": 0.25,
-        "pool": 14,
-        "stride": 13,
-    },
+# Recipes, with every setting that a preset fills in.
+_IMAGE = {  # github.com/Vaishaal/cifar-fun, by an author of the kernel experiments: probably the paper's
+    "pool": 15,
+    "stride": 6,
+    "scale": 255.0,
+    "image_norm": 55.0,
+    "whitening": "image",
+    "epsilon": 0.1,
+    "draw": "patches",
+    "normalise": "none",
+    "constant": 10.0,
+    "unit": "none",
+    "bias": 1.0,
+}
+_PATCH = _IMAGE | {  # github.com/modestyachts/nondeep: whitened patches as filters
+    "scale": 1.0,
+    "image_norm": 0.0,
+    "whitening": "patch",
+    "epsilon": 1e-3,
+    "normalise": "filters",
+    "constant": 0.0,
+    "unit": "patches",
+}
+_NORMALISED = _IMAGE | {  # github.com/amplab/keystone, RandomPatchCifar: normalised patches, a small threshold
+    "image_norm": 0.0,
+    "whitening": "patch",
+    "normalise": "all",
+    "unit": "filters",
+    "bias": 0.25,
+    "pool": 14,
+    "stride": 13,
+}
+PRESETS = {"image": _IMAGE, "patch": _PATCH, "normalised": _NORMALISED}
+_CHOICES = {
+    "whitening": ("image", "patch", "none"),
+    "draw": ("patches", "gaussian"),
+    "normalise": ("none", "filters", "all"),
+    "unit": ("none", "patches", "filters"),
 }
 
 
@@ -113,6 +125,8 @@ class RandomConv(Features):
                 f"{', '.join(PRESETS)}"
             )
         settings = self.settings
+        if settings is not self:
+            return  # that one is checked
         for name in ("filters", "patch", "pool", "stride"):
             value = getattr(settings, name)
             if not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
@@ -129,36 +143,16 @@ class RandomConv(Features):
 
     @property
     def settings(self):
-        """The features with every setting of the preset filled in."""
-        given = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        filled = _DEFAULTS | PRESETS[self.preset] | {key: value for key, value in given.items() if value is not None}
-        return _Settings(**filled)
+        """The same features with every setting of the preset filled in."""
+        missing = {name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None}
+        return dataclasses.replace(self, **missing) if missing else self
 
     def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, memory=None, progress=None):
         net = Net.prepare(self, X_train, seed=seed)
         return accumulate(net, X_train, X_test, device=device, scratch=scratch, memory=memory, progress=progress)
 
-
-_DEFAULTS = {
-    "pool": 15,
-    "stride": 6,
-    "scale": 255.0,
-    "image_norm": 55.0,
-    "whitening": "image",
-    "epsilon": 0.1,
-    "draw": "patches",
-    "normalise": "none",
-    "constant": 10.0,
-    "unit": "none",
-    "bias": 1.0,
-}
-_CHOICES = {
-    "whitening": ("image", "patch", "none"),
-    "draw": ("patches", "gaussian"),
-    "normalise": ("none", "filters", "all"),
-    "unit": ("none", "patches", "filters"),
-}
-_Settings = dataclasses.make_dataclass("_Settings", [field.name for field in dataclasses.fields(RandomConv)], frozen=True)
+    def bytes_kept(self, X_train, X_test, device=backend.CPU):
+        return InnerProducts.bytes_needed(len(X_train), len(X_train) + len(X_test), device)
 
 
 class Net:
@@ -238,8 +232,6 @@ class Net:
             responses = scale * rng.standard_normal((self.block, len(self._shift)))
         else:
             patches = self._standard(self._patches(rng, self.block)) - self._shift
-            if s.unit == "patches":
-                patches /= np.linalg.norm(patches, axis=1, keepdims=True)
             responses = patches if self._patch_whitening is None else patches @ self._patch_whitening
         if s.unit == "filters":
             responses = responses / np.linalg.norm(responses, axis=1, keepdims=True)
@@ -251,8 +243,10 @@ class Net:
         return {"features": dataclasses.asdict(self.settings), "seed": self.seed}
 
     def _standard(self, patches):
+        """Return what whitening sees of drawn patches."""
         s = self.settings
-        return patches if s.normalise == "none" else normalised(patches, s.constant)
+        patches = patches if s.normalise == "none" else normalised(patches, s.constant)
+        return patches / np.linalg.norm(patches, axis=1, keepdims=True) if s.unit == "patches" else patches
 
     def _patches(self, rng, count):
         """Return `count` random patches of the training images, float64 (count, d), none of them flat."""

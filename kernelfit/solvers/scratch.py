@@ -7,7 +7,6 @@ belong to nothing: they are removed, never used.
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import shutil
@@ -17,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit.errors import NotEnoughDiskError, ScratchError
-from kernelfit.files import append_line, atomic_write
+from kernelfit.files import append_line, atomic_write, locked_folder
 from kernelfit.solvers.panels import panel_bounds
 
 FOLDER = "kernelfit-factor"
@@ -53,7 +52,7 @@ class Scratch:
         self.dtype = np.dtype(identity["dtype"])
         self.finished = 0
         self._buffer = None  # only one thread loads
-        self._lock = _locked(self.folder)
+        self._lock = locked_folder(self.folder)
         try:
             found = _header(self.folder)
             if found is not None and not resume:
@@ -235,26 +234,3 @@ def _checksum(path, size, advance):
             checksum, done = zlib.crc32(piece, checksum), done + len(piece)
             advance(len(piece))
     return done, checksum
-
-
-def _locked(folder):
-    """Return an open file that holds the lock of a scratch folder, made if missing; the lock goes with the process."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")  # noqa: SIM115 (open as long as the lock is held)
-    except OSError as error:
-        raise ScratchError(f"{folder} cannot be made or written: {error.strerror}. Name another --scratch") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "lock")):
-            return file
-        busy = True  # its owner removed the folder meanwhile, and somebody has made another
-    except OSError as error:
-        busy = isinstance(error, BlockingIOError | FileNotFoundError)
-        reason = error.strerror
-    file.close()
-    raise ScratchError(
-        f"{folder} is in use by another process; wait for it, or name another --scratch"
-        if busy
-        else f"{folder} cannot be locked: {reason}. Name another --scratch"
-    )

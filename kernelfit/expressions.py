@@ -1,0 +1,33 @@
+"""Names with options, name(option=value, ...), as texts of the command line and of files write them."""
+
+import ast
+
+from kernelfit.errors import InputError, suggestion
+
+LONGEST = 4000  # characters that are read
+
+
+def parse_expression(text, kind):
+    """Return the syntax tree of a text; raises InputError with what `kind` ("kernel", "features") is written like."""
+    if not isinstance(text, str):
+        raise InputError(f"{kind} is named by a text, not by {type(text).__name__} {str(text)[:60]}")
+    if len(text) > LONGEST:
+        raise InputError(f"{kind} {text[:60]!r}... has {len(text):,} characters; at most {LONGEST} are read")
+    return ast.parse(text.strip(), mode="eval").body
+
+
+def named_options(node):
+    """Return (name, options) of a tree that is a name or a name with keyword options of literal values, or None."""
+    match node:
+        case ast.Name(name):
+            return name, {}
+        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords}) == len(keywords):
+            return name, {word.arg: ast.literal_eval(word.value) for word in keywords}
+    return None
+
+
+def look_up(name, known, kind):
+    """Return known[name]; raises InputError that suggests the nearest name and lists all."""
+    if name not in known:
+        raise InputError(f"no {kind} is called {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
+    return known[name]

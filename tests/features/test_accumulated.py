@@ -1,0 +1,219 @@
+"""Inner products accumulated block after block: equal to those of explicit features, whatever was killed meanwhile."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kernelfit.backend import CPU
+from kernelfit.bandwidth import choose_bandwidth, median_distance
+from kernelfit.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError, ScratchError
+from kernelfit.features import RandomConv
+from kernelfit.features import accumulated as module
+from kernelfit.features.accumulated import AccumulatedPoints, InnerProducts, accumulate, bytes_needed
+from kernelfit.features.checkpoint import Checkpoint
+from kernelfit.features.randomconv import BLOCK, Net
+from kernelfit.gram import gram
+from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
+from kernelfit.progress import Progress
+
+RNG = np.random.default_rng(0)
+TRAIN, TEST = (RNG.integers(0, 256, (n, 12, 11, 3), np.uint8) for n in (70, 23))
+SETTINGS = {"filters": 3 * BLOCK, "patch": 4, "pool": 5, "stride": 3}
+
+
+class SmallTiles(type(CPU)):
+    """The CPU with tiles so small that a little problem has many panels."""
+
+    tile = 16
+
+
+def explicit(net, X, mirror=False):
+    """All features of images X as one float64 matrix (n, features)."""
+    X = X[:, :, ::-1] if mirror else X
+    filters = np.hstack([net.filters(block) for block in range(net.blocks)])
+    out = np.empty((net.blocks, len(X), net.block_features), np.float32)
+    net.convolution.features(net.images(X), filters, out, device=CPU)
+    return out.transpose(1, 0, 2).reshape(len(X), -1).astype(np.float64)
+
+
+@pytest.fixture(params=[{}, {"preset": "patch"}, {"flip": True}, {"two_sided": False}], ids=str)
+def features(request):
+    return RandomConv(**SETTINGS | request.param)
+
+
+@pytest.mark.parametrize("device", [CPU, SmallTiles()], ids=["one tile", "many tiles"])
+@pytest.mark.parametrize("blocks", [1, 2, 3])
+def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(features, device, blocks):
+    net = Net.prepare(features, TRAIN)
+    train, test = accumulate(net, TRAIN, TEST, device=device, blocks=blocks)
+    F, G = (explicit(net, X) * np.sqrt(net.unit) for X in (TRAIN, TEST))
+    if features.flip:
+        F, G = (
+            (A + explicit(net, X, mirror=True) * np.sqrt(net.unit)) / 2 for A, X in ((F, TRAIN), (G, TEST))
+        )
+    assert len(train) == 70 and len(test) == 23 and train.d == F.shape[1]
+    scale = np.square(F).sum(axis=1).max()
+    for kernel in (Linear(), Gaussian(np.sqrt(scale)), Polynomial(2, 1 / scale), Cosine(3), Linear() + Gaussian(1.0)):
+        K, against = gram(train, kernel), gram(test, kernel, train)
+        V = np.random.default_rng(1).standard_normal((70, 2))
+        expected, beside = gram(F, kernel).block((0, 70), (0, 70)), gram(G, kernel, F).block((0, 23), (0, 70))
+        # Sums of a few thousand float32 products: 1e-6 relative is the promise.
+        for made, wanted in ((K.block((0, 70), (0, 70)), expected), (against.block((0, 23), (0, 70)), beside)):
+            np.testing.assert_allclose(made, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
+        np.testing.assert_allclose(K.product(V), expected @ V, rtol=0, atol=1e-6 * np.abs(expected).max() * 70)
+
+
+def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
+    net = Net.prepare(RandomConv(**SETTINGS), TRAIN)
+    train, test = accumulate(net, TRAIN, TEST, device=SmallTiles())
+    G = train.products.tile((0, 93), (0, 70))
+    assert np.array_equal(G[:70], G[:70].T)
+    rng = np.random.default_rng(2)
+    for _ in range(200):
+        (i, j), (k, last) = np.sort(rng.integers(0, 94, 2)), np.sort(rng.integers(0, 71, 2))
+        assert np.array_equal(train.products.tile((i, j), (k, last)), G[i:j, k:last])
+    assert np.array_equal(train.part(3, 40).part(2, 9).inner_products(test.part(0, 0)), np.empty((7, 0)))
+    assert np.array_equal(test.part(4, 9).inner_products(train.part(10, 50)), G[74:79, 10:50])
+    rows = rng.permutation(70)[:31]
+    subset = train.subset(rows)
+    assert np.array_equal(subset.inner_products(subset), G[np.ix_(rows, rows)])
+    assert np.array_equal(subset.sq_norms, G.diagonal()[rows])
+    with pytest.raises(InputError, match="test points"):
+        test.inner_products(test)
+
+
+def test_what_needs_coordinates_says_so_and_what_needs_distances_works():
+    net = Net.prepare(RandomConv(**SETTINGS), TRAIN)
+    train, _ = accumulate(net, TRAIN, TEST)
+    F = explicit(net, TRAIN) * np.sqrt(net.unit)
+    squares = np.square(F).sum(axis=1)
+    D = np.sqrt(np.maximum(squares[:, None] + squares - 2 * F @ F.T, 0))[np.triu_indices(70, 1)]
+    np.testing.assert_allclose(train.distances(), D, rtol=1e-4)
+    assert median_distance(train) == pytest.approx(np.median(D), rel=1e-4)
+    with pytest.raises(InputError, match="no coordinates"):
+        gram(train, Custom(lambda A, B: A @ B.T))
+    with pytest.raises(InputError, match="another kind"):
+        gram(train, Linear(), np.ones((5, 4))).block((0, 1), (0, 1))
+    y = np.arange(70) % 3
+    a = choose_bandwidth(train, y, Gaussian(), n_classes=3)
+    b = choose_bandwidth(F, y, Gaussian(), n_classes=3)
+    assert a.bandwidth == pytest.approx(b.bandwidth, rel=1e-4)
+    assert [c["loo_error"] for c in a.candidates] == [c["loo_error"] for c in b.candidates]
+    assert train.fingerprint() != accumulate(Net.prepare(RandomConv(**SETTINGS), TRAIN, seed=1), TRAIN, TEST)[0].fingerprint()
+
+
+def bits(points):
+    return [panel.tobytes() for panel in points.products.panels], points.products.sq_norms.tobytes()
+
+
+@pytest.fixture
+def net():
+    return Net.prepare(RandomConv(**SETTINGS), TRAIN)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("when", range(1, 16))
+def test_stopped_at_any_write_it_goes_on_to_the_same_bits(net, tmp_path, monkeypatch, when):
+    """Every save replaces six files; the run is stopped in the middle of one of them, and once more on the way."""
+    monkeypatch.setattr(module, "_SAVE_EVERY", -1.0)
+    expected = bits(accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1)[0])
+    whole, calls = Checkpoint._path, []
+
+    def killed(self, j):
+        calls.append(j)
+        if len(calls) == when:
+            raise Killed
+        return whole(self, j)
+
+    for _ in range(2):
+        calls.clear()
+        monkeypatch.setattr(Checkpoint, "_path", killed)
+        with pytest.raises(Killed):
+            accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1, scratch=tmp_path)
+        monkeypatch.setattr(Checkpoint, "_path", whole)
+        if when > 6:
+            break  # the second would be stopped while it reads
+    again = accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1, scratch=tmp_path)
+    assert bits(again[0]) == expected
+
+
+def test_finished_products_are_read_and_not_made_again(net, tmp_path, monkeypatch):
+    first = accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    monkeypatch.setattr(Net, "filters", None)
+    assert bits(accumulate(net, TRAIN, TEST, scratch=tmp_path)[0]) == bits(first[0])
+    monkeypatch.undo()
+    other = accumulate(net, TRAIN[::-1], TEST, scratch=tmp_path)
+    assert bits(other[0]) != bits(first[0])
+    assert len(list(tmp_path.iterdir())) == 2  # other images are another folder
+
+
+def test_sigkill_and_the_same_bits(tmp_path):
+    """A process of its own is killed with SIGKILL in the middle, and another goes on."""
+    program = (
+        "import os, signal, sys\n"
+        "from tests.features.test_accumulated import *\n"
+        "module._SAVE_EVERY = -1.0\n"
+        "class Fatal(Progress):\n"
+        "    def __init__(self, at): self.at = at\n"
+        "    def phase(self, name, total):\n"
+        "        return super().phase(name, total)\n"
+        "net = Net.prepare(RandomConv(**SETTINGS), TRAIN)\n"
+        "made = net.filters\n"
+        "net.filters = lambda block: os.kill(os.getpid(), signal.SIGKILL) if block == int(sys.argv[2]) else made(block)\n"
+        "accumulate(net, TRAIN, TEST, blocks=1, scratch=sys.argv[1])\n"
+    )
+    for block in (1, 2):
+        done = subprocess.run([sys.executable, "-c", program, str(tmp_path), str(block)], capture_output=True)
+        assert done.returncode == -9
+    net, notes = Net.prepare(RandomConv(**SETTINGS), TRAIN), []
+
+    class Notes(Progress):
+        def note(self, message):
+            notes.append(message)
+
+    again = accumulate(net, TRAIN, TEST, blocks=1, scratch=tmp_path, progress=Notes())
+    assert bits(again[0]) == bits(accumulate(net, TRAIN, TEST, blocks=1)[0])
+    assert len(notes) == 1 and "2 blocks" in notes[0]
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"x", lambda b: b[:40] + b"?" + b[41:], lambda b: b""])
+def test_damaged_files_are_refused(net, tmp_path, damage):
+    accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    path = next(tmp_path.glob("*/panel-00000.bin"))
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ScratchError, match="panel-00000"):
+        accumulate(net, TRAIN, TEST, scratch=tmp_path)
+
+
+def test_a_full_disk_and_too_little_memory_are_named(net, tmp_path, monkeypatch):
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kernelfit.files.os.fsync", full)
+    with pytest.raises(NotEnoughDiskError, match="Free space"):
+        accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    monkeypatch.undo()
+    accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    with pytest.raises(NotEnoughMemoryError, match="inner products"):
+        accumulate(net, TRAIN, TEST, memory=10_000)
+
+
+def test_two_runs_do_not_share_a_folder(net, tmp_path):
+    identity = {"a": 1}
+    with Checkpoint.open(tmp_path, identity, CPU), pytest.raises(ScratchError, match="in use"):
+        with Checkpoint.open(tmp_path, identity, CPU):
+            pass
+
+
+def test_the_bytes_foreseen_are_the_bytes_held(net):
+    device = SmallTiles()
+    products = InnerProducts(70, 93, device=device)
+    assert bytes_needed(net, 70, 93, device)[0] == sum(panel.nbytes for panel in products.panels)
+    assert isinstance(accumulate(net, TRAIN, TEST)[0], AccumulatedPoints)
+    assert json.dumps(net.identity())
