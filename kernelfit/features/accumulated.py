@@ -17,7 +17,7 @@ from kernelfit.points import Points
 from kernelfit.progress import Progress
 from kernelfit.units import format_bytes
 
-_BLOCKS = 4  # of filters made at a time: fewer, wider matrix products
+_BLOCKS = 8  # of filters made at a time, where memory allows: few, wide matrix products
 _SAVE_EVERY = 600.0  # seconds
 
 
@@ -51,13 +51,12 @@ class InnerProducts:
         """Return the bytes of the panels."""
         return sum(8 * (total - start) * min(device.tile, n - start) for start in range(0, n, device.tile))
 
-    def add(self, features, panels, advance):
-        """Add the inner products of features (blocks, total, width), float32, to the panels of these indices."""
+    def add(self, features, skip, advance):
+        """Add the inner products of features (blocks, total, width), float32, to panel p without its first skip[p]."""
         device = self.device
         step = device.tile
         jobs = []
-        for p in panels:
-            start, stop = self.bounds[p]
+        for p, (start, _) in enumerate(self.bounds):
             jobs += [(p, row, min(row + step, self.total)) for row in range(start, self.total, step)]
 
         def run(job):
@@ -65,7 +64,7 @@ class InnerProducts:
             start, stop = self.bounds[p]
             tile = device.empty((last - row, stop - start), np.float32)
             target = self.panels[p][row - start : last - start]
-            for block in features:
+            for block in features[skip[p] :]:
                 device.gemm(block[row:last], block[start:stop], tile, transpose_b=True)
                 target += tile
 
@@ -193,7 +192,7 @@ class AccumulatedPoints(Points):
         return sha256(repr((parts, sha256(host(self.sq_norms)), self.start, self.stop, self.unit)).encode())
 
 
-def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory=None, blocks=_BLOCKS, progress=None):
+def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory=None, blocks=None, progress=None):
     """Return (training points, test points) of the features of a net, as AccumulatedPoints.
 
     Parameters
@@ -206,8 +205,9 @@ def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory
         bits, after a kill at any moment.
     memory : int, optional
         Use at most this many bytes.
-    blocks : int
-        Blocks of filters made at a time.
+    blocks : int, optional
+        Blocks of filters made at a time, on which the last bits may depend; unless given, those of an unfinished run
+        in `scratch`, or as many as memory allows, up to 8.
 
     Raises
     ------
@@ -215,11 +215,13 @@ def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory
     """
     progress = progress or Progress()
     n, total = len(X_train), len(X_train) + len(X_test)
-    blocks = min(blocks, net.blocks)
-    _require_memory(net, n, total, blocks, device, memory)
+    identity = _identity(net, X_train, X_test, device)
+    choices = [blocks] if blocks else [_BLOCKS >> k for k in range(_BLOCKS.bit_length())]
+    begun = [count for count in choices if Checkpoint.exists(scratch, identity | {"blocks": count})]
+    blocks = _fitting_blocks(begun[:1] or choices, net, n, total, device, memory)
     products = InnerProducts(n, total, device=device)
     arrays = [*products.panels, products.sq_norms]
-    with Checkpoint.open(scratch, _identity(net, X_train, X_test, blocks, device), device, progress=progress) as kept:
+    with Checkpoint.open(scratch, identity | {"blocks": blocks}, device, progress=progress) as kept:
         done = kept.load(arrays)  # blocks that each array holds; they differ after a kill while saving
         if min(done) < net.blocks:
             _add_blocks(net, (X_train, X_test), products, done, blocks, kept, progress)
@@ -239,18 +241,16 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
     convolve = net.convolution.operations(total * len(mirrors), net.block)  # of one block, as all totals here
     multiply = 2 * net.block_features * entries
     arrays, saved = [*products.panels, products.sq_norms], time.monotonic()
-    first = min(done) // blocks * blocks
-    with progress.phase("features", (net.blocks - first) * (convolve + multiply)) as advance:
-        for start in range(first, net.blocks, blocks):
+    with progress.phase("features", (net.blocks - min(done)) * (convolve + multiply)) as advance:
+        while (start := min(done)) < net.blocks:
             stop = min(start + blocks, net.blocks)
             count, features = stop - start, buffer[: stop - start]
             filters = device.array(np.hstack([net.filters(block) for block in range(start, stop)]))
             _features(net, images, filters, features, device, lambda m, count=count: advance(count * convolve * m / total))
-            behind = [p for p in range(len(products.panels)) if done[p] == start]
-            products.add(features, behind, lambda e, count=count: advance(count * multiply * e / entries))
-            if done[-1] == start:
-                products.add_norms(features)
-            done[:] = [stop if count == start else count for count in done]
+            skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
+            products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / entries))
+            products.add_norms(features[skip[-1] :])
+            done[:] = [max(held, stop) for held in done]
             if time.monotonic() - saved > _SAVE_EVERY and stop < net.blocks:
                 kept.save(arrays, done)
                 saved = time.monotonic()
@@ -278,14 +278,13 @@ def _images(net, sets, mirror, device):
     return device.array(np.concatenate([net.images(X[:, :, ::-1] if mirror else X) for X in sets]))
 
 
-def _identity(net, X_train, X_test, blocks, device):
+def _identity(net, X_train, X_test, device):
     environment = backend.describe()
     images = [sha256(np.ascontiguousarray(X)) for X in (X_train, X_test)]
     return net.identity() | {
         "images": images,
         "n": len(X_train),
         "total": len(X_train) + len(X_test),
-        "blocks": blocks,
         # What rounding depends on.
         "arithmetic": [device.name, device.tile, *environment["blas"], environment["threads"]],
     }
@@ -299,12 +298,15 @@ def bytes_needed(net, n, total, device=backend.CPU, blocks=_BLOCKS):
     return InnerProducts.bytes_needed(n, total, device), images + features + device.fixed_bytes
 
 
-def _require_memory(net, n, total, blocks, device, memory):
+def _fitting_blocks(choices, net, n, total, device, memory):
+    """Return the first of the choices that fits in memory; raises NotEnoughMemoryError if not even the last does."""
     free = min(device.free_memory(), memory or device.free_memory())
-    stays, beside = bytes_needed(net, n, total, device, blocks)
-    if stays + beside > free:
-        raise NotEnoughMemoryError(
-            f"the inner products of {n:,} training and {total - n:,} test images take {format_bytes(stays)}, and blocks "
-            f"of their features {format_bytes(beside)} more; {format_bytes(free)} are free. Use fewer images (--n-train, "
-            "--n-test), or a machine with more memory"
-        )
+    for blocks in choices:
+        stays, beside = bytes_needed(net, n, total, device, blocks)
+        if stays + beside <= free:
+            return blocks
+    raise NotEnoughMemoryError(
+        f"the inner products of {n:,} training and {total - n:,} test images take {format_bytes(stays)}, and {blocks} "
+        f"blocks of their features {format_bytes(beside)} more; {format_bytes(free)} are free. Use fewer images "
+        "(--n-train, --n-test), or a machine with more memory"
+    )

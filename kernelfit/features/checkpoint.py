@@ -39,22 +39,26 @@ class Checkpoint:
     """
 
     def __init__(self, folder, identity, device, progress):
-        self.folder, self.device, self.progress = folder, device, progress
-        self._identity = json.dumps({"format": _FORMAT} | identity, sort_keys=True)
+        self.folder, self.device, self.progress = _folder(folder, identity), device, progress
+        self._identity = identity
 
     @classmethod
     @contextlib.contextmanager
     def open(cls, folder, identity, device, *, progress=None):
         """Hold the folder's lock for a block `with`; yields the Checkpoint."""
-        made = cls(None, identity, device, progress or Progress())
+        made = cls(folder, identity, device, progress or Progress())
         if folder is None:
             yield made
             return
-        made.folder = Path(folder) / f"{FOLDER}-{sha256(made._identity.encode())[:16]}"
         with locked_folder(made.folder):
             for torn in made.folder.glob(".*.part"):  # of a run that was killed while it wrote
                 torn.unlink()
             yield made
+
+    @staticmethod
+    def exists(folder, identity):
+        """Return whether there is something of this identity in the folder."""
+        return folder is not None and (_folder(folder, identity) / "identity.json").exists()
 
     def load(self, arrays):
         """Fill the arrays with what the folder holds of them; return how many steps each holds, 0 if it is not there.
@@ -64,7 +68,7 @@ class Checkpoint:
         ScratchError
             A file is not what was written to it.
         """
-        if self.folder is None or not (self.folder / "identity.json").exists():
+        if self.folder is None:
             return [0] * len(arrays)
         total = sum(array.nbytes for array in arrays)
         with self.progress.phase("verify", total) as advance:
@@ -79,7 +83,7 @@ class Checkpoint:
             return
         try:
             with atomic_write(self.folder / "identity.json") as file:
-                file.write(self._identity.encode())
+                file.write(_text(self._identity))
             for j, (array, count) in enumerate(zip(arrays, steps, strict=True)):
                 flat = np.ascontiguousarray(self.device.host(array)).reshape(-1).view(np.uint8)
                 with atomic_write(self._path(j)) as file:
@@ -121,3 +125,11 @@ class Checkpoint:
 
     def _path(self, j):
         return self.folder / f"panel-{j:05d}.bin"
+
+
+def _text(identity):
+    return json.dumps({"format": _FORMAT} | identity, sort_keys=True).encode()
+
+
+def _folder(folder, identity):
+    return None if folder is None else Path(folder) / f"{FOLDER}-{sha256(_text(identity))[:16]}"

@@ -60,10 +60,10 @@ def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(featur
         K, against = gram(train, kernel), gram(test, kernel, train)
         V = np.random.default_rng(1).standard_normal((70, 2))
         expected, beside = gram(F, kernel).block((0, 70), (0, 70)), gram(G, kernel, F).block((0, 23), (0, 70))
-        # Sums of a few thousand float32 products: 1e-6 relative is the promise.
+        # Rounding of float32 sums of K = 1,024 to 4,608 products of one sign: about u sqrt(K) / 3, at most 1.4e-6.
         for made, wanted in ((K.block((0, 70), (0, 70)), expected), (against.block((0, 23), (0, 70)), beside)):
-            np.testing.assert_allclose(made, wanted, rtol=0, atol=1e-6 * np.abs(wanted).max())
-        np.testing.assert_allclose(K.product(V), expected @ V, rtol=0, atol=1e-6 * np.abs(expected).max() * 70)
+            np.testing.assert_allclose(made, wanted, rtol=0, atol=2e-6 * np.abs(wanted).max())
+        np.testing.assert_allclose(K.product(V), expected @ V, rtol=0, atol=2e-6 * np.abs(expected).max() * 70)
 
 
 def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
@@ -141,6 +141,18 @@ def test_stopped_at_any_write_it_goes_on_to_the_same_bits(net, tmp_path, monkeyp
             break  # the second would be stopped while it reads
     again = accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1, scratch=tmp_path)
     assert bits(again[0]) == expected
+
+
+def test_a_run_goes_on_with_the_blocks_it_began_with(net, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "_SAVE_EVERY", -1.0)
+    made = net.filters
+    monkeypatch.setattr(net, "filters", lambda block: made(block) if block < 2 else 1 / 0, raising=False)
+    with pytest.raises(ZeroDivisionError):
+        accumulate(net, TRAIN, TEST, blocks=1, scratch=tmp_path)
+    monkeypatch.setattr(net, "filters", made)
+    again = accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    assert bits(again[0]) == bits(accumulate(net, TRAIN, TEST, blocks=1)[0])
+    assert len(list(tmp_path.iterdir())) == 1
 
 
 def test_finished_products_are_read_and_not_made_again(net, tmp_path, monkeypatch):
