@@ -27,7 +27,7 @@ from kernelfit.units import format_bytes
 SCHEMA = "kernelfit.interpolants/1"
 FORCED = "forced"
 OTHERS = ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", FORCED)
-_DO_NOT_APPLY = ("labels", "ridge", "loo", "scratch", "resume")
+_DO_NOT_APPLY = ("labels", "augment", "ridge", "loo", "scratch", "resume")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +50,7 @@ class InterpolantsSpec(SolveSpec):
         for name in _DO_NOT_APPLY:
             if getattr(self, name) != SolveSpec.__dataclass_fields__[name].default:
                 raise InputError(
-                    f"{name} = {getattr(self, name)!r}: interpolants are exact, of true labels; leave it out"
+                    f"{name} = {getattr(self, name)!r} does not apply: interpolants are exact, and of true labels"
                 )
         if (self.precision, self.device) != ("float64", "cpu"):
             raise InputError("interpolants are solved in float64 on the CPU: with far centres no digit is to spare")
