@@ -1,4 +1,4 @@
-"""Other interpolants of the labels of MNIST, and how much larger their norm is than the minimum (the paper's section 5).
+"""Other interpolants of MNIST's labels, and how much larger their norm is than the minimum (the paper's section 5).
 
     python benchmarks/interpolants.py           n = 10,000: 5 GB of memory, minutes on 2 cores
     python benchmarks/interpolants.py 2000      20 seconds
@@ -43,8 +43,8 @@ def main():
         for failure in done["failures"]:
             print(f"\n{failure}")
         print(
-            f"\nLargest defect of |f|^2 = |f_0|^2 + |f - f_0|^2: {done['defect']:.0e}. Whole process {done['wall']:.0f} s, "
-            f"peak memory {done['peak'] / 1e9:.2f} GB."
+            f"\nLargest relative defect of |f|^2 = |f_0|^2 + |f - f_0|^2: {done['defect']:.0e}. Whole process "
+            f"{done['wall']:.0f} s, peak memory {done['peak'] / 1e9:.2f} GB."
         )
 
 
