@@ -85,7 +85,7 @@ def test_copies_that_equal_another_row_are_left_out_and_counted():
     X[1] = np.maximum(X[1], X[1][:, ::-1])  # its own mirror image
     X[3] = X[2][:, ::-1]  # each the mirror image of the other, with labels of their own
     made = augment(X, np.arange(5), "flip")
-    assert made.left_out == 3 and list(made.groups) == [0, 1, 2, 3, 4, 0, 4]
+    assert made.left_out == 3 and list(made.groups) == list(made.y) == [0, 1, 2, 3, 4, 0, 4]
     assert first_duplicate(made.X) is None
     blank = np.zeros((1, 4, 4), np.uint8)
     assert augment(blank, np.zeros(1), "flip + shift(2)").left_out == 17

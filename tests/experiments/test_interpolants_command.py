@@ -149,5 +149,7 @@ def test_1000_of_mnist(mnist):
     """Section 5: the norms of other interpolants are significantly larger."""
     spec = InterpolantsSpec(data="mnist", bandwidth=5.0, n_train=1000, n_test=300, others=("pairs", "forced"))
     least, _, pairs, forced = run_interpolants(spec).rows
-    assert least.test_error < 0.1 and pairs.test_error > 0.5 and 0.8 < forced.test_error < 1
+    assert least.test_error < 0.15 and pairs.test_error > 0.5
+    # 90 % on average, 5 standard deviations of a binomial of 300.
+    assert abs(forced.test_error - 0.9) < 0.09
     assert pairs.ratio > 10 and forced.ratio > 1.5
