@@ -39,6 +39,9 @@ LAYERS = {
     "measures_table": 3,
     "model": 3,
     "interpolation": 3,
+    "centres": 3,
+    "interpolants": 3,
+    "augmentation": 1,
     "estimators": 3,
     "linear": 3,
     "expressivity": 3,
@@ -55,6 +58,7 @@ LAYERS = {
 WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
 WITHIN_A_LAYER |= {("features", "points"), ("kernel_text", "kernels"), ("kernels", "array_profiles"), ("solvers", "measures")}
 WITHIN_A_LAYER |= {("leaving_out", "measures")}
+WITHIN_A_LAYER |= {("centres", "bandwidth")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}
 WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "expressions", "files", "progress", "randomness", "units")}
 

@@ -5,7 +5,7 @@ import sys
 
 from cyclopts import CycloptsError
 
-from kernelfit.cli import data, machine, solving, studying  # noqa: F401  (they register their commands)
+from kernelfit.cli import data, interpolating, machine, solving, studying  # noqa: F401  (they register their commands)
 from kernelfit.cli.app import app
 from kernelfit.errors import InputError, KernelfitError
 

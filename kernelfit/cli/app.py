@@ -12,6 +12,7 @@ Exact kernel interpolation and the study of implicit regularization.
     kernelfit solve --labels random --loo        random labels, leave-one-out
     kernelfit sweep --data mnist --bandwidth 5   corruption from 0 to 1, at once
     kernelfit measures                           what tells true from random labels
+    kernelfit interpolants --n-train 1000        norms of other interpolants
     kernelfit randomize --estimator sklearn.svm.SVC    can it fit random labels?
     kernelfit plan --n 120000 --scratch /data    memory, disk and time beforehand
     kernelfit bench                              beside other people's solvers

@@ -30,6 +30,12 @@ Bandwidth = Annotated[
     float | Literal["auto"],
     Parameter(help="In units of pixels / 255; auto: by leave-one-out on up to 3,000 training points."),
 ]
+Augment = Annotated[
+    str,
+    Parameter(
+        help='Further training rows: flip (mirror images), shift(k) (moved by 1 to k pixels), "flip + shift(1)".'
+    ),
+]
 NTrain = Annotated[int | None, Parameter(help="Stratified subset of the training set, or size of synthetic.")]
 NTest = Annotated[int | None, Parameter(help="The same for the test set.")]
 Loo = Annotated[bool, Parameter(negative=(), help="Closed-form leave-one-out error; doubles the time.")]

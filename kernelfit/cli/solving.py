@@ -8,6 +8,7 @@ from cyclopts import Parameter
 
 from kernelfit.cli.app import app
 from kernelfit.cli.options import (
+    Augment,
     Bandwidth,
     DataDir,
     DataName,
@@ -44,6 +45,7 @@ def solve(
     pixels: Annotated[
         Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
     ] = "true",
+    augment: Augment = "none",
     ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
     seed: Annotated[int, Parameter(help="Seed of corruption, subsets and synthetic data.")] = 0,
     n_train: NTrain = None,
@@ -73,6 +75,7 @@ def solve(
         bandwidth=None if bandwidth == "auto" else bandwidth,
         labels=labels,
         pixels=pixels,
+        augment=augment,
         ridge=ridge,
         seed=seed,
         n_train=n_train,

@@ -7,6 +7,7 @@ import shlex
 import numpy as np
 
 from kernelfit import backend, measures
+from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import prepare
 from kernelfit.kernels import Precomputed
@@ -32,6 +33,7 @@ class SolveSpec:
     bandwidth: float | None = None
     labels: str = "true"
     pixels: str = "true"
+    augment: str = "none"
     ridge: float = 0.0
     seed: int = 0
     n_train: int | None = None
@@ -56,6 +58,11 @@ class SolveSpec:
             raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
         if self.loo and self.precision == "mixed":
             raise InputError(LOO_IN_MIXED)
+        if parse_augment(self.augment) and self.loo:
+            raise InputError(
+                f"leave-one-out with augment = {self.augment!r}: leaving one row out leaves its copies in, so that "
+                "the error would be far too small. Leave out --loo or --augment"
+            )
         if self.resume and self.scratch is None:
             raise InputError("--resume goes on with the factor in a --scratch folder; name that folder")
 

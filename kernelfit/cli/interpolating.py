@@ -1,0 +1,81 @@
+"""The command that compares interpolants of the same labels."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kernelfit.cli.app import app
+from kernelfit.cli.options import (
+    Bandwidth,
+    DataDir,
+    DataName,
+    Json,
+    KernelText,
+    Memory,
+    NTest,
+    NTrain,
+    Quiet,
+    check_targets,
+    print_json,
+    print_table,
+)
+from kernelfit.units import parse_bytes
+
+
+@app.command
+def interpolants(
+    *,
+    data: DataName = "digits",
+    kernel: KernelText = "gaussian",
+    bandwidth: Bandwidth = "auto",
+    others: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="Interpolants beside the minimum-norm ones. Expansions about other centres: perturbed(0.3) (training "
+            "points moved by 0.3 median distances), pairs (random points between two training points), gaussian "
+            '(noise); "pairs x 2" has two centres for every training point, and the smallest norm that they allow. '
+            "forced: through random labels of the test points too.",
+        ),
+    ] = ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", "forced"),
+    pixels: Annotated[
+        Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
+    ] = "true",
+    seed: Annotated[int, Parameter(help="Seed of centres, random labels, pixels, subsets and synthetic data.")] = 0,
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    memory: Memory = None,
+    data_dir: DataDir = None,
+    runs: Annotated[Path, Parameter(help="Folder whose interpolants.jsonl gets a line for each of them.")] = Path(
+        "runs"
+    ),
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Compare the minimum-norm interpolant with others of the same labels: norms, errors, residuals, conditions."""
+    import dataclasses
+
+    from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
+    from kernelfit.progress import make_progress
+    from kernelfit.report.interpolants import interpolants_table
+
+    check_targets(runs, None)
+    spec = InterpolantsSpec(
+        data=data,
+        kernel=kernel,
+        bandwidth=None if bandwidth == "auto" else bandwidth,
+        others=others,
+        pixels=pixels,
+        seed=seed,
+        n_train=n_train,
+        n_test=n_test,
+        memory=None if memory is None else parse_bytes(memory),
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    result = run_interpolants(spec, runs=runs, progress=make_progress(quiet))
+    if json:
+        print_json(result.shared | {"rows": [dataclasses.asdict(row) for row in result.rows]})
+    else:
+        print_table(interpolants_table(result))

@@ -1,0 +1,250 @@
+"""`kernelfit interpolants`: norms of other interpolants of the training labels beside the minimum (section 5)."""
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import backend, measures
+from kernelfit.centres import parse_centres
+from kernelfit.corruption import corrupt_labels
+from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.solve import SolveSpec
+from kernelfit.files import append_line
+from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
+from kernelfit.kernels import Precomputed
+from kernelfit.progress import Progress
+from kernelfit.randomness import generator
+from kernelfit.records import now
+from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.solvers.solve import memory_explained, solve
+from kernelfit.stopwatch import Stopwatch
+from kernelfit.units import format_bytes
+
+SCHEMA = "kernelfit.interpolants/1"
+FORCED = "forced"
+OTHERS = ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", FORCED)
+_DO_NOT_APPLY = ("labels", "augment", "ridge", "loo", "scratch", "resume")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterpolantsSpec(SolveSpec):
+    """What to compare: the options of `kernelfit interpolants`, and those of a solve that apply.
+
+    Attributes
+    ----------
+    others : tuple of str
+        Interpolants beside the two of minimum norm: centres (kernelfit.centres), or "forced": through random labels at
+        the test points too.
+    """
+
+    precision: str = "float64"
+    device: str = "cpu"
+    others: tuple = OTHERS
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in _DO_NOT_APPLY:
+            if getattr(self, name) != SolveSpec.__dataclass_fields__[name].default:
+                raise InputError(
+                    f"{name} = {getattr(self, name)!r} does not apply: interpolants are exact, and of true labels"
+                )
+        if (self.precision, self.device) != ("float64", "cpu"):
+            raise InputError("interpolants are solved in float64 on the CPU: with far centres no digit is to spare")
+        for text in self.others:
+            if text != FORCED:
+                parse_centres(text)
+
+    def command(self):
+        """Return the command line that repeats the comparison."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)}
+        base = SolveSpec(**fields | {"precision": "auto", "device": "auto"})
+        return shlex.join(["kernelfit", "interpolants", *shlex.split(base.command())[2:], "--others", *self.others])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterpolantRow:
+    """One interpolant. Errors are fractions; what could not be solved has only its name, and `failed`.
+
+    Attributes
+    ----------
+    name : str
+    labels : str
+        Labels fitted: "true", or "random"; those of "forced" are true ones, and random ones of the test points.
+    centres : int
+        Terms of the expansion.
+    norm, norm_pm1 : float
+        RKHS norm for 0/1 and for -1/+1 targets.
+    ratio : float
+        Of the norm to the minimum norm for the true labels.
+    train_error, test_error : float
+        Against the labels fitted, and against true labels.
+    relative_residual : float
+        Over all labels fitted.
+    condition : float
+        Of the system solved, an estimate from below.
+    defect : float
+        | |f|^2 - |f_0|^2 - |f - f_0|^2 | / |f|^2, where f_0 is the minimum-norm interpolant: 0 for every f with the
+        same labels, which is why no norm is smaller; None for random labels.
+    failed : str
+        Why there is no such interpolant, or nothing.
+    """
+
+    name: str
+    labels: str
+    centres: int
+    norm: float | None = None
+    norm_pm1: float | None = None
+    ratio: float | None = None
+    train_error: float | None = None
+    test_error: float | None = None
+    relative_residual: float | None = None
+    condition: float | None = None
+    defect: float | None = None
+    failed: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class InterpolantsResult:
+    """All rows, and what they have in common.
+
+    Attributes
+    ----------
+    rows : list of InterpolantRow
+        The minimum-norm interpolant of the true labels, that of random labels, and the others.
+    shared : dict
+        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernel, seconds, environment.
+    """
+
+    rows: list
+    shared: dict
+
+
+@memory_explained()
+def run_interpolants(spec, *, runs=None, progress=None):
+    """Run an InterpolantsSpec; return the InterpolantsResult, whose rows are also appended to interpolants.jsonl."""
+    progress, watch = progress or Progress(), Stopwatch()
+    ready = prepare(spec, label_sets=2, watch=watch, progress=progress)
+    if isinstance(ready.kernel, Precomputed):
+        raise InputError("a precomputed kernel has no values at other centres; give a kernel on points")
+    _require_memory(spec, ready)
+    rows, coef = _minimum_norms(ready, spec, watch, progress)
+    for text in spec.others:
+        with watch(text):
+            rows.append(_other(text, ready, coef, rows[0].norm, spec.seed, progress))
+        progress.note(f"{text}: {rows[-1].failed or f'norm {rows[-1].norm:.4g}'}")
+    watch.seconds["total"] = watch.total()
+    shared = {
+        "schema": SCHEMA,
+        "created": now(),
+        "command": spec.command(),
+        "dataset": {"asked": spec.data, "name": ready.data.name, "sha256": ready.data.hashes()},
+        "n_train": len(ready.data.y_train),
+        "n_test": len(ready.data.y_test),
+        "n_classes": len(ready.data.classes),
+        "kernel": str(ready.kernel),
+        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
+        "environment": ready.K.device.describe(),
+    }
+    if runs is not None:
+        for row in rows:
+            append_line(Path(runs) / "interpolants.jsonl", json.dumps(shared | dataclasses.asdict(row)))
+    return InterpolantsResult(rows, shared)
+
+
+def _require_memory(spec, ready):
+    """Raise NotEnoughMemoryError if one of the others does not fit, before the first is solved."""
+    free = min(backend.free_memory(), spec.memory or float("inf"))
+    X, k = ready.changed.X_train, len(ready.data.classes)
+    n, n_test, d = len(X), len(ready.changed.X_test), int(np.prod(X.shape[1:]))
+    needed = {}
+    for text in spec.others:
+        if text == FORCED:
+            larger = Problem(n + n_test, n_test, d, k, X.dtype)
+            plan = plan_solve(larger, precision="float64", storage="memory", rates=ready.plan.rates)
+            needed[text] = plan.ways[0].memory
+        else:
+            needed[text] = bytes_about(n, n * parse_centres(text).times, d, k)
+    short = {text: size for text, size in needed.items() if size > free}
+    if short:
+        sizes = ", ".join(f"{text}: {format_bytes(size)}" for text, size in short.items())
+        raise NotEnoughMemoryError(
+            f"n = {n:,} training points: {format_bytes(free)} are free, and these interpolants need more ({sizes}). "
+            "Leave them out of --others, take fewer points, --n-train (and --n-test for forced), or free memory"
+        )
+
+
+def _minimum_norms(ready, spec, watch, progress):
+    """Return the rows of the minimum-norm interpolants of true and random labels, and the coefficients of the first."""
+    k, labels = len(ready.data.classes), [ready.data.y_train]
+    labels.append(corrupt_labels(labels[0], k, 1.0, seed=spec.seed)[0])
+    Y = np.hstack([measures.one_hot(y, k) for y in labels])
+    rows = []
+    with solve(ready.K, Y, ready.way, progress=progress) as solution:
+        watch.add(solution.seconds)
+        with watch("condition"):
+            condition = measures.condition_estimate(solution.factor, solution.check.norm_1)
+        with watch("predict"):
+            scores = ready.against.product(solution.coef, progress=progress)
+        for index, (name, y) in enumerate(zip(("true", "random"), labels, strict=True)):
+            part = slice(index * k, (index + 1) * k)
+            fitted, coef = solution.check.fitted[:, part], solution.coef[:, part]
+            norm, norm_pm1 = _norms(coef, fitted)
+            row = InterpolantRow(
+                name="minimum",
+                labels=name,
+                centres=len(y),
+                norm=norm,
+                norm_pm1=norm_pm1,
+                ratio=norm / (rows[0].norm if rows else norm),
+                train_error=measures.error_rate(fitted, y),
+                test_error=measures.error_rate(scores[:, part], ready.data.y_test),
+                relative_residual=float(np.linalg.norm(Y[:, part] - fitted) / np.linalg.norm(Y[:, part])),
+                condition=condition,
+                defect=None if rows else 0.0,
+            )
+            rows.append(row)
+    return rows, solution.coef[:, :k]
+
+
+def _other(text, ready, least, minimum, seed, progress):
+    """Return the row of one other interpolant; `least` are the coefficients of the minimum-norm one."""
+    X, X_test = ready.changed.X_train, ready.changed.X_test
+    y, y_test, k = ready.data.y_train, ready.data.y_test, len(ready.data.classes)
+    Y = measures.one_hot(y, k)
+    row = {"name": text, "labels": "true"}
+    try:
+        if text == FORCED:
+            row |= {"centres": len(y) + len(y_test)}
+            drawn = generator(seed, "forced labels").integers(0, k, len(y_test))
+            made = interpolate_also(X_test, measures.one_hot(drawn, k), X, Y, ready.kernel, progress=progress)
+        else:
+            centres, flat = parse_centres(text), coordinates(X)
+            row |= {"centres": len(y) * centres.times}
+            Z = centres.draw(flat, seed=seed)
+            made = interpolate_about(Z, flat, Y, ready.kernel, progress=progress)
+    except SingularMatrixError as error:
+        return InterpolantRow(**row, failed=" ".join([str(error), *getattr(error, "__notes__", [])]))
+    norm, norm_pm1 = _norms(made.coef, made.at_centres)
+    # |f - f_0|^2 = |f|^2 + |f_0|^2 - 2 <f, f_0>, with <f, f_0> = tr least^T f(X) and |f_0|^2 = tr least^T Y.
+    defect = 2 * abs(float(np.vdot(least, made.fitted - Y))) / norm**2
+    return InterpolantRow(
+        **row,
+        norm=norm,
+        norm_pm1=norm_pm1,
+        ratio=norm / minimum,
+        train_error=measures.error_rate(made.fitted, y),
+        test_error=measures.error_rate(made.scores(X_test, progress=progress), y_test),
+        relative_residual=made.relative_residual,
+        condition=made.condition,
+        defect=defect,
+    )
+
+
+def _norms(coef, values):
+    """Return the norms of an expansion for 0/1 and -1/+1 targets, from its values at its own centres."""
+    pairs = (coef, values), (measures.to_plus_minus_one(coef), measures.to_plus_minus_one(values))
+    return [float(np.sqrt(np.vdot(*pair))) for pair in pairs]

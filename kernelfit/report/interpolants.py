@@ -1,0 +1,53 @@
+"""Interpolants of the same labels and their norms, as a table in the terminal."""
+
+from rich import box
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
+
+from kernelfit.progress import duration
+
+
+def interpolants_table(result):
+    """Return a renderable of an InterpolantsResult: norm, ratio to the minimum, error, residual, condition."""
+    shared = result.shared
+    table = Table(
+        title=Text(
+            f"{shared['dataset']['name']}: {shared['n_train']:,} training and {shared['n_test']:,} test examples, "
+            f"{shared['kernel']}"
+        ),
+        title_justify="left",
+        caption=Text(
+            f"RKHS norms for targets 0/1; condition: a lower bound; all in {duration(shared['seconds']['total'])}"
+        ),
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        padding=(0, 1, 0, 0),
+    )
+    names = ("interpolant", "centres", "norm", "ratio", "test\nerror, %", "residual", "condition")
+    for name in names:
+        table.add_column(name, justify="left" if name == "interpolant" else "right", no_wrap=True)
+    for row in result.rows:
+        table.add_row(*interpolant_cells(row))
+    failures = [Text(f"{row.name}: {row.failed.partition(' Likely causes')[0]}") for row in result.rows if row.failed]
+    return Group(table, *failures)
+
+
+def interpolant_cells(row):
+    """Return the cells of an InterpolantRow as texts."""
+    name = f"{row.name}, {row.labels} labels" if row.name == "minimum" else row.name
+    if row.failed:
+        return [name, f"{row.centres:,}", "none", "", "", "", ""]
+    error = f"{100 * row.test_error:.2f}"
+    numbers = _number(row.norm), _number(row.ratio), error, _power(row.relative_residual), _power(row.condition)
+    return [name, f"{row.centres:,}", *numbers]
+
+
+def _number(value):
+    return f"{value:,.4g}" if value < 1e4 else f"{value:,.0f}" if value < 1e6 else _power(value, 3)
+
+
+def _power(value, digits=0):
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
