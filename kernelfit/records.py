@@ -45,8 +45,10 @@ class Record:
     solver : dict or None
         What the solver did: precision, storage, panel_width, shift, breakdowns, steps and residuals of conjugate
         gradients, fallback, resumed_panels, why this precision ("reason").
+    augmentation : dict or None
+        what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
     seconds : dict
-        load, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out, predict,
+        load, features, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out, predict,
         total.
     gflops : float or None
         Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
@@ -91,6 +93,7 @@ class Record:
     peak_bytes: int
     environment: dict
     solver: dict | None = None
+    augmentation: dict | None = None
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""

@@ -16,6 +16,7 @@ from kernelfit.experiments.solve import SolveSpec
 from kernelfit.files import append_line
 from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.kernels import Precomputed
+from kernelfit.points import Points
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
 from kernelfit.records import now
@@ -128,8 +129,8 @@ def run_interpolants(spec, *, runs=None, progress=None):
     """Run an InterpolantsSpec; return the InterpolantsResult, whose rows are also appended to interpolants.jsonl."""
     progress, watch = progress or Progress(), Stopwatch()
     ready = prepare(spec, label_sets=2, watch=watch, progress=progress)
-    if isinstance(ready.kernel, Precomputed):
-        raise InputError("a precomputed kernel has no values at other centres; give a kernel on points")
+    if isinstance(ready.kernel, Precomputed) or isinstance(ready.X_train, Points):
+        raise InputError("a kernel known only between the images has no values at other centres; give one on points")
     _require_memory(spec, ready)
     rows, coef = _minimum_norms(ready, spec, watch, progress)
     for text in spec.others:
@@ -212,7 +213,7 @@ def _minimum_norms(ready, spec, watch, progress):
 
 def _other(text, ready, least, minimum, seed, progress):
     """Return the row of one other interpolant; `least` are the coefficients of the minimum-norm one."""
-    X, X_test = ready.changed.X_train, ready.changed.X_test
+    X, X_test = ready.X_train, ready.X_test
     y, y_test, k = ready.data.y_train, ready.data.y_test, len(ready.data.classes)
     Y = measures.one_hot(y, k)
     row = {"name": text, "labels": "true"}

@@ -20,6 +20,8 @@ def run_measures(spec, *, progress=None):
     """
     if spec.labels != "true":
         raise InputError("measures compares true with random labels; leave out --labels")
+    if spec.augment != "none":
+        raise InputError("measures are of the training images alone; leave out --augment")
     if spec.scratch is not None:
         raise InputError("measures keeps its factor in memory; leave out --scratch")
     progress = progress or Progress()

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit import backend, datasets
+from kernelfit.augmentation import Augmented, augment
 from kernelfit.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
@@ -29,7 +30,11 @@ class Prepared:
     ----------
     data : Dataset
     changed : Corruption
+    training : Augmented
+        Images and labels to train on: those of `changed`, and copies if asked for.
     features : Features
+    X_train, X_test : arrays, or Points
+        What the features made of the images.
     d : int
         Features of an image, or pixels.
     kernel : Kernel
@@ -45,7 +50,10 @@ class Prepared:
 
     data: Dataset
     changed: Corruption
+    training: Augmented
     features: Features
+    X_train: object
+    X_test: object
     d: int
     kernel: Kernel
     choice: BandwidthChoice | None
@@ -65,10 +73,13 @@ def prepare(spec, *, label_sets=1, watch, progress):
     label_probability(spec.labels)  # a mistyped option should not cost a download first
     with watch("load"):
         data, changed = _load(spec, kernel, features, progress)
+        training = augment(changed.X_train, changed.y_train, spec.augment)
+    if training.left_out:
+        progress.note(f"{training.left_out:,} copies of training images equal another image, and are left out")
     k = len(data.classes)
     device = backend.device(spec.device)
     outputs = k * label_sets
-    X_train, X_test = changed.X_train, changed.X_test
+    X_train, X_test = training.X, changed.X_test
     plan = _plan(spec, kernel, X_train, X_test, outputs, device, taken=features.bytes_kept(X_train, X_test, device))
     if plan.chosen is None:
         plan.require()  # raises, before anything else is computed
@@ -87,8 +98,9 @@ def prepare(spec, *, label_sets=1, watch, progress):
     choice = None
     if kernel.open_bandwidth:
         with watch("bandwidth"):
+            originals = len(changed.y_train)  # they come first; a copy would tell what its original's label is
             choice = choose_bandwidth(
-                X_train,
+                X_train.part(0, originals) if isinstance(X_train, Points) else X_train[:originals],
                 changed.y_train,
                 kernel,
                 n_classes=k,
@@ -114,7 +126,7 @@ def prepare(spec, *, label_sets=1, watch, progress):
     way = plan.require()
     progress.note(str(plan))
     d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
-    return Prepared(data, changed, features, d, kernel, choice, K, against, plan, way, reason)
+    return Prepared(data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason)
 
 
 def _load(spec, kernel, features, progress):

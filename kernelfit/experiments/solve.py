@@ -92,8 +92,8 @@ def run_solve(spec, *, progress=None):
     watch = Stopwatch()
     ready = prepare(spec, watch=watch, progress=progress)
     data, changed, kernel, choice, K = ready.data, ready.changed, ready.kernel, ready.choice, ready.K
-    n, k = len(changed.y_train), len(data.classes)
-    Y = measures.one_hot(changed.y_train, k)
+    y, k = ready.training.y, len(data.classes)
+    Y = measures.one_hot(y, k)
     solution = solve(
         K,
         Y,
@@ -106,7 +106,7 @@ def run_solve(spec, *, progress=None):
     )
     watch.add(solution.seconds)
     with solution:
-        measured = _measure(solution, Y, changed.y_train, spec, watch, progress)
+        measured = _measure(solution, Y, y, spec, watch, progress)
         with watch("predict"):
             scores = ready.against.product(solution.coef, progress=progress)
     watch.seconds["total"] = watch.total()
@@ -116,7 +116,7 @@ def run_solve(spec, *, progress=None):
         version=importlib.metadata.version("kernelfit"),
         command=spec.command(),
         dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
-        n_train=n,
+        n_train=len(changed.y_train),
         n_test=len(data.y_test),
         d=ready.d,
         n_classes=k,
@@ -140,13 +140,14 @@ def run_solve(spec, *, progress=None):
         **measured,
         warnings=_warnings(measured, spec.ridge, choice, scores, set(range(k)) - set(changed.y_train.tolist())),
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        gflops=_gflops(n, solution),
+        gflops=_gflops(len(y), solution),
         gemm_gflops=ready.plan.rates.gemm(solution.way.precision) / 1e9,
         peak_bytes=backend.peak_memory(),
         environment=K.device.describe(),
         solver=solution.report | {"reason": ready.reason},
+        augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
-    return record, Model(kernel, changed.X_train, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed)
+    return record, Model(kernel, ready.training.X, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed)
 
 
 def _gflops(n, solution):

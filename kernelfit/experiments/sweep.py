@@ -46,6 +46,8 @@ class SweepSpec(SolveSpec):
             raise InputError("a sweep needs at least one level and one pixel setting")
         for level in self.levels:
             label_probability(level)
+        if self.augment != "none":
+            raise InputError("a sweep changes labels one by one, so no image may have copies; leave out --augment")
         if not (isinstance(self.seeds, int) and self.seeds >= 1):
             raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
 

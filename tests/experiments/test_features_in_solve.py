@@ -1,0 +1,76 @@
+"""Features and augmentation through the whole of a solve."""
+
+import numpy as np
+import pytest
+
+from kernelfit.errors import InputError, NotEnoughMemoryError
+from kernelfit.experiments.predict import run_predict
+from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.experiments.sweep import SweepSpec, run_sweep
+
+CONV = "randomconv(filters=64, patch=3, pool=3, stride=3)"
+SMALL = {"n_train": 150, "n_test": 60}
+
+
+def test_features_kernel_and_dimension_are_in_the_record_and_in_the_command():
+    record, _ = run_solve(SolveSpec(features=CONV, kernel="linear + 0.1 * gaussian", loo=True, **SMALL))
+    assert record.features == CONV and record.d == 64 * 2 * 4
+    assert record.train_error == 0 and record.relative_residual < 1e-9
+    assert record.test_error < 0.3 and record.seconds["features"] > 0
+    assert "--features" in record.command and CONV in record.command
+
+
+def test_products_kept_on_disk_give_the_same_record(tmp_path):
+    spec = SolveSpec(features=CONV, ridge=1e-3, scratch=str(tmp_path), precision="float64", **SMALL)
+    (first, _), (again, _) = run_solve(spec), run_solve(spec)
+    assert (first.norm, first.test_error) == (again.norm, again.test_error)
+    assert len(list(tmp_path.glob("kernelfit-products-*"))) == 1
+
+
+def test_a_saved_model_predicts_what_the_record_says(tmp_path):
+    record, model = run_solve(SolveSpec(features=CONV, seed=2, **SMALL))
+    model.save(tmp_path / "model.npz")
+    done = run_predict(tmp_path / "model.npz", data="digits", n_test=60, seed=2)
+    assert done["test_error"] == record.test_error
+
+
+def test_a_sweep_on_features():
+    spec = SweepSpec(features=CONV, levels=(0.0, 1.0), seeds=1, **SMALL)
+    rows = run_sweep(spec).rows
+    assert rows[0].norm < rows[1].norm and rows[0].test_error < rows[1].test_error
+
+
+def test_memory_is_planned_for_products_and_factor_before_anything_is_made():
+    with pytest.raises(NotEnoughMemoryError):
+        run_solve(SolveSpec(features=CONV, memory=200_400_000, **SMALL))
+
+
+def test_vectors_and_precomputed_kernels_have_no_such_features(tmp_path):
+    with pytest.raises(InputError, match="convolution needs images"):
+        run_solve(SolveSpec(data="synthetic:20", features=CONV, **SMALL))
+    K = np.eye(4)
+    np.savez(tmp_path / "k.npz", X_train=K, y_train=[0, 1, 0, 1], X_test=K[:2], y_test=[0, 1])
+    with pytest.raises(InputError, match="leave out --features"):
+        run_solve(SolveSpec(data=str(tmp_path / "k.npz"), kernel="precomputed", features=CONV))
+
+
+@pytest.mark.parametrize("features", ["pixels", CONV])
+def test_augmentation_adds_rows_that_are_fitted_too(features):
+    spec = SolveSpec(features=features, augment="flip + shift(1)", labels=0.2, bandwidth=None, **SMALL)
+    record, model = run_solve(spec)
+    rows = record.augmentation["rows"]
+    assert record.n_train == 150 and rows + record.augmentation["left_out"] == 150 * 10
+    assert len(model.X) == len(model.coef) == rows and record.train_error == 0
+    plain, _ = run_solve(SolveSpec(features=features, labels=0.2, bandwidth=None, **SMALL))
+    assert plain.augmentation == {"what": "none", "rows": 150, "left_out": 0}
+    if features == "pixels":
+        # The bandwidth is chosen on the originals alone: the same search, the same choice.
+        assert record.kernel == plain.kernel
+        assert plain.norm < record.norm  # more is interpolated
+
+
+def test_leave_one_out_and_sweeps_refuse_copies():
+    with pytest.raises(InputError, match="copies"):
+        SolveSpec(augment="flip", loo=True)
+    with pytest.raises(InputError, match="--augment"):
+        SweepSpec(augment="flip")
