@@ -5,6 +5,7 @@ import shlex
 import numpy as np
 import pytest
 
+from kernelfit.backend import CPU
 from kernelfit.cli import main
 from kernelfit.datasets import load
 from kernelfit.errors import InputError, SingularMatrixError
@@ -16,13 +17,20 @@ RIDGES = (0.0, 1e-6, 1e-2, 10.0)
 WORDS = ["--n-train", "250", "--n-test", "100", "--bandwidth", "1", "--quiet"]
 
 
+@pytest.fixture(scope="module", autouse=True)
+def quick_calibration():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(CPU, "probe", 128)
+        yield
+
+
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture(scope="module")
-def paths():
+def paths(quick_calibration):
     spec = RidgePathSpec(**OPTIONS, ridges=RIDGES, loo=True, labels="0.2")
     return {method: run_ridge_path(spec, method=method) for method in ("eigendecomposition", "refactoring")}
 
