@@ -52,8 +52,7 @@ def path(options):
     features = f", features {options.features}" if options.features else ""
     print(f"\n## {result['dataset']['name']}, n = {result['n_train']:,}, {result['kernel']}{features}\n")
     common.table(
-        ["ridge", "training error", "leave-one-out", "test error", "corrected, broken", "norm 0/1", "norm -1/+1"]
-        + ["residual"],
+        ["ridge", "training", "leave-one-out", "test", "corrected, broken", "norm 0/1", "norm -1/+1", "residual"],
         [
             [
                 f"{row['ridge']:g}",

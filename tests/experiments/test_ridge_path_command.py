@@ -132,7 +132,7 @@ def test_rows_are_kept_as_strict_json(paths, tmp_path):
 
 
 def test_the_command_repeats_the_path(capsys, tmp_path):
-    spec = RidgePathSpec(**OPTIONS, ridges=(1e-2, 0), loo=True, labels="0.2")
+    spec = RidgePathSpec(**OPTIONS, ridges=(1e-2, 1e-6), loo=True, labels="0.2")
     assert main([*shlex.split(spec.command())[1:], "--json", "--quiet", "--plot", "path.svg"]) == 0
     printed = json.loads(capsys.readouterr().out)
     assert printed["command"] == spec.command()
