@@ -211,20 +211,28 @@ def test_refactoring_in_mixed_precision():
         np.testing.assert_allclose(each.coef, coef, rtol=0, atol=1e-6 * np.abs(coef).max())
 
 
-def test_the_cheaper_method_is_taken():
-    K = MatrixGram(symmetric_matrix(N, 1e2)[0])
-    options = {"outputs": 3, "rates": RATES, "memory": 10**9}
-    # Equal at EIGEN_COST = count / 3, or half as many with leave-one-out.
-    equal = 3 * module.EIGEN_COST
-    for loo, count in ((False, equal), (True, equal / 2)):
-        assert choose_method(K, way(), count=int(0.9 * count), loo=loo, **options)[0] == "refactoring"
-        assert choose_method(K, way(), count=int(1.1 * count), loo=loo, **options)[0] == "eigendecomposition"
-    assert choose_method(K, way(precision="mixed"), count=int(1.1 * equal), loo=False, **options)[0] == "refactoring"
-    ridges = np.geomspace(1e-6, 1, int(1.1 * equal)).tolist()
-    path = ridge_path(K, targets(), ridges, way(), rates=RATES)
-    assert path.method == "eigendecomposition" and path.eigenvalues == pytest.approx((0.01, 1.0))
-    reference = ridge_path(K, targets(), ridges[:2], way(), rates=RATES)
-    assert reference.method == "refactoring" and reference.eigenvalues is None and "factorisations" in reference.reason
+@pytest.mark.parametrize("n", [1000, 8000])
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+@pytest.mark.parametrize("loo", [False, True])
+def test_the_method_predicted_to_be_quicker_is_taken(n, precision, loo):
+    """One factorisation is n^3 / 3 operations, half the time in a float32 of twice the rate, and the overhead."""
+    one = n**3 / 3 / (1 if precision == "float64" else 2) + loo * n**3 / 3 + module.FACTOR_OVERHEAD * n**2
+    equal = module.EIGEN_COST * n**3 / one
+    K = types.SimpleNamespace(shape=(n, n), device=MatrixGram(np.eye(1)).device)
+    options = {"outputs": 3, "loo": loo, "rates": RATES, "memory": 10**12}
+    for count, expected in ((int(equal), "refactoring"), (int(equal) + 1, "eigendecomposition")):
+        method, reason = choose_method(K, way(n, precision), count=count, **options)
+        assert method == expected and f"{count} factorisations" in reason
+        assert ("inverse diagonals" in reason) is loo
+
+
+def test_the_path_follows_the_prediction(monkeypatch):
+    K, Y = MatrixGram(symmetric_matrix(N, 1e2)[0]), targets()
+    for cost, method in ((1e-9, "eigendecomposition"), (1e9, "refactoring")):
+        monkeypatch.setattr(module, "EIGEN_COST", cost)
+        path = ridge_path(K, Y, RIDGES, way(), rates=RATES)
+        assert path.method == method and "factorisations" in path.reason
+        assert path.eigenvalues is None if method == "refactoring" else path.eigenvalues == pytest.approx((0.01, 1.0))
 
 
 def test_what_keeps_an_eigendecomposition_away():

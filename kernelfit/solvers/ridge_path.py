@@ -22,7 +22,12 @@ from kernelfit.stopwatch import Stopwatch
 from kernelfit.units import format_bytes
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
-EIGEN_COST = 20.0
+# Measured by benchmarks/ridge.py --constants with 2 threads, in operations of a float64 matrix product. An
+# eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9, 1.1 and 0.54
+# n^3 with its Gram blocks, so that beside n^3 / 3 it takes about 3,000 n^2: 8 ridges of one eigendecomposition's price
+# at n = 2,000 without leave-one-out, 20 at 8,000.
+EIGEN_COST = 14.0
+FACTOR_OVERHEAD = 3000.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,8 +157,8 @@ def ridge_path(
 def choose_method(gram, way, *, count, outputs, loo, memory=None, rates=None):
     """Return (method, reason): the one predicted to be quicker for `count` ridges, within the memory.
 
-    An eigendecomposition takes the time of EIGEN_COST n^3 operations of a matrix product in float64, each factorisation
-    n^3 / 3 at the rate of its precision, and leave-one-out n^3 / 3 in float64. Work of the order n^2 is left out.
+    An eigendecomposition takes the time of EIGEN_COST n^3 operations of a matrix product in float64; each factorisation
+    n^3 / 3 at the rate of its precision, FACTOR_OVERHEAD n^2 in float64, and n^3 / 3 more for leave-one-out.
     """
     n = gram.shape[0]
     if gram.device is not backend.CPU:
@@ -168,7 +173,8 @@ def choose_method(gram, way, *, count, outputs, loo, memory=None, rates=None):
             f"an eigendecomposition needs {format_bytes(needed)} of {format_bytes(memory)} free memory"
         )
     eigen = EIGEN_COST * n**3 / rates.float64
-    factors = count * n**3 / 3 * (1 / rates.gemm(way.precision) + (1 / rates.float64 if loo else 0.0))
+    cubic, inverse = n**3 / 3, n**3 / 3 if loo else 0.0
+    factors = count * (cubic / rates.gemm(way.precision) + (FACTOR_OVERHEAD * n**2 + inverse) / rates.float64)
     method = "eigendecomposition" if eigen < factors else "refactoring"
     return method, (
         f"{count} factorisations{' and inverse diagonals' if loo else ''} take about {_about(factors)}, one "
