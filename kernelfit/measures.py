@@ -102,8 +102,13 @@ def check_solution(gram, Y, coef, *, ridge=0.0, norm_1=None, progress=None):
         norm_1 = norm + ridge  # a kernel has a diagonal >= 0, so that the ridge adds to every absolute column sum
     else:
         fitted = gram.product(coef, progress=progress)
+    return Check(fitted, relative_residual(Y, coef, fitted, ridge), norm_1)
+
+
+def relative_residual(Y, coef, fitted, ridge=0.0):
+    """Return |Y - (K + ridge I) coef|_F / |Y|_F for fitted = K coef, or without the division where Y = 0."""
     residual = Y - fitted - ridge * coef
-    return Check(fitted, float(np.linalg.norm(residual) / (np.linalg.norm(Y) or 1.0)), norm_1)
+    return float(np.linalg.norm(residual) / (np.linalg.norm(Y) or 1.0))
 
 
 def condition_estimate(factor, norm_1):

@@ -97,7 +97,7 @@ class Record:
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""
-        return json.dumps(_finite(dataclasses.asdict(self)), allow_nan=False, default=lambda number: number.item())
+        return json.dumps(finite(dataclasses.asdict(self)), allow_nan=False, default=lambda number: number.item())
 
     @classmethod
     def from_json(cls, line):
@@ -126,9 +126,10 @@ def now():
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def _finite(value):
+def finite(value):
+    """Return a JSON-ready value in which numbers that are not finite have become None."""
     if isinstance(value, dict):
-        return {key: _finite(part) for key, part in value.items()}
+        return {key: finite(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(part) for part in value]
+        return [finite(part) for part in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

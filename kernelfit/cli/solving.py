@@ -29,6 +29,7 @@ from kernelfit.cli.options import (
     print_json,
     print_table,
 )
+from kernelfit.errors import InputError
 from kernelfit.units import parse_bytes
 
 
@@ -46,7 +47,14 @@ def solve(
         Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
     ] = "true",
     augment: Augment = "none",
-    ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
+    ridge: Annotated[
+        tuple[float, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="Added to the diagonal of K. Several values, as in 0 1e-8 1e-6, are a path: does any of them help?",
+        ),
+    ] = (0.0,),
     seed: Annotated[int, Parameter(help="Seed of corruption, subsets and synthetic data.")] = 0,
     n_train: NTrain = None,
     n_test: NTest = None,
@@ -57,38 +65,55 @@ def solve(
     scratch: Scratch = None,
     resume: Resume = False,
     data_dir: DataDir = None,
-    runs: Annotated[Path, Parameter(help="Folder whose records.jsonl gets the Record.")] = Path("runs"),
+    runs: Annotated[
+        Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
+    ] = Path("runs"),
     save: Annotated[Path | None, Parameter(help="Write the fitted model to this .npz, for kernelfit predict.")] = None,
+    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the ridge to this figure.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
     """Interpolate the training labels with a kernel: solve K coef = Y exactly and report errors, norm and residual."""
-    from kernelfit.experiments.solve import SolveSpec, run_solve
+    from kernelfit.experiments.ridge_path import RidgePathSpec
+    from kernelfit.experiments.solve import SolveSpec
     from kernelfit.progress import make_progress
-    from kernelfit.records import append_record
 
     check_targets(runs, save, scratch)
-    spec = SolveSpec(
-        data=data,
-        features=features,
-        kernel=kernel,
-        bandwidth=None if bandwidth == "auto" else bandwidth,
-        labels=labels,
-        pixels=pixels,
-        augment=augment,
-        ridge=ridge,
-        seed=seed,
-        n_train=n_train,
-        n_test=n_test,
-        loo=loo,
-        precision=precision,
-        device=device,
-        memory=None if memory is None else parse_bytes(memory),
-        scratch=None if scratch is None else str(scratch),
-        resume=resume,
-        data_dir=None if data_dir is None else str(data_dir),
-    )
+    options = {
+        "data": data,
+        "features": features,
+        "kernel": kernel,
+        "bandwidth": None if bandwidth == "auto" else bandwidth,
+        "labels": labels,
+        "pixels": pixels,
+        "augment": augment,
+        "seed": seed,
+        "n_train": n_train,
+        "n_test": n_test,
+        "loo": loo,
+        "precision": precision,
+        "device": device,
+        "memory": None if memory is None else parse_bytes(memory),
+        "scratch": None if scratch is None else str(scratch),
+        "resume": resume,
+        "data_dir": None if data_dir is None else str(data_dir),
+    }
     progress = make_progress(quiet)
+    if len(ridge) == 1:
+        if plot is not None:
+            raise InputError(f"--plot {plot}: it draws a path; give several values of --ridge, as in 0 1e-8 1e-6")
+        _solve_one(SolveSpec(ridge=ridge[0], **options), runs=runs, save=save, json=json, progress=progress)
+        return
+    if save is not None:
+        raise InputError(f"--save {save}: there is a model for each of {len(ridge)} ridges; give one --ridge")
+    _solve_path(RidgePathSpec(ridges=ridge, **options), runs=runs, plot=plot, json=json, progress=progress)
+
+
+def _solve_one(spec, *, runs, save, json, progress):
+    """Run a SolveSpec, print its Record, and keep it."""
+    from kernelfit.experiments.solve import run_solve
+    from kernelfit.records import append_record
+
     try:
         record, model = run_solve(spec, progress=progress)
     except KeyboardInterrupt as error:
@@ -106,6 +131,30 @@ def solve(
     if save is not None:
         model.save(save)
     progress.note(f"Record appended to {path}" + (f", model saved to {save}" if save else ""))
+
+
+def _solve_path(spec, *, runs, plot, json, progress):
+    """Run a RidgePathSpec, print its rows, and draw them."""
+    from kernelfit.experiments.ridge_path import append_rows, run_ridge_path
+    from kernelfit.report.figures import check_figure
+
+    if plot is not None:
+        check_figure(plot)
+    result = run_ridge_path(spec, progress=progress)
+    if json:
+        print(result.to_json(), flush=True)
+        for warning in result.shared["warnings"]:
+            print(f"kernelfit: warning: {warning}", file=sys.stderr)
+    else:
+        from kernelfit.report.ridge_path import ridge_table
+
+        print_table(ridge_table(result))  # holds the warnings
+    path = append_rows(runs, result)
+    if plot is not None:
+        from kernelfit.report.ridge_path import plot_ridge_path
+
+        plot_ridge_path(result, plot)
+    progress.note(f"Rows appended to {path}" + (f", figure written to {plot}" if plot else ""))
 
 
 @app.command

@@ -1,0 +1,241 @@
+"""`kernelfit solve --ridge 0 1e-8 ...`: does regularisation help? (the paper's section 5 says that it does not)."""
+
+import dataclasses
+import json
+import shlex
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import measures
+from kernelfit.errors import InputError
+from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.solve import SolveSpec
+from kernelfit.files import append_line
+from kernelfit.progress import Progress
+from kernelfit.records import finite, now
+from kernelfit.solvers.ridge_path import checked_ridges, ridge_path
+from kernelfit.solvers.solve import memory_explained
+from kernelfit.stopwatch import Stopwatch
+
+SCHEMA = "kernelfit.ridge/1"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RidgePathSpec(SolveSpec):
+    """What to solve: the options of `kernelfit solve` with several values of --ridge.
+
+    Attributes
+    ----------
+    ridges : tuple of float
+        At least two, all different, each 0 or positive; put into increasing order. `ridge` becomes the smallest, for
+        which the bandwidth is chosen (once for all) and the way to solve is planned.
+    """
+
+    ridges: tuple = ()
+
+    def __post_init__(self):
+        ridges = checked_ridges(self.ridges)
+        if len(ridges) < 2:
+            raise InputError(f"a ridge path needs at least two ridges; got {ridges[0]:g} alone")
+        object.__setattr__(self, "ridges", ridges)
+        object.__setattr__(self, "ridge", ridges[0])
+        super().__post_init__()
+        if self.resume:
+            raise InputError("--resume goes on with one factor, and a ridge path makes several; give one --ridge")
+
+    def command(self):
+        """Return the command line that repeats the path."""
+        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)}
+        base = SolveSpec(**options | {"ridge": 0.0})
+        return shlex.join([*shlex.split(base.command()), "--ridge", *map(str, self.ridges)])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RidgeRow:
+    """One ridge. Errors are fractions; None is "not measured".
+
+    Attributes
+    ----------
+    ridge : float
+    train_error : float
+        Against the labels fitted.
+    test_error : float
+        Against true labels.
+    loo_error, loo_squared_error : float or None
+        Closed-form leave-one-out, against the labels fitted: of the largest score, and mean squared over examples.
+    test_corrected, test_broken : int
+        Test examples that the smallest ridge gets wrong and this one right, and the reverse: a difference of two errors
+        of which these counts are nearly equal is chance.
+    norm, norm_pm1 : float
+        RKHS norm for 0/1 and for -1/+1 targets.
+    norm_disagreement : float
+        The larger relative difference of two routes to them.
+    relative_residual : float
+        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+    way : str
+    """
+
+    ridge: float
+    train_error: float
+    test_error: float
+    loo_error: float | None
+    loo_squared_error: float | None
+    test_corrected: int
+    test_broken: int
+    norm: float
+    norm_pm1: float
+    norm_disagreement: float
+    relative_residual: float
+    way: str
+
+
+@dataclasses.dataclass(frozen=True)
+class RidgePathResult:
+    """All rows of a path, by increasing ridge, and what they have in common.
+
+    Attributes
+    ----------
+    rows : list of RidgeRow
+    shared : dict
+        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, features,
+        augmentation, kernel, bandwidth_choice, corruption,
+        method, reason, eigenvalues (the extreme ones of K, or None), chosen_by_loo, loo_improves, test_improves,
+        warnings, seconds, environment.
+    """
+
+    rows: list
+    shared: dict
+
+    def to_json(self):
+        """Return all of it as one line of strict JSON."""
+        return json.dumps(finite(self.shared | {"rows": [dataclasses.asdict(row) for row in self.rows]}))
+
+
+@memory_explained()
+def run_ridge_path(spec, *, method="auto", progress=None):
+    """Run a RidgePathSpec; return the RidgePathResult.
+
+    `method` is that of kernelfit.solvers.ridge_path.ridge_path. An eigendecomposition gives leave-one-out for nothing;
+    refactoring computes it if spec.loo. Where --precision mixed is asked for, "auto" refactors.
+    """
+    progress, watch = progress or Progress(), Stopwatch()
+    ready = prepare(spec, watch=watch, progress=progress)
+    y = ready.training.y
+    Y = measures.one_hot(y, len(ready.data.classes))
+    path = ridge_path(
+        ready.K,
+        Y,
+        spec.ridges,
+        ready.way,
+        loo=spec.loo,
+        method="refactoring" if method == "auto" and spec.precision == "mixed" else method,
+        fallback=ready.plan.fallback(ready.way),
+        scratch=spec.scratch,
+        memory=ready.plan.free["memory"],
+        rates=ready.plan.rates,
+        progress=progress,
+    )
+    watch.add(path.seconds)
+    with watch("predict"):  # each entry of the test Gram is made once, for all ridges
+        scores = ready.against.product(np.hstack([solution.coef for solution in path.solutions]), progress=progress)
+    scores = np.split(scores, len(path.solutions), axis=1)
+    with watch("measure"):
+        right = [_right(own, ready.data.y_test) for own in scores]
+        rows = [
+            _row(solution, Y, y, own, ready.data.y_test, right[0])
+            for solution, own in zip(path.solutions, scores, strict=True)
+        ]
+    watch.seconds["total"] = watch.total()
+    shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows)}
+    return RidgePathResult(rows, shared)
+
+
+def append_rows(folder, result):
+    """Append the rows of a RidgePathResult to ridge.jsonl in `folder`, a JSON line each; return the file's path."""
+    path = Path(folder) / "ridge.jsonl"
+    for row in result.rows:
+        append_line(path, json.dumps(finite(result.shared | dataclasses.asdict(row))))
+    return path
+
+
+def verdict(rows):
+    """Return what the rows, by increasing ridge, say about regularisation, as a dict.
+
+    chosen_by_loo is the ridge of the smallest leave-one-out error; among equals that of the smallest leave-one-out
+    squared error, as for a bandwidth; test errors have no part in it. loo_improves and test_improves say whether any
+    larger ridge has a smaller error than the smallest ridge. All but test_improves are None without leave-one-out.
+    """
+    first, *others = rows
+    chosen = improves = None
+    if all(row.loo_error is not None for row in rows):
+        chosen = min(rows, key=lambda row: (row.loo_error, row.loo_squared_error, row.ridge)).ridge
+        improves = any(row.loo_error < first.loo_error for row in others)
+    test = any(row.test_error < first.test_error for row in others)
+    return {"chosen_by_loo": chosen, "loo_improves": improves, "test_improves": test}
+
+
+def _row(solution, Y, y, scores, y_test, first_right):
+    coef, fitted, ridge = solution.coef, solution.check.fitted, solution.ridge
+    norm = measures.rkhs_norm(coef, fitted, solution.energy, ridge)
+    pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *solution.energy)]
+    norm_pm1 = measures.rkhs_norm(pm1[0], pm1[1], pm1[2:], ridge)
+    loo_error = loo_squared_error = None
+    if solution.inverse_diagonal is not None:
+        left_out = measures.leave_one_out(Y, coef, solution.inverse_diagonal)
+        loo_error = measures.error_rate(left_out, y)
+        loo_squared_error = float(np.mean(np.sum((left_out - Y) ** 2, axis=1)))
+    right = _right(scores, y_test)
+    return RidgeRow(
+        ridge=ridge,
+        train_error=measures.error_rate(fitted, y),
+        test_error=measures.error_rate(scores, y_test),
+        loo_error=loo_error,
+        loo_squared_error=loo_squared_error,
+        test_corrected=int(np.sum(right & ~first_right)),
+        test_broken=int(np.sum(first_right & ~right)),
+        norm=norm.total,
+        norm_pm1=norm_pm1.total,
+        norm_disagreement=max(norm.disagreement, norm_pm1.disagreement),
+        relative_residual=solution.check.relative_residual,
+        way=solution.way,
+    )
+
+
+def _right(scores, y):
+    """Return which examples are no errors, as measures.error_rate counts them."""
+    return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
+
+
+def _shared(spec, ready, path, watch):
+    changed, data = ready.changed, ready.data
+    return {
+        "schema": SCHEMA,
+        "created": now(),
+        "command": spec.command(),
+        "dataset": {"asked": spec.data, "name": data.name, "sha256": data.hashes()},
+        "n_train": len(changed.y_train),
+        "n_test": len(data.y_test),
+        "n_classes": len(data.classes),
+        "features": str(ready.features),
+        "augmentation": spec.augment,
+        "kernel": str(ready.kernel),
+        "bandwidth_choice": dataclasses.asdict(ready.choice) if ready.choice else None,
+        "corruption": {"labels": changed.labels, "pixels": changed.pixels, "sha256": changed.sha256},
+        "method": path.method,
+        "reason": path.reason,
+        "eigenvalues": path.eigenvalues,
+        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
+        "environment": ready.K.device.describe(),
+    }
+
+
+def _warnings(rows):
+    """What a reader of the rows must know; each bound is where fewer than about six digits are left."""
+    found = []
+    for row in rows:
+        if not row.relative_residual <= 1e-8:
+            found.append(f"ridge {row.ridge:g}: the relative residual is {row.relative_residual:.1e}")
+        if not row.norm_disagreement <= 1e-6:
+            found.append(f"ridge {row.ridge:g}: two routes to the norm differ by {row.norm_disagreement:.1e}")
+    return found
