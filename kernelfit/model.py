@@ -40,7 +40,7 @@ class Model:
     classes: tuple
     ridge: float = 0.0
     pixels: str = "true"
-    features: Features = Pixels()
+    features: Features = dataclasses.field(default_factory=Pixels)
     seed: int = 0
 
     def scores(self, X, *, progress=None):

@@ -132,10 +132,10 @@ class CoordinatePoints(Points):
     def inner_products(self, other):
         """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise."""
         if self.d != other.d or not isinstance(other, CoordinatePoints) or self.exact != other.exact:
+            kind = getattr(other, "values", self.sq_norms).dtype
             raise InputError(
-                f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d}"
-                f" ({getattr(other, 'values', self.sq_norms).dtype}); training and test data must have one shape and one "
-                "kind, pixels or floating point"
+                f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d} ({kind}); training and "
+                "test data must have one shape and one kind, pixels or floating point"
             )
         device = self.device
         tile = device.empty((len(self), len(other)), self.values.dtype)

@@ -56,7 +56,12 @@ LAYERS = {
 }
 # Within layer 1: points below kernels below gram. Within layer 0: errors below all.
 WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
-WITHIN_A_LAYER |= {("features", "points"), ("kernel_text", "kernels"), ("kernels", "array_profiles"), ("solvers", "measures")}
+WITHIN_A_LAYER |= {
+    ("features", "points"),
+    ("kernel_text", "kernels"),
+    ("kernels", "array_profiles"),
+    ("solvers", "measures"),
+}
 WITHIN_A_LAYER |= {("leaving_out", "measures")}
 WITHIN_A_LAYER |= {("centres", "bandwidth")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}

@@ -118,15 +118,15 @@ def prepare(spec, *, label_sets=1, watch, progress):
     if _worth_a_forecast(spec, plan):
         with watch("forecast"):
             expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
-            plan = _plan(
-                spec, kernel, X_train, X_test, outputs, device, rates=plan.rates, steps=expected.steps
-            )
+            plan = _plan(spec, kernel, X_train, X_test, outputs, device, rates=plan.rates, steps=expected.steps)
         reason = expected.reason
         progress.note(reason)
     way = plan.require()
     progress.note(str(plan))
     d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
-    return Prepared(data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason)
+    return Prepared(
+        data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason
+    )
 
 
 def _load(spec, kernel, features, progress):

@@ -147,7 +147,9 @@ def run_solve(spec, *, progress=None):
         solver=solution.report | {"reason": ready.reason},
         augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
-    return record, Model(kernel, ready.training.X, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed)
+    return record, Model(
+        kernel, ready.training.X, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed
+    )
 
 
 def _gflops(n, solution):

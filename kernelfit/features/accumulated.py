@@ -246,7 +246,9 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
             stop = min(start + blocks, net.blocks)
             count, features = stop - start, buffer[: stop - start]
             filters = device.array(np.hstack([net.filters(block) for block in range(start, stop)]))
-            _features(net, images, filters, features, device, lambda m, count=count: advance(count * convolve * m / total))
+            _features(
+                net, images, filters, features, device, lambda m, count=count: advance(count * convolve * m / total)
+            )
             skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
             products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / entries))
             products.add_norms(features[skip[-1] :])

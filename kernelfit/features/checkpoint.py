@@ -112,7 +112,9 @@ class Checkpoint:
         except FileNotFoundError:
             return 0
         except OSError as error:
-            raise ScratchError(f"{path} cannot be read: {error.strerror}. Remove {self.folder} and start again") from error
+            raise ScratchError(
+                f"{path} cannot be read: {error.strerror}. Remove {self.folder} and start again"
+            ) from error
         steps, checksum = _HEAD.unpack(head) if whole else (0, None)
         if not whole or zlib.crc32(target) != checksum or steps < 0:
             raise ScratchError(

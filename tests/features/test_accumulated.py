@@ -51,9 +51,7 @@ def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(featur
     train, test = accumulate(net, TRAIN, TEST, device=device, blocks=blocks)
     F, G = (explicit(net, X) * np.sqrt(net.unit) for X in (TRAIN, TEST))
     if features.flip:
-        F, G = (
-            (A + explicit(net, X, mirror=True) * np.sqrt(net.unit)) / 2 for A, X in ((F, TRAIN), (G, TEST))
-        )
+        F, G = ((A + explicit(net, X, mirror=True) * np.sqrt(net.unit)) / 2 for A, X in ((F, TRAIN), (G, TEST)))
     assert len(train) == 70 and len(test) == 23 and train.d == F.shape[1]
     scale = np.square(F).sum(axis=1).max()
     for kernel in (Linear(), Gaussian(np.sqrt(scale)), Polynomial(2, 1 / scale), Cosine(3), Linear() + Gaussian(1.0)):
@@ -102,7 +100,10 @@ def test_what_needs_coordinates_says_so_and_what_needs_distances_works():
     b = choose_bandwidth(F, y, Gaussian(), n_classes=3)
     assert a.bandwidth == pytest.approx(b.bandwidth, rel=1e-4)
     assert [c["loo_error"] for c in a.candidates] == [c["loo_error"] for c in b.candidates]
-    assert train.fingerprint() != accumulate(Net.prepare(RandomConv(**SETTINGS), TRAIN, seed=1), TRAIN, TEST)[0].fingerprint()
+    assert (
+        train.fingerprint()
+        != accumulate(Net.prepare(RandomConv(**SETTINGS), TRAIN, seed=1), TRAIN, TEST)[0].fingerprint()
+    )
 
 
 def bits(points):
@@ -171,13 +172,10 @@ def test_sigkill_and_the_same_bits(tmp_path):
         "import os, signal, sys\n"
         "from tests.features.test_accumulated import *\n"
         "module._SAVE_EVERY = -1.0\n"
-        "class Fatal(Progress):\n"
-        "    def __init__(self, at): self.at = at\n"
-        "    def phase(self, name, total):\n"
-        "        return super().phase(name, total)\n"
         "net = Net.prepare(RandomConv(**SETTINGS), TRAIN)\n"
         "made = net.filters\n"
-        "net.filters = lambda block: os.kill(os.getpid(), signal.SIGKILL) if block == int(sys.argv[2]) else made(block)\n"
+        "die = lambda: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "net.filters = lambda block: die() if block == int(sys.argv[2]) else made(block)\n"
         "accumulate(net, TRAIN, TEST, blocks=1, scratch=sys.argv[1])\n"
     )
     for block in (1, 2):
@@ -194,7 +192,9 @@ def test_sigkill_and_the_same_bits(tmp_path):
     assert len(notes) == 1 and "2 blocks" in notes[0]
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b + b"x", lambda b: b[:40] + b"?" + b[41:], lambda b: b""])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b + b"x", lambda b: b[:40] + b"?" + b[41:], lambda b: b""]
+)
 def test_damaged_files_are_refused(net, tmp_path, damage):
     accumulate(net, TRAIN, TEST, scratch=tmp_path)
     path = next(tmp_path.glob("*/panel-00000.bin"))
@@ -218,9 +218,9 @@ def test_a_full_disk_and_too_little_memory_are_named(net, tmp_path, monkeypatch)
 
 def test_two_runs_do_not_share_a_folder(net, tmp_path):
     identity = {"a": 1}
-    with Checkpoint.open(tmp_path, identity, CPU), pytest.raises(ScratchError, match="in use"):
-        with Checkpoint.open(tmp_path, identity, CPU):
-            pass
+    other = Checkpoint.open(tmp_path, identity, CPU)
+    with Checkpoint.open(tmp_path, identity, CPU), pytest.raises(ScratchError, match="in use"), other:
+        pass
 
 
 def test_the_bytes_foreseen_are_the_bytes_held(net):

@@ -28,7 +28,10 @@ def reference(X, filters, conv):
                         Z[i, y, x, j] = (p - p.mean()) / np.sqrt(p.var() + conv.constant) @ filters[:, j]
     Z -= conv.shift.astype(np.float64) @ filters
     cells = [
-        [np.maximum(sign * Z[:, y : y + conv.pool, x : x + conv.pool] - conv.bias, 0).mean(axis=(1, 2)) for sign in signs]
+        [
+            np.maximum(sign * Z[:, y : y + conv.pool, x : x + conv.pool] - conv.bias, 0).mean(axis=(1, 2))
+            for sign in signs
+        ]
         for signs in [(1, -1)[: conv.signs]]
         for y in range(0, h - s + 2 - conv.pool, conv.stride)
         for x in range(0, w - s + 2 - conv.pool, conv.stride)
@@ -121,5 +124,5 @@ def test_patches_are_cut_and_normalised_alike_on_both_paths(constant):
 
 @pytest.mark.parametrize(("patch", "pool"), [(10, 1), (3, 8), (0, 1)])
 def test_what_does_not_fit_is_named(patch, pool):
-    with pytest.raises(InputError, match="do(es)? not fit"):
+    with pytest.raises(InputError, match=r"do(es)? not fit"):
         Convolution((9, 9, 1), patch, pool, 1, 0.0, True, -1.0, np.zeros(patch**2, np.float32))

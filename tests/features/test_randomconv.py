@@ -37,7 +37,9 @@ def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(preset):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_more_filters_keep_the_first_blocks(preset):
-    few, many = (Net.prepare(RandomConv(filters=k * BLOCK, preset=preset, patch=4, pool=4, stride=3), X) for k in (1, 3))
+    few, many = (
+        Net.prepare(RandomConv(filters=k * BLOCK, preset=preset, patch=4, pool=4, stride=3), X) for k in (1, 3)
+    )
     assert np.array_equal(few.filters(0), many.filters(0)) and many.blocks == 3
     assert not np.allclose(many.filters(0), many.filters(1))
 
@@ -77,7 +79,9 @@ def test_unit_filters_have_unit_norm_where_patches_are_whitened():
 
 
 def test_gaussian_filters_are_drawn_at_the_scale_of_patches():
-    patches, gaussian = (Net.prepare(RandomConv(filters=BLOCK, draw=draw, patch=4, pool=4), X) for draw in ("patches", "gaussian"))
+    patches, gaussian = (
+        Net.prepare(RandomConv(filters=BLOCK, draw=draw, patch=4, pool=4), X) for draw in ("patches", "gaussian")
+    )
     sizes = [np.sqrt(np.mean(net.filters(0) ** 2)) for net in (patches, gaussian)]
     assert sizes[0] == pytest.approx(sizes[1], rel=0.1)
 
