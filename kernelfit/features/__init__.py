@@ -1,5 +1,7 @@
 """Features: what is made of images before a kernel sees them."""
 
 from kernelfit.features.base import Features, ImageMap, Pixels
+from kernelfit.features.gabor import Gabor
+from kernelfit.features.wavelet import Wavelet
 
-__all__ = ["Features", "ImageMap", "Pixels"]
+__all__ = ["Features", "Gabor", "ImageMap", "Pixels", "Wavelet"]
