@@ -68,10 +68,6 @@ class Gabor(ImageMap):
         check_number("blur", self.blur, 0.1, 1e3)
         check_number("low", self.low, 0.0, 1e6)
 
-    def filters(self, *, tolerance):
-        """Return the taps of all filters, complex128 of odd sizes, cut off where they fall below the tolerance."""
-        return morlet_bank(self.wavelet, self.wavelengths, self.orientations, self.aspect, tolerance=tolerance)
-
     def transform(self, X, *, progress=None):
         """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
 
@@ -88,22 +84,33 @@ class Gabor(ImageMap):
 def gabor_features(gabor, X, *, dtype=np.float32, progress=None):
     """Return Gabor.transform(X), computed and returned in `dtype`."""
     X = as_channels(X)
-    shape, tolerance = X.shape[2:], tolerance_of(dtype)
-    convolution = Convolution(gabor.filters(tolerance=tolerance), shape, dtype=dtype, tolerance=tolerance)
-    pool = Pooling(shape, blur=gabor.blur, step=gabor.step, dtype=dtype)
-    maps = len(convolution) + (gabor.low > 0)
+    first = FirstOrder(gabor, X.shape[2:], dtype)
+    return stream(X, first.width, batch_size(X.shape[2:]), first, dtype=dtype, name="gabor", progress=progress)
 
-    def features(images):
-        out = np.empty((maps, *pool.shape, images.shape[2]), dtype)
-        spectra = convolution.spectra(images)
-        for k in range(len(convolution)):
-            out[k] = pool(rooted_modulus(convolution.response(k, spectra), root=gabor.root, floor=gabor.floor))
-        if gabor.low > 0:
-            np.multiply(pool(images), dtype(gabor.low), out=out[-1])
-        return out
 
-    width = maps * math.prod(pool.shape)
-    return stream(X, width, batch_size(shape), features, dtype=dtype, name="gabor", progress=progress)
+class FirstOrder:
+    """The features of a Gabor, prepared for images of one shape: images (h, w, n) to an array (width, n)."""
+
+    def __init__(self, gabor, shape, dtype):
+        self.gabor, self.dtype, tolerance = gabor, dtype, tolerance_of(dtype)
+        taps = morlet_bank(gabor.wavelet, gabor.wavelengths, gabor.orientations, gabor.aspect, tolerance=tolerance)
+        self.convolution = Convolution(taps, shape, dtype=dtype, tolerance=tolerance)
+        self.pool = Pooling(shape, blur=gabor.blur, step=gabor.step, dtype=dtype)
+        self.maps = len(taps) + (gabor.low > 0)
+        self.width = self.maps * math.prod(self.pool.shape)
+
+    def __call__(self, images, seen=None):
+        """Return the features; `seen`, if given, is called with each filter's index and |x * psi|^2 + floor^2."""
+        out = np.empty((self.maps, *self.pool.shape, images.shape[2]), self.dtype)
+        spectra = self.convolution.spectra(images)
+        for k in range(len(self.convolution)):
+            power = squared_modulus(self.convolution.response(k, spectra), floor=self.gabor.floor)
+            if seen:
+                seen(k, power)
+            out[k] = self.pool(rooted(power, self.gabor.root))
+        if self.gabor.low > 0:
+            np.multiply(self.pool(images), self.dtype(self.gabor.low), out=out[-1])
+        return out.reshape(self.width, -1)
 
 
 def tolerance_of(dtype):
@@ -117,18 +124,23 @@ def morlet_bank(wavelet, wavelengths, orientations, aspect, *, tolerance):
     return [morlet(wavelet, L, angle, aspect, tolerance=tolerance) for L in wavelengths for angle in angles]
 
 
-def rooted_modulus(z, *, root, floor):
-    """Return (|z|^2 + floor^2)^(root/2) of a complex array; z is overwritten."""
+def squared_modulus(z, *, floor):
+    """Return |z|^2 + floor^2 of a complex array; z is overwritten."""
     parts = z.view(z.real.dtype)
     np.square(parts, out=parts)
     out = parts[..., 0::2] + parts[..., 1::2]
     out += out.dtype.type(floor**2)
-    np.sqrt(out, out=out)
-    if root == 0.5:
-        np.sqrt(out, out=out)  # an order of magnitude faster than a power
-    elif root != 1.0:
-        np.power(out, out.dtype.type(root), out=out)
     return out
+
+
+def rooted(power, root):
+    """Overwrite squared moduli with moduli to the power `root`."""
+    np.sqrt(power, out=power)
+    if root == 0.5:
+        np.sqrt(power, out=power)  # an order of magnitude faster than a power
+    elif root != 1.0:
+        np.power(power, power.dtype.type(root), out=power)
+    return power
 
 
 def check_number(name, value, low, high):
@@ -143,12 +155,12 @@ def check_integer(name, value):
         raise InputError(f"{name} = {value!r}; it must be a positive integer")
 
 
-def checked_wavelengths(name, values):
-    """Return wavelengths as a tuple of floats."""
+def checked_wavelengths(name, values, *, least=2.0):
+    """Return wavelengths as a tuple of floats; raise InputError unless there are some, all at least `least`."""
     try:
         wavelengths = tuple(float(value) for value in values)
     except (TypeError, ValueError):
         wavelengths = ()
-    if not wavelengths or not all(2 <= value <= 1e4 for value in wavelengths):
-        raise InputError(f"{name} = {values!r}; give pixels of at least 2 each, e.g. (4, 6, 9)")
+    if not wavelengths or not all(least <= value <= 1e4 for value in wavelengths):
+        raise InputError(f"{name} = {values!r}; give wavelengths of at least {least:g} pixels, e.g. ({2 * least:g},)")
     return wavelengths

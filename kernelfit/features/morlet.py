@@ -35,7 +35,7 @@ def morlet(wavelet, wavelength, angle, aspect, *, tolerance):
     """Return the taps of one filter, complex128 of odd size (2 r + 1, 2 r + 1), row offset first.
 
     h(x, y) = (psi(t) - c |psi(t)|) exp(-(aspect v)^2 / (2 s^2)) / norm, t = u / (C L), with u along the wave
-    and v across it, s the standard deviation of |psi| in pixels; c makes the taps sum to zero and the norm makes sum |h|^2 = 1.
+    and v across it, s the standard deviation of |psi| in pixels; c makes the taps sum to zero, the norm sum |h|^2 = 1.
 
     Parameters
     ----------
