@@ -55,7 +55,7 @@ class Gabor(ImageMap):
     floor: float = 1e-3
     blur: float = 2.0
     step: int = 4
-    low: float = 1.0
+    low: float = 2.0
 
     def __post_init__(self):
         object.__setattr__(self, "wavelengths", checked_wavelengths("wavelengths", self.wavelengths))

@@ -46,7 +46,7 @@ class Scattering(Gabor):
     second_root: float = 0.5
     second_blur: float = 3.5
     second_step: int = 7
-    second_weight: float = 1.0
+    second_weight: float = 0.75
 
     def __post_init__(self):
         super().__post_init__()
