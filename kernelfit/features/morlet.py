@@ -8,7 +8,8 @@ import numpy as np
 
 from kernelfit.errors import InputError
 
-_SAMPLES = 2**13  # of the mother wavelet: splines between them are exact to 1e-12
+_SAMPLES = 16_384  # of the mother wavelet, times C sqrt(B / 2): splines between them are exact to 1e-11
+_LARGEST = 2048  # radius of a filter in pixels
 
 
 def parse_morlet(text):
@@ -19,10 +20,11 @@ def parse_morlet(text):
     """
     number = r"(\d+\.?\d*|\.\d+)"
     found = re.fullmatch(f"cmor{number}-{number}", text) if isinstance(text, str) else None
-    if not found or not all(1e-3 <= float(value) <= 1e3 for value in found.groups()):
+    B, C = map(float, found.groups()) if found else (0.0, 0.0)
+    if not 0.1 <= math.sqrt(B / 2) * C <= 10:
         raise InputError(
-            f"wavelet {text!r} is no complex Morlet wavelet of PyWavelets; write 'cmorB-C' with B and C from 0.001 to "
-            "1000, e.g. 'cmor0.5-1.0'"
+            f"wavelet {text!r} is no complex Morlet wavelet of PyWavelets, 'cmorB-C', whose standard deviation "
+            "sqrt(B / 2) C is 0.1 to 10 wavelengths; write e.g. 'cmor0.5-1.0'"
         )
     import pywt
 
@@ -49,10 +51,20 @@ def morlet(wavelet, wavelength, angle, aspect, *, tolerance):
         Below 1 the filter is longer across the wave than along it.
     tolerance : float
         Radius r: where the Gaussian has fallen to this part of its top.
+
+    Raises
+    ------
+    InputError
+        The wavelet is no complex Morlet wavelet, or the radius would exceed 2,048 pixels.
     """
     B, C = parse_morlet(wavelet)
     sigma = math.sqrt(B / 2) * C * wavelength
     radius = math.ceil(sigma * math.sqrt(2 * math.log(1 / tolerance)) / min(1.0, aspect))
+    if radius > _LARGEST:
+        raise InputError(
+            f"a filter of wavelength {wavelength:g} with wavelet {wavelet!r} and aspect {aspect:g} would reach "
+            f"{radius} pixels, more than {_LARGEST}; take shorter waves, or an aspect nearer to 1"
+        )
     offsets = np.arange(-radius, radius + 1)
     y, x = np.meshgrid(offsets, offsets, indexing="ij")
     u, v = x * math.cos(angle) + y * math.sin(angle), y * math.cos(angle) - x * math.sin(angle)
@@ -73,5 +85,6 @@ def _mother(wavelet, tolerance):
     mother = pywt.ContinuousWavelet(wavelet)
     reach = math.sqrt(mother.bandwidth_frequency * math.log(1 / tolerance))
     mother.lower_bound, mother.upper_bound = -reach, reach
-    values, t = mother.wavefun(length=_SAMPLES)
+    waves = math.ceil(math.sqrt(mother.bandwidth_frequency / 2) * mother.center_frequency)
+    values, t = mother.wavefun(length=_SAMPLES * waves)
     return CubicSpline(t, values, extrapolate=False)

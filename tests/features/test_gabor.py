@@ -160,8 +160,9 @@ def test_blur_keeps_constants_inside_and_loses_them_at_the_border():
         ({"step": True}, "step"),
         ({"wavelet": "db2"}, "complex Morlet"),
         ({"wavelet": "cmor"}, "complex Morlet"),
-        ({"wavelet": "cmor0-1"}, "0.001 to"),
+        ({"wavelet": "cmor0-1"}, "0.1 to 10"),
         ({"wavelet": "cmor-1-1"}, "cmorB-C"),
+        ({"wavelet": "cmor900-900"}, "0.1 to 10"),
         ({"wavelet": 3}, "cmor0.5-1.0"),
         ({"aspect": 0}, "aspect"),
         ({"root": 0}, "root"),
@@ -174,6 +175,11 @@ def test_blur_keeps_constants_inside_and_loses_them_at_the_border():
 def test_bad_parameters_are_refused(options, word):
     with pytest.raises(InputError, match=word):
         Gabor(**options)
+
+
+def test_a_filter_too_large_for_memory_is_refused():
+    with pytest.raises(InputError, match="would reach"):
+        Gabor(wavelengths=(3000,)).transform(np.zeros((1, 8, 8)))
 
 
 @pytest.mark.parametrize("X", [np.zeros((5, 784), np.uint8), np.zeros((2, 8, 8), int), np.zeros((0, 8, 8))])
