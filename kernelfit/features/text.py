@@ -3,9 +3,12 @@
 from kernelfit.errors import InputError
 from kernelfit.expressions import look_up, named_options, parse_expression
 from kernelfit.features.base import Pixels
+from kernelfit.features.gabor import Gabor
 from kernelfit.features.randomconv import RandomConv
+from kernelfit.features.scattering import Scattering
+from kernelfit.features.wavelet import Wavelet
 
-_NAMES = {features.name: features for features in (Pixels, RandomConv)}
+_NAMES = {features.name: features for features in (Pixels, Gabor, Scattering, Wavelet, RandomConv)}
 
 
 def parse_features(text):

@@ -1,0 +1,81 @@
+"""The plain discrete wavelet transform of PyWavelets as features."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.errors import InputError, suggestion
+from kernelfit.features.base import ImageMap
+from kernelfit.features.streaming import as_channels, stream
+
+_BATCH = 512  # PyWavelets transforms a stack of images in one call, with arrays of the size of the stack
+
+
+@dataclasses.dataclass(frozen=True)
+class Wavelet(ImageMap):
+    """All coefficients of the separable 2-D wavelet transform of an image (Mallat 1989), coarsest first.
+
+    With an orthonormal wavelet, mode "periodization", and sides that are multiples of 2^level it is a rotation: the
+    distances between images, and so every kernel of distances, stay as they were.
+
+    Parameters
+    ----------
+    wavelet : str
+        A discrete wavelet of PyWavelets: haar, db2, sym4, bior2.2, ...
+    level : int
+        Times that the low-passed image is split again; 0 leaves the image as it is.
+    mode : str
+        How the image goes on beyond its border: one of PyWavelets' modes, e.g. zero, symmetric, periodization.
+    """
+
+    name = "wavelet"
+
+    wavelet: str = "db2"
+    level: int = 2
+    mode: str = "periodization"
+
+    def __post_init__(self):
+        import pywt
+
+        if self.wavelet not in pywt.wavelist(kind="discrete"):
+            near = suggestion(self.wavelet, pywt.wavelist(kind="discrete"))
+            raise InputError(f"wavelet {self.wavelet!r} is no discrete wavelet of PyWavelets{near}; try haar or db2")
+        if self.mode not in pywt.Modes.modes:
+            near = suggestion(self.mode, pywt.Modes.modes)
+            raise InputError(f"mode {self.mode!r}{near} is none of {', '.join(pywt.Modes.modes)}")
+        if isinstance(self.level, bool) or not isinstance(self.level, int) or self.level < 0:
+            raise InputError(f"level = {self.level!r}; it must be an integer of at least 0, e.g. 2")
+
+    def transform(self, X, *, progress=None):
+        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
+
+        Raises
+        ------
+        InputError
+            X are no images, or smaller than 2^level.
+        """
+        return wavelet_features(self, X, progress=progress)
+
+
+def wavelet_features(wavelet, X, *, dtype=np.float32, progress=None):
+    """Return Wavelet.transform(X), computed and returned in `dtype`."""
+    import pywt
+
+    X = as_channels(X)
+    shape = X.shape[2:]
+    if min(shape) < 2**wavelet.level:
+        raise InputError(
+            f"images of {shape[0]} x {shape[1]} pixels cannot be halved {wavelet.level} times; take level <= "
+            f"{min(shape).bit_length() - 1}"
+        )
+
+    def coefficients(images):
+        low, bands = images, []
+        # Level by level, as pywt.wavedec2 does, which also warns where a level is mostly border: a choice here.
+        for _ in range(wavelet.level):
+            low, details = pywt.dwt2(low, wavelet.wavelet, mode=wavelet.mode, axes=(0, 1))
+            bands = [*details, *bands]
+        return np.concatenate([band.reshape(-1, images.shape[2]) for band in (low, *bands)])
+
+    width = len(coefficients(np.zeros((*shape, 1), dtype)))
+    return stream(X, width, _BATCH, coefficients, dtype=dtype, name="wavelet", progress=progress)
