@@ -142,8 +142,8 @@ def plain():
 
     from kernelfit import backend, datasets
     from kernelfit.features import Gabor
-    from kernelfit.features.gabor import morlet_bank
     from kernelfit.features.blur import pooling_matrix
+    from kernelfit.features.gabor import morlet_bank
 
     gabor = Gabor()
     X = datasets.load("mnist").X_train

@@ -5,7 +5,14 @@ import sys
 
 from cyclopts import CycloptsError
 
-from kernelfit.cli import data, interpolating, machine, solving, studying  # noqa: F401  (they register their commands)
+from kernelfit.cli import (  # noqa: F401  (they register their commands)
+    data,
+    interpolating,
+    machine,
+    reproducing,
+    solving,
+    studying,
+)
 from kernelfit.cli.app import app
 from kernelfit.errors import InputError, KernelfitError
 

@@ -130,7 +130,10 @@ def run_interpolants(spec, *, runs=None, progress=None):
     progress, watch = progress or Progress(), Stopwatch()
     ready = prepare(spec, label_sets=2, watch=watch, progress=progress)
     if isinstance(ready.kernel, Precomputed) or isinstance(ready.X_train, Points):
-        raise InputError("a kernel known only between the images has no values at other centres; give one on points")
+        raise InputError(
+            f"{'a precomputed kernel' if isinstance(ready.kernel, Precomputed) else f'a kernel on {ready.features}'} is "
+            "known only between the images given, and has no values at other centres; give a kernel on points"
+        )
     _require_memory(spec, ready)
     rows, coef = _minimum_norms(ready, spec, watch, progress)
     for text in spec.others:

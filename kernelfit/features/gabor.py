@@ -7,9 +7,9 @@ import numpy as np
 
 from kernelfit.errors import InputError
 from kernelfit.features.base import ImageMap
+from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
 from kernelfit.features.morlet import morlet, parse_morlet
-from kernelfit.features.blur import Blur
 from kernelfit.features.streaming import as_channels, stream
 
 

@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 
+from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
 from kernelfit.features.gabor import (
     FirstOrder,
@@ -17,7 +18,6 @@ from kernelfit.features.gabor import (
     squared_modulus,
     tolerance_of,
 )
-from kernelfit.features.blur import Blur
 from kernelfit.features.streaming import as_channels, stream
 
 

@@ -5,9 +5,9 @@ import pytest
 from scipy.signal import convolve2d
 
 from kernelfit.errors import InputError
+from kernelfit.features.blur import pooling_matrix
 from kernelfit.features.gabor import Gabor, gabor_features
 from kernelfit.features.morlet import morlet
-from kernelfit.features.blur import pooling_matrix
 
 EPS = np.finfo(np.float64).eps
 
