@@ -200,8 +200,8 @@ class ndarray:  # noqa: N801 (CuPy's name)
     )
     T = property(lambda self: self.transpose())
     transpose, reshape, ravel, view = map(_view_method, ("transpose", "reshape", "ravel", "view"))
-    sum, max, min, all, any, argmax, mean, copy, astype = map(
-        _method, ("sum", "max", "min", "all", "any", "argmax", "mean", "copy", "astype")
+    sum, max, min, all, any, argmax, mean, copy, astype, clip = map(
+        _method, ("sum", "max", "min", "all", "any", "argmax", "mean", "copy", "astype", "clip")
     )
 
     def diagonal(self):
@@ -432,8 +432,9 @@ def _namespace():
     cupy = types.ModuleType("cupy")
     for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "abs", "isfinite"):
         setattr(cupy, name, _elementwise(getattr(np, name)))
-    for name in ("zeros_like", "array_equal"):
+    for name in ("zeros_like", "array_equal", "tril"):
         setattr(cupy, name, _on_device(getattr(np, name)))
+    cupy.stack = lambda arrays, axis=0: _device(np.stack([array._host() for array in arrays], axis))
     cupy.arange = lambda *arguments, **options: _device(np.arange(*arguments, **options))
     cupy.ndarray, cupy.empty, cupy.zeros, cupy.asarray, cupy.array = ndarray, _empty, _zeros, _asarray, _array
     cupy.ascontiguousarray, cupy.fill_diagonal, cupy.fuse = _ascontiguousarray, _fill_diagonal, _fuse

@@ -13,6 +13,8 @@ from kernelfit.backend.cuda import Cuda
 from kernelfit.datasets import load
 from kernelfit.errors import InputError, KernelfitError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.features.accumulated import accumulate
+from kernelfit.features.randomconv import Net, RandomConv
 from kernelfit.gram import MatrixGram, gram
 from kernelfit.kernels import (
     ArcCosine,
@@ -585,3 +587,31 @@ def test_the_stand_in_notices_pointers_outside_of_the_card_and_races(card):
     device.synchronize()
     device.fill(A, np.full((4, 4), 2.0))
     assert (device.host(A) == 2).all()
+
+
+@pytest.mark.parametrize("options", [{}, {"preset": "normalised", "pool": 5, "stride": 3}, {"flip": True}], ids=str)
+def test_random_convolutional_features_equal_those_of_the_cpu(device, options, tmp_path):
+    rng = np.random.default_rng(0)
+    train, test = (rng.integers(0, 256, (n, 12, 11, 3), np.uint8) for n in (70, 23))
+    net = Net.prepare(RandomConv(**{"filters": 512, "patch": 4, "pool": 5, "stride": 3} | options), train)
+    here = accumulate(net, train, test)
+    there = accumulate(net, train, test, device=device, scratch=tmp_path)
+    again = accumulate(net, train, test, device=device, scratch=tmp_path)  # read from the disk
+    for points in (there, again):
+        for rows, columns in ((points[0], points[0]), (points[1], points[0])):
+            expected = here[rows is points[1]].inner_products(here[0])
+            # Products of at most 9,216 float32 features on either side, summed in another order.
+            close = {"rtol": 0, "atol": 1e-5 * np.abs(expected).max()}
+            np.testing.assert_allclose(device.host(rows.inner_products(columns)), expected, **close)
+    rows = rng.permutation(70)[:20]
+    subset = there[0].subset(rows)
+    assert np.array_equal(
+        device.host(subset.inner_products(subset)),
+        device.host(there[0].inner_products(there[0]))[np.ix_(rows, rows)],
+    )
+    for kernel in (Linear(), Gaussian(3.0)):
+        K, expected = gram(there[0], kernel), gram(here[0], kernel)
+        factor = cholesky(K, ridge=1.0)
+        Y = rng.standard_normal((70, 3))
+        np.testing.assert_allclose(factor.solve(Y), cholesky(expected, ridge=1.0).solve(Y), rtol=0, atol=1e-4)
+    assert there[0].distances() == pytest.approx(here[0].distances(), rel=1e-3)

@@ -122,6 +122,7 @@ class Checkpoint:
                 "start again"
             )
         if host is not array:
+            self.device.synchronize()  # `fill` copies beside whatever else the device does, here with new arrays
             self.device.fill(array, host)
         return steps
 

@@ -111,7 +111,7 @@ class Convolution:
                     device.gemm(patches[:count], filters, Z[:count])
                     add(Z[:count], first, *edges, bias, sums)
                 combine(sums, *spans, scale, cells)
-                _scatter(cells, out[:, i])
+                _scatter(cells[None], out[:, i : i + 1])
 
         step = 256
         for start in range(0, len(X), step):
@@ -134,13 +134,13 @@ class Convolution:
             device.gemm(patches, filters, Z)
             Z = Z.reshape(len(part), height, width, f)
             cells = rectified_cells(Z, vertical, horizontal, self.pool, self.bias, self.two_sided, xp)
-            for i in range(len(part)):
-                _scatter(cells[i], out[:, start + i])
+            _scatter(cells, out[:, start : start + len(part)])
             progress(len(part))
 
 
 def _scatter(cells, out):
-    """Write (cells, signs, f) into (blocks, cells * signs * width)."""
-    width = out.shape[1] // (cells.shape[0] * cells.shape[1])
-    for block in range(len(out)):
-        out[block].reshape(*cells.shape[:2], width)[...] = cells[:, :, block * width : (block + 1) * width]
+    """Write (m, cells, signs, f) into (blocks, m, cells * signs * f / blocks)."""
+    m, count, signs, f = cells.shape
+    width = f // len(out)
+    blocks = cells.reshape(m, count, signs, len(out), width).transpose(3, 0, 1, 2, 4)
+    out.reshape(len(out), m, count, signs, width)[...] = blocks

@@ -10,9 +10,9 @@ def image_patches(X, size, xp=np):
 
     Coordinates of a patch run over rows, columns and channels, as in X[i, y : y + size, x : x + size].ravel().
     """
-    windows = xp.lib.stride_tricks.sliding_window_view(X, (size, size), axis=(1, 2))
-    m, height, width, channels = windows.shape[:4]
-    return windows.transpose(0, 1, 2, 4, 5, 3).reshape(m, height, width, size * size * channels)
+    height, width = X.shape[1] - size + 1, X.shape[2] - size + 1
+    shifted = [X[:, y : y + height, x : x + width] for y in range(size) for x in range(size)]
+    return xp.stack(shifted, axis=3).reshape(len(X), height, width, size * size * X.shape[3])
 
 
 def normalised(patches, constant, xp=np):
