@@ -597,9 +597,9 @@ def test_random_convolutional_features_equal_those_of_the_cpu(device, options, t
     here = accumulate(net, train, test)
     there = accumulate(net, train, test, device=device, scratch=tmp_path)
     again = accumulate(net, train, test, device=device, scratch=tmp_path)  # read from the disk
-    for points in (there, again):
-        for rows, columns in ((points[0], points[0]), (points[1], points[0])):
-            expected = here[rows is points[1]].inner_products(here[0])
+    for made in (there, again):
+        for rows, columns in ((made[0], made[0]), (made[1], made[0])):
+            expected = here[rows is made[1]].inner_products(here[0])
             # Products of at most 9,216 float32 features on either side, summed in another order.
             close = {"rtol": 0, "atol": 1e-5 * np.abs(expected).max()}
             np.testing.assert_allclose(device.host(rows.inner_products(columns)), expected, **close)

@@ -130,9 +130,9 @@ def run_interpolants(spec, *, runs=None, progress=None):
     progress, watch = progress or Progress(), Stopwatch()
     ready = prepare(spec, label_sets=2, watch=watch, progress=progress)
     if isinstance(ready.kernel, Precomputed) or isinstance(ready.X_train, Points):
+        what = "a precomputed kernel" if isinstance(ready.kernel, Precomputed) else f"a kernel on {ready.features}"
         raise InputError(
-            f"{'a precomputed kernel' if isinstance(ready.kernel, Precomputed) else f'a kernel on {ready.features}'} is "
-            "known only between the images given, and has no values at other centres; give a kernel on points"
+            f"{what} is known only between the images given, and has no values at other centres; give one on points"
         )
     _require_memory(spec, ready)
     rows, coef = _minimum_norms(ready, spec, watch, progress)
