@@ -40,7 +40,8 @@ class Expansion:
     relative_residual : float
         |Y - fitted|_F / |Y|_F over all labels that f was to have.
     condition : float
-        Estimate (from below) of the 1-norm condition number of the system that was solved.
+        Estimate (from below) of the 1-norm condition number of the matrix that was factored: K(X, Z), or its triangular
+        factor R where there are more centres than points, or K of all points.
     """
 
     kernel: Kernel
