@@ -116,6 +116,11 @@ def test_the_condition_is_that_of_the_matrix(problem):
     condition = np.linalg.cond(dense(X, Z), 1)
     # LAPACK's estimate is a lower bound, "almost always within a factor of 10" (Higham, section 15.3).
     assert condition / 10 < made.condition < condition * (1 + 1e-6)
+    Z = parse_centres("pairs x 2").draw(X)
+    made = interpolate_about(Z, X, Y, Gaussian(1.0))
+    R = np.linalg.qr(np.linalg.solve(np.linalg.cholesky(dense(Z, Z)), dense(Z, X)), mode="r")
+    condition = np.linalg.cond(R, 1)
+    assert condition / 10 < made.condition < condition * (1 + 1e-6)
 
 
 @pytest.mark.parametrize("kernel", [Laplacian(2.0), Polynomial(degree=7, gamma=0.2)])
