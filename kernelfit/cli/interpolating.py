@@ -10,6 +10,7 @@ from kernelfit.cli.options import (
     Bandwidth,
     DataDir,
     DataName,
+    FeaturesText,
     Json,
     KernelText,
     Memory,
@@ -27,6 +28,7 @@ from kernelfit.units import parse_bytes
 def interpolants(
     *,
     data: DataName = "digits",
+    features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
     others: Annotated[
@@ -64,6 +66,7 @@ def interpolants(
     check_targets(runs, None)
     spec = InterpolantsSpec(
         data=data,
+        features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
         others=others,

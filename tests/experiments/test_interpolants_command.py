@@ -153,3 +153,12 @@ def test_1000_of_mnist(mnist):
     # 90 % on average, 5 standard deviations of a binomial of 300.
     assert abs(forced.test_error - 0.9) < 0.09
     assert pairs.ratio > 10 and forced.ratio > 1.5
+
+
+def test_features_are_what_the_expansions_are_of():
+    """In the space of Gabor features centres are points of that space; of accumulated features there are none."""
+    options = {"n_train": 120, "n_test": 60, "others": ("perturbed(0.3)", "forced")}
+    rows = run_interpolants(InterpolantsSpec(features="gabor(step=2)", **options)).rows
+    assert all(row.ratio > 1 and row.defect < 1e-8 for row in rows if row.name in options["others"])
+    with pytest.raises(InputError, match="randomconv"):
+        run_interpolants(InterpolantsSpec(features="randomconv(filters=16, patch=3, pool=3)", **options))
