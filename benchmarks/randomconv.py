@@ -19,7 +19,8 @@ from kernelfit import backend
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.patches import image_patches, normalised
 from kernelfit.features.pooling import rectified_cells
-from kernelfit.features.randomconv import BLOCK, Net, RandomConv
+from kernelfit.features.random_net import BLOCK, Net
+from kernelfit.features.randomconv import RandomConv
 from kernelfit.solvers.rates import measure_gemm
 
 BARS = {"cpu": 0.60, "cuda": 0.50}

@@ -16,7 +16,8 @@ FeaturesText = Annotated[
     str,
     Parameter(
         name="--features",
-        help='What the kernel sees: pixels, gabor, scattering, wavelet, randomconv; with options as in "randomconv(filters=2048)".',
+        help="What the kernel sees: pixels, gabor, scattering, wavelet, randomconv; with options as in "
+        '"randomconv(filters=2048)".',
     ),
 ]
 KernelText = Annotated[

@@ -12,9 +12,10 @@ from kernelfit.bandwidth import choose_bandwidth, median_distance
 from kernelfit.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError, ScratchError
 from kernelfit.features import RandomConv
 from kernelfit.features import accumulated as module
-from kernelfit.features.accumulated import AccumulatedPoints, InnerProducts, accumulate, bytes_needed
+from kernelfit.features.accumulated import accumulate, bytes_needed
 from kernelfit.features.checkpoint import Checkpoint
-from kernelfit.features.randomconv import BLOCK, Net
+from kernelfit.features.inner_products import AccumulatedPoints, InnerProducts
+from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.gram import gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
 from kernelfit.progress import Progress

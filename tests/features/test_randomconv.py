@@ -5,7 +5,8 @@ import pytest
 
 from kernelfit.errors import InputError
 from kernelfit.features import Pixels, RandomConv, parse_features
-from kernelfit.features.randomconv import BLOCK, PRESETS, Net
+from kernelfit.features.random_net import BLOCK, Net
+from kernelfit.features.randomconv import PRESETS
 from kernelfit.features.whitening import Covariance
 from kernelfit.gram import gram
 from kernelfit.kernels import Linear
