@@ -67,10 +67,16 @@ class Checkpoint:
         ------
         ScratchError
             A file is not what was written to it.
+        NotEnoughDiskError
+            The arrays will not fit beside what is there.
         """
         if self.folder is None:
             return [0] * len(arrays)
         total = sum(array.nbytes for array in arrays)
+        there = sum(path.stat().st_size for path in self.folder.glob("panel-*.bin"))
+        # One file more while it is replaced.
+        if shutil.disk_usage(self.folder).free < total - there + max(array.nbytes for array in arrays):
+            raise self._full(total)
         with self.progress.phase("verify", total) as advance:
             steps = [self._read(j, array, advance) for j, array in enumerate(arrays)]
         if any(steps):
@@ -92,11 +98,14 @@ class Checkpoint:
         except OSError as error:
             if error.errno not in _FULL:
                 raise ScratchError(f"{self.folder} cannot be written: {error}") from error
-            raise NotEnoughDiskError(
-                f"{self.folder}: {format_bytes(sum(array.nbytes for array in arrays))} of inner products do not fit, "
-                f"{format_bytes(shutil.disk_usage(self.folder).free)} are left. Free space and repeat the command: it "
-                "goes on with what is there"
-            ) from error
+            raise self._full(sum(array.nbytes for array in arrays)) from error
+
+    def _full(self, total):
+        return NotEnoughDiskError(
+            f"{self.folder}: {format_bytes(total)} of inner products do not fit, "
+            f"{format_bytes(shutil.disk_usage(self.folder).free)} are left. Free space and repeat the command: it goes "
+            "on with what is there; or name another --scratch folder"
+        )
 
     def _read(self, j, array, advance):
         path = self._path(j)

@@ -79,8 +79,10 @@ class InnerProducts:
     def tile(self, rows, columns):
         """Return G[rows, columns], both (start, stop): a view where it lies in one piece."""
         (i, j), (k, last) = rows, columns
-        if last > self.n and not (j <= self.n and i >= last):
-            raise InputError("inner products of test points with each other are not kept")
+        if last > self.n:
+            if j > self.n:
+                raise InputError("inner products of test points with each other are not kept")
+            return self.tile(columns, rows).T
         pieces = [(p, *span) for p, span in enumerate(self.bounds) if span[0] < last and span[1] > k]
         if len(pieces) == 1 and i >= pieces[0][1]:
             p, start, _ = pieces[0]

@@ -1,6 +1,7 @@
 """Inner products accumulated block after block: equal to those of explicit features, whatever was killed meanwhile."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -76,6 +77,7 @@ def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
         assert np.array_equal(train.products.tile((i, j), (k, last)), G[i:j, k:last])
     assert np.array_equal(train.part(3, 40).part(2, 9).inner_products(test.part(0, 0)), np.empty((7, 0)))
     assert np.array_equal(test.part(4, 9).inner_products(train.part(10, 50)), G[74:79, 10:50])
+    assert np.array_equal(train.part(10, 50).inner_products(test.part(4, 9)), G[74:79, 10:50].T)
     rows = rng.permutation(70)[:31]
     subset = train.subset(rows)
     assert np.array_equal(subset.inner_products(subset), G[np.ix_(rows, rows)])
@@ -212,6 +214,10 @@ def test_a_full_disk_and_too_little_memory_are_named(net, tmp_path, monkeypatch)
     with pytest.raises(NotEnoughDiskError, match="Free space"):
         accumulate(net, TRAIN, TEST, scratch=tmp_path)
     monkeypatch.undo()
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    with monkeypatch.context() as patch, pytest.raises(NotEnoughDiskError, match="another --scratch"):
+        patch.setattr("kernelfit.features.checkpoint.shutil.disk_usage", lambda folder: usage)
+        accumulate(net, TRAIN, TEST, scratch=tmp_path)
     accumulate(net, TRAIN, TEST, scratch=tmp_path)
     with pytest.raises(NotEnoughMemoryError, match="inner products"):
         accumulate(net, TRAIN, TEST, memory=10_000)
