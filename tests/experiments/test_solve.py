@@ -83,7 +83,8 @@ def test_random_labels_are_fitted_with_a_larger_norm(solved):
 
 
 def test_shuffled_pixels_change_nothing_that_distances_see(solved):
-    record, _ = run_solve(SolveSpec(bandwidth=1.0, pixels="shuffled"))
+    # The fixture asked for leave-one-out, so it was solved in float64; here a busy machine may choose otherwise.
+    record, _ = run_solve(SolveSpec(bandwidth=1.0, pixels="shuffled", precision="float64"))
     assert record.corruption["sha256"] != solved[0].corruption["sha256"]
     assert (record.norm, record.test_error) == (solved[0].norm, solved[0].test_error), "exact distances: the same bits"
 
