@@ -22,10 +22,10 @@ from kernelfit.stopwatch import Stopwatch
 from kernelfit.units import format_bytes
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
-# Measured by benchmarks/ridge.py --constants with 2 threads, in operations of a float64 matrix product. An
-# eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9, 1.1 and 0.54
-# n^3 with its Gram blocks, so that beside n^3 / 3 it takes about 3,000 n^2: 8 ridges of one eigendecomposition's price
-# at n = 2,000 without leave-one-out, 20 at 8,000.
+# Measured by benchmarks/ridge.py --constants with 2 threads, the best of three runs, in operations of a float64 matrix
+# product. An eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9,
+# 1.1 and 0.54 n^3 with its Gram blocks: beside n^3 / 3 about 3,000 n^2. So an eigendecomposition has the price of 8
+# ridges at n = 2,000 and of 20 at 8,000; with leave-one-out, of 6 and 13.
 EIGEN_COST = 14.0
 FACTOR_OVERHEAD = 3000.0
 
