@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError
+from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.measures import Check, relative_residual
 from kernelfit.progress import Progress, duration
 from kernelfit.solvers.rates import measure_rates
@@ -126,7 +126,8 @@ def ridge_path(
     loo : bool
         Whether inverse diagonals are wanted even where each costs a factorisation.
     method : str
-        "auto" takes what `choose_method` returns.
+        "auto" takes what `choose_method` returns, and refactors where an eigendecomposition does not resolve the
+        smallest ridge; `reason` then says so.
     fallback, scratch
         As for kernelfit.solvers.solve.solve.
     memory : int, optional
@@ -143,14 +144,23 @@ def ridge_path(
     if method not in METHODS:
         raise InputError(f"method {method!r}; known are {', '.join(METHODS)}")
     ridges, progress = checked_ridges(ridges), progress or Progress()
+    if method == "eigendecomposition":
+        return _by_eigendecomposition(gram, Y, ridges, "asked for", progress)
     reason = "asked for"
     if method == "auto":
-        method, reason = choose_method(
+        chosen, reason = choose_method(
             gram, way, count=len(ridges), outputs=Y.shape[1], loo=loo, memory=memory, rates=rates
         )
-        progress.note(f"{len(ridges)} ridges by {method}: {reason}")
-    if method == "eigendecomposition":
-        return _by_eigendecomposition(gram, Y, ridges, reason, progress)
+        progress.note(f"{len(ridges)} ridges by {chosen}: {reason}")
+        if chosen == "eigendecomposition":
+            try:
+                return _by_eigendecomposition(gram, Y, ridges, reason, progress)
+            except SingularMatrixError as error:
+                # What is singular must not depend on which way was quicker: pivots decide, as for one ridge alone.
+                reason = (
+                    f"an eigendecomposition does not resolve ridge {ridges[0]:g}, smallest eigenvalue {error.pivot:.1e}"
+                )
+            progress.note(f"{reason}; refactoring")
     return _by_refactoring(gram, Y, ridges, reason, way, loo, fallback, scratch, progress)
 
 
