@@ -67,7 +67,8 @@ def path(options):
             for row in rows
         ],
     )
-    print(f"\nLeave-one-out would choose {result['chosen_by_loo']}; a larger ridge than the smallest improves")
+    chosen = "nothing" if result["chosen_by_loo"] is None else f"{result['chosen_by_loo']:g}"
+    print(f"\nLeave-one-out would choose {chosen}; a larger ridge than the smallest improves")
     print(f"leave-one-out: {result['loo_improves']}, in hindsight the test error: {result['test_improves']}.")
     print(f"{result['method']} ({result['reason']}); {rows[-1]['way']}.")
     print(f"{common.phases(result['seconds'])} s; peak memory {result['peak'] / 1e9:.2f} GB.")

@@ -235,6 +235,19 @@ def test_the_path_follows_the_prediction(monkeypatch):
         assert path.eigenvalues is None if method == "refactoring" else path.eigenvalues == pytest.approx((0.01, 1.0))
 
 
+def test_what_is_singular_does_not_depend_on_what_is_quicker(monkeypatch):
+    """Rows are independent, and the smallest eigenvalue is below the rounding error of the largest."""
+    monkeypatch.setattr(module, "EIGEN_COST", 0.0)
+    K, Y = MatrixGram(np.diag(np.append(np.ones(N - 1), 1e-15))), targets()
+    with pytest.raises(SingularMatrixError, match=r"smallest eigenvalue is 1\.0e-15"):
+        solved(K, Y, method="eigendecomposition")
+    path = ridge_path(K, Y, RIDGES, way(), rates=RATES)
+    assert path.method == "refactoring" and "does not resolve ridge 0" in path.reason
+    np.testing.assert_allclose(path.solutions[0].coef[-1], 1e15 * Y[-1], rtol=1e-12)
+    with pytest.raises(SingularMatrixError, match="pivot"):
+        ridge_path(singular_gram(), targets(30), RIDGES, way(30), rates=RATES)
+
+
 def test_what_keeps_an_eigendecomposition_away():
     K = MatrixGram(symmetric_matrix(N, 1e2)[0])
     options = {"count": 1000, "outputs": 3, "loo": True, "rates": RATES}

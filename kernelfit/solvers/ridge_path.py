@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError
+from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.measures import Check, relative_residual
 from kernelfit.progress import Progress, duration
 from kernelfit.solvers.rates import measure_rates
@@ -22,10 +22,10 @@ from kernelfit.stopwatch import Stopwatch
 from kernelfit.units import format_bytes
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
-# Measured by benchmarks/ridge.py --constants with 2 threads, in operations of a float64 matrix product. An
-# eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9, 1.1 and 0.54
-# n^3 with its Gram blocks, so that beside n^3 / 3 it takes about 3,000 n^2: 8 ridges of one eigendecomposition's price
-# at n = 2,000 without leave-one-out, 20 at 8,000.
+# Measured by benchmarks/ridge.py --constants with 2 threads, the best of three runs, in operations of a float64 matrix
+# product. An eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9,
+# 1.1 and 0.54 n^3 with its Gram blocks: beside n^3 / 3 about 3,000 n^2. So an eigendecomposition has the price of 8
+# ridges at n = 2,000 and of 20 at 8,000; with leave-one-out, of 6 and 13.
 EIGEN_COST = 14.0
 FACTOR_OVERHEAD = 3000.0
 
@@ -126,7 +126,8 @@ def ridge_path(
     loo : bool
         Whether inverse diagonals are wanted even where each costs a factorisation.
     method : str
-        "auto" takes what `choose_method` returns.
+        "auto" takes what `choose_method` returns, and refactors where an eigendecomposition does not resolve the
+        smallest ridge; `reason` then says so.
     fallback, scratch
         As for kernelfit.solvers.solve.solve.
     memory : int, optional
@@ -143,14 +144,23 @@ def ridge_path(
     if method not in METHODS:
         raise InputError(f"method {method!r}; known are {', '.join(METHODS)}")
     ridges, progress = checked_ridges(ridges), progress or Progress()
+    if method == "eigendecomposition":
+        return _by_eigendecomposition(gram, Y, ridges, "asked for", progress)
     reason = "asked for"
     if method == "auto":
-        method, reason = choose_method(
+        chosen, reason = choose_method(
             gram, way, count=len(ridges), outputs=Y.shape[1], loo=loo, memory=memory, rates=rates
         )
-        progress.note(f"{len(ridges)} ridges by {method}: {reason}")
-    if method == "eigendecomposition":
-        return _by_eigendecomposition(gram, Y, ridges, reason, progress)
+        progress.note(f"{len(ridges)} ridges by {chosen}: {reason}")
+        if chosen == "eigendecomposition":
+            try:
+                return _by_eigendecomposition(gram, Y, ridges, reason, progress)
+            except SingularMatrixError as error:
+                # What is singular must not depend on which way was quicker: pivots decide, as for one ridge alone.
+                reason = (
+                    f"an eigendecomposition does not resolve ridge {ridges[0]:g}, smallest eigenvalue {error.pivot:.1e}"
+                )
+            progress.note(f"{reason}; refactoring")
     return _by_refactoring(gram, Y, ridges, reason, way, loo, fallback, scratch, progress)
 
 
