@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from kernelfit.cli.app import app
 from kernelfit.cli.options import (
     Bandwidth,
+    BandwidthPoints,
     DataDir,
     DataName,
     FeaturesText,
@@ -31,6 +32,7 @@ def interpolants(
     features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
+    bandwidth_points: BandwidthPoints = 3000,
     others: Annotated[
         tuple[str, ...],
         Parameter(
@@ -69,6 +71,7 @@ def interpolants(
         features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
+        bandwidth_points=bandwidth_points,
         others=others,
         pixels=pixels,
         seed=seed,

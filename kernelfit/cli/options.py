@@ -29,7 +29,11 @@ KernelText = Annotated[
 ]
 Bandwidth = Annotated[
     float | Literal["auto"],
-    Parameter(help="In units of pixels / 255; auto: by leave-one-out on up to 3,000 training points."),
+    Parameter(help="In units of pixels / 255, or of the features; auto: by leave-one-out on some training points."),
+]
+BandwidthPoints = Annotated[
+    int,
+    Parameter(help="Training points, at most, on which an automatic bandwidth is chosen; each try takes 2 n^3 / 3."),
 ]
 Augment = Annotated[
     str,

@@ -10,6 +10,7 @@ from kernelfit.cli.app import app
 from kernelfit.cli.options import (
     Augment,
     Bandwidth,
+    BandwidthPoints,
     DataDir,
     DataName,
     Device,
@@ -40,6 +41,7 @@ def solve(
     features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
+    bandwidth_points: BandwidthPoints = 3000,
     labels: Annotated[
         str, Parameter(help="Training labels: true, random, or the probability of replacement.")
     ] = "true",
@@ -84,6 +86,7 @@ def solve(
         "features": features,
         "kernel": kernel,
         "bandwidth": None if bandwidth == "auto" else bandwidth,
+        "bandwidth_points": bandwidth_points,
         "labels": labels,
         "pixels": pixels,
         "augment": augment,

@@ -8,6 +8,7 @@ from cyclopts import Parameter
 from kernelfit.cli.app import app
 from kernelfit.cli.options import (
     Bandwidth,
+    BandwidthPoints,
     DataDir,
     DataName,
     Device,
@@ -36,6 +37,7 @@ def sweep(
     features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
+    bandwidth_points: BandwidthPoints = 3000,
     levels: Annotated[
         tuple[str, ...],
         Parameter(
@@ -83,6 +85,7 @@ def sweep(
         features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
+        bandwidth_points=bandwidth_points,
         levels=tuple(level for text in levels for level in parse_range(text)),
         seeds=seeds,
         pixel_settings=pixels,
@@ -115,6 +118,7 @@ def measures(
     features: FeaturesText = "pixels",
     kernel: KernelText = "gaussian",
     bandwidth: Bandwidth = "auto",
+    bandwidth_points: BandwidthPoints = 3000,
     ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
     seed: Annotated[int, Parameter(help="Seed of the random labels and signs, subsets and synthetic data.")] = 0,
     n_train: NTrain = None,
@@ -135,6 +139,7 @@ def measures(
         features=features,
         kernel=kernel,
         bandwidth=None if bandwidth == "auto" else bandwidth,
+        bandwidth_points=bandwidth_points,
         ridge=ridge,
         seed=seed,
         n_train=n_train,

@@ -105,6 +105,7 @@ def prepare(spec, *, label_sets=1, watch, progress):
                 kernel,
                 n_classes=k,
                 ridge=spec.ridge,
+                subsample=spec.bandwidth_points,
                 seed=spec.seed,
                 progress=progress,
             )

@@ -24,21 +24,26 @@ _RIDGES_TRIED = (1e-4, 1e-3, 1e-2)  # for random convolutional features; the bes
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How much of the study is run: numbers of training images (None: all), of filters, and the ridges of a path."""
+    """How much of the study is run: numbers of training images (None: all), of filters, and the ridges of a path.
+
+    `selection` and `selection_filters` are those on which leave-one-out chooses a ridge; an automatic bandwidth is
+    chosen on `bandwidth_points`.
+    """
 
     mnist: int | None
     cifar10: int | None
     filters: int
     ridges: tuple
     interpolants: int
-    selection: int  # training images, and
-    selection_filters: int  # filters, on which leave-one-out chooses a ridge
+    selection: int
+    selection_filters: int
+    bandwidth_points: int
     loo: bool
 
 
 SCALES = {
-    "quick": Scale(5000, 10_000, 2048, (0, 1e-8, 1e-6, 1e-4, 1e-2), 2000, 10_000, 2048, True),
-    "full": Scale(None, None, 16_384, (0, 1e-4, 1e-2), 10_000, 10_000, 2048, False),
+    "quick": Scale(5000, 10_000, 2048, (0, 1e-8, 1e-6, 1e-4, 1e-2), 2000, 10_000, 2048, 3000, True),
+    "full": Scale(None, None, 16_384, (0, 1e-4, 1e-2), 10_000, 10_000, 2048, 10_000, False),
 }
 
 
@@ -77,6 +82,7 @@ class Section5Spec:
     def options(self, data, **changed):
         """Return the fields of a SolveSpec on this data set."""
         shared = {"device": self.device, "memory": self.memory, "data_dir": self.data_dir}
+        shared["bandwidth_points"] = SCALES[self.scale].bandwidth_points
         return {"data": self.cifar10 if data == "cifar10" else data} | shared | changed
 
     def command(self, row):

@@ -23,7 +23,7 @@ from kernelfit.stopwatch import Stopwatch
 class SolveSpec:
     """What to solve; the fields are the options of `kernelfit solve`.
 
-    bandwidth None stands for "auto": closed-form leave-one-out on a subsample of the training points. memory is in
+    bandwidth None stands for "auto": closed-form leave-one-out on bandwidth_points of the training points. memory is in
     bytes.
     """
 
@@ -31,6 +31,7 @@ class SolveSpec:
     features: str = "pixels"
     kernel: str = "gaussian"
     bandwidth: float | None = None
+    bandwidth_points: int = 3000
     labels: str = "true"
     pixels: str = "true"
     augment: str = "none"
@@ -47,9 +48,9 @@ class SolveSpec:
     data_dir: str | None = None
 
     def __post_init__(self):
-        for name in ("n_train", "n_test", "seed", "memory"):
+        for name in ("n_train", "n_test", "seed", "memory", "bandwidth_points"):
             value = getattr(self, name)
-            smallest, optional = (0, False) if name == "seed" else (1, True)
+            smallest, optional = (0, False) if name == "seed" else (1, name != "bandwidth_points")
             if not (isinstance(value, int) and value >= smallest) and not (optional and value is None):
                 raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest}")
         if not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):

@@ -12,7 +12,7 @@ from kernelfit.records import Record
 from kernelfit.report.paper import SECTION_5_CLAIMS
 from kernelfit.report.section5 import section5_markdown, verdicts
 
-TINY = Scale(200, 150, 64, (0, 1e-4, 1e-2), 60, 150, 64, True)
+TINY = Scale(200, 150, 64, (0, 1e-4, 1e-2), 60, 150, 64, 100, True)
 
 
 @pytest.fixture(autouse=True)
