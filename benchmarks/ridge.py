@@ -3,7 +3,7 @@
     python benchmarks/ridge.py                            n = 10,000, Gaussian of bandwidth 5: a minute on 2 cores
     python benchmarks/ridge.py --n 60000                  all of MNIST, refactored for every ridge, with leave-one-out
     python benchmarks/ridge.py --n 60000 --no-loo         the same without leave-one-out, for half the time
-    python benchmarks/ridge.py --features gabor --bandwidth auto    other features, where `kernelfit solve` has them
+    python benchmarks/ridge.py --features gabor --bandwidth auto    other features
     python benchmarks/ridge.py --constants 2000 4000 8000           what decides between the two ways
 
 Every path is a process of its own. Needs MNIST (KERNELFIT_DATA). Prints Markdown; the rows of a path are appended to
@@ -11,7 +11,6 @@ results/ridge.jsonl, and --plot draws them.
 """
 
 import argparse
-import dataclasses
 import json
 import time
 
@@ -26,7 +25,7 @@ def main():
     parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--ridges", nargs="+", type=float, default=RIDGES)
     parser.add_argument("--bandwidth", default="5", help="a number, or auto")
-    parser.add_argument("--features", help="passed on to SolveSpec, if it has such a field")
+    parser.add_argument("--features", default="pixels", help="as for kernelfit solve")
     parser.add_argument("--precision", default="auto")
     parser.add_argument("--method", default="auto", help="auto, eigendecomposition, refactoring")
     parser.add_argument("--no-loo", action="store_true")
@@ -49,8 +48,7 @@ def path(options):
     asked = vars(options) | {"child": None, "constants": None}
     result = common.child(__file__, "path", json.dumps(asked))
     rows = result["rows"]
-    features = f", features {options.features}" if options.features else ""
-    print(f"\n## {result['dataset']['name']}, n = {result['n_train']:,}, {result['kernel']}{features}\n")
+    print(f"\n## {result['dataset']['name']}, n = {result['n_train']:,}, {result['kernel']} on {result['features']}\n")
     common.table(
         ["ridge", "training", "leave-one-out", "test", "corrected, broken", "norm 0/1", "norm -1/+1", "residual"],
         [
@@ -84,16 +82,13 @@ def run_path(asked):
 
     settings = {
         "data": "mnist",
+        "features": asked["features"],
         "bandwidth": None if asked["bandwidth"] == "auto" else float(asked["bandwidth"]),
         "n_train": asked["n"] if asked["n"] < ALL else None,
         "ridges": tuple(asked["ridges"]),
         "precision": asked["precision"],
         "loo": not asked["no_loo"],
     }
-    if asked["features"]:
-        if "features" not in {field.name for field in dataclasses.fields(RidgePathSpec)}:
-            raise SystemExit("this version of kernelfit has no --features")
-        settings["features"] = asked["features"]
     result = run_ridge_path(RidgePathSpec(**settings), method=asked["method"], progress=make_progress())
     append_rows(common.RESULTS, result)
     if asked["plot"]:
