@@ -48,7 +48,7 @@ SECTION_5_CLAIMS = {
     "mnist-gabor-ridge": ("MNIST, Gabor, with a ridge", "no improvement", ""),
     "cifar10-pixels": ("CIFAR10, Gaussian kernel on pixels", "46 %", ""),
     "cifar10-randomconv": ("CIFAR10, random convolutional features", "17 %", ""),
-    "cifar10-randomconv-ridge": ("the same, with a ridge", "15 %", ""),
+    "cifar10-randomconv-ridge": ("CIFAR10, random convolutional features, with a ridge", "15 %", ""),
     "interpolants": ("MNIST, other interpolants", "", "significantly larger"),
     "linear": ("SGD from 0 on a linear model, d > n", "", "the minimum norm"),
 }
