@@ -80,7 +80,10 @@ def prepare(spec, *, label_sets=1, watch, progress):
     device = backend.device(spec.device)
     outputs = k * label_sets
     X_train, X_test = training.X, changed.X_test
-    plan = _plan(spec, kernel, X_train, X_test, outputs, device, taken=features.bytes_kept(X_train, X_test, device))
+    kept = features.bytes_kept(X_train, X_test, device)  # of the memory that may be used, before the solve
+    limit = None if spec.memory is None else max(1, spec.memory - kept)
+    before = max(1, min(device.free_memory() - kept, limit or device.free_memory())) if kept else limit
+    plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=before)
     if plan.chosen is None:
         plan.require()  # raises, before anything else is computed
     if not isinstance(features, Pixels):
@@ -94,7 +97,7 @@ def prepare(spec, *, label_sets=1, watch, progress):
                 memory=spec.memory,
                 progress=progress,
             )
-        plan = _plan(spec, kernel, X_train, X_test, outputs, device, rates=plan.rates)
+        plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=limit, rates=plan.rates)
     choice = None
     if kernel.open_bandwidth:
         with watch("bandwidth"):
@@ -119,7 +122,8 @@ def prepare(spec, *, label_sets=1, watch, progress):
     if _worth_a_forecast(spec, plan):
         with watch("forecast"):
             expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
-            plan = _plan(spec, kernel, X_train, X_test, outputs, device, rates=plan.rates, steps=expected.steps)
+            known = {"memory": limit, "rates": plan.rates, "steps": expected.steps}
+            plan = _plan(spec, kernel, X_train, X_test, outputs, device, **known)
         reason = expected.reason
         progress.note(reason)
     way = plan.require()
@@ -150,11 +154,8 @@ def _load(spec, kernel, features, progress):
     return data, changed
 
 
-def _plan(spec, kernel, X_train, X_test, outputs, device, *, taken=0, **known):
-    """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way.
-
-    `taken` are bytes of the device that will be gone before the solve.
-    """
+def _plan(spec, kernel, X_train, X_test, outputs, device, **known):
+    """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way."""
     if isinstance(kernel, Precomputed):
         d, dtype = 0, X_train.dtype
     elif isinstance(X_train, Points):
@@ -162,9 +163,6 @@ def _plan(spec, kernel, X_train, X_test, outputs, device, *, taken=0, **known):
     else:
         d, dtype = int(np.prod(X_train.shape[1:])), X_train.dtype
     problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo)
-    memory = spec.memory
-    if taken:
-        memory = max(1, min(device.free_memory(), spec.memory or device.free_memory()) - taken)
     found = unfinished(spec.scratch) if spec.resume else None
     plan = plan_solve(
         problem,
@@ -172,7 +170,6 @@ def _plan(spec, kernel, X_train, X_test, outputs, device, *, taken=0, **known):
         precision=spec.precision,
         scratch=spec.scratch,
         width=found and found["width"],
-        memory=memory,
         **known,
     )
     if not found:
