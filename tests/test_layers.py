@@ -35,6 +35,7 @@ LAYERS = {
     "solvers": 2,
     "measures": 2,
     "leaving_out": 2,
+    "learning_order": 2,
     "complexity": 2,
     "bandwidth": 3,
     "measures_table": 3,

@@ -9,6 +9,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     data,
     interpolating,
     machine,
+    nets,
     reproducing,
     solving,
     studying,
