@@ -17,5 +17,5 @@ def crop_offsets(seed, epoch, n, room):
 
 
 def torch_seed(seed, *purpose):
-    """Return a seed for PyTorch's generator: of initial weights, or of the dropout of one step."""
-    return int(generator(seed, "torch", *purpose).integers(2**63))
+    """Return a seed for PyTorch's generator: of initial weights, or of the dropout of an epoch's first step."""
+    return int(generator(seed, "torch", *purpose).integers(2**62))

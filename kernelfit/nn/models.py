@@ -50,11 +50,11 @@ class AlexNet(nn.Module):
             nn.Conv2d(channels, c, 5, padding=2),
             nn.ReLU(),
             _SamePool(),
-            _lrn(),
+            _LocalResponse(c),
             nn.Conv2d(c, c, 5, padding=2),
             nn.ReLU(),
             _SamePool(),
-            _lrn(),
+            _LocalResponse(c),
         )
         flat = c * math.prod(math.ceil(math.ceil(side / 2) / 2) for side in size)
         self.classifier = nn.Sequential(
@@ -139,9 +139,22 @@ class _SamePool(nn.Module):
         return functional.max_pool2d(x, 3, 2, padding=padding, ceil_mode=True)
 
 
-def _lrn():
-    # TensorFlow's radius 4, alpha 0.001 / 9: torch divides its alpha by the size.
-    return nn.LocalResponseNorm(size=9, alpha=1e-3, beta=0.75, k=1.0)
+class _LocalResponse(nn.Module):
+    """x / (1 + 0.001 / 9 sum of x^2 over the 9 channels around)^0.75: TensorFlow's LRN of radius 4 and alpha 0.001 / 9.
+
+    The same as nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1), whose sums, a pooling in three dimensions, take
+    two fifths of a training step of this net on a CPU. Here they are a product with a banded matrix.
+    """
+
+    def __init__(self, channels):
+        super().__init__()
+        distance = (torch.arange(channels)[:, None] - torch.arange(channels)).abs()
+        band = (distance <= 4).float() * (1e-3 / 9)
+        self.register_buffer("band", band[:, :, None, None], persistent=False)
+
+    def forward(self, x):
+        root = (1 + functional.conv2d(x * x, self.band)).rsqrt()
+        return x * (root * root.sqrt())
 
 
 def _inception_v3(input_shape, n_classes, *, dropout=0.0):

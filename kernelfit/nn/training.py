@@ -102,7 +102,7 @@ def train(
         while history.stopped_by is None:
             epoch = history.epoch
             rows = torch.from_numpy(draws.order(seed, epoch, n)).to(device)
-            offsets = None
+            offsets, first_seed = None, draws.torch_seed(seed, "epoch", epoch)
             if settings.augment:
                 offsets = torch.from_numpy(draws.crop_offsets(seed, epoch, n, images.room)).to(device)
             for group in optimizer.param_groups:
@@ -110,7 +110,7 @@ def train(
             net.train()
             clock.begin = time.perf_counter()
             for part, x in images.batches(rows[history.step * settings.batch :], settings.batch, offsets):
-                torch.manual_seed(draws.torch_seed(seed, "step", history.steps))
+                torch.manual_seed(first_seed + history.step)  # of dropout
                 y = labels[part]
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     logits = compiled(x)

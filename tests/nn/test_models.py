@@ -72,10 +72,15 @@ def test_pooling_has_tensorflows_border(side):
 
 def test_local_response_normalisation_is_tensorflows():
     """sqr_sum[c] = sum of x^2 over c - 4 .. c + 4; x / (1 + 0.001 / 9 sqr_sum)^0.75."""
-    norm = build_model("alexnet(width=0.2)", *CIFAR10).features[3]
-    x = 30 * torch.randn(2, 13, 3, 3, dtype=torch.float64)
+    norm = build_model("alexnet(width=0.2)", *CIFAR10).features[3].double()
+    x = (30 * torch.randn(2, 13, 3, 3, dtype=torch.float64)).requires_grad_()
     sums = torch.stack([(x[:, max(0, c - 4) : c + 5] ** 2).sum(1) for c in range(13)], 1)
-    torch.testing.assert_close(norm(x), x / (1 + 1e-3 / 9 * sums) ** 0.75, rtol=1e-12, atol=0)
+    # The band was rounded to float32, 6e-8 relative.
+    torch.testing.assert_close(norm(x), x / (1 + 1e-3 / 9 * sums) ** 0.75, rtol=1e-7, atol=0)
+    other = torch.nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)
+    torch.testing.assert_close(norm(x), other(x), rtol=1e-7, atol=0)
+    gradients = [torch.autograd.grad(each(x).sum(), x)[0] for each in (norm, other)]
+    torch.testing.assert_close(*gradients, rtol=1e-6, atol=1e-9)
 
 
 def test_dropout_is_where_it_is_asked_for():
