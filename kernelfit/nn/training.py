@@ -16,7 +16,7 @@ from torch.nn import functional
 from kernelfit.errors import InputError
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
-from kernelfit.nn.evaluation import count_wrong
+from kernelfit.nn.evaluation import count_wrong, true_float32
 from kernelfit.nn.history import History
 from kernelfit.nn.settings import Settings
 from kernelfit.progress import Progress
@@ -97,7 +97,7 @@ def train(
             save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 
-    with _own_randomness(device), progress.phase("training", last_step) as advance:
+    with _own_randomness(device), true_float32(device), progress.phase("training", last_step) as advance:
         advance(history.steps)
         while history.stopped_by is None:
             epoch = history.epoch
