@@ -6,12 +6,14 @@
 
 Speed is measured on made-up images of 32 x 32 x 3, cut at random to 28 x 28 and whitened, batch 128: in every round
 kernelfit and the tutorial's loop train the same net one after the other. The loop's Dataset does one image at a time,
-its optimiser is SGD as PyTorch makes it, and it adds up loss and accuracy with .item(), as tutorials do. For AlexNet it
-is run too with PyTorch's own LRN, which kernelfit does not use. Epochs are short and many, and the best of each
-counts: on a machine that others use too, only the best means something. Prints Markdown.
+its layers and its optimiser are PyTorch's own, and it adds up loss and accuracy with .item(), as tutorials do. For
+AlexNet it is run too with PyTorch's own LRN, which kernelfit does not use. Every measurement is a process of its own,
+taken in turns, and the best of its short epochs: on a machine that others use too, only the best means something.
+Prints Markdown.
 """
 
 import argparse
+import json
 import shlex
 import time
 
@@ -21,19 +23,24 @@ import numpy as np
 BATCH, CROP, CLASSES = 128, 28, 10
 IMAGES = {"mlp1x512": 2560, "mlp3x512": 2560}  # of an epoch, for a fraction of a second of it; other nets:
 FEW = {"cpu": 640, "cuda": 12_800}
+EPOCHS = 6  # the first compiles, loads code, starts workers
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=["mlp1x512", "alexnet"])
     parser.add_argument("--workers", nargs="+", type=int, default=[0, 2], help="of the DataLoader")
-    parser.add_argument("--rounds", type=int, default=20)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--random-labels", action="store_true")
     parser.add_argument("--data", default="cifar10", help="with --random-labels: name or path")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.child:
+        print(json.dumps(rate(**json.loads(options.child[1]))))
+        return
     if options.random_labels:
         common.describe("Fitting random labels", {})
         random_labels(options.data)
@@ -50,22 +57,16 @@ def main():
 
 def speed(model, options):
     """Return the rows of one net: kernelfit against each form of the loop, best of all rounds, and ratios within."""
-    rng = np.random.default_rng(0)
-    n = IMAGES.get(model, FEW[options.device])
-    X = rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
-    y = rng.integers(0, CLASSES, n)
-    loops = {f"{workers} workers": (workers, False) for workers in options.workers}
+    loops = {f"{workers} workers": {"workers": workers} for workers in options.workers}
     if model == "alexnet":
-        loops |= {f"{name}, PyTorch's LRN": (workers, True) for name, (workers, _) in loops.items()}
+        loops |= {f"{name}, PyTorch's LRN": loop | {"own_lrn": True} for name, loop in loops.items()}
+    shared = {"model": model, "device": options.device}
+    ours = {"precision": options.precision, "compile": options.compile}
     found = {name: [] for name in ("kernelfit", *loops)}
-    for round_ in range(options.rounds + 1):  # the first warms up
-        for name in found:
-            if name == "kernelfit":
-                rate = kernelfit_rate(model, X, y, options)
-            else:
-                rate = tutorial_rate(model, X, y, options, *loops[name])
-            if round_:
-                found[name].append(rate)
+    for _ in range(options.rounds):
+        for name, rates in found.items():
+            asked = shared | (ours if name == "kernelfit" else loops[name])
+            rates.append(common.child(__file__, "rate", json.dumps(asked)))
     ours = found.pop("kernelfit")
     return [
         [
@@ -80,26 +81,37 @@ def speed(model, options):
     ]
 
 
-def kernelfit_rate(model, X, y, options):
-    """Images per second of an epoch of kernelfit, with its exact check whether everything is fitted."""
+def rate(model, device, workers=None, **options):
+    """Return the images per second of the best epoch of kernelfit, or, with a number of workers, of the loop."""
+    rng = np.random.default_rng(0)
+    n = IMAGES.get(model, FEW[device])
+    X = rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
+    y = rng.integers(0, CLASSES, n)
+    if workers is None:
+        seconds = kernelfit_epochs(model, X, y, device, **options)
+    else:
+        seconds = tutorial_epochs(model, X, y, device, workers, **options)
+    return n / min(seconds[1:])
+
+
+def kernelfit_epochs(model, X, y, device, precision, compile):
+    """Seconds of each epoch of kernelfit, its exact check whether everything is fitted included."""
     from kernelfit.nn.fitting import fit_net
     from kernelfit.nn.settings import Settings
 
-    settings = Settings(
-        batch=BATCH, lr=0.001, epochs=2, augment=True, precision=options.precision, compile=options.compile
-    )
-    fitted = fit_net(model, X, y, settings, n_classes=CLASSES, crop=CROP, device=options.device)
-    history = fitted.history
-    second = history.curve["seconds"][1] - history.curve["seconds"][0]  # the first compiles, or loads code
-    return len(X) / (second + history.evaluate_seconds / 2)
+    settings = Settings(batch=BATCH, lr=0.001, epochs=EPOCHS, augment=True, precision=precision, compile=compile)
+    history = fit_net(model, X, y, settings, n_classes=CLASSES, crop=CROP, device=device).history
+    check = history.evaluate_seconds / EPOCHS
+    return check + np.diff(history.curve["seconds"], prepend=0.0)
 
 
-def tutorial_rate(model, X, y, options, workers, own_lrn):
-    """Images per second of an epoch of the tutorial's loop."""
+def tutorial_epochs(model, X, y, device, workers, own_lrn=False):
+    """Seconds of each epoch of the tutorial's loop."""
     import torch
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
+    from kernelfit.nn.linear import Linear
     from kernelfit.nn.models import build_model
 
     class Pictures(Dataset):
@@ -113,15 +125,18 @@ def tutorial_rate(model, X, y, options, workers, own_lrn):
             image = (image - image.mean()) / max(float(image.std(correction=0)), image.numel() ** -0.5)
             return image, int(y[index])
 
-    device = torch.device(options.device)
     net = build_model(model, (3, CROP, CROP), CLASSES)
+    for module in net.modules():
+        if isinstance(module, Linear):
+            module.__class__ = nn.Linear  # a tutorial's layer
     if own_lrn:
         net.features[3] = nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)
         net.features[7] = nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)
     net.to(device)
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
     loader = DataLoader(Pictures(), batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
-    for _ in range(2):  # the second is timed: workers have started
+    seconds = []
+    for _ in range(EPOCHS):
         start, loss_sum, correct = time.perf_counter(), 0.0, 0
         for images, labels in loader:
             images, labels = images.to(device), labels.to(device)
@@ -132,8 +147,8 @@ def tutorial_rate(model, X, y, options, workers, own_lrn):
             optimizer.step()
             loss_sum += loss.item()
             correct += (logits.argmax(1) == labels).sum().item()
-        seconds = time.perf_counter() - start
-    return len(X) / seconds
+        seconds.append(time.perf_counter() - start)
+    return seconds
 
 
 def random_labels(data):

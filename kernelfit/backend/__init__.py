@@ -5,6 +5,7 @@ the memory that is free. `device_of(array)` is the device that an array lives on
 which gets arrays need not be told.
 """
 
+from kernelfit.backend.allocator import keep_freed_memory
 from kernelfit.backend.cpu import Cpu
 from kernelfit.backend.machine import describe, free_memory, peak_memory
 from kernelfit.backend.select import CPU, DEVICES, device, device_of
@@ -18,6 +19,7 @@ __all__ = [
     "device",
     "device_of",
     "free_memory",
+    "keep_freed_memory",
     "num_threads",
     "parallel_map",
     "peak_memory",

@@ -19,6 +19,7 @@ from torch.nn import functional
 from kernelfit.errors import InputError
 from kernelfit.expressions import look_up, named_options, parse_expression
 from kernelfit.nn.draws import torch_seed
+from kernelfit.nn.linear import Linear
 
 INITS = ("he", "torch")
 _IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
@@ -32,8 +33,8 @@ class MLP(nn.Module):
         sizes = [math.prod(input_shape), *(_scaled(units, width) for units in hidden)]
         layers = []
         for before, after in pairwise(sizes):
-            layers += [nn.Linear(before, after), nn.ReLU(), *_dropout(dropout)]
-        self.layers = nn.Sequential(*layers, nn.Linear(sizes[-1], n_classes))
+            layers += [Linear(before, after), nn.ReLU(), *_dropout(dropout)]
+        self.layers = nn.Sequential(*layers, Linear(sizes[-1], n_classes))
 
     def forward(self, x):
         return self.layers(x.flatten(1))
@@ -58,9 +59,9 @@ class AlexNet(nn.Module):
         )
         flat = c * math.prod(math.ceil(math.ceil(side / 2) / 2) for side in size)
         self.classifier = nn.Sequential(
-            *(nn.Linear(flat, first), nn.ReLU(), *_dropout(dropout)),
-            *(nn.Linear(first, second), nn.ReLU(), *_dropout(dropout)),
-            nn.Linear(second, n_classes),
+            *(Linear(flat, first), nn.ReLU(), *_dropout(dropout)),
+            *(Linear(first, second), nn.ReLU(), *_dropout(dropout)),
+            Linear(second, n_classes),
         )
 
     def forward(self, x):
@@ -101,7 +102,7 @@ class Inception(nn.Module):
             *(module(112, 48), module(96, 64), module(80, 80), module(48, 96), halving(96)),
             *(module(176, 160), module(176, 160)),
         )
-        self.classifier = nn.Sequential(*_dropout(dropout), nn.Linear(made, n_classes))
+        self.classifier = nn.Sequential(*_dropout(dropout), Linear(made, n_classes))
 
     def forward(self, x):
         return self.classifier(self.features(x).mean((2, 3)))

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from kernelfit.backend import keep_freed_memory
 from kernelfit.errors import InputError
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
@@ -72,6 +73,8 @@ def train(
     settings, progress = settings or Settings(), progress or Progress()
     device, n = images.device, len(images)
     corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
+    if device.type == "cpu":
+        keep_freed_memory()
     net.to(device, memory_format=images.layout)
     _check_outputs(net, images, labels)
     optimizer = _optimizer(net, settings)
