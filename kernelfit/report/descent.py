@@ -11,7 +11,7 @@ from kernelfit.report.figures import BLUE, GREEN, GREY, VERMILION, new_figure, s
 
 
 def descent_table(result):
-    """Return a rich Table of a DescentResult: mean and standard deviation over seeds for each number of features."""
+    """Return a rich Table of a DescentResult: means over seeds (of condition numbers the median) for each p."""
     curves = result.curves
     table = Table(
         title=Text(_title(result)),
@@ -29,9 +29,15 @@ def descent_table(result):
             [run[k] for run in getattr(curves, name)]
             for name in ("train_error", "test_error", "test_squared_error", "norm", "condition")
         )
-        percent = (_spread([100 * value for value in values]) for values in (train, test))
-        rest = f"{statistics.fmean(squared):.3g}", _spread(norm), f"{statistics.median(condition):.0e}"
-        table.add_row(f"{p:,}", f"{p / curves.n_train:.3g}", *percent, *rest)
+        table.add_row(
+            f"{p:,}",
+            f"{p / curves.n_train:.3g}",
+            f"{100 * statistics.fmean(train):.2f}",
+            _spread([100 * value for value in test]),
+            f"{statistics.fmean(squared):.3g}",
+            f"{statistics.fmean(norm):.4g}",
+            f"{statistics.median(condition):.0e}",
+        )
     return table
 
 
@@ -58,6 +64,9 @@ def plot_descent(result, path):
     for axes in (errors, norms):
         axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
         axes.set(xlabel="features / training points", xscale="log")
+        ticks = [2.0**k for k in range(-6, 7) if at[0] <= 2.0**k <= at[-1]]
+        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+        axes.set_xticks([], minor=True)
         axes.legend(frameon=False, fontsize=7)
         axes.spines[["top", "right"]].set_visible(False)
     errors.set_title(_title(result), fontsize="small", loc="left")
@@ -67,9 +76,16 @@ def plot_descent(result, path):
 def _title(result):
     curves = result.curves
     return (
-        f"{result.shared['dataset']['name']}: {curves.features}, n = {curves.n_train:,}, "
+        f"{result.shared['dataset']['name']}: {_features(curves.features)}, n = {curves.n_train:,}, "
         f"{100 * curves.label_noise:g} % of the labels replaced"
     )
+
+
+def _features(text):
+    """Return "FourierFeatures(bandwidth=2.85...)" in short."""
+    name, _, bandwidth = text.rstrip(")").partition("(bandwidth=")
+    kind = name.removesuffix("Features()").removesuffix("Features").lower()
+    return f"{kind}, bandwidth {float(bandwidth):.4g}" if bandwidth else kind
 
 
 def _how(result):
