@@ -66,6 +66,14 @@ def solve(
     memory: Memory = None,
     scratch: Scratch = None,
     resume: Resume = False,
+    engine: Annotated[
+        Literal["local", "mpi"],
+        Parameter(help="Where: in this process, or mpi: one Cholesky factor over all processes of mpiexec."),
+    ] = "local",
+    grid: Annotated[
+        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; near a square unless given.")
+    ] = None,
+    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi.")] = None,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
@@ -99,6 +107,9 @@ def solve(
         "memory": None if memory is None else parse_bytes(memory),
         "scratch": None if scratch is None else str(scratch),
         "resume": resume,
+        "engine": engine,
+        "grid": grid,
+        "block": block,
         "data_dir": None if data_dir is None else str(data_dir),
     }
     progress = make_progress(quiet)
@@ -121,6 +132,8 @@ def _solve_one(spec, *, runs, save, json, progress):
         record, model = run_solve(spec, progress=progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(how_to_go_on(spec)) from error
+    if record is None:  # this process followed another, which prints and writes
+        return
     # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
         print(record.to_json(), flush=True)
