@@ -131,13 +131,13 @@ def shifts(gram, ridge):
     does the same) it should stay positive.
     """
     n = gram.shape[0]
-    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(_diagonal(gram).mean())
+    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(gram.diagonal().mean())
     larger = [max(0.0, 4**k * unit - ridge) for k in range(_SHIFTS)]
     return [0.0, *(float(shift) for shift in larger if shift > 0)]
 
 
 def _factored(gram, make_panels, ridge, first_shift, progress):
-    largest = float(np.max(_diagonal(gram)))
+    largest = float(np.max(gram.diagonal()))
     if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
         raise NotConvergedError(
             f"float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Use --precision float64"
@@ -165,9 +165,3 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
         f"float32 cannot factor K + {ridge:g} I, not even with {breakdowns[-1]:.1e} on its diagonal. Use --precision "
         "float64, a smaller bandwidth, or a ridge"
     )
-
-
-def _diagonal(gram, size=256):
-    n = gram.shape[0]
-    spans = [(start, min(start + size, n)) for start in range(0, n, size)]
-    return np.concatenate([gram.device.host(gram.block(span, span).diagonal().copy()) for span in spans])
