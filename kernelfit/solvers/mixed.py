@@ -50,7 +50,9 @@ class MixedSolution:
     seconds: dict
 
 
-def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=TOLERANCE, progress=None):
+def solve_mixed(
+    gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=TOLERANCE, factorise=cholesky, progress=None
+):
     """Return the MixedSolution of (K + ridge I) coef = Y.
 
     Parameters
@@ -61,6 +63,8 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=T
         shift -> a new float32 storage for the factor with that shift.
     first_shift : float
         Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
+    factorise : callable
+        kernelfit.solvers.cholesky.cholesky, or another with its contract.
 
     Raises
     ------
@@ -69,7 +73,7 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=T
         residual was below the tolerance or what rounding in float64 allows.
     """
     progress = progress or Progress()
-    factor, breakdowns, seconds = _factored(gram, make_panels, ridge, first_shift, progress)
+    factor, breakdowns, seconds = _factored(gram, make_panels, factorise, ridge, first_shift, progress)
     try:
         coef, check, residuals = _corrected(gram, Y, factor, tolerance, seconds, progress)
     except NotConvergedError:
@@ -136,7 +140,7 @@ def shifts(gram, ridge):
     return [0.0, *(float(shift) for shift in larger if shift > 0)]
 
 
-def _factored(gram, make_panels, ridge, first_shift, progress):
+def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
     largest = float(np.max(gram.diagonal()))
     if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
         raise NotConvergedError(
@@ -148,7 +152,7 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
     for shift in tried[first:]:
         panels = make_panels(shift)
         try:
-            factor = cholesky(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
+            factor = factorise(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
         except SingularMatrixError as error:
             panels.finish()
             breakdowns.append(shift)
