@@ -26,7 +26,8 @@ class SolveSpec:
     """What to solve; the fields are the options of `kernelfit solve`.
 
     bandwidth None stands for "auto": closed-form leave-one-out on bandwidth_points of the training points. memory is in
-    bytes. grid ("2x2") and block are those of --engine mpi.
+    bytes. grid ("2x2") and block are those of --engine mpi; scheduler, workers, tolerance, rank and steps those of
+    --engine dask.
     """
 
     data: str = "digits"
@@ -50,6 +51,11 @@ class SolveSpec:
     engine: str = "local"
     grid: str | None = None
     block: int | None = None
+    scheduler: str | None = None
+    workers: int | None = None
+    tolerance: float | None = None
+    rank: int | None = None
+    steps: int | None = None
     data_dir: str | None = None
 
     def __post_init__(self):
@@ -58,13 +64,15 @@ class SolveSpec:
             raise InputError(
                 f"--engine {self.engine} solves for one ridge and one set of labels; leave it out for this"
             )
-        for name in ("n_train", "n_test", "seed", "memory", "block", "bandwidth_points"):
+        for name in ("n_train", "n_test", "seed", "memory", "block", "workers", "rank", "steps", "bandwidth_points"):
             value = getattr(self, name)
-            smallest, optional = (0, False) if name == "seed" else (1, name != "bandwidth_points")
+            smallest, optional = name not in ("seed", "rank"), name not in ("seed", "bandwidth_points")
             if not (isinstance(value, int) and value >= smallest) and not (optional and value is None):
-                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest}")
+                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest:d}")
         if not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
             raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
+        if self.tolerance is not None and not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
+            raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
         if self.precision not in ("auto", *PRECISIONS):
             raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
         if self.loo and self.precision == "mixed":

@@ -1,8 +1,8 @@
 """A preconditioner from few columns of K: randomly pivoted Cholesky, and the inverse of what it approximates.
 
 K is approximated by F F^T, F of shape (n, rank), which takes n rank entries of K. The remainder E = K - F F^T is
-positive semi-definite and its trace is known, so M = F F^T + (ridge + shift) I is near K + ridge I where the eigenvalues
-of E are small against the ridge, or near each other.
+positive semi-definite and its trace is known, so M = F F^T + (ridge + shift) I is near K + ridge I where the
+eigenvalues of E are small against the ridge, or near each other.
 """
 
 import dataclasses
@@ -116,3 +116,12 @@ def _accepted(H, proposed, rng, most):
             columns.append(column)
     L = np.array(columns).T[taken] if taken else np.zeros((0, 0))
     return np.array(taken, int), np.ascontiguousarray(np.tril(L))
+
+
+def planned_rank(n, d, memory):
+    """Return the rank of a preconditioner for n points of d coordinates, made in `memory` bytes.
+
+    F takes 8 n rank bytes, and half as much is left for what is made beside it. The more the better, up to where
+    2 n rank^2 operations for F, and as many for U, cost about as much as the n^2 d of one product with K.
+    """
+    return max(0, min(int(memory / 2 / (8 * n)), int((n * d) ** 0.5 / 2), n // 4))

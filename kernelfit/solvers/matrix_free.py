@@ -199,10 +199,10 @@ def _failure(done, worst, tolerance, steps, ridge, M, checkpoint):
         if checkpoint is not None
         else "No state was kept, for want of a --scratch folder"
     )
+    first = "too few --steps" if taken >= steps else "rounding: the matrix is too near singular for this tolerance"
     return (
         f"after {taken} steps of conjugate gradients the recomputed relative residual is {worst:.1e}, not "
-        f"{tolerance:.0e}. Likely causes: (a) {'too few --steps' if taken >= steps else 'rounding: the matrix is too '}"
-        f"{'' if taken >= steps else 'near singular for this tolerance'}; (b) a preconditioner of rank {M.rank:,} is too "
-        f"coarse; (c) ridge {ridge:g} and the bandwidth leave the matrix ill-conditioned. Try more --steps, a larger "
-        f"--rank, a larger --tolerance, a ridge, or another --engine. {kept}"
+        f"{tolerance:.0e}. Likely causes: (a) {first}; (b) a preconditioner of rank {M.rank:,} is too coarse; (c) "
+        f"ridge {ridge:g} and the bandwidth leave the matrix ill-conditioned. Try more --steps, a larger --rank, a "
+        f"larger --tolerance, a ridge, or another --engine. {kept}"
     )
