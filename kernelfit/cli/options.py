@@ -53,7 +53,10 @@ Precision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where CuPy finds one.")]
 Memory = Annotated[str | None, Parameter(help='Use at most this much of the free memory, as in "12GB".')]
-Scratch = Annotated[Path | None, Parameter(help="Folder on a disk for the factor, where memory is too small for it; or for the state of --engine dask.")]
+Scratch = Annotated[
+    Path | None,
+    Parameter(help="Folder on a disk for a factor that memory is too small for, or for the state of --engine dask."),
+]
 
 
 def how_to_go_on(spec):
@@ -63,7 +66,8 @@ def how_to_go_on(spec):
 
     if spec.scratch is None or not (unfinished(spec.scratch) or has_state(spec.scratch)):
         return ""
-    return f"what is in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
+    what = "factor" if unfinished(spec.scratch) else "state"
+    return f"the {what} in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
 
 
 def check_targets(runs, save, scratch=None):
