@@ -42,6 +42,10 @@ class ScratchError(KernelfitError, OSError):
     """A scratch folder is in use, or holds files that are damaged or belong to another problem."""
 
 
+class WorkersLostError(KernelfitError, ConnectionError):
+    """The processes that an engine works with, on this or other machines, cannot be reached, or are gone."""
+
+
 class NotConvergedError(KernelfitError, np.linalg.LinAlgError):
     """An iteration ended before the residual was as small as asked for."""
 

@@ -73,15 +73,35 @@ class Gram:
             for columns in _spans(0, m, tile):
                 # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
                 rows = _spans(columns[0] if self.symmetric else 0, n, tile)
-                parts = device.map(lambda part, columns=columns: self._share(part, columns, right, with_sums), rows)
-                for (i, j), (own, mirrored, own_sums, mirrored_sums) in zip(rows, parts, strict=True):
-                    out[i:j] += own
-                    sums[i:j] += own_sums
-                    if self.symmetric and i > columns[0]:
-                        out[slice(*columns)] += mirrored
-                        sums[slice(*columns)] += mirrored_sums
+                self.add_product([(part, columns) for part in rows], right, out, sums if with_sums else None)
                 advance((n - rows[0][0]) * (columns[1] - columns[0]))
         return (device.host(out) if isinstance(V, np.ndarray) else out), sums
+
+    def add_product(self, tiles, V, out, sums=None):
+        """Add to `out` what some tiles of K give of K V, each made once, and its transpose too if K is symmetric.
+
+        Parameters
+        ----------
+        tiles : list of (rows, columns)
+            Spans (start, stop); of a symmetric K, of the lower triangle. What each adds is held until all are made.
+        V, out : float64 arrays, shapes (m, r) and (n, r), on the device
+        sums : float64 array, shape (n,), optional
+            Gets the absolute row sums.
+        """
+        shares = self.device.map(lambda tile: self._share(*tile, V, sums is not None), tiles)
+        for ((i, j), columns), (own, mirrored, own_sums, mirrored_sums) in zip(tiles, shares, strict=True):
+            out[i:j] += own
+            if mirrored is not None:
+                out[slice(*columns)] += mirrored
+            if sums is not None:
+                sums[i:j] += own_sums
+                if mirrored is not None:
+                    sums[slice(*columns)] += mirrored_sums
+
+    def diagonal(self):
+        """Return the diagonal of a symmetric K, shape (n,), on the host."""
+        spans = _spans(0, self.shape[0], 256)
+        return np.concatenate([self.device.host(self.block(span, span).diagonal().copy()) for span in spans])
 
     def _share(self, rows, columns, V, with_sums):
         """Return what one tile adds to its own rows of K V, what its transpose adds to the rows `columns`, the sums."""

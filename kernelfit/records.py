@@ -44,7 +44,8 @@ class Record:
         float64, or mixed: a float32 factor, corrected in float64.
     solver : dict or None
         What the solver did: precision, storage, panel_width, shift, breakdowns, steps and residuals of conjugate
-        gradients, fallback, resumed_panels, why this precision ("reason").
+        gradients, fallback, resumed_panels, why this precision ("reason"). Another engine than the local one names
+        itself ("engine") and adds what it has to say.
     augmentation : dict or None
         what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
     seconds : dict
@@ -54,7 +55,7 @@ class Record:
         Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
         second; gemm_gflops is the matrix-product rate before it.
     peak_bytes : int
-        Largest resident memory of the process up to the end of the run.
+        Largest resident memory of any process of the run up to its end.
     """
 
     schema: str = SCHEMA
@@ -89,7 +90,7 @@ class Record:
     warnings: list
     seconds: dict
     gflops: float | None
-    gemm_gflops: float
+    gemm_gflops: float | None
     peak_bytes: int
     environment: dict
     solver: dict | None = None

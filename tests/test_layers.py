@@ -89,6 +89,7 @@ HOMES = {
     "torchvision": {"nn"},
     "mpi4py": {"solvers"},
     "dask": {"solvers"},
+    "distributed": {"solvers"},
     "numba": {"profiles", "features", "linear"},
     "cyclopts": {"cli"},
 }

@@ -8,7 +8,7 @@ which gets arrays need not be told.
 from kernelfit.backend.cpu import Cpu
 from kernelfit.backend.machine import describe, free_memory, peak_memory
 from kernelfit.backend.select import CPU, DEVICES, device, device_of
-from kernelfit.backend.threads import num_threads, parallel_map
+from kernelfit.backend.threads import limit_threads, num_threads, parallel_map, set_threads
 
 __all__ = [
     "CPU",
@@ -18,7 +18,9 @@ __all__ = [
     "device",
     "device_of",
     "free_memory",
+    "limit_threads",
     "num_threads",
     "parallel_map",
     "peak_memory",
+    "set_threads",
 ]

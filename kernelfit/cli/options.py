@@ -45,7 +45,7 @@ NTrain = Annotated[int | None, Parameter(help="Stratified subset of the training
 NTest = Annotated[int | None, Parameter(help="The same for the test set.")]
 Loo = Annotated[bool, Parameter(negative=(), help="Closed-form leave-one-out error; doubles the time.")]
 Resume = Annotated[
-    bool, Parameter(negative=(), help="Go on with the unfinished factor in the --scratch folder, if there is one.")
+    bool, Parameter(negative=(), help="Go on with what is unfinished in the --scratch folder, if there is something.")
 ]
 Precision = Annotated[
     Literal["auto", "float64", "mixed"],
@@ -53,16 +53,21 @@ Precision = Annotated[
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where CuPy finds one.")]
 Memory = Annotated[str | None, Parameter(help='Use at most this much of the free memory, as in "12GB".')]
-Scratch = Annotated[Path | None, Parameter(help="Folder on a disk for the factor, where memory is too small for it.")]
+Scratch = Annotated[
+    Path | None,
+    Parameter(help="Folder on a disk for a factor that memory is too small for, or for the state of --engine dask."),
+]
 
 
 def how_to_go_on(spec):
-    """Return how to go on after Ctrl-C, or nothing where there is no unfinished factor."""
+    """Return how to go on after Ctrl-C, or nothing where nothing unfinished was kept."""
+    from kernelfit.solvers.checkpoint import has_state
     from kernelfit.solvers.scratch import unfinished
 
-    if spec.scratch is None or unfinished(spec.scratch) is None:
+    if spec.scratch is None or not (unfinished(spec.scratch) or has_state(spec.scratch)):
         return ""
-    return f"the factor in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
+    what = "factor" if unfinished(spec.scratch) else "state"
+    return f"the {what} in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
 
 
 def check_targets(runs, save, scratch=None):

@@ -66,6 +66,31 @@ def solve(
     memory: Memory = None,
     scratch: Scratch = None,
     resume: Resume = False,
+    engine: Annotated[
+        Literal["local", "mpi", "dask"],
+        Parameter(
+            help="Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate "
+            "gradients over the workers of a Dask cluster, none of which holds K."
+        ),
+    ] = "local",
+    grid: Annotated[
+        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; near a square unless given.")
+    ] = None,
+    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi.")] = None,
+    scheduler: Annotated[
+        str | None,
+        Parameter(help="Of --engine dask, as in tcp://host:8786; unless given, worker processes on this machine."),
+    ] = None,
+    workers: Annotated[
+        int | None, Parameter(help="Worker processes of --engine dask on this machine; of a scheduler, to wait for.")
+    ] = None,
+    tolerance: Annotated[
+        float | None, Parameter(help="Relative residual of --engine dask, of every output; 1e-8 unless given.")
+    ] = None,
+    rank: Annotated[
+        int | None, Parameter(help="Of the preconditioner of --engine dask; planned unless given, 0 for none.")
+    ] = None,
+    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; 1000 unless given.")] = None,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
@@ -99,6 +124,14 @@ def solve(
         "memory": None if memory is None else parse_bytes(memory),
         "scratch": None if scratch is None else str(scratch),
         "resume": resume,
+        "engine": engine,
+        "grid": grid,
+        "block": block,
+        "scheduler": scheduler,
+        "workers": workers,
+        "tolerance": tolerance,
+        "rank": rank,
+        "steps": steps,
         "data_dir": None if data_dir is None else str(data_dir),
     }
     progress = make_progress(quiet)
@@ -121,6 +154,8 @@ def _solve_one(spec, *, runs, save, json, progress):
         record, model = run_solve(spec, progress=progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(how_to_go_on(spec)) from error
+    if record is None:  # this process followed another, which prints and writes
+        return
     # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
         print(record.to_json(), flush=True)

@@ -170,7 +170,7 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
                 first, last = panels.bounds[earlier]
                 advance((n - start) * (stop - start) * (last - first))
             failed = timed("factor", _factor_panel, device, panel)
-            _check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
+            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
             timed("factor", panels.close, j, panel)
             advance((n - start) * (stop - start) ** 2 / 2)
     return CholeskyFactor(panels, float(ridge), float(shift), seconds)
@@ -206,8 +206,20 @@ def _factor_panel(device, panel):
     return 0
 
 
-def _check_pivots(gram, ridge, start, roots, diagonal, failed):
-    """Raise unless every squared root of a pivot is far enough above the rounding error of its diagonal entry."""
+def check_pivots(gram, ridge, start, roots, diagonal, failed):
+    """Raise SingularMatrixError unless every pivot is far enough above the rounding error of its diagonal entry.
+
+    Parameters
+    ----------
+    gram, ridge
+        Of the matrix that is factored, for the message.
+    start : int
+        Row of the first of the pivots.
+    roots, diagonal : array
+        Diagonal of the factor, whose squares are the pivots, and of the matrix.
+    failed : int
+        0, or the number of the pivot, counted from 1, at which the factorisation stopped.
+    """
     n = gram.shape[0]
     pivots = np.square(roots)
     # Backward error of a pivot: |delta| <= about n eps K_ii (Higham, "Accuracy and Stability", 2nd ed., theorem 10.3).

@@ -51,7 +51,18 @@ class MixedSolution:
     seconds: dict
 
 
-def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, keep=False, tolerance=TOLERANCE, progress=None):
+def solve_mixed(
+    gram,
+    Y,
+    make_panels,
+    *,
+    ridge=0.0,
+    first_shift=0.0,
+    keep=False,
+    tolerance=TOLERANCE,
+    factorise=cholesky,
+    progress=None,
+):
     """Return the MixedSolution of (K + ridge I) coef = Y.
 
     Parameters
@@ -64,6 +75,8 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, keep=False,
         Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
     keep : bool
         Keep inner products, see Gram.kept.
+    factorise : callable
+        kernelfit.solvers.cholesky.cholesky, or another with its contract.
 
     Raises
     ------
@@ -77,7 +90,7 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, keep=False,
         kept = gram.kept(progress=progress)
         gram.device.synchronize()
     before = {"keep": time.perf_counter() - start}
-    factor, breakdowns, seconds = _factored(kept, make_panels, ridge, first_shift, progress)
+    factor, breakdowns, seconds = _factored(kept, make_panels, factorise, ridge, first_shift, progress)
     seconds |= before
     try:
         coef, check, residuals = _corrected(gram, kept, Y, factor, tolerance, seconds, progress)
@@ -149,13 +162,13 @@ def shifts(gram, ridge):
     does the same) it should stay positive.
     """
     n = gram.shape[0]
-    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(_diagonal(gram).mean())
+    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(gram.diagonal().mean())
     larger = [max(0.0, 4**k * unit - ridge) for k in range(_SHIFTS)]
     return [0.0, *(float(shift) for shift in larger if shift > 0)]
 
 
-def _factored(gram, make_panels, ridge, first_shift, progress):
-    largest = float(np.max(_diagonal(gram)))
+def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
+    largest = float(np.max(gram.diagonal()))
     if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
         raise NotConvergedError(
             f"float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Use --precision float64"
@@ -166,7 +179,7 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
     for shift in tried[first:]:
         panels = make_panels(shift)
         try:
-            factor = cholesky(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
+            factor = factorise(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
         except SingularMatrixError as error:
             panels.finish()
             breakdowns.append(shift)
@@ -183,9 +196,3 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
         f"float32 cannot factor K + {ridge:g} I, not even with {breakdowns[-1]:.1e} on its diagonal. Use --precision "
         "float64, a smaller bandwidth, or a ridge"
     )
-
-
-def _diagonal(gram, size=256):
-    n = gram.shape[0]
-    spans = [(start, min(start + size, n)) for start in range(0, n, size)]
-    return np.concatenate([gram.device.host(gram.block(span, span).diagonal().copy()) for span in spans])

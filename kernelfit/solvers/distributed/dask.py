@@ -1,0 +1,204 @@
+"""Conjugate gradients over the workers of a Dask cluster: `kernelfit solve --engine dask`.
+
+The workers make the entries of K, in every product anew, and hold none; the vectors and the preconditioner are with
+the client. See kernelfit.solvers.matrix_free for the method.
+"""
+
+import importlib.metadata
+import logging
+
+import numpy as np
+from distributed import Client, LocalCluster
+
+from kernelfit import backend
+from kernelfit.errors import InputError, NotEnoughMemoryError, WorkersLostError
+from kernelfit.files import sha256
+from kernelfit.progress import Progress
+from kernelfit.solvers.checkpoint import Checkpoint
+from kernelfit.solvers.distributed import dask_worker
+from kernelfit.solvers.distributed.dask_gram import DaskGram
+from kernelfit.solvers.engine import Answer, Engine
+from kernelfit.solvers.low_rank import planned_rank, precondition
+from kernelfit.solvers.matrix_free import STEPS, TOLERANCE, solve_matrix_free
+from kernelfit.stopwatch import Stopwatch
+from kernelfit.units import format_bytes
+
+_LOCAL_WORKERS = 4  # at most, unless asked for: each holds a copy of the points
+_CONNECT = 30.0  # seconds
+_TILES = 300_000_000  # bytes of a worker beside points and vectors: libraries, compiled passes, tiles
+
+
+class DaskEngine(Engine):
+    """The workers of a scheduler, or of a cluster of processes on this machine.
+
+    Parameters
+    ----------
+    scheduler : str, optional
+        As in "tcp://host:8786"; a cluster of its own unless given.
+    workers : int, optional
+        Processes of that cluster; with a scheduler, how many to wait for.
+    device : str
+        Of the workers: "auto", "cpu" or "cuda".
+    memory : int, optional
+        Bytes that this process uses at most.
+    tolerance : float, optional
+        Of the recomputed relative residual of every right-hand side.
+    rank : int, optional
+        Of the preconditioner; planned from memory unless given, 0 for none.
+    steps : int, optional
+        At most.
+    scratch : path, optional
+        Folder for the state, to go on with by `resume`.
+    seed : int
+        Of the pivots of the preconditioner.
+    """
+
+    def __init__(
+        self,
+        *,
+        scheduler=None,
+        workers=None,
+        device="auto",
+        memory=None,
+        tolerance=None,
+        rank=None,
+        steps=None,
+        scratch=None,
+        resume=False,
+        seed=0,
+    ):
+        self.scheduler, self.workers, self.device, self.memory = scheduler, workers, device, memory
+        self.tolerance, self.rank, self.steps = tolerance or TOLERANCE, rank, steps or STEPS
+        self.scratch, self.resume, self.seed = scratch, resume, seed
+        self._cluster = self._client = None
+
+    def __enter__(self):
+        try:
+            if self.scheduler is None:
+                self._cluster = _local_cluster(self.workers)
+            address = self.scheduler or self._cluster.scheduler_address
+            self._client = Client(address, timeout=_CONNECT, set_as_default=False)
+            self._client.wait_for_workers(self.workers or 1, timeout=_CONNECT)
+        except (OSError, TimeoutError, ValueError) as error:
+            self.__exit__(None, None, None)
+            raise WorkersLostError(
+                f"--scheduler {self.scheduler}: {error or 'no answer'} within {_CONNECT:.0f} s. Likely causes: (a) no "
+                "scheduler there (`dask scheduler` prints its address); (b) a firewall; (c) fewer workers than "
+                f"{self.workers or 1} have joined (`dask worker {self.scheduler}`); (d) another version of Dask there"
+            ) from error
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        for opened in (self._client, self._cluster):
+            if opened is not None:
+                opened.close()
+
+    def solve(self, K, against, Y, *, ridge, progress=None):
+        progress, client, watch = progress or Progress(), self._client, Stopwatch()
+        n, r = Y.shape
+        there = _check_workers(client, K, r)
+        checkpoint = self._checkpoint(K, Y, ridge)
+        rank = self.rank
+        if rank is None:
+            free = min(backend.free_memory(), self.memory or np.inf)
+            rank = planned_rank(n, K.points.d, free)
+        method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
+        progress.note(f"{method}, preconditioner of rank {rank:,}")
+        try:
+            with watch("precondition"):
+                M = precondition(K, rank, ridge=ridge, seed=self.seed, progress=progress)
+            with DaskGram(K, client, device=self.device, progress=progress) as shared:
+                done = solve_matrix_free(
+                    shared,
+                    Y,
+                    M,
+                    ridge=ridge,
+                    tolerance=self.tolerance,
+                    steps=self.steps,
+                    checkpoint=checkpoint,
+                    progress=progress,
+                )
+                with watch("predict"):
+                    scores = shared.predict(against.left, done.coef)
+                peaks = client.run(backend.peak_memory).values()
+        finally:
+            if checkpoint is not None:
+                checkpoint.close()
+        watch.add(done.seconds)
+        return Answer(
+            coef=done.coef,
+            check=done.check,
+            energy=(Y, done.coef),
+            scores=scores,
+            ridge=ridge,
+            method=method,
+            precision="float64",
+            report={
+                "engine": "dask",
+                "precision": "float64",
+                "reason": "the only one of this engine",
+                "shift": 0.0,
+                "breakdowns": [],
+                "steps": len(done.residuals),
+                "residuals": done.residuals,
+                "residual_per_output": done.residual_per_output,
+                "tolerance": self.tolerance,
+                "norm_error": done.norm_error,
+                "norm_error_is": done.norm_error_is,
+                "preconditioner": {"rank": M.rank, "shift": M.shift},
+                "restarts": done.restarts,
+                "resumed_steps": done.resumed_steps,
+                "products": shared.products,
+                "workers": len(there),
+                "workers_lost": shared.lost,
+                "fallback": None,
+            },
+            seconds=watch.seconds,
+            peak_bytes=max(backend.peak_memory(), *peaks),
+            device=self.device if self.device == "cuda" else "cpu",
+        )
+
+    def _checkpoint(self, K, Y, ridge):
+        if self.scratch is None:
+            return None
+        identity = {"n": len(Y), "ridge": ridge, "matrix": K.fingerprint(), "targets": sha256(np.ascontiguousarray(Y))}
+        return Checkpoint(self.scratch, identity, resume=self.resume)
+
+
+def _local_cluster(workers):
+    cores = backend.num_threads()
+    workers = workers or min(_LOCAL_WORKERS, cores)
+    return LocalCluster(
+        n_workers=workers,
+        threads_per_worker=max(1, cores // workers),
+        processes=True,
+        dashboard_address=None,
+        memory_limit=0,  # what a worker takes is known, and checked
+        silence_logs=logging.CRITICAL,
+    )
+
+
+def _check_workers(client, K, r):
+    """Return what the workers say of themselves; raises where one cannot do its work."""
+    try:
+        there = client.run(dask_worker.describe)
+    except ModuleNotFoundError as error:
+        raise InputError(f"a worker has no module {error.name}: install kernelfit on every host of a worker") from error
+    version = importlib.metadata.version("kernelfit")
+    n, d = K.shape[0], K.points.d
+    size = 1 if K.points.exact else 8
+    # As they came and as they are used, and a vector and its product, whole and in part.
+    needed = n * d * (size + 4 if K.points.exact else 2 * size) + 8 * 4 * n * r + _TILES
+    for address, worker in there.items():
+        if worker["version"] != version:
+            raise InputError(f"worker {address} has kernelfit {worker['version']}, this is {version}: install one")
+        if worker["memory"] < needed:
+            raise NotEnoughMemoryError(
+                f"worker {address} has {format_bytes(worker['memory'])}, and needs {format_bytes(needed)} for "
+                f"n = {n:,} points of {d:,} coordinates: give it more (--memory-limit of dask worker), or use fewer "
+                "workers per host, each with more threads"
+            )
+    return there
