@@ -13,8 +13,8 @@ class Progress:
 
     @contextlib.contextmanager
     def phase(self, name, total):
-        """Enter a phase; yields a function `advance(amount)`."""
-        yield lambda amount: None
+        """Enter a phase; yields a function `advance(amount, detail="")`, the detail a few words on how it goes."""
+        yield lambda amount, detail="": None
 
     def note(self, message):
         """Tell the person one sentence."""
@@ -33,14 +33,15 @@ class LogProgress(Progress):
         start = last = self.clock()
         done = 0
 
-        def advance(amount):
+        def advance(amount, detail=""):
             nonlocal done, last
             done += amount
             now = self.clock()
             if now - last >= self.every and done > 0:
                 last = now
                 remaining = (now - start) * max(0.0, total - done) / done
-                self.note(f"{name}: {100 * done / total:.0f} %, {duration(remaining)} left")
+                state = f"; {detail}" if detail else ""
+                self.note(f"{name}: {100 * done / total:.0f} %, {duration(remaining)} left{state}")
 
         yield advance
         if last > start:
@@ -70,7 +71,7 @@ class BarProgress(Progress):
         )
         with rich_progress.Progress(*columns, console=self.console, transient=True) as bar:
             task = bar.add_task(name, total=total)
-            yield lambda amount: bar.advance(task, amount)
+            yield lambda amount, detail="": bar.update(task, advance=amount, description=f"{name} {detail}".strip())
 
     def note(self, message):
         self.console.print(message, highlight=False, markup=False)

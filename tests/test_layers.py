@@ -32,9 +32,11 @@ LAYERS = {
     "gram": 1,
     "records": 1,
     "fit_records": 1,
+    "net_records": 1,
     "solvers": 2,
     "measures": 2,
     "leaving_out": 2,
+    "learning_order": 2,
     "complexity": 2,
     "bandwidth": 3,
     "measures_table": 3,
@@ -64,7 +66,7 @@ WITHIN_A_LAYER |= {
     ("kernels", "array_profiles"),
     ("solvers", "measures"),
 }
-WITHIN_A_LAYER |= {("leaving_out", "measures")}
+WITHIN_A_LAYER |= {("leaving_out", "measures"), ("net_records", "records")}
 WITHIN_A_LAYER |= {("centres", "bandwidth")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}
 WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "expressions", "files", "progress", "randomness", "units")}

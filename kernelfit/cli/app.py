@@ -15,6 +15,7 @@ Exact kernel interpolation and the study of implicit regularization.
     kernelfit interpolants --n-train 1000        norms of other interpolants
     kernelfit descent                            double descent of random features
     kernelfit randomize --estimator sklearn.svm.SVC    can it fit random labels?
+    kernelfit nn train --labels random           a neural net on random labels
     kernelfit reproduce section5                 the paper's section 5, beside ours
     kernelfit plan --n 120000 --scratch /data    memory, disk and time beforehand
     kernelfit bench                              beside other people's solvers
@@ -33,3 +34,5 @@ data_app = App(name="data", help="Datasets: list, fetch, verify, show.", help_fo
 app.command(data_app)
 reproduce_app = App(name="reproduce", help="Repeat a part of the paper.", help_format="plaintext")
 app.command(reproduce_app)
+nn_app = App(name="nn", help="Neural nets (need PyTorch: the extra nn).", help_format="plaintext")
+app.command(nn_app)

@@ -1,0 +1,122 @@
+"""Commands for neural nets: nn train."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from kernelfit.cli.app import nn_app
+from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_table
+from kernelfit.errors import InputError
+
+NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
+NetRuns = Annotated[
+    Path, Parameter(help="Folder whose nets.jsonl gets a record; checkpoints lie in its nets folder meanwhile.")
+]
+
+
+@nn_app.command
+def train(
+    *,
+    model: Annotated[
+        str,
+        Parameter(
+            help="inception, alexnet, mlp1x512, mlp3x512, mlp, inception_v3 (with torchvision); with options as in "
+            '"inception(batch_norm=False, width=0.5)"; or module:callable for your own, with options too.'
+        ),
+    ] = "mlp1x512",
+    data: DataName = "digits",
+    labels: Annotated[str, Parameter(help="true, random, or the probability that a label is replaced.")] = "true",
+    pixels: Annotated[
+        Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
+    ] = "true",
+    seed: Annotated[int, Parameter(help="Seed of corruption, subsets, weights, order, crops and dropout.")] = 0,
+    epochs: Annotated[int, Parameter(help="End after so many.")] = 100,
+    steps: Annotated[int | None, Parameter(help="End after so many.")] = None,
+    target: Annotated[float, Parameter(help="Training accuracy, measured exactly, that counts as fitted.")] = 1.0,
+    stop_when_fitted: Annotated[bool, Parameter(help="Whether to end there.")] = True,
+    loss_below: Annotated[float | None, Parameter(help="End when the mean loss of an epoch is below this.")] = None,
+    batch: Annotated[int, Parameter(help="Images in a step.")] = 128,
+    lr: Annotated[float | None, Parameter(help="Learning rate; default: 0.1 for Inception, 0.01 for others.")] = None,
+    momentum: float = 0.9,
+    lr_decay: Annotated[float, Parameter(help="Factor of the learning rate after each epoch.")] = 0.95,
+    weight_decay: Annotated[float, Parameter(help="Of weights; not of biases.")] = 0.0,
+    decay_layers: Annotated[Literal["all", "fc"], Parameter(help="fc: of fully connected layers alone.")] = "all",
+    dropout: Annotated[float, Parameter(help="After each hidden fully connected layer.")] = 0.0,
+    augment: Annotated[bool, Parameter(negative=(), help="Random crops instead of the middle.")] = False,
+    crop: Annotated[int, Parameter(help="Larger images are cut to this many pixels a side; 0: whole images.")] = 28,
+    whiten: Annotated[bool, Parameter(help="Subtract each image's mean, divide by its deviation.")] = True,
+    init: Annotated[Literal["he", "torch"], Parameter(help="Initial weights: He et al., or PyTorch's own.")] = "he",
+    precision: Annotated[
+        Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
+    ] = "float32",
+    compile: Annotated[bool, Parameter(negative=(), help="Compile the net with torch.compile.")] = False,
+    device: NetDevice = "auto",
+    n_train: NTrain = None,
+    n_test: NTest = None,
+    test_every: Annotated[int, Parameter(help="Epochs between test accuracies; 0: at the end alone.")] = 1,
+    curve_every: Annotated[int, Parameter(help="Steps in a point of the loss curve.")] = 50,
+    checkpoint_every: Annotated[float, Parameter(help="Seconds between checkpoints.")] = 60.0,
+    resume: Annotated[bool, Parameter(negative=(), help="Go on with the checkpoint of the same run.")] = False,
+    data_dir: DataDir = None,
+    runs: NetRuns = Path("runs"),
+    save: Annotated[Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file.")] = None,
+    plot: Annotated[Path | None, Parameter(help="Write the training curves to this .svg, .png or .pdf.")] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Train a net until it fits, measure it, and append a record."""
+    from kernelfit.experiments.nets import NetSpec, run_net
+    from kernelfit.progress import make_progress
+    from kernelfit.report.figures import check_figure
+    from kernelfit.report.nets import net_table, plot_training
+
+    check_targets(runs, None)
+    if save is not None and (save.suffix != ".pt" or not save.absolute().parent.is_dir()):
+        raise InputError(f"--save {save}: name a .pt file in a folder that exists")
+    if plot is not None:
+        check_figure(plot)
+    spec = NetSpec(
+        model=model,
+        data=data,
+        labels=labels,
+        pixels=pixels,
+        seed=seed,
+        epochs=epochs,
+        steps=steps,
+        target=target,
+        stop_when_fitted=stop_when_fitted,
+        loss_below=loss_below,
+        batch=batch,
+        lr=lr,
+        momentum=momentum,
+        lr_decay=lr_decay,
+        weight_decay=weight_decay,
+        decay_layers=decay_layers,
+        dropout=dropout,
+        augment=augment,
+        crop=crop,
+        whiten=whiten,
+        init=init,
+        precision=precision,
+        compile=compile,
+        device=device,
+        n_train=n_train,
+        n_test=n_test,
+        test_every=test_every,
+        curve_every=curve_every,
+        checkpoint_every=checkpoint_every,
+        data_dir=None if data_dir is None else str(data_dir),
+    )
+    progress = make_progress(quiet)
+    record, net = run_net(spec, runs=runs, resume=resume, progress=progress)
+    if json:
+        print(record.to_json(), flush=True)
+    else:
+        print_table(net_table(record))
+    if save is not None:
+        from kernelfit.nn.checkpoints import save_weights
+
+        progress.note(f"weights written to {save_weights(save, net)}")
+    if plot is not None:
+        progress.note(f"figure written to {plot_training(record, plot)}")

@@ -1,0 +1,34 @@
+"""Neural nets in PyTorch (the extra `nn`): the paper's models, trained on data that lie on the device.
+
+Nothing of torch is loaded before a name below is used; where torch is missing, that raises MissingTorchError.
+"""
+
+import importlib
+
+from kernelfit.errors import KernelfitError
+
+_HOMES = {"NetClassifier": "estimator", "Theorem1Net": "theorem1", "build_model": "models", "train": "training"}
+
+__all__ = ["MissingTorchError", "NetClassifier", "Theorem1Net", "build_model", "require_torch", "train"]
+
+
+class MissingTorchError(KernelfitError, ImportError):
+    """PyTorch, which only the neural nets need, is not installed."""
+
+
+def require_torch():
+    """Return the module torch, or raise MissingTorchError with one line on how to get it."""
+    try:
+        return importlib.import_module("torch")
+    except ImportError as error:
+        raise MissingTorchError(
+            f"neural nets need PyTorch ({error}): pip install 'kernelfit[nn]', for a small download from PyTorch's CPU "
+            "index"
+        ) from error
+
+
+def __getattr__(name):
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    require_torch()
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,46 @@
+"""Checkpoints: the whole state of a training in one file, written whole or not at all."""
+
+import torch
+
+from kernelfit.errors import ScratchError
+from kernelfit.files import atomic_write
+
+SCHEMA = "kernelfit.checkpoint/1"
+
+
+def save_checkpoint(path, state, *, identity):
+    """Write a dict of tensors, numbers, texts, lists and dicts, for the run that `identity` names."""
+    with atomic_write(path) as file:
+        torch.save({"schema": SCHEMA, "identity": identity, "state": state}, file)
+
+
+def load_checkpoint(path, *, identity, device="cpu"):
+    """Return the state of a checkpoint, or None where there is no file.
+
+    Raises
+    ------
+    ScratchError
+        The file is no checkpoint, or that of another run.
+    """
+    try:
+        # weights_only: a file must not choose code to run.
+        content = torch.load(path, map_location=device, weights_only=True)
+        if content["schema"] != SCHEMA:
+            raise ValueError(f"schema {content['schema']!r}")
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # torch raises many kinds for a damaged file
+        raise ScratchError(f"{path} is no whole checkpoint ({error}); remove it, or leave out --resume") from error
+    if content["identity"] != identity:
+        raise ScratchError(
+            f"{path} belongs to another run ({content['identity'][:12]}, not {identity[:12]}): data, model, seed or "
+            "settings differ. Repeat that run's command, or leave out --resume"
+        )
+    return content["state"]
+
+
+def save_weights(path, net):
+    """Write the state_dict of a net, for torch.load(path, weights_only=True); returns the path."""
+    with atomic_write(path) as file:
+        torch.save({name: tensor.cpu() for name, tensor in net.state_dict().items()}, file)
+    return path

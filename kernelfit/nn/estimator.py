@@ -1,0 +1,130 @@
+"""A net as a scikit-learn classifier; all else lives elsewhere."""
+
+import dataclasses
+
+import numpy as np
+import torch
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted
+
+from kernelfit.errors import InputError
+from kernelfit.nn.fitting import find_device, fit_net
+from kernelfit.nn.images import CROP, Images
+from kernelfit.nn.settings import Settings
+
+
+class NetClassifier(ClassifierMixin, BaseEstimator):
+    """Train a net on images or vectors until it fits them, or its epochs are over.
+
+    Parameters
+    ----------
+    model : str
+        As kernelfit.nn.build_model reads it.
+    epochs, batch, lr, momentum, lr_decay, weight_decay, augment, target, precision
+        As in kernelfit.nn.settings.Settings; training stops when the training accuracy, measured exactly, reaches
+        `target`.
+    image_shape : tuple, optional
+        (h, w) or (h, w, channels) of images that X holds as rows (n, d).
+    crop, whiten, init, dropout, device
+        As for kernelfit.nn.fitting.fit_net.
+    random_state : int, optional
+        Seed of weights, order, crops and dropout; None is 0.
+
+    Attributes
+    ----------
+    classes_ : array, shape (k,)
+    net_ : torch.nn.Module
+    history_ : kernelfit.nn.history.History
+
+    Notes
+    -----
+    X is uint8, which stands for X / 255, or floating-point numbers, of shape (n, h, w), (n, h, w, channels) or (n, d).
+    """
+
+    def __init__(
+        self,
+        model="mlp1x512",
+        *,
+        epochs=100,
+        batch=128,
+        lr=0.01,
+        momentum=0.9,
+        lr_decay=0.95,
+        weight_decay=0.0,
+        augment=False,
+        target=1.0,
+        precision="float32",
+        image_shape=None,
+        crop=CROP,
+        whiten=True,
+        init="he",
+        dropout=0.0,
+        device="auto",
+        random_state=None,
+    ):
+        self.model = model
+        self.epochs = epochs
+        self.batch = batch
+        self.lr = lr
+        self.momentum = momentum
+        self.lr_decay = lr_decay
+        self.weight_decay = weight_decay
+        self.augment = augment
+        self.target = target
+        self.precision = precision
+        self.image_shape = image_shape
+        self.crop = crop
+        self.whiten = whiten
+        self.init = init
+        self.dropout = dropout
+        self.device = device
+        self.random_state = random_state
+
+    def fit(self, X, y):
+        """Train on X (n, ...) with labels y (n,) of at least two classes; returns self."""
+        X, y = self._images(X), np.asarray(y)
+        check_classification_targets(y)
+        if y.shape != (len(X),):
+            raise InputError(f"labels of shape {y.shape} do not fit {len(X)} examples; give ({len(X)},)")
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
+        names = {field.name for field in dataclasses.fields(Settings)}
+        settings = Settings(**{name: value for name, value in self.get_params().items() if name in names})
+        fitted = fit_net(
+            self.model,
+            X,
+            labels.astype(np.int64),
+            settings,
+            n_classes=len(self.classes_),
+            seed=0 if self.random_state is None else self.random_state,
+            crop=self.crop,
+            whiten=self.whiten,
+            init=self.init,
+            dropout=self.dropout,
+            device=self.device,
+        )
+        self.net_, self.history_ = fitted.net, fitted.history
+        return self
+
+    def predict(self, X):
+        """Return the class of the largest logit, shape (m,)."""
+        return self.classes_[self.decision_function(X).argmax(axis=1)]
+
+    def decision_function(self, X):
+        """Return the logits, float32 (m, k)."""
+        check_is_fitted(self)
+        images = Images(self._images(X), crop=self.crop, whiten=self.whiten, device=find_device(self.device))
+        net = self.net_.to(images.device).eval()
+        with torch.inference_mode():
+            parts = [net(x) for _, x in images.batches(torch.arange(len(images), device=images.device), 1024)]
+        return torch.cat(parts).cpu().numpy()
+
+    def _images(self, X):
+        X = np.asarray(X)
+        if self.image_shape is None:
+            return X
+        if X.ndim != 2 or X.shape[1] != np.prod(self.image_shape):
+            raise InputError(f"image_shape = {self.image_shape} does not fit an X of shape {X.shape}")
+        return X.reshape(len(X), *self.image_shape)

@@ -1,0 +1,87 @@
+"""What a net says, in float32, without dropout and with cut images from the middle."""
+
+import contextlib
+import dataclasses
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+_BATCH = 1024  # examples at a time: independent of the batch of training, so that an error rate is too
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """What a net says of n examples with labels.
+
+    Attributes
+    ----------
+    predicted : int64 array, shape (n,)
+        Class of the largest logit; -1 where a logit is no finite number.
+    losses : float32 array, shape (n,)
+        Cross-entropy of each.
+    margins : float32 array, shape (n,)
+        Logit of the label minus the largest other one.
+    rank : int64 array, shape (n,)
+        How many classes have a larger logit than the label.
+    """
+
+    predicted: np.ndarray
+    losses: np.ndarray
+    margins: np.ndarray
+    rank: np.ndarray
+
+
+def evaluate(net, images, labels):
+    """Return the Evaluation of a net on Images with labels, an int64 tensor on their device."""
+    parts = []
+    rows = torch.arange(len(images), device=images.device)
+    with _evaluating(net, images.device):
+        for part, x in images.batches(rows, _BATCH):
+            logits, y = net(x).float(), labels[part]
+            own = logits.gather(1, y[:, None])
+            others = logits.scatter(1, y[:, None], -torch.inf)
+            parts.append(
+                (
+                    _said(logits),
+                    functional.cross_entropy(logits, y, reduction="none"),
+                    own[:, 0] - others.amax(1),
+                    (others > own).sum(1),
+                )
+            )
+    return Evaluation(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+
+
+def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None):
+    """Return how many examples a net gets wrong, or None once more than `allowed` of them are.
+
+    The examples of the mask `likely_wrong` come first: where many of them are still wrong, it ends after a batch or
+    two, so that asking after every epoch whether everything is fitted costs next to nothing.
+    """
+    rows = torch.arange(len(images), device=images.device)
+    if likely_wrong is not None:
+        rows = torch.cat([rows[likely_wrong], rows[~likely_wrong]])
+    wrong = torch.zeros((), dtype=torch.int64, device=images.device)
+    with _evaluating(net, images.device):
+        for part, x in images.batches(rows, _BATCH):
+            wrong += (_said(net(x)) != labels[part]).sum()
+            if allowed is not None and wrong > allowed:
+                return None
+    return int(wrong)
+
+
+def _said(logits):
+    return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
+
+
+@contextlib.contextmanager
+def _evaluating(net, device):
+    """No gradients, no dropout, and float32 that is no TF32."""
+    training = net.training
+    net.eval()
+    exact = torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else contextlib.nullcontext()
+    try:
+        with torch.inference_mode(), exact:
+            yield
+    finally:
+        net.train(training)

@@ -1,0 +1,235 @@
+"""Training: one loop, which reads from top to bottom.
+
+What is drawn (weights, order, crops, dropout) depends on the seed, the epoch and the index of an example or of a step
+alone, so a run that was killed and goes on from its checkpoint ends with the same bits on a CPU. Nothing in a step
+waits for the device.
+"""
+
+import contextlib
+import math
+import time
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+from kernelfit.errors import InputError
+from kernelfit.nn import draws
+from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
+from kernelfit.nn.evaluation import count_wrong
+from kernelfit.nn.history import History
+from kernelfit.nn.settings import Settings
+from kernelfit.progress import Progress
+
+_SHOWN_EVERY = 1.0  # seconds between looks at loss and accuracy, each of which waits for the device
+
+
+def train(
+    net,
+    images,
+    labels,
+    settings=None,
+    *,
+    seed=0,
+    corrupted=None,
+    test=None,
+    checkpoint=None,
+    identity="",
+    resume=False,
+    progress=None,
+):
+    """Train a net in place by SGD on the cross-entropy; return its History.
+
+    Parameters
+    ----------
+    net : nn.Module
+        Inputs (n, *images.input_shape) to logits (n, classes). Moved to the device of the images.
+    images : Images
+    labels : int64 tensor, shape (n,)
+        On the device of the images.
+    settings : Settings
+    seed : int
+        Of order, crops and dropout.
+    corrupted : bool tensor, shape (n,), optional
+        Examples whose label is not the true one; curves tell their accuracy apart.
+    test : pair of Images and labels, optional
+        For the test accuracy along the way.
+    checkpoint : path, optional
+        File for checkpoints, written every settings.checkpoint_every seconds and at the end.
+    identity : str
+        Names the run in its checkpoint, which only a run of the same name goes on with.
+    resume : bool
+        Go on with the checkpoint, if there is one.
+    progress : Progress, optional
+
+    Raises
+    ------
+    InputError
+        The net does not take these inputs, or has too few outputs.
+    ScratchError
+        The checkpoint is damaged or another run's.
+    """
+    settings, progress = settings or Settings(), progress or Progress()
+    device, n = images.device, len(images)
+    corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
+    net.to(device, memory_format=images.layout)
+    _check_outputs(net, images, labels)
+    optimizer = _optimizer(net, settings)
+    steps_per_epoch = math.ceil(n / settings.batch)
+    history = History(torch.zeros(steps_per_epoch, device=device), torch.zeros(n, dtype=torch.bool, device=device))
+    state = load_checkpoint(checkpoint, identity=identity, device=device) if resume and checkpoint else None
+    if state:
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+        history = History(**state["history"])
+        if history.stopped_by is None:
+            history.resumed.append(history.steps)
+            progress.note(f"going on after {history.steps:,} steps, in epoch {history.epoch + 1}")
+    compiled = torch.compile(net) if settings.compile else net
+    last_step = min(settings.epochs * steps_per_epoch, settings.steps or math.inf)
+    allowed = math.floor((1 - settings.target) * n + 1e-9)  # wrong examples of a fitted training set
+    clock = _Clock(history)
+
+    def save():
+        if checkpoint:
+            clock.read()
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state()}
+            save_checkpoint(checkpoint, state, identity=identity)
+            clock.saved = clock.begin = time.perf_counter()
+
+    with _own_randomness(device), progress.phase("training", last_step) as advance:
+        advance(history.steps)
+        while history.stopped_by is None:
+            epoch = history.epoch
+            rows = torch.from_numpy(draws.order(seed, epoch, n)).to(device)
+            offsets, first_seed = None, draws.torch_seed(seed, "epoch", epoch)
+            if settings.augment:
+                offsets = torch.from_numpy(draws.crop_offsets(seed, epoch, n, images.room)).to(device)
+            for group in optimizer.param_groups:
+                group["lr"] = settings.lr * settings.lr_decay**epoch
+            net.train()
+            clock.begin = time.perf_counter()
+            for part, x in images.batches(rows[history.step * settings.batch :], settings.batch, offsets):
+                torch.manual_seed(first_seed + history.step)  # of dropout
+                y = labels[part]
+                with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
+                    logits = compiled(x)
+                loss = functional.cross_entropy(logits.float(), y)
+                optimizer.zero_grad()
+                loss.backward()
+                optimizer.step()
+                history.add_step(part, logits.detach(), y, loss.detach())
+                advance(1, clock.shown(part))
+                if history.steps == last_step:
+                    break
+                if history.step < steps_per_epoch and time.perf_counter() - clock.saved >= settings.checkpoint_every:
+                    save()
+
+            seen = rows[: history.step * settings.batch]
+            finite = history.close_epoch(seen, settings.batch, corrupted, optimizer.param_groups[0]["lr"])
+            clock.read()
+            history.curve["seconds"][-1] = history.train_seconds
+            _measure(net, images, labels, settings, history, test, allowed)
+            clock.begin = time.perf_counter()
+            history.stopped_by = _stop(settings, history, finite)
+            if history.stopped_by or time.perf_counter() - clock.saved >= settings.checkpoint_every:
+                save()
+    return history
+
+
+def _measure(net, images, labels, settings, history, test, allowed):
+    """Ask whether the training set is fitted, where that is not known, and measure the test accuracy where asked."""
+    begin = time.perf_counter()
+    if history.time_to_fit is None:
+        wrong = count_wrong(net, images, labels, likely_wrong=~history.correct, allowed=allowed)
+        if wrong is not None:
+            history.curve["train_accuracy"][-1] = 1 - wrong / len(images)
+            history.time_to_fit = {
+                "epochs": history.epoch,
+                "steps": history.steps,
+                "seconds": history.train_seconds,
+            }
+    if test and settings.test_every and history.epoch % settings.test_every == 0:
+        history.curve["test_accuracy"][-1] = 1 - count_wrong(net, *test) / len(test[0])
+    history.evaluate_seconds += time.perf_counter() - begin
+
+
+def _stop(settings, history, finite):
+    """Return why training ends after the epoch that has ended, or None."""
+    if not finite:
+        return "diverged"
+    if settings.stop_when_fitted and history.time_to_fit:
+        return "accuracy"
+    if settings.loss_below is not None and history.curve["loss"][-1] < settings.loss_below:
+        return "loss"
+    if history.steps == settings.steps:
+        return "steps"
+    return "epochs" if history.epoch == settings.epochs else None
+
+
+def _optimizer(net, settings):
+    """Return SGD with two groups of parameters: those that decay, and biases, normalisations and the rest."""
+    kinds = nn.Linear if settings.decay_layers == "fc" else nn.Module
+    decayed = {
+        id(parameter)
+        for module in net.modules()
+        if isinstance(module, kinds)
+        for parameter in module.parameters(recurse=False)
+        if parameter.ndim > 1
+    }
+    groups = [[p for p in net.parameters() if p.requires_grad and (id(p) in decayed) == way] for way in (True, False)]
+    return torch.optim.SGD(
+        [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}],
+        lr=settings.lr,
+        momentum=settings.momentum,
+        fused=True,  # one pass over the memory instead of four
+    )
+
+
+def _check_outputs(net, images, labels):
+    rows = torch.arange(min(2, len(images)), device=images.device)
+    training, classes = net.training, int(labels.max()) + 1
+    net.eval()
+    try:
+        with torch.no_grad():
+            shape = tuple(net(images.batch(rows)).shape)
+    except Exception as error:  # a user's net may fail in any way
+        raise InputError(
+            f"the net does not take inputs {images.input_shape}: {type(error).__name__}: {error}"
+        ) from error
+    finally:
+        net.train(training)
+    if len(shape) != 2 or shape[0] != len(rows) or shape[1] < classes:
+        raise InputError(f"the net returns {shape} for {len(rows)} examples; expected logits for {classes} classes")
+
+
+@contextlib.contextmanager
+def _own_randomness(device):
+    """Give the process's random state back afterwards: each step seeds it anew."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        yield
+
+
+class _Clock:
+    """Times the steps, and looks at how they go once a second."""
+
+    def __init__(self, history):
+        self.history = history
+        self.begin = self.saved = self.looked = time.perf_counter()
+        self.images = history.images
+
+    def read(self):
+        """Add the time since `begin` to the history, and begin anew."""
+        now = time.perf_counter()
+        self.history.train_seconds += now - self.begin
+        self.begin = now
+
+    def shown(self, rows):
+        """Return loss, accuracy and images per second of late in words, or "" within a second of the last time."""
+        now = time.perf_counter()
+        if now - self.looked < _SHOWN_EVERY:
+            return ""
+        history, rate = self.history, (self.history.images - self.images) / (now - self.looked)
+        loss, right = float(history.losses[history.step - 1]), float(history.correct[rows].float().mean())
+        self.looked, self.images = now, history.images
+        return f"epoch {history.epoch + 1}, loss {loss:.3g}, accuracy {100 * right:.0f} %, {rate:,.0f} images/s"

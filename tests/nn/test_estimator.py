@@ -1,0 +1,60 @@
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from kernelfit.datasets import load
+from kernelfit.errors import InputError
+from kernelfit.experiments.randomize import make_estimator
+from kernelfit.nn import NetClassifier
+from kernelfit.randomization import randomization_test
+
+DIGITS = load("digits").subset(200, 100)
+NET = NetClassifier("mlp(hidden=[64])", lr=0.05, lr_decay=1.0, epochs=200, batch=32)
+
+
+def test_fit_and_predict():
+    names = np.array([f"class {k}" for k in range(10)])
+    net = clone(NET).fit(DIGITS.X_train, names[DIGITS.y_train])
+    assert net.score(DIGITS.X_train, names[DIGITS.y_train]) == 1.0 and net.history_.stopped_by == "accuracy"
+    assert net.score(DIGITS.X_test, names[DIGITS.y_test]) > 0.8
+    assert list(net.classes_) == sorted(names)
+    assert net.decision_function(DIGITS.X_test).shape == (100, 10)
+
+
+def test_the_seed_decides_and_images_may_come_as_rows():
+    images, rows = DIGITS.X_train, DIGITS.X_train.reshape(200, 64) / 255
+    conv = NetClassifier("alexnet(width=0.1)", epochs=2, random_state=3)
+    scores = conv.fit(images, DIGITS.y_train).decision_function(images)
+    flat = clone(conv).set_params(image_shape=(8, 8)).fit(rows, DIGITS.y_train)
+    # x / 255 in float32 or rounded from float64: a few units in the last place, grown by two epochs.
+    np.testing.assert_allclose(flat.decision_function(rows), scores, atol=1e-3)
+    other = clone(conv).set_params(random_state=4).fit(images, DIGITS.y_train)
+    assert np.abs(other.decision_function(images) - scores).max() > 0.01
+
+
+def test_the_randomization_test_takes_it():
+    result = randomization_test(
+        NET,
+        DIGITS.X_train,
+        DIGITS.y_train,
+        X_test=DIGITS.X_test,
+        y_test=DIGITS.y_test,
+        levels=(0, 1),
+        seeds=(0, 1),
+    )
+    assert result.fits_random_labels
+    true, random = result.summary
+    assert true.test_error[0] < 0.25 and random.test_error[0] > 0.7
+    by_path = make_estimator("kernelfit.nn.NetClassifier", ["epochs=3", "model=mlp3x512"])
+    assert (by_path.epochs, by_path.model) == (3, "mlp3x512")
+
+
+def test_what_it_refuses():
+    with pytest.raises(InputError, match="one class"):
+        clone(NET).fit(DIGITS.X_train, np.zeros(200, int))
+    with pytest.raises(InputError, match="200"):
+        clone(NET).fit(DIGITS.X_train, DIGITS.y_train[:5])
+    with pytest.raises(InputError, match="image_shape"):
+        clone(NET).set_params(image_shape=(3, 3)).fit(DIGITS.X_train.reshape(200, 64), DIGITS.y_train)
+    with pytest.raises(InputError, match="epochs"):
+        clone(NET).set_params(epochs=0).fit(DIGITS.X_train, DIGITS.y_train)

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from kernelfit.errors import InputError
+from kernelfit.nn import draws
+from kernelfit.nn.images import Images
+
+X = np.random.default_rng(0).integers(0, 256, (6, 34, 31, 3), dtype=np.uint8)
+X[5] = 77  # constant: its deviation is below the floor
+
+
+def whitened(image):
+    """One image (h, w, c) of pixels / 255 as the paper says, in float64: (c, h, w)."""
+    x = image.astype(np.float64).transpose(2, 0, 1)
+    return (x - x.mean()) / max(x.std(), 1 / np.sqrt(x.size))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_the_middle_is_cut_and_whitened(channels_last):
+    images = Images(X, crop=28)
+    images.channels_last = channels_last
+    batch = images.batch(torch.tensor([4, 0, 5]))
+    assert images.input_shape == (3, 28, 28) and images.room == (6, 3)
+    assert batch.is_contiguous(memory_format=images.layout)
+    for row, image in zip(batch, X[[4, 0, 5]], strict=True):
+        np.testing.assert_allclose(row, whitened(image[3:31, 1:29] / 255), atol=2e-6)
+
+
+def test_crops_are_whitened_after_cutting():
+    images = Images(X, crop=28)
+    offsets = torch.tensor([[0, 0], [6, 3], [2, 1]])
+    for row, (top, left), image in zip(images.batch(torch.tensor([1, 2, 3]), offsets), offsets, X[1:4], strict=True):
+        np.testing.assert_allclose(row, whitened(image[top : top + 28, left : left + 28] / 255), atol=2e-6)
+
+
+def test_settings():
+    assert torch.equal(Images(X[:, :, :, 0], crop=0, whiten=False).batch(torch.tensor([2]))[0, 0] * 255, _float(2))
+    small = Images(X[:, :5, :7], crop=28)
+    assert small.input_shape == (3, 5, 7) and small.room == (0, 0)
+    for wrong in (-1, 2.5, None):
+        with pytest.raises(InputError, match="crop"):
+            Images(X, crop=wrong)
+    with pytest.raises(InputError, match="int64"):
+        Images(X.astype(int))
+
+
+def _float(row):
+    return torch.tensor(X[row, :, :, 0].astype(np.float32))
+
+
+def test_numbers_that_are_no_pixels_are_used_as_they_are():
+    noise = np.random.default_rng(1).standard_normal((3, 4, 4)).astype(np.float64)
+    batch = Images(noise, whiten=False).batch(torch.arange(3))
+    assert batch.dtype == torch.float32
+    np.testing.assert_array_equal(batch[:, 0], noise.astype(np.float32))
+    vectors = noise.reshape(3, 16)
+    np.testing.assert_allclose(
+        Images(vectors).batch(torch.tensor([1]))[0],
+        (vectors[1] - vectors[1].mean()) / max(vectors[1].std(), 1 / 4),
+        atol=2e-6,
+    )
+
+
+def test_read_only_images_are_fine_and_stay_as_they_are():
+    frozen = X.copy()
+    frozen.flags.writeable = False
+    Images(frozen).batch(torch.arange(6))
+    assert np.array_equal(frozen, X)
+
+
+def test_batches_do_not_depend_on_their_size():
+    images, offsets = Images(X), torch.from_numpy(draws.crop_offsets(0, 3, 6, (6, 3)))
+    rows = torch.tensor([5, 3, 0, 1, 4])
+    whole = images.batch(rows, offsets[rows])
+    parts = list(images.batches(rows, 2, offsets))
+    assert [len(part) for part, _ in parts] == [2, 2, 1]
+    assert torch.equal(torch.cat([part for part, _ in parts]), rows)
+    assert torch.equal(torch.cat([x for _, x in parts]), whole)
+
+
+def test_draws_are_functions_of_seed_epoch_and_index():
+    assert sorted(draws.order(0, 2, 100)) == list(range(100))
+    assert np.array_equal(draws.order(0, 2, 100), draws.order(0, 2, 100))
+    assert not np.array_equal(draws.order(0, 2, 100), draws.order(0, 3, 100))
+    assert not np.array_equal(draws.order(0, 2, 100), draws.order(1, 2, 100))
+    offsets = draws.crop_offsets(0, 0, 4000, (4, 1))
+    assert offsets.min() == 0 and list(offsets.max(axis=0)) == [4, 1]
+    # Each of 5 offsets has 800 +- 25 of 4,000 draws; five deviations.
+    assert np.abs(np.bincount(offsets[:, 0]) - 800).max() < 127

@@ -1,0 +1,303 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from kernelfit.datasets import load
+from kernelfit.errors import InputError, ScratchError
+from kernelfit.nn import draws
+from kernelfit.nn.evaluation import count_wrong, evaluate
+from kernelfit.nn.images import Images
+from kernelfit.nn.models import build_model
+from kernelfit.nn.settings import Settings
+from kernelfit.nn.training import train
+from kernelfit.nn.weights import starting_weights, weight_norms
+from kernelfit.progress import Progress
+
+DIGITS = load("digits").subset(150, 60)
+MLP = "mlp(hidden=[24])"
+
+
+def problem(model=MLP, crop=6, **options):
+    images = Images(DIGITS.X_train, crop=crop)
+    return build_model(model, images.input_shape, 10, **options), images, torch.tensor(DIGITS.y_train)
+
+
+def weights(net):
+    return torch.cat([parameter.detach().flatten() for parameter in net.parameters()])
+
+
+@pytest.mark.parametrize("layers", ["all", "fc"])
+def test_it_is_sgd_with_momentum_as_the_textbook_writes_it(layers):
+    """v <- momentum v + gradient + c w; w <- w - lr v, over the drawn order and crops, decay of the rate included."""
+    model = "alexnet(width=0.1)"
+    settings = Settings(
+        batch=64, lr=0.02, lr_decay=0.5, epochs=3, weight_decay=0.1, decay_layers=layers, augment=True, target=0.99
+    )
+    net, images, y = problem(model)
+    history = train(net, images, y, settings, seed=7)
+    own, _, _ = problem(model)
+    velocity = {name: torch.zeros_like(w) for name, w in own.named_parameters()}
+    losses = []
+    for epoch in range(3):
+        rows = torch.tensor(draws.order(7, epoch, 150))
+        offsets = torch.tensor(draws.crop_offsets(7, epoch, 150, (2, 2)))
+        for part in (rows[:64], rows[64:128], rows[128:]):
+            loss = functional.cross_entropy(own(images.batch(part, offsets[part])), y[part])
+            own.zero_grad()
+            loss.backward()
+            losses.append(loss.item())
+            with torch.no_grad():
+                for name, w in own.named_parameters():
+                    decayed = name.endswith("weight") and (layers == "all" or "classifier" in name)
+                    velocity[name].mul_(0.9).add_(w.grad + 0.1 * decayed * w)
+                    w.sub_(0.02 * 0.5**epoch * velocity[name])
+    torch.testing.assert_close(weights(net), weights(own), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(history.step_losses, losses, rtol=1e-4)
+    means = np.array(losses).reshape(3, 3) @ [64, 64, 22] / 150
+    np.testing.assert_allclose(history.curve["loss"], means, rtol=1e-4)
+    assert history.curve["learning_rate"] == [0.02, 0.01, 0.005] and history.images == 450
+    assert history.step_curve(4)["loss"] == pytest.approx(
+        [np.mean(losses[:4]), np.mean(losses[4:8]), losses[8]], rel=1e-4
+    )
+
+
+def test_the_training_accuracy_is_exact_and_the_first_that_reaches_the_target():
+    net, images, y = problem()
+    history = train(net, images, y, Settings(batch=16, lr=0.05, epochs=100))
+    assert history.stopped_by == "accuracy" and history.time_to_fit["epochs"] == history.epoch > 2
+    assert (evaluate(net, images, y).predicted == DIGITS.y_train).all()
+    assert history.curve["train_accuracy"] == [None] * (history.epoch - 1) + [1.0]
+    assert history.time_to_fit["steps"] == history.steps == 10 * history.epoch
+    before, _, _ = problem()
+    shorter = train(before, images, y, Settings(batch=16, lr=0.05, epochs=history.epoch - 1))
+    assert shorter.stopped_by == "epochs" and shorter.time_to_fit is None
+    assert (evaluate(before, images, y).predicted != DIGITS.y_train).any()
+
+
+def test_a_target_below_one_and_training_beyond_it():
+    net, images, y = problem()
+    settings = Settings(batch=16, lr=0.05, epochs=30, target=0.8, stop_when_fitted=False)
+    history = train(net, images, y, settings)
+    at = history.time_to_fit["epochs"]
+    assert history.stopped_by == "epochs" and at < 30 and history.curve["train_accuracy"][at - 1] >= 0.8
+    assert sum(value is not None for value in history.curve["train_accuracy"]) == 1
+
+
+def test_other_ends():
+    net, images, y = problem()
+    history = train(net, images, y, Settings(batch=16, steps=13))
+    assert (history.stopped_by, history.steps, history.epoch, history.images) == ("steps", 13, 2, 150 + 3 * 16)
+    assert len(history.packed) == 1, "an epoch that was cut short says nothing of the examples it did not see"
+    history = train(net, images, y, Settings(batch=16, lr=0.05, loss_below=1.0, target=1))
+    assert history.stopped_by == "loss" and history.curve["loss"][-1] < 1 <= history.curve["loss"][-2]
+    history = train(net, images, y, Settings(lr=1e30, epochs=5))
+    assert history.stopped_by == "diverged" and history.epoch < 5
+    assert (evaluate(net, images, y).predicted == -1).all() and count_wrong(net, images, y) == 150
+
+
+def test_wrong_examples_are_counted_in_any_order_and_up_to_a_bound(monkeypatch):
+    monkeypatch.setattr("kernelfit.nn.evaluation._BATCH", 7)
+    net, images, y = problem("alexnet(width=0.1)", dropout=0.5)
+    said = evaluate(net, images, y)
+    wrong = int((said.predicted != DIGITS.y_train).sum())
+    likely = torch.tensor(said.predicted != DIGITS.y_train)
+    assert net.training and count_wrong(net, images, y) == wrong > 20
+    for mask in (likely, ~likely, None):
+        assert count_wrong(net, images, y, likely_wrong=mask, allowed=wrong) == wrong
+        assert count_wrong(net, images, y, likely_wrong=mask, allowed=wrong - 1) is None
+
+
+def test_an_evaluation_agrees_with_its_logits():
+    net, images, y = problem()
+    logits = net(images.batch(torch.arange(150))).detach().double().numpy()
+    found, true = evaluate(net, images, y), DIGITS.y_train
+    own = logits[np.arange(150), true]
+    np.testing.assert_array_equal(found.predicted, logits.argmax(axis=1))
+    np.testing.assert_allclose(found.losses, np.log(np.exp(logits).sum(axis=1)) - own, atol=1e-5)
+    np.testing.assert_array_equal(found.rank, (logits > own[:, None]).sum(axis=1))
+    others = np.where(np.arange(10) == true[:, None], -np.inf, logits).max(axis=1)
+    np.testing.assert_allclose(found.margins, own - others, atol=1e-5)
+
+
+def test_correctness_and_curves_tell_clean_from_corrupted():
+    net, images, y = problem()
+    corrupted = torch.arange(150) < 50
+    test = (Images(DIGITS.X_test, crop=6), torch.tensor(DIGITS.y_test))
+    settings = Settings(batch=16, lr=0.05, epochs=4, target=1, test_every=2)
+    history = train(net, images, y, settings, corrupted=corrupted, test=test)
+    correct = np.array([np.unpackbits(row.numpy(), count=150) for row in history.packed]).astype(bool)
+    assert correct.shape == (4, 150)
+    np.testing.assert_allclose(correct.mean(axis=1), history.curve["accuracy"])
+    np.testing.assert_allclose(correct[:, :50].mean(axis=1), history.curve["accuracy_corrupted"])
+    np.testing.assert_allclose(correct[:, 50:].mean(axis=1), history.curve["accuracy_clean"])
+    right = float((evaluate(net, *test).predicted == DIGITS.y_test).mean())
+    assert history.curve["test_accuracy"][::2] == [None, None]
+    assert history.curve["test_accuracy"][3] == pytest.approx(right)
+    alone = train(problem()[0], images, y, Settings(epochs=1))
+    assert alone.curve["accuracy_corrupted"] == [None] and alone.curve["test_accuracy"] == [None]
+
+
+def test_the_process_keeps_its_random_numbers():
+    torch.manual_seed(1)
+    expected = torch.rand(4)
+    torch.manual_seed(1)
+    net, images, y = problem(dropout=0.5)
+    train(net, images, y, Settings(epochs=1))
+    assert torch.equal(torch.rand(4), expected)
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.parametrize("stop_after", [1, 14, 20, 25])
+def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path, monkeypatch, stop_after):
+    settings = Settings(batch=16, lr=0.05, epochs=3, augment=True, weight_decay=1e-3, checkpoint_every=0, target=1)
+    options = {"checkpoint": tmp_path / "net.pt", "identity": "this run"}
+    model = "alexnet(width=0.1)"
+    whole, images, y = problem(model, dropout=0.3)
+    undisturbed = train(whole, images, y, settings)
+    seen, add_step = 0, train.__globals__["History"].add_step
+
+    def stopping(*arguments):
+        nonlocal seen
+        if seen == stop_after:
+            raise StopError
+        seen += 1
+        add_step(*arguments)
+
+    monkeypatch.setattr(train.__globals__["History"], "add_step", stopping)
+    with pytest.raises(StopError):
+        train(problem(model, dropout=0.3)[0], images, y, settings, **options)
+    seen = -1000
+    net, _, _ = problem(model, seed=99, dropout=0.3)
+    history = train(net, images, y, settings, **options, resume=True)
+    assert torch.equal(weights(net), weights(whole))
+    assert history.resumed == [stop_after] and undisturbed.resumed == []
+    assert history.step_losses == undisturbed.step_losses
+    for name in set(history.curve) - {"seconds"}:
+        assert history.curve[name] == undisturbed.curve[name]
+    assert all(torch.equal(a, b) for a, b in zip(history.packed, undisturbed.packed, strict=True))
+    again = train(problem(model, dropout=0.3)[0], images, y, settings, **options, resume=True)
+    assert again.steps == 30, "a run that has ended is not run again"
+
+
+def test_killed_runs_end_with_the_same_bits(tmp_path):
+    """Killed by kill -9 at random events, in a process of its own (see tests/killed_nets.py)."""
+    command = [sys.executable, "-W", "error", "-m", "tests.killed_nets", str(tmp_path), "0"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    happened = json.loads(done.stdout)
+    assert happened["kills"] >= 20 and happened["resumed"] >= 10
+
+
+def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
+    net, images, y = problem()
+    settings, path = Settings(epochs=1), tmp_path / "net.pt"
+    train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
+    with pytest.raises(ScratchError, match="another run"):
+        train(net, images, y, settings, checkpoint=path, identity="two", resume=True)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ScratchError, match="whole checkpoint"):
+        train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
+    train(net, images, y, settings, checkpoint=path, identity="two")
+    assert [file.name for file in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_bfloat16_trains_and_is_evaluated_in_float32():
+    net, images, y = problem("mlp(hidden=[64])")
+    history = train(net, images, y, Settings(batch=16, lr=0.05, precision="bfloat16"))
+    assert history.stopped_by == "accuracy" and weights(net).dtype == torch.float32
+    assert count_wrong(net, images, y) == 0
+    plain, _, _ = problem("mlp(hidden=[64])")
+    train(plain, images, y, Settings(batch=16, lr=0.05))
+    assert not torch.equal(weights(plain), weights(net))
+
+
+def test_the_compiled_net_makes_the_steps_alone(monkeypatch):
+    calls = []
+
+    def compiling(net):
+        def compiled(x):
+            calls.append(len(x))
+            return net(x)
+
+        return compiled
+
+    monkeypatch.setattr(torch, "compile", compiling)
+    net, images, y = problem()
+    train(net, images, y, Settings(batch=64, epochs=2, compile=True))
+    assert calls == [64, 64, 22] * 2
+
+
+def test_progress_tells_loss_accuracy_and_speed(monkeypatch):
+    monkeypatch.setattr("kernelfit.nn.training._SHOWN_EVERY", 0.0)
+    told = []
+
+    class Told(Progress):
+        def phase(self, name, total):
+            told.append((name, total))
+            import contextlib
+
+            return contextlib.nullcontext(lambda amount, detail="": told.append((amount, detail)))
+
+    net, images, y = problem()
+    train(net, images, y, Settings(epochs=2), progress=Told())
+    assert told[0] == ("training", 4)
+    assert all(word in told[-1][1] for word in ("epoch 2", "loss", "accuracy", "images/s"))
+
+
+def test_nets_that_do_not_suit_are_refused():
+    _, images, y = problem()
+    for other, message in (
+        (build_model(MLP, (5,), 10), "does not take inputs"),
+        (build_model(MLP, images.input_shape, 9), "expected logits for 10 classes"),
+        (torch.nn.Flatten(0), "expected logits"),
+    ):
+        with pytest.raises(InputError, match=message):
+            train(other, images, y)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"batch": 0},
+        {"epochs": 0},
+        {"steps": 0},
+        {"lr": -1.0},
+        {"lr": float("nan")},
+        {"lr_decay": 1.5},
+        {"target": 1.1},
+        {"precision": "float16"},
+        {"decay_layers": "some"},
+        {"test_every": -1},
+    ],
+)
+def test_settings_are_checked(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        Settings(**wrong)
+
+
+def test_norms_of_weights():
+    net, images, y = problem("alexnet(width=0.1)")
+    start = starting_weights(net)
+    untouched = weight_norms(net, start)
+    assert set(untouched["distance"].values()) == {0.0}
+    train(net, images, y, Settings(epochs=1))
+    found = weight_norms(net, start)
+    product = 1.0
+    for name, parameter in net.named_parameters():
+        if name.endswith("weight"):
+            matrix = parameter.detach().numpy().reshape(len(parameter), -1).astype(np.float64)
+            singular = np.linalg.svd(matrix, compute_uv=False)
+            assert found["frobenius"][name] == pytest.approx(np.sqrt((singular**2).sum()), rel=1e-5)
+            assert found["spectral"][name] == pytest.approx(singular[0], rel=1e-5)
+            assert found["distance"][name] > 0
+            product *= singular[0]
+    assert found["spectral_product"] == pytest.approx(product, rel=1e-4)
+    assert len(found["frobenius"]) == 5
