@@ -10,6 +10,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     interpolating,
     machine,
     reproducing,
+    showing,
     solving,
     studying,
 )

@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 
-from kernelfit import backend, measures
+from kernelfit import backend, illustrations, measures
 from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import prepare
@@ -107,9 +107,11 @@ def run_solve(spec, *, progress=None):
     )
     watch.add(solution.seconds)
     with solution:
-        measured = _measure(solution, Y, y, spec, watch, progress)
+        measured, diagonal = _measure(solution, Y, y, spec, watch, progress)
         with watch("predict"):
             scores = ready.against.product(solution.coef, progress=progress)
+    with watch("pictures"):
+        illustrated = _illustrations(ready, spec, Y, solution, scores, diagonal)
     watch.seconds["total"] = watch.total()
 
     record = Record(
@@ -139,6 +141,7 @@ def run_solve(spec, *, progress=None):
         seed=spec.seed,
         test_error=measures.error_rate(scores, data.y_test),
         **measured,
+        **illustrated,
         warnings=_warnings(measured, spec.ridge, choice, scores, set(range(k)) - set(changed.y_train.tolist())),
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         gflops=_gflops(len(y), solution),
@@ -162,7 +165,10 @@ def _gflops(n, solution):
 
 
 def _measure(solution, Y, y, spec, watch, progress):
-    """Return the fields of the Record that measure a solution for the targets Y of the labels y."""
+    """Return the fields of the Record that measure a solution for the targets Y of y, and the diagonal of the inverse.
+
+    The diagonal is None without leave-one-out.
+    """
     coef, check, factor = solution.coef, solution.check, solution.factor
     norm = measures.rkhs_norm(coef, check.fitted, solution.energy, spec.ridge)
     coef_pm1, fitted_pm1, *energy_pm1 = map(measures.to_plus_minus_one, (coef, check.fitted, *solution.energy))
@@ -171,12 +177,13 @@ def _measure(solution, Y, y, spec, watch, progress):
     if solution.way.storage != "disk":  # each of its solves would read the whole factor twice
         with watch("condition"):
             condition = measures.condition_estimate(factor, check.norm_1)
-    loo_error = None
+    loo_error = diagonal = None
     if spec.loo:
         with watch("leave_one_out"):
-            scores = measures.leave_one_out(Y, coef, factor.inverse_diagonal(progress=progress))
+            diagonal = factor.inverse_diagonal(progress=progress)
+            scores = measures.leave_one_out(Y, coef, diagonal)
         loo_error = measures.error_rate(scores, y)
-    return {
+    measured = {
         "train_error": measures.error_rate(check.fitted, y),
         "loo_error": loo_error,
         "norm": norm.total,
@@ -188,6 +195,26 @@ def _measure(solution, Y, y, spec, watch, progress):
         "condition_estimate": condition,
         "smallest_pivot": factor.smallest_pivot(),
     }
+    return measured, diagonal
+
+
+def _illustrations(ready, spec, Y, solution, scores, diagonal):
+    """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
+    data, y, coef = ready.data, ready.training.y, solution.coef
+    pictures = {
+        "misclassified": illustrations.misclassified(ready.changed.X_test, data.y_test, scores, data.classes),
+        "memorised": [],
+        "filters": None,
+    }
+    if diagonal is not None:
+        pictures["memorised"] = illustrations.memorised(
+            ready.training.X, Y, y, data.y_train, coef, diagonal, data.classes, ridge=spec.ridge
+        )
+    filters = getattr(ready.X_train, "filters", None)
+    if filters is not None:
+        pictures["filters"] = illustrations.sheet(filters)
+    drawn = illustrations.histograms(Y, y, solution.check.fitted, coef, scores, data.y_test, diagonal)
+    return {"histograms": drawn, "pictures": pictures}
 
 
 def _warnings(measured, ridge, choice, scores, missing):
