@@ -10,7 +10,7 @@ from kernelfit.measures import leave_one_out
 
 EXAMPLES = 12  # pictures of each kind
 _BINS = 40
-SMALLEST_RANGE = 0.1  # of a histogram, in scores; the margins of an interpolant's training examples are all equal
+_SMALLEST_RANGE = 0.1  # of a histogram, in scores; the margins of an interpolant's training examples are all equal
 _LARGEST = 1000  # bytes of a picture
 _SIDE = 32  # pixels; a larger picture is made smaller
 _CELL = 33  # pixels of a filter on a sheet; the rim of a larger one is cut off
@@ -27,10 +27,15 @@ def histogram(values, bins=_BINS):
     if not len(values):
         return {"low": 0.0, "high": 1.0, "counts": [0] * bins}
     low, high = float(values.min()), float(values.max())
-    if high - low < SMALLEST_RANGE:
-        low, high = (low + high - SMALLEST_RANGE) / 2, (low + high + SMALLEST_RANGE) / 2
+    if high - low < _SMALLEST_RANGE:
+        low, high = (low + high - _SMALLEST_RANGE) / 2, (low + high + _SMALLEST_RANGE) / 2
     counts, _ = np.histogram(values, bins, (low, high))
     return {"low": low, "high": high, "counts": counts.tolist()}
+
+
+def is_one_value(histogram):
+    """Whether the values of a histogram are equal, or nearly, as the margins of interpolated labels are."""
+    return histogram["high"] - histogram["low"] < 1.01 * _SMALLEST_RANGE
 
 
 def histograms(Y, y, fitted, coef, scores, y_test, inverse_diagonal=None):

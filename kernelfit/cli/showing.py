@@ -6,7 +6,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from kernelfit.cli.app import app
-from kernelfit.cli.options import Json, Quiet, print_json
+from kernelfit.cli.options import Json, Quiet, print_json, print_table
 
 
 @app.command
@@ -35,3 +35,47 @@ def report(
         print_json({"report": str(out), "bytes": len(content), "records": found.lines, "unread": unread})
     else:
         print(out)
+
+
+@app.command
+def plot(
+    name: Annotated[str | None, Parameter(help="The figure; without it, all names are listed.")] = None,
+    runs: Annotated[Path, Parameter(help="Folder whose .jsonl files are read.")] = Path("runs"),
+    *,
+    out: Annotated[
+        Path | None,
+        Parameter(name=["--out", "-o"], help="Figure to write: .svg, .png or .pdf; without it, a table is printed."),
+    ] = None,
+    number: Annotated[
+        int | None, Parameter(help="Which, of several runs in the folder, from 1 on; default: the last.")
+    ] = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Draw one figure of what a folder holds, in the size of a paper's column or page; or show it in the terminal."""
+    from kernelfit.progress import make_progress
+    from kernelfit.report.figures import check_figure
+    from kernelfit.report.plots import PLOTS, find_plot, shown_by
+    from kernelfit.report.runs import read_runs
+
+    if name is None:
+        if json:
+            print_json({name: {"about": each.about, "made_by": each.made_by} for name, each in PLOTS.items()})
+            return
+        for each, found in PLOTS.items():
+            print(f"{each:14} {found.about}; made by: {found.made_by}")
+        return
+    chosen = find_plot(name)
+    if out is not None:
+        check_figure(out)
+    shown, count = shown_by(chosen, read_runs(runs, progress=make_progress(quiet)), runs, number)
+    if out is not None:
+        chosen.draw(shown, out)
+    if json:
+        print_json({"figure": name, "number": number or count, "of": count, "out": None if out is None else str(out)})
+    elif out is not None:
+        print(out)
+    else:
+        print_table(chosen.table(shown))
+        if count > 1:
+            make_progress(quiet).note(f"{number or count} of {count}; --number shows another")

@@ -166,6 +166,7 @@ FORMS = {
         "train_loss": "number?",
         "curve": "map",
         "curve.epoch": "numbers?",
+        "curve.steps": "numbers?",
         "curve.loss": "numbers?",
         "curve.test_accuracy": "numbers?",
         "step_curve": "map?",

@@ -2,8 +2,9 @@
 
 from kernelfit.fit_records import FitRecord, RandomizationResult
 from kernelfit.progress import duration
+from kernelfit.report.figures import ERRORS
 from kernelfit.report.page.parts import figure, figures, last, number, paragraph, percent, repeat, section, table
-from kernelfit.report.page.sweeps import ERRORS, LEVEL, averaged, told
+from kernelfit.report.page.sweeps import LEVEL, averaged, told
 from kernelfit.report.svg.chart import Rule, chart
 from kernelfit.report.svg.scales import Axis
 

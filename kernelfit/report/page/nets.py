@@ -1,6 +1,20 @@
 """Trained nets: the paper's table 1 beside ours, its figures 1 and 2, and every training."""
 
+import statistics
+
 from kernelfit.progress import duration
+from kernelfit.report.net_curves import (
+    by_model,
+    errors_at_levels,
+    losses,
+    one_of_each,
+    setting_of,
+    steps_to_fit,
+    thinned,
+    times_to_fit,
+    with_setting,
+)
+from kernelfit.report.norms import KINDS
 from kernelfit.report.page.parts import (
     WAITS,
     figure,
@@ -14,12 +28,11 @@ from kernelfit.report.page.parts import (
     section,
     table,
 )
-from kernelfit.report.page.solves import labels_of
 from kernelfit.report.paper import FIGURE_1A_STEPS, IMAGENET, TABLE_1, table_1_row
 from kernelfit.report.svg.chart import Point, Rule, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.words import is_true, labels_of
 
-_POINTS = 240  # of a curve, at most
 _LEVEL = Axis(label="training labels replaced (%)", low=0.0, high=100.0)
 
 
@@ -38,7 +51,7 @@ def nets_section(runs):
                     nets,
                     "Test error against corruption",
                     "test error (%)",
-                    lambda row: 100 * row.test_error,
+                    errors_at_levels(nets),
                     "The paper's figure 1c.",
                 ),
                 _time_to_overfit(nets),
@@ -80,12 +93,12 @@ def _steps_of_the_paper():
 def _training_curves(nets):
     """Return a figure of training loss against steps for each net, a line for each kind of labels and pixels."""
     made = []
-    for name, rows in _by_model(nets):
+    for name, rows in by_model(nets):
         series = []
-        for style, row in enumerate(_one_of_each(rows)[:8]):
+        for style, row in enumerate(one_of_each(rows)[:8]):
             label = labels_of(row.corruption)
             points = tuple(
-                Point(step, loss, 0, f"{label}, step {step:,}: loss {loss:.3g}") for step, loss in _losses(row)
+                Point(step, loss, 0, f"{label}, step {step:,}: loss {loss:.3g}") for step, loss in losses(row)
             )
             if points:
                 series.append(Series(name=label, points=points, style=style, dashed=style >= 6))
@@ -110,11 +123,10 @@ def _test_curves(nets):
     for row in nets:
         accuracies = (row.curve or {}).get("test_accuracy") or []
         epochs = (row.curve or {}).get("epoch") or []
-        true = row.corruption["labels"] == 0 and row.corruption["pixels"] == "true"
         points = [(e, 100 * a) for e, a in zip(epochs, accuracies, strict=False) if e is not None and a is not None]
-        if true and len(points) > 1 and len(series) < 8:
-            name = _with_setting(row)
-            kept = _thinned(points)
+        if is_true(row) and len(points) > 1 and len(series) < 8:
+            name = with_setting(row)
+            kept = thinned(points)
             told = tuple(Point(e, a, 0, f"{name}, epoch {e:g}: {a:.4g} %") for e, a in kept)
             series.append(Series(name=name, points=told, style=len(series), dashed=len(series) >= 6))
             commands.append(row.command)
@@ -132,38 +144,17 @@ def _test_curves(nets):
 
 def _time_to_overfit(nets):
     """Return the steps to fit against the level, as multiples of those for true labels (the paper's figure 1b)."""
-    at_zero = {}
-    for row in nets:
-        if row.corruption["labels"] == 0 and row.corruption["pixels"] == "true" and _steps(row):
-            at_zero[_with_setting(row)] = _steps(row)
-    return _against_level(
-        nets,
-        "Time to overfit",
-        "steps to fit, of those of true labels",
-        lambda row: (_steps(row) or 0) / at_zero[_with_setting(row)] if at_zero.get(_with_setting(row)) else None,
-        "The paper's figure 1b: about 1.5 to 3.5 times as long on random labels.",
-    )
-
-
-def _steps(row):
-    return (row.time_to_fit or {}).get("steps")
+    about = "The paper's figure 1b: about 1.5 to 3.5 times as long on random labels."
+    return _against_level(nets, "Time to overfit", "steps to fit, of those of true labels", times_to_fit(nets), about)
 
 
 def _against_level(nets, title, label, measured, caption):
-    """Return a figure of something measured of each net against the level of corruption, means over seeds."""
-    found, commands = {}, []
-    for row in nets:
-        value = measured(row) if row.corruption["pixels"] == "true" else None
-        if value:
-            levels = found.setdefault(_with_setting(row), {})
-            levels.setdefault(row.corruption["labels"], []).append(value)
-            commands.append(row.command)
-    found = {name: levels for name, levels in found.items() if len(levels) > 1}
-    if not found:
+    """Return a figure of what was measured of each net against the level of corruption, means over seeds."""
+    if not measured:
         return None
     series = []
-    for style, (name, levels) in enumerate(list(found.items())[:6]):
-        means = [(level, sum(values) / len(values)) for level, values in sorted(levels.items())]
+    for style, (name, levels) in enumerate(list(measured.items())[:6]):
+        means = [(level, statistics.fmean(values)) for level, values in levels.items()]
         points = tuple(Point(100 * p, y, 0, f"{name}, {100 * p:g} % replaced: {y:.4g}") for p, y in means)
         series.append(Series(name=name, points=points, style=style))
     told = "; ".join(f"{each.name}: from {each.points[0].y:.3g} to {each.points[-1].y:.3g}" for each in series)
@@ -176,6 +167,7 @@ def _against_level(nets, title, label, measured, caption):
         series=series,
         rules=[Rule(name="chance, 90 %", y=90.0)] if error and nets[0].n_classes == 10 else (),
     )
+    commands = [row.command for row in nets if with_setting(row) in measured]
     return figure(f"{title}: nets", drawing, caption=caption, commands=commands)
 
 
@@ -183,11 +175,7 @@ def _norms(nets):
     """Return the scatter of the product of spectral norms against test error, true and random labels."""
     rows = [row for row in nets if ((row.norms or {}).get("spectral_product") or 0) > 0]
     series = []
-    for name, style, holds in (
-        ("true labels", 0, lambda p: p == 0),
-        ("partly replaced", 2, lambda p: 0 < p < 1),
-        ("random labels", 1, lambda p: p == 1),
-    ):
+    for name, style, holds in KINDS:
         points = tuple(
             Point(
                 row.norms["spectral_product"],
@@ -227,7 +215,7 @@ def _all_nets(nets):
             percent(row.test_error),
             number(row.test_loss),
             number(row.epochs, f"{row.epochs:,}"),
-            number(_steps(row), f"{_steps(row):,}") if _steps(row) is not None else "",
+            number(steps_to_fit(row), f"{steps_to_fit(row):,}") if steps_to_fit(row) is not None else "",
             row.stopped_by,
             number(row.seconds["total"], duration(row.seconds["total"])),
             number(row.parameters, f"{row.parameters:,}"),
@@ -238,43 +226,3 @@ def _all_nets(nets):
         for row in reversed(nets)
     ]
     return table(header, rows, caption="Every training.") if rows else None
-
-
-def setting_of(row):
-    """Return "crop + wd", "crop", "wd" or "none": what regularises the training of a net."""
-    on = {"crop": row.training["augment"], "wd": row.training["weight_decay"]}
-    return " + ".join(name for name, value in on.items() if value) or "none"
-
-
-def _with_setting(row):
-    setting = setting_of(row)
-    return row.model if setting == "none" else f"{row.model}, {setting}"
-
-
-def _by_model(nets):
-    """Return (net with its setting, its Records) for each."""
-    found = {}
-    for row in nets:
-        found.setdefault(_with_setting(row), []).append(row)
-    return list(found.items())
-
-
-def _one_of_each(rows):
-    """Return the last Record of each kind of labels and pixels."""
-    return list({labels_of(row.corruption): row for row in rows}.values())
-
-
-def _losses(row):
-    """Return (step, mean training loss) of a net, from its finer curve where it has one."""
-    steps = row.step_curve or {}
-    if steps.get("every") and steps.get("loss"):
-        points = [((k + 1) * steps["every"], loss) for k, loss in enumerate(steps["loss"])]
-    else:
-        points = list(zip(row.curve.get("steps") or [], row.curve.get("loss") or [], strict=False))
-    return _thinned([(step, loss) for step, loss in points if step is not None and loss is not None])
-
-
-def _thinned(points):
-    """Return at most about _POINTS of many, evenly, the last among them."""
-    every = -(-len(points) // _POINTS) if points else 1
-    return points[::-1][::every][::-1]

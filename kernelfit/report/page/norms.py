@@ -1,9 +1,8 @@
 """Norm against error: true and random labels on one kernel, all solves, and other interpolants of the same labels."""
 
 from kernelfit.report.interpolants import interpolant_cells
+from kernelfit.report.norms import KINDS
 from kernelfit.report.page.parts import (
-    batch_title,
-    compact,
     figure,
     figures,
     last,
@@ -16,11 +15,11 @@ from kernelfit.report.page.parts import (
     section,
     table,
 )
-from kernelfit.report.page.solves import labels_of
 from kernelfit.report.page.sweeps import sweep_title
 from kernelfit.report.svg.bars import bars
 from kernelfit.report.svg.chart import Point, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.words import batch_title, compact, is_true
 
 
 def norms_section(runs):
@@ -59,13 +58,8 @@ def norms_section(runs):
 
 def _norms_of_sweep(batch):
     """Return the scatter of a sweep: norm against test error, a colour for each kind of labels."""
-    kinds = {
-        "true labels": lambda level: level == 0,
-        "partly replaced": lambda level: 0 < level < 1,
-        "random labels": lambda level: level == 1,
-    }
     series = []
-    for style, (name, holds) in enumerate(kinds.items()):
+    for name, style, holds in KINDS:
         points = tuple(
             Point(
                 row.norm,
@@ -78,7 +72,7 @@ def _norms_of_sweep(batch):
             if holds(row.level)
         )
         if points:
-            series.append(Series(name=name, points=points, style=(0, 2, 1)[style], line=False))
+            series.append(Series(name=name, points=points, style=style, line=False))
     title = sweep_title(batch)
     drawing = chart(
         title=f"Norm against test error, {title}",
@@ -93,7 +87,7 @@ def _norms_of_sweep(batch):
 
 def _norms_of_solves(runs):
     """Return the scatter of all solves of true labels, whatever the kernel and the features; None of a single one."""
-    true = [row for row in runs.solves if labels_of(row.corruption) == "true" and row.norm]
+    true = [row for row in runs.solves if is_true(row) and row.norm]
     rows = [(row.dataset["name"], row.norm, row.test_error, _told(row), row.command) for row in true]
     rows += [
         (row["dataset"], row["norm"], row["test_error"], f"{row['row']}, n = {row['n_train']:,}", row["command"])

@@ -1,7 +1,6 @@
 """What the sections of the page are made of: tables, figures, tiles, and the command that repeats a number."""
 
 import dataclasses
-import re
 
 from kernelfit.report.svg.markup import Markup, element, join
 
@@ -20,18 +19,6 @@ class Cell:
 
 
 WAITS = Cell("not run yet", line=True)
-
-
-def compact(text):
-    """Return a text with its decimal numbers to four digits: gaussian(bandwidth=1.446)."""
-    return re.sub(r"\d+\.\d{4,}(e-?\d+)?", lambda found: f"{float(found[0]):.4g}", text)
-
-
-def batch_title(shared, kernel):
-    """Return in words what the lines of one run have in common: data, size, kernel, features."""
-    features = shared["features"] or "pixels"
-    on = "" if features == "pixels" else f" on {features}"
-    return f"{shared['dataset']['name']}, n = {shared['n_train']:,}, {compact(kernel)}{on}"
 
 
 def number(value, text=None):

@@ -3,8 +3,8 @@
 from kernelfit.errors import KernelfitError
 from kernelfit.illustrations import sheet
 from kernelfit.report.page.parts import figure, figures, last, paragraph, section
-from kernelfit.report.page.solves import title_of
 from kernelfit.report.svg.markup import element
+from kernelfit.report.words import title_of
 
 _KINDS = {
     "misclassified": (

@@ -1,8 +1,7 @@
 """Ridge paths: what regularisation does to the errors and to the norm."""
 
+from kernelfit.report.figures import ERRORS
 from kernelfit.report.page.parts import (
-    batch_title,
-    compact,
     figure,
     figures,
     last,
@@ -15,10 +14,11 @@ from kernelfit.report.page.parts import (
     section,
     table,
 )
-from kernelfit.report.page.sweeps import ERRORS, told
+from kernelfit.report.page.sweeps import told
 from kernelfit.report.ridge_path import positions
 from kernelfit.report.svg.chart import Point, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.words import batch_title, compact
 
 
 def ridges_section(runs):

@@ -1,9 +1,8 @@
 """Solves: every Record beside the paper's number, what its margins and leave-one-out look like, and its pictures."""
 
-from kernelfit.illustrations import SMALLEST_RANGE
+from kernelfit.illustrations import is_one_value
 from kernelfit.progress import duration
 from kernelfit.report.page.parts import (
-    compact,
     figure,
     figures,
     last,
@@ -19,6 +18,7 @@ from kernelfit.report.page.parts import (
 )
 from kernelfit.report.paper import paper_result
 from kernelfit.report.svg.bars import histogram
+from kernelfit.report.words import compact, labels_of, title_of
 
 _HEADER = (
     "data",
@@ -58,25 +58,6 @@ def solves_section(runs):
     )
 
 
-def title_of(row):
-    """Return in words what was solved."""
-    words = [f"{row.dataset['name']}, n = {row.n_train:,}", compact(row.kernel)]
-    if row.features != "pixels":
-        words.append(row.features)
-    if row.corruption["labels"]:
-        words.append(labels_of(row.corruption))
-    if row.corruption["pixels"] != "true":
-        words.append(f"{row.corruption['pixels']} pixels")
-    return ", ".join(words)
-
-
-def labels_of(corruption):
-    """Return in words what was done to labels and pixels."""
-    p = corruption["labels"]
-    labels = "true" if p == 0 else "random" if p == 1 else f"{100 * p:.3g} % replaced"
-    return labels if corruption["pixels"] == "true" else f"{labels}, {corruption['pixels']} pixels"
-
-
 def _row(row):
     paper = paper_result(row)
     norm = f"about {paper.norm:g}" if paper and paper.norm else ""
@@ -114,7 +95,7 @@ def _histograms(row):
     groups = [
         (name, found[key]["low"], found[key]["high"], found[key]["counts"], style)
         for key, name, style in names
-        if key in found and not _is_one_value(found[key])
+        if key in found and not is_one_value(found[key])
     ]
     title, made = title_of(row), []
     if groups:
@@ -126,7 +107,7 @@ def _histograms(row):
             groups=groups,
         )
         about = "Left of 0 are the errors."
-        if "train_margins" in found and _is_one_value(found["train_margins"]):
+        if "train_margins" in found and is_one_value(found["train_margins"]):
             about += (
                 f" The margins of all training examples are {_middle(found['train_margins'])}: they are interpolated."
             )
@@ -145,11 +126,6 @@ def _histograms(row):
         )
         made.append(figure(f"Leave-one-out residuals: {title}", drawing, caption=about, commands=[row.command]))
     return made
-
-
-def _is_one_value(histogram):
-    """Whether all values are within the smallest range that a histogram has, as those of interpolated labels are."""
-    return histogram["high"] - histogram["low"] < 1.01 * SMALLEST_RANGE
 
 
 def _middle(histogram):

@@ -3,9 +3,10 @@
 import collections
 import statistics
 
-from kernelfit.report.page.parts import compact, paragraph, percent_text, repeat, tile
+from kernelfit.report.page.parts import paragraph, percent_text, repeat, tile
 from kernelfit.report.section5 import verdicts
 from kernelfit.report.svg.markup import element, join
+from kernelfit.report.words import compact, is_true
 
 
 def summary(runs):
@@ -23,14 +24,14 @@ def _smallest_errors(runs):
     """Return {dataset: (test error, of what, command)} of whole experiments: true labels and pixels."""
     found = collections.defaultdict(list)
     for row in runs.solves:
-        if row.corruption["labels"] == 0 and row.corruption["pixels"] == "true":
+        if is_true(row):
             what = f"{compact(row.kernel)} on {row.features}, n = {row.n_train:,}"
             found[row.dataset["name"]].append((row.test_error, what, row.command))
     for row in runs.section5:
         if row["test_error"] is not None:
             found[row["dataset"]].append((row["test_error"], f"{row['row']}, n = {row['n_train']:,}", row["command"]))
     for row in runs.nets:
-        if row.corruption["labels"] == 0 and row.corruption["pixels"] == "true":
+        if is_true(row):
             found[row.dataset["name"]].append((row.test_error, row.model, row.command))
     return {name: min(each) for name, each in sorted(found.items())[:8]}
 

@@ -2,9 +2,8 @@
 
 import statistics
 
+from kernelfit.report.figures import ERRORS
 from kernelfit.report.page.parts import (
-    batch_title,
-    compact,
     figure,
     figures,
     last,
@@ -17,9 +16,9 @@ from kernelfit.report.page.parts import (
 )
 from kernelfit.report.svg.chart import Point, Rule, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.words import batch_title, compact
 
 LEVEL = Axis(label="training labels replaced (%)", low=0.0, high=100.0)
-ERRORS = (("test_error", "test error", 1), ("train_error", "training error", 0), ("loo_error", "leave-one-out", 2))
 
 
 def sweeps_section(runs):
