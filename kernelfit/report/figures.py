@@ -29,13 +29,13 @@ _STYLE = {
     "axes.grid": True,
     "grid.color": "#E4E6E9",
     "grid.linewidth": 0.6,
-    "legend.frameon": False,
+    "legend.framealpha": 0.85,
+    "legend.edgecolor": "none",
     "legend.fontsize": 7,
     "lines.linewidth": 1.4,
     "lines.markersize": 4,
     "errorbar.capsize": 2.5,
     "savefig.dpi": 300,
-    "text.parse_math": False,  # a name with two dollars in it is a name
     # Text stays text, and ids do not change from run to run.
     "svg.fonttype": "none",
     "svg.hashsalt": "kernelfit",
@@ -65,9 +65,17 @@ def figure(path, size=PAGE):
     with style.context(["default", _STYLE]):
         made = Figure(figsize=size, layout="constrained")
         yield made
+        for legend in filter(None, (axes.get_legend() for axes in made.axes)):
+            for text in legend.get_texts():
+                text.set_parse_math(False)  # a name with two dollars in it is a name
         made.savefig(content, format=kind, metadata=_DATES.get(kind))
     with atomic_write(path) as file:
         file.write(content.getvalue())
+
+
+def titled(axes, text):
+    """Set the title of axes, in several lines where it is long."""
+    axes.set_title(text, wrap=True, parse_math=False)
 
 
 def line(axes, x, y, *, style, label, spread=None, **options):

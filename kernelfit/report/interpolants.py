@@ -6,7 +6,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import BLUE, COLUMN, VERMILION, figure
+from kernelfit.report.figures import BLUE, COLUMN, VERMILION, figure, titled
 from kernelfit.report.words import batch_title
 
 
@@ -41,7 +41,7 @@ def plot_interpolants(result, path):
     rows = [row for row in result.rows if row.ratio]
     with figure(path, COLUMN) as made:
         axes = made.subplots()
-        names = [interpolant_cells(row)[0].replace("minimum", "least") for row in rows]
+        names = [interpolant_cells(row)[0].replace("minimum", "least").replace("$", r"\$") for row in rows]
         colours = [BLUE if row.name == "minimum" else VERMILION for row in rows]
         drawn = axes.barh(names, [row.ratio for row in rows], color=colours)
         axes.bar_label(drawn, [f" {_number(row.ratio)}" for row in rows], fontsize=7)
@@ -50,7 +50,7 @@ def plot_interpolants(result, path):
         )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
-        axes.set_title(batch_title(result.shared, result.shared["kernel"]))
+        titled(axes, batch_title(result.shared, result.shared["kernel"]))
     return path
 
 

@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.report.figures import PAGE, figure, sparkline
+from kernelfit.report.figures import PAGE, figure, sparkline, titled
 from kernelfit.report.words import title_of
 
 KINDS = {
@@ -45,7 +45,7 @@ def plot_margins(record, path):
             if key in found:
                 _steps(axes[-1] if key == "loo_residuals" else axes[0], found[key], name, style)
         axes[0].set(xlabel="margin")
-        axes[0].set_title(title_of(record))
+        titled(axes[0], title_of(record))
         if residuals:
             axes[1].set(xlabel="1 minus the own class's score, left out")
         for each in axes:

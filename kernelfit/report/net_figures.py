@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.errors import DataNotFoundError
-from kernelfit.report.figures import COLOURS, COLUMN, figure, line, sparkline
+from kernelfit.report.figures import COLOURS, COLUMN, figure, line, sparkline, titled
 from kernelfit.report.net_curves import errors_at_levels, losses, one_of_each, steps_to_fit, times_to_fit
 from kernelfit.report.words import labels_of
 
@@ -38,7 +38,7 @@ def plot_training(group, path):
                 look = {"color": COLOURS[style % len(COLOURS)], "linestyle": "-" if style < len(COLOURS) else ":"}
                 axes.plot(*zip(*points, strict=True), label=labels_of(row.corruption), **look)
         axes.set(xlabel="steps", ylabel="training loss", ylim=(0, None))
-        axes.set_title(f"{name} on {rows[-1].dataset['name']}")
+        titled(axes, f"{name} on {rows[-1].dataset['name']}")
         axes.legend()
     return path
 

@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.report.figures import COLOURS, COLUMN, MARKS, figure
+from kernelfit.report.figures import COLOURS, COLUMN, MARKS, figure, titled
 from kernelfit.report.words import batch_title
 
 KINDS = (
@@ -44,7 +44,7 @@ def plot_norms(result, path):
                 look = {"color": COLOURS[style], "marker": MARKS[style], "linestyle": "none", "label": name}
                 axes.plot([row.norm for row in rows], [100 * row.test_error for row in rows], **look)
         axes.set(xlabel="RKHS norm, targets 0/1", ylabel="test error (%)", xlim=(0, None), ylim=(0, None))
-        axes.set_title(_title(result))
+        titled(axes, _title(result))
         axes.legend()
     return path
 

@@ -48,6 +48,9 @@ class Plot:
     draw: Callable
 
 
+_TRAIN = "kernelfit nn train"
+
+
 def _bench_rows(runs):
     return [
         [{k: v for k, v in vars(row).items() if k != "skipped" or v} for row in batch.rows] for batch in runs.benches
@@ -94,13 +97,13 @@ PLOTS = {
     "bench": Plot("time and memory against n, with the limit", "kernelfit bench", _bench_rows, bench_table, plot_bench),
     "training": Plot(
         "training loss of nets against steps",
-        "kernelfit nn",
+        "kernelfit nn train",
         lambda runs: by_model(runs.nets),
         training_table,
         plot_training,
     ),
-    "overfit": Plot("time to overfit against label corruption", "kernelfit nn", _nets, overfit_table, plot_overfit),
-    "errors": Plot("test error of nets against label corruption", "kernelfit nn", _nets, errors_table, plot_errors),
+    "overfit": Plot("time to overfit against label corruption", _TRAIN, _nets, overfit_table, plot_overfit),
+    "errors": Plot("test error of nets against label corruption", _TRAIN, _nets, errors_table, plot_errors),
 }
 
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.report.figures import COLUMN, ERRORS, figure, line, rule
+from kernelfit.report.figures import COLUMN, ERRORS, figure, line, rule, titled
 
 
 def randomization_table(result):
@@ -49,7 +49,7 @@ def plot_randomization(result, path):
             line(axes, levels, [100 * mean for mean in means], spread=spread, style=style, label=label)
         rule(axes, 100 * result.chance, f"chance, {100 * result.chance:.3g} %")
         axes.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
-        axes.set_title(_title(result), wrap=True)
+        titled(axes, _title(result))
         axes.legend()
     return path
 

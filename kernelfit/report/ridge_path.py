@@ -5,7 +5,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import ERRORS, GREY, figure, line
+from kernelfit.report.figures import ERRORS, GREY, figure, line, titled
 from kernelfit.report.words import batch_title
 
 
@@ -63,7 +63,7 @@ def plot_ridge_path(result, path):
             axes.set_xticks(at, [f"{ridge:g}" for ridge in ridges], rotation=30)
             axes.set_xticks([], minor=True)
             axes.legend()
-        errors.set_title(batch_title(shared, shared["kernel"]))
+        titled(errors, batch_title(shared, shared["kernel"]))
     return path
 
 

@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import ERRORS, figure, line, rule
+from kernelfit.report.figures import ERRORS, figure, line, rule, titled
 from kernelfit.report.words import batch_title
 
 
@@ -64,7 +64,7 @@ def plot_sweep(result, path):
         norms.set(xlabel="training labels replaced (%)", ylabel="RKHS norm")
         for axes in (errors, norms):
             axes.legend()
-        errors.set_title(batch_title(shared, next(iter(shared["kernels"].values()))))
+        titled(errors, batch_title(shared, next(iter(shared["kernels"].values()))))
     return path
 
 
