@@ -33,6 +33,7 @@ def randomization_test(
     n_jobs=None,
     records=None,
     name="",
+    command="",
     progress=None,
 ):
     """Fit clones of an estimator to labels corrupted at each level with each seed; return a RandomizationResult.
@@ -56,6 +57,8 @@ def randomization_test(
         its parameters and data, not by the code of a class or function of your own: take a new file when that changes.
     name : str
         What the data are called in the records.
+    command : str
+        The command line that repeats the test, for the records; nothing where it is called from Python.
 
     Raises
     ------
@@ -81,6 +84,7 @@ def randomization_test(
         "n_train": len(y),
         "n_test": len(y_test),
         "n_classes": len(classes),
+        "command": command,
     }
     asked = [version, _hash(_clone(estimator)), *hashes.values()]
     wanted = {(level, seed): _hash([*asked, level, int(seed)]) for level in levels for seed in seeds}

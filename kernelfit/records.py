@@ -48,6 +48,12 @@ class Record:
         itself ("engine") and adds what it has to say.
     augmentation : dict or None
         what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
+    histograms : dict or None
+        train_margins, test_margins and, with leave-one-out, loo_margins and loo_residuals, each as
+        kernelfit.illustrations.histogram returns it.
+    pictures : dict or None
+        For the report, as kernelfit.illustrations makes them: misclassified and memorised (lists of examples with
+        index, label, predicted and png; the latter with true), filters (a PNG in base64, or None).
     seconds : dict
         load, features, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out,
         predict, total.
@@ -95,6 +101,8 @@ class Record:
     environment: dict
     solver: dict | None = None
     augmentation: dict | None = None
+    histograms: dict | None = None
+    pictures: dict | None = None
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""

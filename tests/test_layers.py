@@ -40,6 +40,7 @@ LAYERS = {
     "complexity": 2,
     "bandwidth": 3,
     "measures_table": 3,
+    "illustrations": 3,
     "model": 3,
     "interpolation": 3,
     "centres": 3,

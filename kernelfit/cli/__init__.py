@@ -12,6 +12,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     machine,
     nets,
     reproducing,
+    showing,
     solving,
     studying,
 )

@@ -88,6 +88,7 @@ def run_randomize(spec, *, progress=None):
         n_jobs=spec.jobs,
         records=None if spec.runs is None else Path(spec.runs) / "fits.jsonl",
         name=data.name,
+        command=spec.command(),
         progress=progress,
     )
 

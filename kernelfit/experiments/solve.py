@@ -6,7 +6,7 @@ import shlex
 
 import numpy as np
 
-from kernelfit import backend, measures
+from kernelfit import backend, illustrations, measures
 from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
 from kernelfit.experiments.engines import check_engine, open_engine
@@ -127,6 +127,8 @@ def _run(spec, engine, progress):
         answer = engine.solve(ready.K, ready.against, Y, ridge=spec.ridge, progress=progress)
     watch.add(answer.seconds)
     measured = _measure(answer, Y, y, spec.ridge)
+    with watch("pictures"):
+        illustrated = _illustrations(ready, spec, Y, answer)
     watch.seconds["total"] = watch.total()
 
     record = Record(
@@ -156,6 +158,7 @@ def _run(spec, engine, progress):
         seed=spec.seed,
         test_error=measures.error_rate(answer.scores, data.y_test),
         **measured,
+        **illustrated,
         warnings=_warnings(measured, spec.ridge, choice, answer.scores, set(range(k)) - set(changed.y_train.tolist())),
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         gflops=answer.gflops,
@@ -243,6 +246,25 @@ def _measure(answer, Y, y, ridge):
         "condition_estimate": answer.condition_estimate,
         "smallest_pivot": answer.smallest_pivot,
     }
+
+
+def _illustrations(ready, spec, Y, answer):
+    """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
+    data, y, diagonal = ready.data, ready.training.y, answer.inverse_diagonal
+    pictures = {
+        "misclassified": illustrations.misclassified(ready.changed.X_test, data.y_test, answer.scores, data.classes),
+        "memorised": [],
+        "filters": None,
+    }
+    if diagonal is not None:
+        pictures["memorised"] = illustrations.memorised(
+            ready.training.X, Y, y, data.y_train, answer.coef, diagonal, data.classes, ridge=spec.ridge
+        )
+    filters = getattr(ready.X_train, "filters", None)
+    if filters is not None:
+        pictures["filters"] = illustrations.sheet(filters)
+    drawn = illustrations.histograms(Y, y, answer.check.fitted, answer.coef, answer.scores, data.y_test, diagonal)
+    return {"histograms": drawn, "pictures": pictures}
 
 
 def _warnings(measured, ridge, choice, scores, missing):

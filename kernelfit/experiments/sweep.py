@@ -137,6 +137,7 @@ def run_sweep(spec, *, runs=None, progress=None):
         "n_train": len(ready.changed.y_train),
         "n_test": len(ready.data.y_test),
         "n_classes": len(ready.data.classes),
+        "features": str(ready.features),
         "kernels": kernels,
         "ridge": spec.ridge,
         "method": str(solution.way),

@@ -21,6 +21,8 @@ class AccumulatedPoints(Points):
     unit : float
     d : int
         Number of features.
+    filters : array, shape (k, h, w, channels), or None
+        Some of the filters behind the features, to be looked at.
     """
 
     products: InnerProducts
@@ -28,6 +30,7 @@ class AccumulatedPoints(Points):
     stop: int
     unit: float
     d: int
+    filters: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
     def origin(self):
