@@ -15,6 +15,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     studying,
 )
 from kernelfit.cli.app import app
+from kernelfit.cli.config import split_config
 from kernelfit.errors import InputError, KernelfitError
 
 
@@ -22,6 +23,8 @@ def main(arguments=None):
     """Run the command line; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
     arguments = sys.argv[1:] if arguments is None else arguments
     try:
+        arguments, config = split_config(arguments)
+        app.config = () if config is None else (config,)
         code = app(arguments, exit_on_error=False) or 0
         sys.stdout.flush()  # so that a reader who has gone, or a full disk, is noticed here
         return code
