@@ -17,6 +17,7 @@ And then:
     kernelfit solve --labels random --loo        random labels, leave-one-out
     kernelfit measures                           which number tells them apart?
     kernelfit interpolants --n-train 1000        norms of other interpolants
+    kernelfit descent                            double descent, random features
     kernelfit randomize                          can a forest fit random labels?
     kernelfit reproduce section5                 the paper beside ours
     kernelfit plan --n 120000 --scratch /data    memory, disk, time beforehand

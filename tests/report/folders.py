@@ -118,6 +118,14 @@ def net(**changes):
     return line | {"step_curve": {"every": 50, "loss": [2.3, 2.0, 1.5, 1.0, 0.5, 0.1]}} | changes
 
 
+def descent(**changes):
+    line = {"schema": "kernelfit.descent/1", "created": SHARED["created"], "command": "kernelfit descent"}
+    line |= {"dataset": {"name": "digits"}, "features": "FourierFeatures(bandwidth=2.85)", "n_train": 100, "n_test": 20}
+    line |= {"d": 64, "n_classes": 10, "label_noise": 0.2, "seeds": [0, 1], "grid": [50, 100, 200], "warnings": []}
+    curves = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
+    return line | {name: [[0.4, 0.9, 0.2], [0.3, 0.8, 0.1]] for name in curves} | {"seconds": 1.5} | changes
+
+
 def everything():
     """Return lines of every kind, enough of each for its tables and figures."""
     lines = [solve(), solve(n_train=500, test_error=0.05, seconds={"total": 1.0})]
@@ -131,6 +139,7 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
+    lines.append(descent())
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}
