@@ -105,7 +105,6 @@ def test_every_style_has_a_mark_of_its_own():
 
 
 def test_a_histogram_has_the_area_of_its_counts():
-    groups = [("a", -1.0, 1.0, [1, 0, 3], 0), ("b", 0.0, 3.0, [2, 2], 1)]
     root = ElementTree.fromstring(
         histogram(
             title="T", description="D", label="x", groups=[("a", -1.0, 1.0, [1, 0, 3], 0), ("b", 0.0, 3.0, [2, 2], 1)]
