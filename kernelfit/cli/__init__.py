@@ -44,3 +44,5 @@ def main(arguments=None):
     except (OSError, MemoryError) as error:
         print(f"kernelfit: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    finally:
+        app.config = ()  # a file of options is for one command

@@ -18,7 +18,7 @@ WORDS = {
     "interpolants": ("least, true labels", "pairs", "forced"),
     "randomization": ("Tree() on digits", "chance, 90 %"),
     "bench": ("scipy", "numpy", "n³/3 at the dgemm rate"),
-    "training": ("inception on digits", "shuffled pixels", "random labels", "training loss"),
+    "training": ("inception on cifar10-jpeg75", "shuffled pixels", "random labels", "training loss"),
     "overfit": ("inception", "steps to fit"),
     "errors": ("inception", "test error (%)"),
 }
