@@ -72,5 +72,6 @@ class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
 
 def suggestion(word, choices):
     """Return " (did you mean 'X'?)" for the choice nearest to a mistyped word, or nothing."""
-    close = difflib.get_close_matches(str(word).lower(), list(choices), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    known = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(word).lower(), list(known), n=1)
+    return f" (did you mean {known[close[0]]!r}?)" if close else ""

@@ -212,6 +212,17 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
 
     Blocks are made on `device`, or on that of Z if Z are Points. With the kernel Precomputed, X is the matrix itself:
     K (n, n), or with Z the cross matrix (n, m).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> K = gram(np.array([[0.0], [1.0], [3.0]]), Gaussian(bandwidth=1.0))
+    >>> K.shape, K.symmetric
+    ((3, 3), True)
+    >>> K.block((0, 2), (0, 3)).round(3)
+    array([[1.   , 0.607, 0.011],
+           [0.607, 1.   , 0.135]])
     """
     if isinstance(kernel, Precomputed):
         made = MatrixGram(X, symmetric=Z is None, device=device)

@@ -115,7 +115,13 @@ class _DistanceKernel(_ProfileKernel):
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(_DistanceKernel):
-    """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST."""
+    """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST.
+
+    Examples
+    --------
+    >>> str(0.5 * Gaussian(bandwidth=5.0) + Linear())
+    '0.5 * gaussian(bandwidth=5.0) + linear()'
+    """
 
     name = "gaussian"
 

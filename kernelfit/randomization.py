@@ -64,6 +64,15 @@ def randomization_test(
     ------
     InputError
         Labels, levels or predictions are not what the test needs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> result = randomization_test(DecisionTreeClassifier(max_depth=2), X, y, levels=(0, 1), seeds=(0,))
+    >>> result.fits_random_labels  # a tree of four leaves cannot
+    False
     """
     from joblib import Parallel, delayed
 

@@ -12,7 +12,13 @@ _FACTORS = {"": 1, "B": 1} | {
 
 
 def parse_bytes(text):
-    """Return the bytes that a text such as "12GB", "1.5 GiB" or "4096" stands for (kB, MB, GB, TB; KiB, MiB, ...)."""
+    """Return the bytes that a text such as "12GB", "1.5 GiB" or "4096" stands for (kB, MB, GB, TB; KiB, MiB, ...).
+
+    Examples
+    --------
+    >>> parse_bytes("12GB"), parse_bytes("1.5 GiB"), parse_bytes(4096)
+    (12000000000, 1610612736, 4096)
+    """
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", str(text))
     units = {unit.lower(): factor for unit, factor in _FACTORS.items()}
     if not match or match[2].lower() not in units:
@@ -21,7 +27,13 @@ def parse_bytes(text):
 
 
 def parse_range(text):
-    """Return the numbers that "0:1:0.25" (first:last:step, both ends included) or a single number stands for."""
+    """Return the numbers that "0:1:0.25" (first:last:step, both ends included) or a single number stands for.
+
+    Examples
+    --------
+    >>> parse_range("0:1:0.25")
+    (0.0, 0.25, 0.5, 0.75, 1.0)
+    """
     parts = str(text).split(":")
     try:
         numbers = [float(part) for part in parts]

@@ -17,6 +17,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     studying,
 )
 from kernelfit.cli.app import app
+from kernelfit.cli.config import split_config
 from kernelfit.errors import InputError, KernelfitError
 
 
@@ -25,6 +26,8 @@ def main(arguments=None):
     arguments = sys.argv[1:] if arguments is None else arguments
     follows = _follows(arguments)
     try:
+        arguments, config = split_config(arguments)
+        app.config = () if config is None else (config,)
         code = app(arguments, exit_on_error=False, print_error=not follows) or 0
         sys.stdout.flush()  # so that a reader who has gone, or a full disk, is noticed here
         return code
@@ -46,6 +49,8 @@ def main(arguments=None):
     except (OSError, MemoryError) as error:
         print(f"kernelfit: {type(error).__name__}: {error}", file=sys.stderr)
         return 1
+    finally:
+        app.config = ()  # a file of options is for one command
 
 
 def _follows(arguments):

@@ -29,7 +29,8 @@ def descent(
         Parameter(
             negative=(),
             consume_multiple=True,
-            help="Numbers of features, increasing; 15 of them from n / 8 to 8 n unless given.",
+            show_default=lambda grid: " ".join(map(str, grid)) or "15 from n / 8 to 8 n",
+            help="Numbers of features, increasing.",
         ),
     ] = (),
     seeds: Annotated[int, Parameter(help="How many seeds of the features and the label noise.")] = 3,
@@ -37,7 +38,9 @@ def descent(
     n_test: NTest = None,
     data_dir: DataDir = None,
     runs: Annotated[Path, Parameter(help="Folder whose descent.jsonl gets a line.")] = Path("runs"),
-    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the features to this figure.")] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="Write errors and norm against the features to this figure; default: none.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

@@ -39,12 +39,12 @@ def report(
 
 @app.command
 def plot(
-    name: Annotated[str | None, Parameter(help="The figure; without it, all names are listed.")] = None,
+    name: Annotated[str | None, Parameter(help="Which figure; default: all names are listed.")] = None,
     runs: Annotated[Path, Parameter(help="Folder whose .jsonl files are read.")] = Path("runs"),
     *,
     out: Annotated[
         Path | None,
-        Parameter(name=["--out", "-o"], help="Figure to write: .svg, .png or .pdf; without it, a table is printed."),
+        Parameter(name=["--out", "-o"], help="Figure to write: .svg, .png or .pdf; default: a table is printed."),
     ] = None,
     number: Annotated[
         int | None, Parameter(help="Which, of several runs in the folder, from 1 on; default: the last.")

@@ -27,6 +27,7 @@ from kernelfit.cli.options import (
     Scratch,
     check_targets,
     how_to_go_on,
+    in_words,
     print_json,
     print_table,
 )
@@ -54,6 +55,7 @@ def solve(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Added to the diagonal of K. Several values, as in 0 1e-8 1e-6, are a path: does any of them help?",
         ),
     ] = (0.0,),
@@ -95,8 +97,13 @@ def solve(
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
     ] = Path("runs"),
-    save: Annotated[Path | None, Parameter(help="Write the fitted model to this .npz, for kernelfit predict.")] = None,
-    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the ridge to this figure.")] = None,
+    save: Annotated[
+        Path | None,
+        Parameter(help="Write the fitted model to this .npz, for kernelfit predict; default: it is not kept."),
+    ] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="Write errors and norm against the ridge to this figure; default: none.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
@@ -197,14 +204,16 @@ def _solve_path(spec, *, runs, plot, json, progress):
 
 @app.command
 def predict(
-    model: Path,
+    model: Annotated[Path, Parameter(help="File that kernelfit solve --save wrote.")],
     *,
     data: Annotated[str, Parameter(help="Dataset whose test split is predicted; a name or a path, as for solve.")],
     out: Annotated[
-        Path | None, Parameter(help="Write index, predicted class and true class of each example as CSV.")
+        Path | None, Parameter(help="Write index, predicted and true class of each example as CSV; default: not.")
     ] = None,
-    kernel: Annotated[str | None, Parameter(help="Needed only for a model with a kernel of your own.")] = None,
-    n_test: Annotated[int | None, Parameter(help="Stratified subset of the test set.")] = None,
+    kernel: Annotated[
+        str | None, Parameter(help="Needed only for a model with a kernel of your own; default: the one in the model.")
+    ] = None,
+    n_test: Annotated[int | None, Parameter(help="Stratified subset of the test set; default: all of it.")] = None,
     seed: Annotated[int, Parameter(help="Seed of the subset.")] = 0,
     data_dir: DataDir = None,
     json: Json = False,

@@ -1,5 +1,6 @@
 """Double descent as a table in the terminal, and as a figure."""
 
+import re
 import statistics
 
 from rich import box
@@ -7,14 +8,14 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import BLUE, GREEN, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import COLOURS, GREY, figure, line, rule, titled
 
 
 def descent_table(result):
     """Return a rich Table of a DescentResult: means over seeds (of condition numbers the median) for each p."""
     curves = result.curves
     table = Table(
-        title=Text(_title(result)),
+        title=Text(descent_title(result)),
         title_justify="left",
         caption=Text(_how(result)),
         caption_justify="left",
@@ -42,38 +43,39 @@ def descent_table(result):
 
 
 def plot_descent(result, path):
-    """Draw errors and norm against the number of features over n, mean and range over seeds."""
+    """Draw errors and norm against the number of features over n, mean and range over seeds; returns the path."""
     curves = result.curves
     at = [p / curves.n_train for p in curves.grid]
-    figure = new_figure(9, 3.6)
-    errors, norms = figure.subplots(1, 2)
-    for axes, name, label, colour, factor in (
-        (errors, "test_error", "test error", VERMILION, 100),
-        (errors, "train_error", "training error", BLUE, 100),
-        (norms, "norm", "norm", BLUE, 1),
-        (norms, "test_squared_error", "test squared error", GREEN, 1),
-    ):
-        runs = [[factor * value for value in run] for run in getattr(curves, name)]
-        means = [statistics.fmean(values) for values in zip(*runs, strict=True)]
-        axes.plot(at, means, color=colour, marker="o", markersize=3, label=label)
-        low, high = ([pick(values) for values in zip(*runs, strict=True)] for pick in (min, max))
-        axes.fill_between(at, low, high, color=colour, alpha=0.2, linewidth=0)
-    errors.axhline(100 * (1 - 1 / curves.n_classes), color=GREY, linestyle="--", label="chance")
-    errors.set(ylabel="error (%)", ylim=(-3, 103))
-    norms.set(yscale="log")
-    for axes in (errors, norms):
-        axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set(xlabel="features / training points", xscale="log")
-        ticks = [2.0**k for k in range(-6, 7) if at[0] <= 2.0**k <= at[-1]]
-        axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
-        axes.set_xticks([], minor=True)
-        axes.legend(frameon=False, fontsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    errors.set_title(_title(result), fontsize="small", loc="left")
-    return save_figure(figure, path)
+    with figure(path) as made:
+        errors, norms = made.subplots(1, 2)
+        for axes, name, label, style, factor in (
+            (errors, "test_error", "test error", 1, 100),
+            (errors, "train_error", "training error", 0, 100),
+            (norms, "norm", "norm", 0, 1),
+            (norms, "test_squared_error", "test squared error", 2, 1),
+        ):
+            runs = [[factor * value for value in run] for run in getattr(curves, name)]
+            means = [statistics.fmean(values) for values in zip(*runs, strict=True)]
+            line(axes, at, means, style=style, label=label, markersize=3)
+            low, high = ([pick(values) for values in zip(*runs, strict=True)] for pick in (min, max))
+            axes.fill_between(at, low, high, color=COLOURS[style], alpha=0.2, linewidth=0)
+        chance = 100 * (1 - 1 / curves.n_classes)
+        rule(errors, chance, f"chance, {chance:.3g} %")
+        errors.set(ylabel="error (%)", ylim=(-3, 103))
+        norms.set(yscale="log")
+        for axes in (errors, norms):
+            axes.axvline(1, color=GREY, linewidth=0.8, linestyle=":")
+            axes.set(xlabel="features / training points", xscale="log")
+            ticks = [2.0**k for k in range(-6, 7) if at[0] <= 2.0**k <= at[-1]]
+            axes.set_xticks(ticks, [f"{tick:.3g}" for tick in ticks])
+            axes.set_xticks([], minor=True)
+            axes.legend()
+        titled(errors, descent_title(result))
+    return path
 
 
-def _title(result):
+def descent_title(result):
+    """Return in words what was fitted."""
     curves = result.curves
     return (
         f"{result.shared['dataset']['name']}: {_features(curves.features)}, n = {curves.n_train:,}, "
@@ -83,8 +85,10 @@ def _title(result):
 
 def _features(text):
     """Return "FourierFeatures(bandwidth=2.85...)" in short."""
-    name, _, bandwidth = text.rstrip(")").partition("(bandwidth=")
-    kind = name.removesuffix("Features()").removesuffix("Features").lower()
+    found = re.fullmatch(r"(\w+)Features\((?:bandwidth=(\d+(?:\.\d+)?(?:e[+-]?\d+)?))?\)", text)
+    if found is None:
+        return text
+    kind, bandwidth = found[1].lower(), found[2]
     return f"{kind}, bandwidth {float(bandwidth):.4g}" if bandwidth else kind
 
 

@@ -13,6 +13,8 @@ from kernelfit.report.paper import SECTION_5_CLAIMS
 _SHARED = {"created": "text", "command": "text", "dataset.name": "text", "n_train": "count", "n_test": "count"}
 _SHARED |= {"n_classes": "count", "seconds.total": "number", "seconds": "seconds"}
 _CORRUPTION = {"corruption.labels": "number", "corruption.pixels": "text", "corruption.labels_changed": "count?"}
+CURVES = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
+"""Fields of a line of double descent: lists over seeds of lists over the grid."""
 _NORMS = {"norm": "number?", "norm_pm1": "number?"}  # null where rounding left a negative square
 
 FORMS = {
@@ -141,6 +143,22 @@ FORMS = {
         "test_error": "number",
         "fit_seconds": "number",
     },
+    "kernelfit.descent/1": {
+        "created": "text",
+        "command": "text",
+        "dataset.name": "text",
+        "features": "text",
+        "n_train": "positive",
+        "n_test": "count",
+        "d": "count",
+        "n_classes": "positive",
+        "label_noise": "number",
+        "seeds": "numbers",
+        "grid": "grid",
+        **dict.fromkeys(CURVES, "curve"),
+        "warnings": "texts",
+        "seconds": "number",
+    },
     "kernelfit.net/1": {
         **_SHARED,
         **_CORRUPTION,
@@ -188,6 +206,8 @@ _TESTS = {  # "numbers" may have gaps, null; a "number" is finite
     "count": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST,
     "flag": lambda value: isinstance(value, bool),
     "claim": lambda value: isinstance(value, str) and value in SECTION_5_CLAIMS,
+    "grid": lambda value: isinstance(value, list) and len(value) > 1 and all(map(_TESTS["positive"], value)),
+    "curve": lambda value: isinstance(value, list) and bool(value) and all(map(_are_numbers, value)),
     "path": lambda value: _are_maps(value, 2, ridge="number", test_error="number"),
     "others": lambda value: _are_maps(value, 1, name="text", labels="text", ratio="number"),
     "map": lambda value: isinstance(value, dict),
@@ -220,6 +240,10 @@ def conform(fields):
         forms = forms | {name: forms[name].rstrip("?") for name in ("seconds", "peak_bytes", "test_error", "gemm_rate")}
     for path, form in forms.items():
         _conform(fields, path, form)
+    if schema == "kernelfit.descent/1" and {len(run) for name in CURVES for run in fields[name]} != {
+        len(fields["grid"])
+    }:
+        raise DataError("the curves are not as long as the grid")
     return fields
 
 
@@ -239,6 +263,10 @@ def _conform(fields, path, form):
         raise DataError(f"{path} is missing")
     if not _TESTS[form.rstrip("?")](value):
         raise DataError(f"{path} is no {form.rstrip('?')}: {str(value)[:40]!r}")
+
+
+def _are_numbers(value):
+    return isinstance(value, list) and all(map(_is_number, value))
 
 
 def _are_maps(value, least, **forms):

@@ -1,7 +1,8 @@
 """The paper's own numbers, to stand beside ours.
 
 Zhang, Bengio, Hardt, Recht and Vinyals, "Understanding deep learning (still) requires rethinking generalization",
-CACM 64(3), 2021, section 5. The paper does not say for which target coding its norms are; ours are given for both.
+CACM 64(3), 2021: section 5 and, for nets, sections 2 to 4. The paper does not say for which target coding its norms
+are; ours are given for both.
 """
 
 import dataclasses
@@ -54,63 +55,31 @@ SECTION_5_CLAIMS = {
 }
 """What section 5 says for each row of kernelfit.experiments.section5: title, test error, norm."""
 
-
-@dataclasses.dataclass(frozen=True)
-class Table1Row:
-    """A row of table 1, on CIFAR10: accuracies in percent."""
-
-    model: str
-    setting: str
-    train: float
-    test: float
-
-
-_SETTINGS = ("crop + wd", "crop", "wd", "none", "random labels")
-_TABLE_1 = {
-    "Inception": ((100, 89.05), (100, 89.31), (100, 86.03), (100, 85.75), (100, 9.78)),
-    "Inception without batch norm": (None, None, (100, 83.00), (100, 82.00), (100, 10.12)),
-    "AlexNet": ((99.90, 81.22), (99.82, 79.66), (100, 77.36), (100, 76.07), (99.82, 9.86)),
-    "MLP 3x512": (None, None, (100, 53.35), (100, 52.39), (100, 10.48)),
-    "MLP 1x512": (None, None, (99.80, 50.39), (100, 50.51), (99.34, 10.61)),
+TABLE_1 = {
+    "inception-crop-wd": (100.0, 89.05),
+    "inception-crop": (100.0, 89.31),
+    "inception-wd": (100.0, 86.03),
+    "inception-none": (100.0, 85.75),
+    "inception-random": (100.0, 9.78),
+    "inception-nobn-wd": (100.0, 83.00),
+    "inception-nobn-none": (100.0, 82.00),
+    "inception-nobn-random": (100.0, 10.12),
+    "alexnet-crop-wd": (99.90, 81.22),
+    "alexnet-crop": (99.82, 79.66),
+    "alexnet-wd": (100.0, 77.36),
+    "alexnet-none": (100.0, 76.07),
+    "alexnet-random": (99.82, 9.86),
+    "mlp3x512-wd": (100.0, 53.35),
+    "mlp3x512-none": (100.0, 52.39),
+    "mlp3x512-random": (100.0, 10.48),
+    "mlp1x512-wd": (99.80, 50.39),
+    "mlp1x512-none": (100.0, 50.51),
+    "mlp1x512-random": (99.34, 10.61),
+    "imagenet-none": (None, 59.80),
+    "imagenet-crop": (None, 72.95),
+    "imagenet-random": (95.20, None),
 }
-TABLE_1 = tuple(
-    Table1Row(model, setting, *pair)
-    for model, pairs in _TABLE_1.items()
-    for setting, pair in zip(_SETTINGS, pairs, strict=True)
-    if pair
-)
-IMAGENET = (
-    ("Inception V3", "data augmentation only", "", "72.95 % (top 1)"),
-    ("Inception V3", "none", "", "59.80 % (top 1), 80.38 % (top 5)"),
-    ("Inception V3", "random labels", "95.20 % (top 1)", ""),
-)
-"""Net, setting, training and test accuracy of the paper's ImageNet experiments."""
-FIGURE_1A_STEPS = {
-    "true labels": 4000,
-    "shuffled pixels": 5600,
-    "Gaussian pixels": 8800,
-    "random pixels": 11_900,
-    "random labels": 16_600,
-}
-"""Steps until Inception's training loss is 0.1, in a careful replication of figure 1a."""
+"""Training and test accuracy (top-1) in percent of the rows of kernelfit.experiments.nets_paper."""
 
-
-def table_1_row(record):
-    """Return (model, setting) of the row of table 1 that a NetRecord belongs to, or None."""
-    model, corruption, training = record.model.lower(), record.corruption, record.training
-    if corruption["pixels"] != "true" or corruption["labels"] not in (0, 1):
-        return None
-    name = re.match(r"\w+", model)
-    name = name[0] if name else ""
-    if name == "mlp":
-        hidden = re.findall(r"\d+", model)
-        names = {("512",): "MLP 1x512", ("512",) * 3: "MLP 3x512"}
-        net = names.get(tuple(hidden))
-    else:
-        plain = re.search(r"(batch_?norm|bn|norm)\s*=\s*(false|none|'none'|0)", model)
-        net = {"alexnet": "AlexNet", "inception": "Inception without batch norm" if plain else "Inception"}.get(name)
-    crop, decay = bool(training["augment"]), bool(training["weight_decay"])
-    setting = "crop + wd" if crop and decay else "crop" if crop else "wd" if decay else "none"
-    if corruption["labels"] == 1:
-        setting = "random labels" if setting == "none" else None
-    return (net, setting) if net and setting else None
+FIGURE_1A_STEPS = {"true": 4000, "shuffled": 5600, "gaussian": 8800, "random-pixels": 11_900, "random-labels": 16_600}
+"""Steps to a training loss of 0.1 or less in a careful replication of figure 1a; the paper gives a plot alone."""

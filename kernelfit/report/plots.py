@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 from kernelfit.errors import DataNotFoundError, InputError, suggestion
 from kernelfit.report.bench import bench_table, plot_bench
+from kernelfit.report.descent import descent_table, plot_descent
 from kernelfit.report.interpolants import interpolants_table, plot_interpolants
 from kernelfit.report.margins import margins_table, plot_margins
 from kernelfit.report.net_curves import by_model
@@ -79,6 +80,13 @@ PLOTS = {
         lambda runs: [row for row in runs.solves if row.histograms],
         margins_table,
         plot_margins,
+    ),
+    "descent": Plot(
+        "double descent of random features",
+        "kernelfit descent",
+        lambda runs: runs.descents,
+        descent_table,
+        plot_descent,
     ),
     "interpolants": Plot(
         "norms of other interpolants",

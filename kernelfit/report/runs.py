@@ -5,6 +5,7 @@ import json
 import types
 from pathlib import Path
 
+from kernelfit.double_descent import DoubleDescent
 from kernelfit.errors import DataError, DataNotFoundError, InputError
 from kernelfit.progress import Progress
 from kernelfit.report.forms import conform
@@ -45,6 +46,8 @@ class Runs:
         Records of solves and of nets, their fields as attributes.
     sweeps, ridges, interpolants, fits, benches : list of Batch
         Of a command that was run several times, the last run.
+    descents : list of SimpleNamespace
+        With `curves` and `shared`, as a DescentResult; of each command, the last.
     section5 : list of dict
         Of each row and command, the last outcome.
     unread : list of Unread
@@ -57,6 +60,7 @@ class Runs:
     section5: list
     benches: list
     fits: list
+    descents: list
     nets: list
     unread: list
 
@@ -71,6 +75,7 @@ class Runs:
             "rows of section 5": len(self.section5),
             "benchmark runs": sum(len(batch.rows) for batch in self.benches),
             "fits of estimators": sum(len(batch.rows) for batch in self.fits),
+            "double descents": len(self.descents),
             "trained nets": len(self.nets),
         }
         return {name: count for name, count in counts.items() if count}
@@ -135,9 +140,16 @@ def _sorted_out(lines, unread):
         section5=list(outcomes.values()),
         benches=_batches(rows.get("bench", []), lambda row: (row.data, row.bandwidth, row.command)),
         fits=_batches(fits.values(), lambda row: (row.estimator, row.data["name"], row.n_train), whole=True),
+        descents=list({fields["command"]: _descent(fields) for fields in lines.get("descent", [])}.values()),
         nets=list(nets.values()),
         unread=unread,
     )
+
+
+def _descent(fields):
+    names = DoubleDescent.__dataclass_fields__
+    curves = DoubleDescent(**{key: value for key, value in fields.items() if key in names})
+    return types.SimpleNamespace(curves=curves, shared=fields)
 
 
 def _batches(rows, key, whole=False):

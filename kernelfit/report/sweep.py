@@ -30,7 +30,8 @@ def sweep_table(result):
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    names = ["pixels", "labels\nreplaced", "training\nerror, %", "test\nerror, %", "RKHS norm\n0/1"]
+    several = len({row.pixels for row in result.rows}) > 1  # else seven columns do not fit in 80 characters
+    names = ["pixels"] * several + ["labels\nreplaced", "training\nerror, %", "test\nerror, %", "RKHS norm\n0/1"]
     names += ["leave-one-\nout, %", "recovered,\n%"] if loo else ["test\nmargin"]
     for name in names:
         table.add_column(name, justify="left" if name == "pixels" else "right")
@@ -42,7 +43,7 @@ def sweep_table(result):
         )
         norm = _spread([row.norm for row in rows])
         errors = [_percent(rows, "train_error"), _percent(rows, "test_error")]
-        table.add_row(pixels, f"{100 * level:g} %", *errors, norm, *last)
+        table.add_row(*[pixels] * several, f"{100 * level:g} %", *errors, norm, *last)
     return table
 
 
@@ -61,7 +62,7 @@ def plot_sweep(result, path):
         chance = 100 * (1 - 1 / shared["n_classes"])
         rule(errors, chance, f"chance, {chance:.3g} %")
         errors.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
-        norms.set(xlabel="training labels replaced (%)", ylabel="RKHS norm")
+        norms.set(xlabel="training labels replaced (%)", ylabel="RKHS norm", ylim=(0, None))
         for axes in (errors, norms):
             axes.legend()
         titled(errors, batch_title(shared, next(iter(shared["kernels"].values()))))

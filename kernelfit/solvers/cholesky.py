@@ -138,6 +138,18 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
         A pivot is not above n eps (K_ii + ridge), the rounding error of a pivot, so the row depends on earlier rows to
         working precision and no digit of the solution would mean anything. A float32 factor is only ever corrected by
         float64 steps, so there only a pivot that is not positive counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.gram import gram
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 8)[:, None]
+    >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)
+    >>> factor = cholesky(K)
+    >>> coef = factor.solve(Y)
+    >>> bool(np.allclose(K.product(coef), Y))
+    True
     """
     if not (np.isfinite(ridge) and ridge >= 0):
         raise InputError(f"ridge = {ridge}; it must be 0 or a positive number")

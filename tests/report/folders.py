@@ -114,8 +114,17 @@ def net(**changes):
     line |= {"training": {"augment": False, "weight_decay": 0.0, "lr": 0.1}, "train_loss": 0.01, "test_loss": 0.9}
     line |= {"time_to_fit": {"epochs": 3, "steps": 300, "seconds": 9.0}, "norms": {"spectral_product": 30.0}}
     line |= {"curve": {"epoch": [1, 2, 3], "steps": [100, 200, 300], "loss": [2.0, 1.0, 0.1]}, "warnings": []}
+    line["dataset"] = {"asked": "cifar10.npz", "name": "cifar10-jpeg75"}
     line["curve"]["test_accuracy"] = [0.4, None, 0.8]
     return line | {"step_curve": {"every": 50, "loss": [2.3, 2.0, 1.5, 1.0, 0.5, 0.1]}} | changes
+
+
+def descent(**changes):
+    line = {"schema": "kernelfit.descent/1", "created": SHARED["created"], "command": "kernelfit descent"}
+    line |= {"dataset": {"name": "digits"}, "features": "FourierFeatures(bandwidth=2.85)", "n_train": 100, "n_test": 20}
+    line |= {"d": 64, "n_classes": 10, "label_noise": 0.2, "seeds": [0, 1], "grid": [50, 100, 200], "warnings": []}
+    curves = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
+    return line | {name: [[0.4, 0.9, 0.2], [0.3, 0.8, 0.1]] for name in curves} | {"seconds": 1.5} | changes
 
 
 def everything():
@@ -131,6 +140,7 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
+    lines.append(descent())
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}

@@ -64,7 +64,7 @@ def test_every_kind_of_record_is_shown_with_its_command(whole):
     )
     titles += "Training curves: inception, Time to overfit, Test error against corruption: nets, Gabor filters, "
     titles += "Leave-one-out residuals, Memorised training images, Misclassified test images, Random filters, "
-    titles += "Time against n, Memory against n, Randomization test: Tree()"
+    titles += "Time against n, Memory against n, Randomization test: Tree(), Double descent: digits"
     for title in titles.split(", "):
         assert title in text
     assert "label 4 truly 1 left out: 9" in text
@@ -148,8 +148,9 @@ def test_broken_lines_are_named_and_skipped(tmp_path, capsys):
         11: "[" * 100_000,
         12: json.dumps(folders.section5(row="mnist-pixels", norm=None)),
         13: json.dumps(folders.section5(row="unheard of")),
+        14: json.dumps(folders.descent(norm=[[1.0], [2.0]])),
     }
-    lines = [broken.get(number, good) for number in range(1, 14)]
+    lines = [broken.get(number, good) for number in range(1, 15)]
     folder = folders.write(tmp_path / "runs", lines)
     assert cli.main(["report", str(folder), "-o", str(tmp_path / "r.html"), "--json"]) == 0
     out, err = capsys.readouterr()
@@ -201,7 +202,7 @@ def test_sparse_folders_have_pages_too(tmp_path):
         bare = {
             key: value for key, value in line.items() if key not in ("histograms", "pictures", "features", "loo_error")
         }
-        bare |= {"features": "pixels"} if line["schema"] == "kernelfit.record/1" else {}
+        bare |= {"features": "pixels"} if line["schema"] in ("kernelfit.record/1", "kernelfit.descent/1") else {}
         runs = read_runs(folders.write(tmp_path / str(number), [bare]))
         assert not runs.unread
         Reader(report_page(runs))

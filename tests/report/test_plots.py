@@ -14,10 +14,11 @@ WORDS = {
     "norms": ("true labels", "partly replaced", "random labels", "RKHS norm, targets 0/1"),
     "ridge": ("0.001", "targets -1/+1", "on gabor"),
     "margins": ("test margins", "leave-one-out residuals", "share (%)"),
+    "descent": ("fourier, bandwidth 2.85", "features / training points", "test squared error"),
     "interpolants": ("least, true labels", "pairs", "forced"),
     "randomization": ("Tree() on digits", "chance, 90 %"),
     "bench": ("scipy", "numpy", "n³/3 at the dgemm rate"),
-    "training": ("inception on digits", "shuffled pixels", "random labels", "training loss"),
+    "training": ("inception on cifar10-jpeg75", "shuffled pixels", "random labels", "training loss"),
     "overfit": ("inception", "steps to fit"),
     "errors": ("inception", "test error (%)"),
 }

@@ -5,6 +5,7 @@ import hashlib
 
 from kernelfit import __version__
 from kernelfit.report.page.benches import benches_section
+from kernelfit.report.page.descents import descents_section
 from kernelfit.report.page.fits import fits_section
 from kernelfit.report.page.nets import nets_section
 from kernelfit.report.page.norms import norms_section
@@ -22,6 +23,7 @@ _SECTIONS = (
     ("sweeps", "Corruption", sweeps_section),
     ("norms", "Norms", norms_section),
     ("ridge", "Ridge", ridges_section),
+    ("descent", "Double descent", descents_section),
     ("solves", "Solves", solves_section),
     ("pictures", "Pictures", pictures_section),
     ("nets", "Nets", nets_section),

@@ -28,11 +28,13 @@ from kernelfit.report.page.parts import (
     section,
     table,
 )
-from kernelfit.report.paper import FIGURE_1A_STEPS, IMAGENET, TABLE_1, table_1_row
+from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
 from kernelfit.report.svg.chart import Point, Rule, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.table1 import in_words, records_of
 from kernelfit.report.words import is_true, labels_of
 
+_ERRORS = ("train_error", "test_error")
 _LEVEL = Axis(label="training labels replaced (%)", low=0.0, high=100.0)
 
 
@@ -67,22 +69,24 @@ def _table_1(nets):
     header = ("net", "setting", "training accuracy: paper", "kernelfit", "test accuracy: paper", "kernelfit", "data")
     header += ("command",)
     rows, grey = [], set()
-    for claim in TABLE_1:
-        found = [row for row in nets if table_1_row(row) == (claim.model, claim.setting)]
-        paper = [number(claim.train, f"{claim.train:.2f} %"), number(claim.test, f"{claim.test:.2f} %")]
+    for name, (train, test) in TABLE_1.items():
+        found = records_of(name, nets)
+        data = "ImageNet" if name.startswith("imagenet") else "CIFAR10"
+        ours, end = (WAITS, ""), (data, repeat(f"kernelfit nn table1 --scale full --rows {name}"))
         if found:
-            row = found[-1]
-            ours = [percent(1 - row.train_error), percent(1 - row.test_error)]
-            end = [row.dataset["name"], repeat(row.command)]
+            ours = [percent(1 - statistics.fmean(getattr(row, which) for row in found)) for which in _ERRORS]
+            seeds = f", {len(found)} seeds" if len(found) > 1 else ""
+            data = f"{found[-1].dataset['name']}, n = {found[-1].n_train:,}{seeds}"
+            end = data, repeat(found[-1].command)
         else:
             grey.add(len(rows))
-            ours, end = [WAITS, ""], ["CIFAR10", ""]
-        rows.append([claim.model, claim.setting, paper[0], ours[0], paper[1], ours[1], *end])
-    for model, setting, train, test in IMAGENET:
-        grey.add(len(rows))
-        rows.append([model, setting, train, WAITS, test, "", "ImageNet", ""])
+        rows.append([*in_words(name), _accuracy(train), ours[0], _accuracy(test), ours[1], *end])
     caption = "Table 1 of the paper (accuracy), and its ImageNet results. wd: weight decay; crop: random crops."
     return table(header, rows, caption=caption, grey=grey)
+
+
+def _accuracy(percentage):
+    return number(percentage, None if percentage is None else f"{percentage:.2f} %")
 
 
 def _steps_of_the_paper():

@@ -8,6 +8,8 @@ from kernelfit.report.section5 import verdicts
 from kernelfit.report.svg.markup import element, join
 from kernelfit.report.words import compact, is_true
 
+_SENTENCES = 5  # about sweeps, the last ones
+
 
 def summary(runs):
     """Return the summary of a folder: numbers in tiles, sentences, and the lines that could not be read."""
@@ -16,7 +18,7 @@ def summary(runs):
         tile(percent_text(error), join(f"smallest test error on {name}, {what}", repeat(command)))
         for name, (error, what, command) in _smallest_errors(runs).items()
     ]
-    sentences = [*verdicts(runs.section5), *map(_sweep_sentence, runs.sweeps)]
+    sentences = [*verdicts(runs.section5), *map(_sweep_sentence, runs.sweeps[-_SENTENCES:])]
     return join(element("div", *tiles, class_="tiles"), *map(paragraph, sentences), _unread(runs.unread))
 
 
