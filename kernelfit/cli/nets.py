@@ -1,18 +1,135 @@
-"""Commands for neural nets: nn train."""
+"""Commands for neural nets: nn train, nn table1, reproduce figure1, reproduce figure2."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import nn_app
-from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_table
+from kernelfit.cli.app import nn_app, reproduce_app
+from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_json, print_table
 from kernelfit.errors import InputError
 
 NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
 NetRuns = Annotated[
     Path, Parameter(help="Folder whose nets.jsonl gets a record; checkpoints lie in its nets folder meanwhile.")
 ]
+StudyScale = Annotated[
+    Literal["quick", "full"],
+    Parameter(help="quick: some thousand images and small nets, minutes on 2 cores; full: as in the paper, on a GPU."),
+]
+StudyRows = Annotated[
+    tuple[str, ...],
+    Parameter(negative=(), consume_multiple=True, help="Only these rows or curves; a wrong name lists them all."),
+]
+Seeds = Annotated[int, Parameter(help="How many seeds: of corruption, weights, order.")]
+Cifar10 = Annotated[str, Parameter(help="CIFAR10: cifar10, or a path.")]
+ImageNet = Annotated[str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them.")]
+NetPrecision = Annotated[
+    Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
+]
+Compile = Annotated[bool, Parameter(negative=(), help="Compile the net with torch.compile.")]
+StudyRuns = Annotated[Path, Parameter(help="Folder for records; runs that its nets.jsonl holds are not repeated.")]
+Out = Annotated[Path | None, Parameter(help="Write the table as Markdown to this file.")]
+Plot = Annotated[Path | None, Parameter(help="Write the figure to this .svg, .png or .pdf.")]
+
+
+@nn_app.command
+def table1(
+    *,
+    scale: StudyScale = "quick",
+    rows: StudyRows = (),
+    seeds: Seeds = 3,
+    data: Cifar10 = "cifar10",
+    imagenet: ImageNet = None,
+    precision: NetPrecision = "float32",
+    compile: Compile = False,
+    device: NetDevice = "auto",
+    data_dir: DataDir = None,
+    runs: StudyRuns = Path("runs"),
+    out: Out = None,
+    plot: Plot = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Repeat table 1 of the paper and print it beside ours. Goes on where an earlier run stopped."""
+    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
+    options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
+    return _study("table1", options, runs, out, plot, json, quiet)
+
+
+@reproduce_app.command
+def figure1(
+    *,
+    scale: StudyScale = "quick",
+    rows: StudyRows = (),
+    seeds: Seeds = 3,
+    data: Cifar10 = "cifar10",
+    precision: NetPrecision = "float32",
+    compile: Compile = False,
+    device: NetDevice = "auto",
+    data_dir: DataDir = None,
+    runs: StudyRuns = Path("runs"),
+    out: Out = None,
+    plot: Plot = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Repeat figure 1: loss curves of five corruptions; time to fit and test error against label corruption."""
+    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data}
+    options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
+    return _study("figure1", options, runs, out, plot, json, quiet)
+
+
+@reproduce_app.command
+def figure2(
+    *,
+    scale: StudyScale = "quick",
+    rows: StudyRows = (),
+    seeds: Seeds = 3,
+    data: Cifar10 = "cifar10",
+    imagenet: ImageNet = None,
+    precision: NetPrecision = "float32",
+    compile: Compile = False,
+    device: NetDevice = "auto",
+    data_dir: DataDir = None,
+    runs: StudyRuns = Path("runs"),
+    out: Out = None,
+    plot: Plot = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
+    """Repeat figure 2: accuracy along the training, with and without batch normalisation, and early stopping."""
+    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
+    options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
+    return _study("figure2", options, runs, out, plot, json, quiet)
+
+
+def _study(study, options, runs, out, plot, json, quiet):
+    """Run a study; print its table or JSON; return the exit code."""
+    from kernelfit.experiments.nets_paper import PaperSpec, run_study
+    from kernelfit.files import atomic_write
+    from kernelfit.progress import make_progress
+    from kernelfit.report.figures import check_figure
+    from kernelfit.report.nets_paper import plot_study, study_markdown, study_table
+
+    check_targets(runs, None)
+    if plot is not None:
+        check_figure(plot)
+    data_dir = options["data_dir"]
+    spec = PaperSpec(study=study, **options | {"data_dir": None if data_dir is None else str(data_dir)})
+    progress = make_progress(quiet)
+    outcomes = list(run_study(spec, runs=runs, progress=progress))
+    if json:
+        shown = [(each, [record.identity for record in each.records]) for each in outcomes]
+        print_json([{"row": each.entry.name, "records": ids, "failed": each.failed} for each, ids in shown])
+    else:
+        print_table(study_table(study, outcomes))
+    if out is not None:
+        with atomic_write(out) as file:
+            file.write(study_markdown(study, outcomes).encode())
+    if plot is not None:
+        progress.note(f"figure written to {plot_study(study, outcomes, plot)}")
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
 @nn_app.command
@@ -47,10 +164,8 @@ def train(
     crop: Annotated[int, Parameter(help="Larger images are cut to this many pixels a side; 0: whole images.")] = 28,
     whiten: Annotated[bool, Parameter(help="Subtract each image's mean, divide by its deviation.")] = True,
     init: Annotated[Literal["he", "torch"], Parameter(help="Initial weights: He et al., or PyTorch's own.")] = "he",
-    precision: Annotated[
-        Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
-    ] = "float32",
-    compile: Annotated[bool, Parameter(negative=(), help="Compile the net with torch.compile.")] = False,
+    precision: NetPrecision = "float32",
+    compile: Compile = False,
     device: NetDevice = "auto",
     n_train: NTrain = None,
     n_test: NTest = None,
@@ -61,7 +176,7 @@ def train(
     data_dir: DataDir = None,
     runs: NetRuns = Path("runs"),
     save: Annotated[Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file.")] = None,
-    plot: Annotated[Path | None, Parameter(help="Write the training curves to this .svg, .png or .pdf.")] = None,
+    plot: Plot = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

@@ -129,7 +129,7 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     )
     history, learning = fitted.history, None
     if history.packed:
-        rows = np.stack([row.numpy() for row in history.packed])
+        rows = history.packed_rows()
         correct = np.unpackbits(rows, axis=1, count=len(wrong_label)).astype(bool)
         learning = learning_summary(correct, wrong_label) | {"file": None}
         if runs is not None:

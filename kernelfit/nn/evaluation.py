@@ -76,12 +76,18 @@ def _said(logits):
 
 @contextlib.contextmanager
 def _evaluating(net, device):
-    """No gradients, no dropout, and float32 that is no TF32."""
+    """No gradients, no dropout, true float32."""
     training = net.training
     net.eval()
-    exact = torch.backends.cudnn.flags(allow_tf32=False) if device.type == "cuda" else contextlib.nullcontext()
     try:
-        with torch.inference_mode(), exact:
+        with torch.inference_mode(), true_float32(device):
             yield
     finally:
         net.train(training)
+
+
+def true_float32(device):
+    """Return a context in which convolutions of a GPU in float32 are no TF32, and find their quickest algorithm."""
+    if device.type != "cuda":
+        return contextlib.nullcontext()
+    return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)

@@ -82,6 +82,10 @@ class History:
         self.epoch, self.step = self.epoch + 1, 0
         return bool(np.isfinite(losses).all())
 
+    def packed_rows(self):
+        """Return `packed` as one uint8 array (epochs, bytes)."""
+        return np.stack([row.cpu().numpy() for row in self.packed])  # a checkpoint may bring them to the device
+
     def state(self):
         """Return the fields as a dict for a checkpoint."""
         return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}

@@ -36,7 +36,8 @@ class Settings:
     epochs, steps : int, int or None
         End after so many; epochs bound every run.
     precision : str
-        "float32", or "bfloat16": the forward pass of training in it, where torch deems it safe (autocast).
+        "float32" (on a GPU too no TF32 in convolutions), or "bfloat16": the forward pass of training in it, where torch
+        deems it safe (autocast).
     compile : bool
         Whether torch.compile makes the net of the training steps.
     test_every : int

@@ -16,7 +16,7 @@ from torch.nn import functional
 from kernelfit.errors import InputError
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
-from kernelfit.nn.evaluation import count_wrong
+from kernelfit.nn.evaluation import count_wrong, true_float32
 from kernelfit.nn.history import History
 from kernelfit.nn.settings import Settings
 from kernelfit.progress import Progress
@@ -88,7 +88,7 @@ def train(
     compiled = torch.compile(net) if settings.compile else net
     last_step = min(settings.epochs * steps_per_epoch, settings.steps or math.inf)
     allowed = math.floor((1 - settings.target) * n + 1e-9)  # wrong examples of a fitted training set
-    clock = _Clock(history)
+    clock, dropout_bits = _Clock(history), _generator(device)
 
     def save():
         if checkpoint:
@@ -97,7 +97,7 @@ def train(
             save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 
-    with _own_randomness(device), progress.phase("training", last_step) as advance:
+    with _own_randomness(device), true_float32(device), progress.phase("training", last_step) as advance:
         advance(history.steps)
         while history.stopped_by is None:
             epoch = history.epoch
@@ -110,7 +110,7 @@ def train(
             net.train()
             clock.begin = time.perf_counter()
             for part, x in images.batches(rows[history.step * settings.batch :], settings.batch, offsets):
-                torch.manual_seed(first_seed + history.step)  # of dropout
+                dropout_bits.manual_seed(first_seed + history.step)
                 y = labels[part]
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
                     logits = compiled(x)
@@ -201,6 +201,14 @@ def _check_outputs(net, images, labels):
         net.train(training)
     if len(shape) != 2 or shape[0] != len(rows) or shape[1] < classes:
         raise InputError(f"the net returns {shape} for {len(rows)} examples; expected logits for {classes} classes")
+
+
+def _generator(device):
+    """Return PyTorch's own generator of a device; torch.manual_seed would note its caller each time, a step's worth."""
+    if device.type != "cuda":
+        return torch.default_generator
+    torch.cuda.init()
+    return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
 
 
 @contextlib.contextmanager
