@@ -167,7 +167,7 @@ def efficiency_child():
     from multiprocessing import get_context
 
     import numpy as np
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     from kernelfit.progress import Progress
     from kernelfit.solvers.distributed.dask_gram import DaskGram
@@ -178,9 +178,7 @@ def efficiency_child():
     with contextlib.ExitStack() as stack:
         grams, pools = {}, {}
         for count in (1, 2):
-            cluster = stack.enter_context(
-                LocalCluster(n_workers=count, threads_per_worker=1, dashboard_address=None, memory_limit=0)
-            )
+            cluster = stack.enter_context(local_cluster(count))
             client = stack.enter_context(Client(cluster, set_as_default=False))
             grams[count] = stack.enter_context(DaskGram(K, client, progress=Progress()))
             grams[count].product(V)  # compiles
@@ -221,7 +219,7 @@ def bare_share(bounds, share):
 def product(n):
     """Time one product with the matrix of `large`."""
     import numpy as np
-    from distributed import Client, LocalCluster
+    from distributed import Client
 
     from kernelfit.progress import Progress
     from kernelfit.solvers.distributed.dask_gram import DaskGram
@@ -229,7 +227,7 @@ def product(n):
     n = int(n)
     K, V = training(n), np.random.default_rng(0).standard_normal((n, 10))
     with (
-        LocalCluster(n_workers=WORKERS, threads_per_worker=1, dashboard_address=None, memory_limit=0) as cluster,
+        local_cluster(WORKERS) as cluster,
         Client(cluster, set_as_default=False) as client,
         DaskGram(K, client, progress=Progress()) as shared,
     ):
@@ -237,6 +235,12 @@ def product(n):
         start = time.perf_counter()
         shared.product(V)
         return {"seconds": time.perf_counter() - start}
+
+
+def local_cluster(workers):
+    from distributed import LocalCluster
+
+    return LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address="127.0.0.1:0", memory_limit=0)
 
 
 def large_child(n):
