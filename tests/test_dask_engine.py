@@ -24,7 +24,12 @@ from kernelfit.solvers.distributed import dask_worker  # noqa: E402 (needs distr
 from kernelfit.solvers.distributed.dask import DaskEngine  # noqa: E402
 from kernelfit.solvers.distributed.dask_gram import DaskGram  # noqa: E402
 
-N, M, D = 2300, 50, 60  # three blocks of rows, six pairs
+N, M, D, ROWS = 700, 50, 60, 256  # three blocks of rows, six pairs
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr("kernelfit.solvers.distributed.shares._ROWS", ROWS)
 
 
 def new_cluster():
@@ -85,7 +90,7 @@ def test_the_direct_answer(cluster, kernel, ridge):
     K, against, Y = problem(kernel)
     matrix = dense(K) + ridge * np.eye(N)
     exact = np.linalg.solve(matrix, Y)
-    with DaskEngine(scheduler=cluster, workers=2, tolerance=1e-10, rank=200) as engine:
+    with DaskEngine(scheduler=cluster, workers=2, tolerance=1e-10, rank=100) as engine:
         answer = engine.solve(K, against, Y, ridge=ridge)
     condition = np.linalg.cond(matrix)
     assert np.linalg.norm(answer.coef - exact) <= 2e-10 * condition * np.linalg.norm(exact)
@@ -101,7 +106,7 @@ def test_the_direct_answer(cluster, kernel, ridge):
 def test_the_preconditioner_cuts_steps(cluster):
     K, against, Y = problem(Gaussian(3.0))
     steps = []
-    for rank in (0, 600):
+    for rank in (0, 200):
         with DaskEngine(scheduler=cluster, rank=rank) as engine:
             steps.append(engine.solve(K, against, Y, ridge=1e-3).report["steps"])
     assert steps[1] < 0.8 * steps[0]
@@ -115,7 +120,7 @@ def test_each_entry_is_made_once(client):
         made = sum(client.run(entries_made).values())
         client.run(stop_counting)
     # The lower triangle in tiles, those on the diagonal whole.
-    tiles = [min(1024, N - start) for start in range(0, N, 1024)]
+    tiles = [min(ROWS, N - start) for start in range(0, N, ROWS)]
     assert made == sum(tiles[i] * tiles[j] for i in range(3) for j in range(i + 1))
 
 
@@ -138,24 +143,25 @@ def stop_counting():
     del Gaussian.block
 
 
-@pytest.mark.parametrize("moment", ["first product", "later"])
-def test_a_worker_that_is_killed_costs_its_share_and_nothing_else(moment):
+def test_a_worker_that_is_killed_costs_its_share_and_nothing_else(monkeypatch):
     K, against, Y = problem(Gaussian(3.0))
     exact = np.linalg.solve(dense(K) + 1e-2 * np.eye(N), Y)
-    notes = []
+    notes, whole = [], DaskGram._product
 
-    class Killing(Progress):
+    class Noting(Progress):
         def note(self, message):
             notes.append(message)
 
-    with DaskEngine(workers=2, rank=100) as engine:
+    def interrupted(self, V, with_sums):
+        if self.products == 2:
+            threading.Timer(0.05, os.kill, (pids[0], signal.SIGKILL)).start()
+        return whole(self, V, with_sums)
+
+    monkeypatch.setattr(DaskGram, "_product", interrupted)
+    with DaskEngine(workers=2, rank=200) as engine:
         pids = list(engine._client.run(os.getpid).values())
-        delay = 0.5 if moment == "first product" else 2.5
-        killer = threading.Timer(delay, os.kill, (pids[0], signal.SIGKILL))
         engine._client.run(slow_down)
-        killer.start()
-        answer = engine.solve(K, against, Y, ridge=1e-2, progress=Killing())
-        killer.join()
+        answer = engine.solve(K, against, Y, ridge=1e-2, progress=Noting())
         assert pids[0] not in engine._client.run(os.getpid).values()
     assert answer.report["workers_lost"] == 1 and any("lost 1 of 2 workers" in note for note in notes)
     assert np.linalg.norm(answer.coef - exact) <= 1e-6 * np.linalg.norm(exact)
@@ -187,7 +193,7 @@ if __name__ == "__main__":
 """
 
 
-def test_a_client_that_is_killed_goes_on(cluster, tmp_path):
+def test_a_client_that_is_killed_goes_on(cluster, client, tmp_path):
     """kill -9 once a state is there; the workers stay, and nothing of the dead client stays with them."""
     (tmp_path / "client.py").write_text(CLIENT)
     words = ["solve", "--data", "digits", "--bandwidth", "1", "--engine", "dask", "--scheduler", cluster, "--rank", "5"]
@@ -199,6 +205,10 @@ def test_a_client_that_is_killed_goes_on(cluster, tmp_path):
         time.sleep(0.01)
     run.kill()
     assert run.wait() == -signal.SIGKILL
+    deadline = time.monotonic() + 30
+    while any(client.run(points_kept).values()) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not any(client.run(points_kept).values())
     assert main([*words, "--resume"]) == 0
     [line] = (tmp_path / "records.jsonl").read_text().splitlines()
     record = json.loads(line)
