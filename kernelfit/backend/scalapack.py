@@ -84,9 +84,6 @@ class Scalapack:
         flag = "T" if transpose else "N"
         _call(f"p{L.prefix}trsm_", "L", "L", flag, "N", n, r, 1.0, *L.at(0, 0), *B.at(0, 0))
 
-    def close(self):
-        _call("blacs_gridexit_", self._context)
-
 
 def open_scalapack():
     """Open the libraries; raises InputError that says what is missing. mpi4py must have opened the MPI library."""

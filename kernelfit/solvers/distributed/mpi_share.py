@@ -4,12 +4,13 @@ The rows and columns of the matrix that are here belong to two sets of few point
 entries of K between these sets, made as large blocks, are in their places.
 """
 
-import socket
+import platform
 
 import numpy as np
 
 from kernelfit import backend
 from kernelfit.backend import CPU
+from kernelfit.backend.scalapack import Scalapack
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.points import CoordinatePoints
 from kernelfit.solvers.distributed.mpi_factor import FactorShare
@@ -40,7 +41,7 @@ class Share:
         # The processes of the same row of the grid, numbered by column, and those of the same column, by row.
         self.in_row, self.in_column = team.world.Split(self.row, rank), team.world.Split(self.column, rank)
         self.rows, self.columns = layout.row_indices(rank), layout.column_indices(rank)
-        self.factor = None
+        self.scalapack, self.factor = Scalapack(layout.grid), None
 
     def take_points(self, points, *, kernel, d, dtype, unit):
         """Get the points of the own rows and columns."""
@@ -64,13 +65,13 @@ class Share:
     def machine(self, *, dtype):
         """Return (host, threads, rate of matrix products in operations per second) of every process."""
         rate = self.team.agree(measure_gemm, CPU.probe, dtype=dtype)
-        return self.team.world.gather((socket.gethostname(), backend.num_threads(), rate))
+        return self.team.world.gather((platform.node(), backend.num_threads(), rate))
 
     def memory(self, *, size, d, coordinate, r, limit):
         """Return (host, bytes needed, bytes free) of every process, for a matrix of entries of `size` bytes."""
         free = min(self.team.host.allgather(backend.free_memory()))
         need = bytes_needed(self.layout, self.team.rank, size=size, d=d, coordinate=coordinate, r=r)
-        return self.team.world.gather((socket.gethostname(), need, min(free, limit or free)))
+        return self.team.world.gather((platform.node(), need, min(free, limit or free)))
 
     def peaks(self):
         """Return the largest resident memory of every process so far, in bytes."""

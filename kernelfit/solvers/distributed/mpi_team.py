@@ -6,8 +6,8 @@ leader, over objects whose work is shared.
 """
 
 import os
+import platform
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -120,7 +120,7 @@ class Team:
         self.world.Abort(130 if interrupted else 1)
 
     def _place(self):
-        return f"process {self.rank} of {self.size} on {socket.gethostname()}"
+        return f"process {self.rank} of {self.size} on {platform.node()}"
 
 
 def _mpi():
