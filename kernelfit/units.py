@@ -26,6 +26,15 @@ def parse_bytes(text):
     return int(float(match[1]) * units[match[2].lower()])
 
 
+def parse_bandwidth(text):
+    """Return the bytes per second that a text such as "10Gbit" or "1.25GB" stands for."""
+    match = re.fullmatch(r"(.*[\d.]\s*[kKmMgGtT]?)bit(?:/s)?\s*", str(text))
+    try:
+        return parse_bytes(match[1] + ("" if match[1][-1].isdigit() else "B")) / 8 if match else parse_bytes(text)
+    except InputError:
+        raise InputError(f"{text!r} is no speed of a network; write it as 10Gbit, 100Mbit or 1.25GB") from None
+
+
 def parse_range(text):
     """Return the numbers that "0:1:0.25" (first:last:step, both ends included) or a single number stands for.
 

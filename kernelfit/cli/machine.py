@@ -39,6 +39,11 @@ def plan(
         tuple[float, float] | None,
         Parameter(help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured."),
     ] = None,
+    machines: Annotated[
+        int | None, Parameter(help="Plan for this many machines on a network, of --cores and --memory each.")
+    ] = None,
+    cores: Annotated[int | None, Parameter(help="Cores of each of the machines.")] = None,
+    network: Annotated[str | None, Parameter(help='What reaches each of them, as in "10Gbit" a second.')] = None,
     scratch: Scratch = None,
     calibrate: Annotated[bool, Parameter(negative=(), help="Measure this machine again.")] = False,
     data_dir: DataDir = None,
@@ -51,6 +56,9 @@ def plan(
     from kernelfit.experiments.plan import run_plan
     from kernelfit.progress import make_progress
 
+    if (machines, cores, network) != (None, None, None):
+        _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json)
+        return
     made = run_plan(
         data=data,
         n=n,
@@ -74,6 +82,30 @@ def plan(
         from kernelfit.report.table import plan_table
 
         print_table(plan_table(made))
+
+
+def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):
+    """Print what the engines take over several machines."""
+    from kernelfit.experiments.cluster_plan import run_cluster_plan
+    from kernelfit.units import parse_bandwidth
+
+    made = run_cluster_plan(
+        n=n,
+        n_test=n_test,
+        d=d,
+        outputs=outputs,
+        machines=machines,
+        cores=cores,
+        memory=None if memory is None else parse_bytes(memory),
+        bandwidth=None if network is None else parse_bandwidth(network),
+        tflops=tflops,
+    )
+    if json:
+        print_json(made.to_dict())
+    else:
+        from kernelfit.report.cluster_plan import cluster_plan_table
+
+        print_table(cluster_plan_table(made))
 
 
 @app.command

@@ -11,7 +11,8 @@ import dataclasses
 
 import numpy as np
 
-_DEPENDENT = 1e-10  # singular values below this times the largest are rounding, of columns brought to one size
+_DEPENDENT = 1e-10  # singular values below this times the largest, of columns brought to one size, are rounding
+_ROUNDING = 1e3 * np.finfo(np.float64).eps  # that of a residual, relative to what it began from
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,7 +67,7 @@ def block_cg(
         relative = xp.linalg.norm(R, axis=0) / sizes
         if not float(relative.max(initial=0)) > 0:
             return done
-        P = _orthonormal(precondition(R[:, relative > 0]), xp)
+        P = _orthonormal(precondition(R[:, relative > 0]), _DEPENDENT, xp)
     while len(residuals) < steps:
         Q = multiply(P)
         energy = P.T @ Q
@@ -82,19 +83,21 @@ def block_cg(
         if not residuals[-1] > tolerance or _stagnates(residuals, patience):
             return Iterations(X, R, None, residuals, gains)
         Z = precondition(R[:, relative > tolerance])
-        P = _orthonormal(Z - P @ xp.linalg.solve(energy, Q.T @ Z), xp)
+        # The rounding of a residual stays as the residual shrinks.
+        dependent = max(_DEPENDENT, _ROUNDING / residuals[-1])
+        P = _orthonormal(Z - P @ xp.linalg.solve(energy, Q.T @ Z), dependent, xp)
         after_step(Iterations(X, R, P, residuals, gains))
     return Iterations(X, R, P, residuals, gains)
 
 
-def _orthonormal(V, xp):
-    """Return orthonormal columns that span those of V, as far as these are independent."""
+def _orthonormal(V, dependent, xp):
+    """Return orthonormal columns that span those of V, less what is below `dependent` times the largest part."""
     sizes = xp.linalg.norm(V, axis=0)
     Q, T = xp.linalg.qr(V / xp.where(sizes == 0, 1.0, sizes))
     if not bool(xp.isfinite(T).all()):  # the residual will say so
         return Q
     U, values, _ = xp.linalg.svd(T, full_matrices=False)
-    return Q @ U[:, values > _DEPENDENT * values[0]]
+    return Q @ U[:, values > dependent * values[0]]
 
 
 def _stagnates(residuals, patience):

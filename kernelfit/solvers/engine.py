@@ -72,9 +72,11 @@ class Engine:
     leads : bool
         Whether this process reads the data, prints and writes. Those that do not follow the one that does inside of
         __enter__, which returns when the run has ended.
+    launcher : str
+        What stands before the command line that repeats the run.
     """
 
-    leads = True
+    leads, launcher = True, ""
 
     def __enter__(self):
         return self

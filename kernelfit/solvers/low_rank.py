@@ -121,7 +121,8 @@ def _accepted(H, proposed, rng, most):
 def planned_rank(n, d, memory):
     """Return the rank of a preconditioner for n points of d coordinates, made in `memory` bytes.
 
-    F takes 8 n rank bytes, and half as much is left for what is made beside it. The more the better, up to where
-    2 n rank^2 operations for F, and as many for U, cost about as much as the n^2 d of one product with K.
+    F takes 8 n rank bytes, and as much again is left for what is made beside it. The 4 n rank^2 operations that it and
+    U take are those of a few products with K, n^2 d each, where rank^2 = n d; the steps that are saved by a larger one,
+    about as rank^(-1/2), would no longer pay for it.
     """
-    return max(0, min(int(memory / 2 / (8 * n)), int((n * d) ** 0.5 / 2), n // 4))
+    return max(0, min(int(memory / (16 * n)), int((n * d) ** 0.5), n // 4))

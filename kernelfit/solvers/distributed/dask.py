@@ -175,7 +175,7 @@ def _local_cluster(workers):
         n_workers=workers,
         threads_per_worker=max(1, cores // workers),
         processes=True,
-        dashboard_address=None,
+        dashboard_address="127.0.0.1:0",
         memory_limit=0,  # what a worker takes is known, and checked
         silence_logs=logging.CRITICAL,
     )

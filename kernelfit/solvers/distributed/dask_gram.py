@@ -38,11 +38,13 @@ class DaskGram:
         self._known = set()
 
     def __enter__(self):
+        _call(self._client.register_plugin, dask_worker.PointsOfClient(self._key, self._client.id))
         _call(self._client.register_plugin, self._plugin)
         return self
 
     def __exit__(self, kind, error, traceback):
         if self._client.status == "running":
+            self._client.unregister_scheduler_plugin(self._key)
             self._client.unregister_worker_plugin(self._key)
 
     def product(self, V, *, progress=None):

@@ -1,13 +1,14 @@
-"""What runs on the workers of a Dask cluster: the points, kept by each, and products with shares of K.
+"""What runs in the processes of a Dask cluster: the points, kept by each worker, and products with shares of K.
 
 A worker gets the points when it joins, now or later, so that one that was lost can be replaced at any time. It needs
 nothing else of the past: a vector comes with every share.
 """
 
+import asyncio
 import importlib.metadata
 
 import numpy as np
-from distributed import WorkerPlugin
+from distributed import SchedulerPlugin, WorkerPlugin
 
 from kernelfit import backend
 from kernelfit.gram import KernelGram
@@ -40,6 +41,21 @@ class PointsOnWorkers(WorkerPlugin):
 
     def teardown(self, worker):
         _GRAMS.pop(self.name, None)
+
+
+class PointsOfClient(SchedulerPlugin):
+    """Takes the points from all workers when the client that gave them is gone, killed or not."""
+
+    def __init__(self, key, client):
+        self.name, self.client = key, client
+
+    def remove_client(self, scheduler, client):
+        if client == self.client:
+            self._task = asyncio.get_running_loop().create_task(self._forget(scheduler))
+
+    async def _forget(self, scheduler):
+        scheduler.remove_plugin(name=self.name)
+        await scheduler.unregister_worker_plugin(None, self.name)
 
 
 def raw_points(points):

@@ -45,7 +45,7 @@ class MpiEngine(Engine):
 
     def __enter__(self):
         self.team = Team(Share)
-        self.leads = self.team.leads
+        self.leads, self.launcher = self.team.leads, f"mpiexec -n {self.team.size} "
         self.shape = grid_shape(self.team.size, self.grid)
         self.team.agree(open_scalapack)
         backend.limit_threads(self.team.cores())
@@ -62,7 +62,7 @@ class MpiEngine(Engine):
         layout = Layout(n, min(self.block, n), self.shape)
         team.begin(layout=layout)
         precision, reason = choose_precision(team, K.points, layout, r=r, asked=self.precision, limit=self.memory)
-        where = f"{team.size} processes as {self.shape[0]} x {self.shape[1]}"
+        where = f"{team.size} process{'es' * (team.size > 1)} as {self.shape[0]} x {self.shape[1]}"
         what = "float64" if precision == "float64" else "float32 corrected to float64"
         method = f"block Cholesky in {what} over {where}"
         machine = team.call("machine", dtype=np.dtype(np.float64 if precision == "float64" else np.float32))
@@ -98,6 +98,7 @@ class MpiEngine(Engine):
                 "reason": reason,
                 "grid": list(self.shape),
                 "block": layout.block,
+                "mpi": team.library,
                 "hosts": [host for host, *_ in machine],
                 "threads": [threads for _, threads, _ in machine],
                 "peaks": peaks,
@@ -151,6 +152,7 @@ class TeamGram(Gram):
 
     def __init__(self, K, team):
         self.K, self.team, self.points, self.shape, self.symmetric = K, team, K.points, K.shape, True
+        K.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
         team.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
 
     def block(self, rows, columns, out=None):

@@ -10,7 +10,6 @@ ones (see benchmarks/results/mpi.md). Triangular solves are ScaLAPACK's pdtrsm, 
 import numpy as np
 
 from kernelfit.backend import CPU
-from kernelfit.backend.scalapack import Scalapack
 
 
 class FactorShare:
@@ -26,7 +25,7 @@ class FactorShare:
         self.share, self.layout = share, share.layout
         m, k, n = len(share.rows), len(share.columns), share.layout.n
         self.A = np.empty((m, k), dtype, order="F")
-        self.scalapack = Scalapack(share.layout.grid)
+        self.scalapack = share.scalapack
         self.matrix = self.scalapack.matrix(self.A, (n, n), (share.layout.block,) * 2)
 
     def diagonal(self):

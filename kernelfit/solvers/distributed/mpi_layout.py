@@ -5,6 +5,7 @@ share of what is left at any moment of a factorisation (Blackford et al., "ScaLA
 """
 
 import dataclasses
+import math
 import re
 
 import numpy as np
@@ -57,7 +58,9 @@ class Layout:
 
 
 def grid_shape(processes, text=None):
-    """Return (rows, columns) of the grid: what a text such as "2x4" says, or near a square with rows <= columns.
+    """Return (rows, columns) of the grid: what a text such as "4x2" says, or near a square with rows >= columns.
+
+    Of two such grids the taller is better: the processes of a column share the work on a panel, those of a row wait.
 
     Raises
     ------
@@ -65,8 +68,8 @@ def grid_shape(processes, text=None):
         The text is no grid, or one of another number of processes.
     """
     if text is None:
-        rows = next(rows for rows in range(int(processes**0.5), 0, -1) if processes % rows == 0)
-        return rows, processes // rows
+        columns = next(count for count in range(math.isqrt(processes), 0, -1) if processes % count == 0)
+        return processes // columns, columns
     match = re.fullmatch(r"\s*(\d+)\s*[xX]\s*(\d+)\s*", text)
     shape = tuple(int(part) for part in match.groups()) if match else (0, 0)
     if shape[0] * shape[1] != processes:

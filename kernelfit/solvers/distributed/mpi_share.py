@@ -4,12 +4,13 @@ The rows and columns of the matrix that are here belong to two sets of few point
 entries of K between these sets, made as large blocks, are in their places.
 """
 
-import socket
+import platform
 
 import numpy as np
 
 from kernelfit import backend
 from kernelfit.backend import CPU
+from kernelfit.backend.scalapack import Scalapack
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.points import CoordinatePoints
 from kernelfit.solvers.distributed.mpi_factor import FactorShare
@@ -32,6 +33,8 @@ class Share:
     rows, columns : int arrays
         Global indices of the rows and columns that are here, shape (m,) and (k,).
     row_points, column_points : CoordinatePoints
+    entries : int
+        Of the strict lower triangle, by blocks, that are here.
     """
 
     def __init__(self, team, layout):
@@ -40,7 +43,8 @@ class Share:
         # The processes of the same row of the grid, numbered by column, and those of the same column, by row.
         self.in_row, self.in_column = team.world.Split(self.row, rank), team.world.Split(self.column, rank)
         self.rows, self.columns = layout.row_indices(rank), layout.column_indices(rank)
-        self.factor = None
+        self.entries = sum((last - first) * (len(self.rows) - below) for first, last, below, _ in self._strips())
+        self.scalapack, self.factor = Scalapack(layout.grid), None
 
     def take_points(self, points, *, kernel, d, dtype, unit):
         """Get the points of the own rows and columns."""
@@ -64,13 +68,13 @@ class Share:
     def machine(self, *, dtype):
         """Return (host, threads, rate of matrix products in operations per second) of every process."""
         rate = self.team.agree(measure_gemm, CPU.probe, dtype=dtype)
-        return self.team.world.gather((socket.gethostname(), backend.num_threads(), rate))
+        return self.team.world.gather((platform.node(), backend.num_threads(), rate))
 
     def memory(self, *, size, d, coordinate, r, limit):
         """Return (host, bytes needed, bytes free) of every process, for a matrix of entries of `size` bytes."""
         free = min(self.team.host.allgather(backend.free_memory()))
         need = bytes_needed(self.layout, self.team.rank, size=size, d=d, coordinate=coordinate, r=r)
-        return self.team.world.gather((socket.gethostname(), need, min(free, limit or free)))
+        return self.team.world.gather((platform.node(), need, min(free, limit or free)))
 
     def peaks(self):
         """Return the largest resident memory of every process so far, in bytes."""
@@ -93,7 +97,10 @@ class Share:
         return self.gather_rows(self.factor.half_solve(self.spread_rows(Y, r), transpose))
 
     def product(self, V, advance, *, r, with_sums):
-        """Return (K V, absolute row sums of K), the latter zero unless with_sums; each entry of K is made once."""
+        """Return (K V, absolute row sums of K), the latter zero unless with_sums; each entry of K is made once.
+
+        advance(fraction) is called as it goes on.
+        """
         advance = advance or (lambda amount: None)
         beside, above = self.spread_rows(V, r), self.spread_columns(V, r)  # what the own columns and rows multiply
         by_row, by_column = (np.zeros((len(indices), r + 1)) for indices in (self.rows, self.columns))
@@ -210,7 +217,7 @@ class Share:
                 K, own = self._diagonal_block(first, last), slice(diagonal, diagonal + last - first)
                 by_row[own, :r] += K @ above[first:last]
                 by_row[own, r] += np.abs(K).sum(axis=1) if with_sums else 0.0
-            advance((last - first) * (len(self.rows) - below))
+            advance((last - first) * (len(self.rows) - below) / max(1, self.entries))
 
     def _predict(self, points, own, coef):
         rows = self._spans(max(1, len(own)), 0, len(points))

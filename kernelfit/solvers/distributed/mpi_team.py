@@ -6,8 +6,8 @@ leader, over objects whose work is shared.
 """
 
 import os
+import platform
 import signal
-import socket
 import sys
 import time
 import traceback
@@ -32,6 +32,8 @@ class Team:
         Of all processes, and of those on the same host.
     rank, size : int
     leads : bool
+    library : str
+        The MPI library and its version.
     """
 
     def __init__(self, make_share):
@@ -40,6 +42,7 @@ class Team:
         self.host = self.world.Split_type(MPI.COMM_TYPE_SHARED)
         self.rank, self.size = self.world.rank, self.world.size
         self.leads = self.rank == 0
+        self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
         self._make_share, self._share = make_share, None
 
     def begin(self, **arguments):
@@ -120,7 +123,7 @@ class Team:
         self.world.Abort(130 if interrupted else 1)
 
     def _place(self):
-        return f"process {self.rank} of {self.size} on {socket.gethostname()}"
+        return f"process {self.rank} of {self.size} on {platform.node()}"
 
 
 def _mpi():

@@ -9,7 +9,7 @@ import numpy as np
 
 _BLOCKS = 128  # blocks of rows: 8,256 pairs, which 100 shares divide within a few per cent
 _ROWS = 1024  # fewest rows of a block: those of a tile on a CPU
-_TRAFFIC = 2.5  # vectors of n rows that a worker may receive and send per product, on average
+_TRAFFIC = 2.8  # vectors of n rows that a worker may receive and send per product
 _PER_WORKER = 4  # shares at most: then the last to end keeps others waiting for an eighth of a product on average
 
 
@@ -31,15 +31,16 @@ def triangle(blocks):
 def cut(n, workers):
     """Return (bounds, shares): blocks of rows, and for each share its pairs of blocks, shape (pairs, 2).
 
-    Every worker gets the same number of shares on average: as many as the traffic allows, since many small ones are
-    done at nearly the same time, and cost less when a worker is lost.
+    Every worker gets the same number of shares, each `workers`-th: as many as the traffic allows, since many small ones
+    are done at nearly the same time, and cost less when a worker is lost.
     """
     bounds = block_bounds(n)
     pairs = triangle(len(bounds))
     most = max(1, min(_PER_WORKER, len(pairs) // workers))
     for per_worker in range(most, 0, -1):
         shares = [share for share in np.array_split(pairs, per_worker * workers) if len(share)]
-        if sum(map(rows_touched, [bounds] * len(shares), shares)) * 2 / workers <= _TRAFFIC * n:
+        rows = [rows_touched(bounds, share) for share in shares]
+        if max(2 * sum(rows[worker::workers]) for worker in range(workers)) <= _TRAFFIC * n:
             break
     return bounds, shares
 
