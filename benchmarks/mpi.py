@@ -148,7 +148,7 @@ def factors(n, rows, columns, block):
     found = dict.fromkeys(("ours", "pdpotrf"), 0.0)
     for _ in range(2):
         for name, call in (("ours", ("factorise", None)), ("pdpotrf", ("pdpotrf",))):
-            team.call("make_matrix", dtype=np.dtype(np.float64), added=0.0)
+            team.call("make_matrix", None, dtype=np.dtype(np.float64), added=0.0)
             start = time.perf_counter()
             if team.call(*call):
                 raise RuntimeError(f"{name} failed")

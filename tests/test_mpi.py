@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernelfit.backend import CPU
 from kernelfit.errors import InputError
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.records import Record
 from kernelfit.solvers.distributed.mpi_layout import Layout, grid_shape
+from kernelfit.solvers.distributed.mpi_memory import matrix_bytes
 from tests.mpi_runs import CONDITION
 
 ROOT = Path(__file__).parents[1]
@@ -194,6 +196,25 @@ def test_what_an_engine_has_no_use_for_is_refused():
         SolveSpec(grid="2x2")
     with pytest.raises(InputError, match="did you mean 'mpi'"):
         SolveSpec(engine="mpl")
+
+
+def test_what_is_never_written_takes_no_memory():
+    """Half of a matrix of 64 MB, in columns of 16 pages, of which the lower triangle is written."""
+
+    def resident():
+        return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    if not Path("/proc/self/statm").exists():
+        pytest.skip("resident memory is read from /proc")
+    n, before = 8192, resident()
+    layout = Layout(n, 128, (1, 8))
+    A = CPU.reserved((n // 8, n))
+    for row, index in zip(A, layout.column_indices(0), strict=True):
+        row[index // 128 * 128 :] = 1.0
+    taken = resident() - before
+    assert 0.4 * A.nbytes < taken < 0.65 * A.nbytes
+    assert taken < 1.02 * matrix_bytes(layout, 0, 8) + 2**20
+    assert A[5, 0] == 1.0 and A[-1, 0] == 0.0
 
 
 @pytest.mark.parametrize("grid", [(1, 1), (2, 3), (3, 1), (1, 4)])

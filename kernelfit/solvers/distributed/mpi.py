@@ -232,8 +232,8 @@ class TeamFactor:
 def factorise(shared, *, ridge, shift=0.0, panels, progress):
     """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.cholesky.cholesky."""
     team, n, watch = shared.team, shared.shape[0], Stopwatch()
-    with watch("gram"):
-        team.call("make_matrix", dtype=panels.dtype, added=ridge + shift)
+    with watch("gram"), progress.phase("kernel matrix", 1.0) as advance:
+        team.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)
         diagonal = team.call("diagonal")
     with watch("factor"), progress.phase("factor", n**3 / 6) as advance:
         failed = team.call("factorise", advance)

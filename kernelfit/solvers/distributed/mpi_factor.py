@@ -18,13 +18,13 @@ class FactorShare:
     Attributes
     ----------
     A : array, shape (m, k), column-major
-        Own rows and columns. Only entries of the lower triangle are used, others are never touched.
+        Own rows and columns. Only blocks on and below the diagonal are used; memory that is never touched takes none.
     """
 
     def __init__(self, share, dtype):
         self.share, self.layout = share, share.layout
         m, k, n = len(share.rows), len(share.columns), share.layout.n
-        self.A = np.empty((m, k), dtype, order="F")
+        self.A = CPU.reserved((k, m), dtype).T
         self.scalapack = share.scalapack
         self.matrix = self.scalapack.matrix(self.A, (n, n), (share.layout.block,) * 2)
 

@@ -60,8 +60,13 @@ class Team:
 
     def follow(self):
         """Do what the leader announces until it stops; raises the error that it stopped with."""
-        # Ctrl-C reaches all processes; the leader ends the others.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the leader ends the others
+        try:
+            self._follow()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _follow(self):
         while True:
             request = self.world.Ibarrier()
             while not request.Test():
@@ -146,7 +151,8 @@ def _described(error, place=None):
     elif isinstance(error, MemoryError) and not isinstance(error, KernelfitError):
         kind, message = NotEnoughMemoryError, f"memory ran out where it should have sufficed: {message}"
     elif not isinstance(error, KernelfitError | KeyboardInterrupt):
-        kind, message = KernelfitError, f"{kind.__name__}: {message}"
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        kind, message = KernelfitError, f"{kind.__name__}: {message} ({at.filename}, line {at.lineno})"
     return kind, message if place is None else f"{place}: {message}", keywords
 
 
