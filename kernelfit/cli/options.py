@@ -64,7 +64,7 @@ Memory = Annotated[str | None, Parameter(help='Use at most this much memory, as 
 Scratch = Annotated[
     Path | None,
     Parameter(
-        help="Folder on a disk for a factor that memory is too small for, or for the state of --engine dask; default: none."
+        help="Folder on a disk for a factor too large for memory, or for the state of --engine dask; default: none."
     ),
 ]
 
