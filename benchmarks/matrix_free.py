@@ -202,6 +202,7 @@ def bare_start(_):
     from kernelfit.solvers.distributed import dask_worker
 
     backend.set_threads(1)
+    backend.keep_freed_memory()
     dask_worker._GRAMS["bare"] = training(N)
     bare_share([(0, 1024)], [(0, 0)])
     time.sleep(1.0)  # so that each process of the pool gets one

@@ -245,6 +245,15 @@ def test_no_scheduler(monkeypatch):
         pass
 
 
+def test_the_file_of_a_scheduler(cluster, tmp_path):
+    path = tmp_path / "scheduler.json"
+    path.write_text(json.dumps({"address": cluster}))
+    with DaskEngine(scheduler=str(path)) as engine:
+        assert len(engine._client.nthreads()) == 2
+    with pytest.raises(WorkersLostError, match="no scheduler"), DaskEngine(scheduler=str(tmp_path / "missing.json")):
+        pass
+
+
 def test_a_kernel_that_fails_says_so(cluster):
     X = np.zeros((5, 3), np.uint8)
     X[1:] = np.random.default_rng(0).integers(1, 256, (4, 3))

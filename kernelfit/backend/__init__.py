@@ -6,7 +6,7 @@ which gets arrays need not be told.
 """
 
 from kernelfit.backend.cpu import Cpu
-from kernelfit.backend.machine import describe, free_memory, peak_memory
+from kernelfit.backend.machine import describe, free_memory, keep_freed_memory, peak_memory
 from kernelfit.backend.select import CPU, DEVICES, device, device_of
 from kernelfit.backend.threads import limit_threads, num_threads, parallel_map, set_threads
 
@@ -18,6 +18,7 @@ __all__ = [
     "device",
     "device_of",
     "free_memory",
+    "keep_freed_memory",
     "limit_threads",
     "num_threads",
     "parallel_map",

@@ -81,7 +81,9 @@ def solve(
     block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi.")] = None,
     scheduler: Annotated[
         str | None,
-        Parameter(help="Of --engine dask, as in tcp://host:8786; unless given, worker processes on this machine."),
+        Parameter(
+            help="Of --engine dask: tcp://host:8786 or a scheduler file; worker processes on this machine unless given."
+        ),
     ] = None,
     workers: Annotated[
         int | None, Parameter(help="Worker processes of --engine dask on this machine; of a scheduler, to wait for.")

@@ -7,6 +7,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.errors import InputError
 from kernelfit.experiments.plan import calibrated
+from kernelfit.solvers.distributed.dask_forecast import forecast_dask, simulate_dask
 from kernelfit.solvers.distributed.forecast import Cluster, Forecast, forecast_mpi, simulate_mpi
 from kernelfit.solvers.plan import Problem
 from kernelfit.solvers.rates import Rates
@@ -22,7 +23,7 @@ class ClusterPlan:
     cluster : Cluster
     ways : list of Forecast
     simulated : dict
-        Seconds of factorisation and network by precision, of the engine over MPI, from the simulation.
+        Seconds with their network, from simulations: of the factor over MPI by precision, of one product over Dask.
     chosen : Forecast or None
         The quickest that fits.
     """
@@ -36,7 +37,7 @@ class ClusterPlan:
     def to_dict(self):
         """Return the plan as a JSON-ready dict."""
         ways = [dataclasses.asdict(way) | {"total": way.total, "chosen": way is self.chosen} for way in self.ways]
-        return {"n": self.problem.n, "simulated_factor": self.simulated, "ways": ways}
+        return {"n": self.problem.n, "simulated": self.simulated, "ways": ways}
 
 
 def run_cluster_plan(*, n, n_test, d, outputs, machines, cores, memory, bandwidth, tflops=None):
@@ -63,7 +64,9 @@ def run_cluster_plan(*, n, n_test, d, outputs, machines, cores, memory, bandwidt
     else:
         core = Rates(float64=tflops[0] * 1e12 / cores, float32=tflops[1] * 1e12 / cores, entry=1.2e-9)
     problem, cluster = Problem(n, n_test, d, outputs, np.uint8), Cluster(machines, cores, memory, bandwidth, core)
-    ways = forecast_mpi(problem, cluster)
-    simulated = {way.precision: simulate_mpi(problem, cluster, precision=way.precision) for way in ways}
+    direct, matrix_free = forecast_mpi(problem, cluster), forecast_dask(problem, cluster)
+    ways = direct + matrix_free
+    simulated = {f"factor, {way.precision}": simulate_mpi(problem, cluster, precision=way.precision) for way in direct}
+    simulated["product"] = simulate_dask(problem, cluster)
     fitting = [way for way in ways if way.fits]
     return ClusterPlan(problem, cluster, ways, simulated, min(fitting, key=lambda way: way.total, default=None))

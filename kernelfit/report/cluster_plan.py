@@ -28,11 +28,16 @@ def cluster_plan_table(plan):
             f"{100 * way.seconds['network'] / way.total:.0f} %",
             verdict,
         )
-    simulated = ", ".join(f"{precision} {duration(seconds)}" for precision, seconds in plan.simulated.items())
+    simulated = ", ".join(f"{what} {_seconds(seconds)}" for what, seconds in plan.simulated.items())
+    shapes = "; ".join(f"{engine}: {what}" for engine, what in {way.engine: way.what for way in plan.ways}.items())
     rates = cluster.rates
     table.caption = (
-        f"Computed, not measured. {plan.ways[0].what}; matrix products at {rates.float64 / 1e9:.0f} (float64) and "
+        f"Computed, not measured. {shapes}. Matrix products at {rates.float64 / 1e9:.0f} (float64) and "
         f"{rates.float32 / 1e9:.0f} GFLOP/s (float32) on a core, {cluster.bandwidth / 1e9:.3g} GB/s into a machine. "
-        f"Factor and network by simulation of every step: {simulated}."
+        f"With their network, by simulation of every step: {simulated}."
     )
     return table
+
+
+def _seconds(seconds):
+    return duration(seconds) if seconds >= 10 else f"{seconds:.2g} s"

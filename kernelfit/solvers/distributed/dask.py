@@ -5,6 +5,7 @@ the client. See kernelfit.solvers.matrix_free for the method.
 """
 
 import importlib.metadata
+import json
 import logging
 
 import numpy as np
@@ -34,7 +35,8 @@ class DaskEngine(Engine):
     Parameters
     ----------
     scheduler : str, optional
-        As in "tcp://host:8786"; a cluster of its own unless given.
+        As in "tcp://host:8786", or the file that `dask scheduler --scheduler-file` wrote; a cluster of its own unless
+        given.
     workers : int, optional
         Processes of that cluster; with a scheduler, how many to wait for.
     device : str
@@ -77,9 +79,9 @@ class DaskEngine(Engine):
             if self.scheduler is None:
                 self._cluster = _local_cluster(self.workers)
             address = self.scheduler or self._cluster.scheduler_address
-            self._client = Client(address, timeout=_CONNECT, set_as_default=False)
+            self._client = Client(_address(address), timeout=_CONNECT, set_as_default=False)
             self._client.wait_for_workers(self.workers or 1, timeout=_CONNECT)
-        except (OSError, TimeoutError, ValueError) as error:
+        except (OSError, TimeoutError, ValueError, KeyError) as error:
             self.__exit__(None, None, None)
             raise WorkersLostError(
                 f"--scheduler {self.scheduler}: {error or 'no answer'} within {_CONNECT:.0f} s. Likely causes: (a) no "
@@ -166,6 +168,14 @@ class DaskEngine(Engine):
             return None
         identity = {"n": len(Y), "ridge": ridge, "matrix": K.fingerprint(), "targets": sha256(np.ascontiguousarray(Y))}
         return Checkpoint(self.scratch, identity, resume=self.resume)
+
+
+def _address(text):
+    """Return the address of a scheduler, itself or in the file that it wrote."""
+    if "://" in text:
+        return text
+    with open(text, encoding="utf-8") as file:
+        return json.load(file)["address"]
 
 
 def _local_cluster(workers):

@@ -37,6 +37,7 @@ class PointsOnWorkers(WorkerPlugin):
     def setup(self, worker):
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
+        backend.keep_freed_memory()
         _GRAMS[self.name] = KernelGram(points(self.raw, device=backend.device(self.device)), self.kernel)
 
     def teardown(self, worker):
