@@ -27,13 +27,19 @@ def named_options(node):
     return None
 
 
-def make_named(name, options, known, kind):
-    """Return known[name](**options); raises InputError that suggests the nearest name or option, and lists all."""
+def look_up(name, known, kind):
+    """Return known[name]; raises InputError that suggests the nearest name and lists all."""
     if name not in known:
         raise InputError(f"no {kind} is called {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
-    fields = list(inspect.signature(known[name]).parameters)
+    return known[name]
+
+
+def make_named(name, options, known, kind):
+    """Return known[name](**options); raises InputError that suggests the nearest name or option, and lists all."""
+    make = look_up(name, known, kind)
+    fields = list(inspect.signature(make).parameters)
     for option in options:
         if option not in fields:
             listed = f"it has {', '.join(fields)}" if fields else "it has none"
             raise InputError(f"{name} has no option {option!r}{suggestion(option, fields)}; {listed}")
-    return known[name](**options)
+    return make(**options)
