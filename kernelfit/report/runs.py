@@ -8,7 +8,7 @@ from pathlib import Path
 from kernelfit.double_descent import DoubleDescent
 from kernelfit.errors import DataError, DataNotFoundError, InputError
 from kernelfit.progress import Progress
-from kernelfit.report.forms import conform
+from kernelfit.report.conforming import conform
 
 
 @dataclasses.dataclass(frozen=True)

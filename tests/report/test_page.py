@@ -1,14 +1,17 @@
 """The page shows every Record, escapes whatever it holds, skips and names broken lines, and is the same every time."""
 
 import html.parser
+import io
 import json
 import re
 
 import pytest
+from rich.console import Console
 
 from kernelfit import cli
-from kernelfit.errors import DataNotFoundError, InputError
+from kernelfit.errors import DataNotFoundError, InputError, KernelfitError
 from kernelfit.report.page import report_page
+from kernelfit.report.plots import PLOTS
 from kernelfit.report.runs import read_runs
 from tests.report import folders
 
@@ -206,3 +209,40 @@ def test_sparse_folders_have_pages_too(tmp_path):
         runs = read_runs(folders.write(tmp_path / str(number), [bare]))
         assert not runs.unread
         Reader(report_page(runs))
+
+
+def paths(fields, before=()):
+    """Yield the way to every field of a line, and of the maps in it."""
+    for name, value in fields.items():
+        yield (*before, name)
+        if isinstance(value, dict):
+            yield from paths(value, (*before, name))
+
+
+WRONG = [None, "text", -1, 0, 1e308, [], {}, True, [[1]], {"a": 1}, 10**30, [None], ["x"]]
+SCHEMAS = sorted({line["schema"] for line in folders.everything()})
+
+
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_damaged_field_is_shown_or_named_but_never_a_traceback(tmp_path, schema):
+    """Every field in turn is lost, or of another kind, in the first line or in the last."""
+    lines = [line for line in folders.everything() if line["schema"] == schema]
+    for at, each in enumerate((0, len(lines) - 1)):
+        for number, (*parents, name) in enumerate(paths(lines[each])):
+            damaged = json.loads(json.dumps(lines))  # nothing is shared between them
+            holder = damaged[each]
+            for parent in parents:
+                holder = holder[parent]
+            if at == 0:
+                del holder[name]
+            else:
+                holder[name] = WRONG[number % len(WRONG)]
+            runs = read_runs(folders.write(tmp_path / "runs", damaged))
+            assert len(runs.unread) <= 1
+            report_page(runs)
+            for plot in PLOTS.values():
+                for shown in plot.find(runs)[-1:]:
+                    try:
+                        Console(file=io.StringIO()).print(plot.table(shown))
+                    except KernelfitError as error:
+                        assert "train one" in str(error)  # of nets, one level of corruption is left

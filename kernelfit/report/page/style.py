@@ -103,7 +103,8 @@ code {
   nav { display: none; }
   .wide { overflow: visible; border: 0; }
   table { font-size: 7.5pt; }
-  th, td { padding: 2px 5px; }
+  th, td, td.name, td.long { padding: 2px 4px; min-width: 0; }
+  th.number, td.number, td.line { white-space: normal; }
   h2 { break-after: avoid; }
   tr { break-inside: avoid; }
 }

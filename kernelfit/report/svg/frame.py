@@ -70,7 +70,7 @@ def legend(names):
             drawn.append(element("path", d=mark_path(style, x + 10, y), class_="mark"))
         group = element("g", *drawn, class_=None if style is None else f"c{style}")
         parts.append(join(group, element("text", shown, x=at(x + 25), y=y + 4, class_="name")))
-        x += width + 8
+        x += width + 16
     return (join(*parts), y + 6) if parts else (Markup(""), 0)
 
 
