@@ -64,14 +64,13 @@ def raw_points(points):
     return (points.values + 128).astype(np.uint8) if points.exact else points.values
 
 
-def describe(dask_worker=None):
-    """Return what an engine must know of a worker before it is used."""
-    limit = dask_worker.memory_manager.memory_limit
-    free = backend.free_memory()
+def describe(device, dask_worker=None):
+    """Return what an engine must know of a worker before it is used; memory in bytes, limit 0 for none."""
     return {
         "version": importlib.metadata.version("kernelfit"),
-        "memory": min(free, limit) if limit else free,
-        "threads": dask_worker.state.nthreads,
+        "free": backend.free_memory(),
+        "limit": dask_worker.memory_manager.memory_limit or 0,
+        "device": backend.device(device).name,
     }
 
 
