@@ -110,7 +110,7 @@ class DaskGram:
                     alone = time.monotonic()
                 elif time.monotonic() - alone > _PATIENCE:
                     raise WorkersLostError(
-                        f"no worker has been there for {_PATIENCE:.0f} s. Look at their logs and start workers; {_GO_ON}"
+                        f"no worker has been there for {_PATIENCE:.0f} s. Read their logs and start some; {_GO_ON}"
                     ) from None
 
     def _workers(self):
