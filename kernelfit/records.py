@@ -49,8 +49,8 @@ class Record:
     augmentation : dict or None
         what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
     seconds : dict
-        load, features, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out,
-        predict, total.
+        load, features, bandwidth, forecast, allocate, gram, precondition, factor, solve, refine, check, condition,
+        leave_one_out, predict, total.
     gflops : float or None
         Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
         second; gemm_gflops is the matrix-product rate before it.

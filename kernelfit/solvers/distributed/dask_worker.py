@@ -89,7 +89,7 @@ def multiply(key, bounds, share, V, with_sums):
     """
     K = _GRAMS[key]
     device, n = K.device, K.shape[0]
-    rows = rows_of(bounds, share)
+    rows = device.array(rows_of(bounds, share))
     whole = device.xp.zeros((n, V.shape[1]))
     whole[rows] = device.array(V)
     out = device.xp.zeros_like(whole)
@@ -101,8 +101,8 @@ def multiply(key, bounds, share, V, with_sums):
             K.add_product(tiles, whole, out, sums)
             tiles = []
     K.add_product(tiles, whole, out, sums)
-    out = out[rows] if sums is None else device.xp.hstack([out[rows], sums[rows, None]])
-    return device.host(out)
+    parts = [out[rows]] if sums is None else [out[rows], sums[rows].reshape(-1, 1)]
+    return np.hstack([device.host(part) for part in parts])
 
 
 def predict(key, raw, coef):
