@@ -55,8 +55,8 @@ class Record:
         For the report, as kernelfit.illustrations makes them: misclassified and memorised (lists of examples with
         index, label, predicted and png; the latter with true), filters (a PNG in base64, or None).
     seconds : dict
-        load, features, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out,
-        predict, total.
+        load, features, bandwidth, forecast, allocate, gram, precondition, factor, solve, refine, check, condition,
+        leave_one_out, predict, total.
     gflops : float or None
         Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
         second; gemm_gflops is the matrix-product rate before it.

@@ -108,6 +108,15 @@ def test_going_on_is_the_same_as_not_stopping():
     assert np.array_equal(done.X, whole.X) and done.residuals == whole.residuals
 
 
+def test_what_was_given_up_may_be_tried_again():
+    A, _ = symmetric_matrix(80, 1e4)
+    Y = np.random.default_rng(10).standard_normal((80, 1))
+    given_up = solve(A, Y, lambda R: R, steps=500, patience=1)
+    assert given_up.residuals[-1] > 1e-10
+    done = solve(A, Y, lambda R: R, steps=500, patience=100, start=given_up)
+    assert done.residuals[-1] <= 1e-10
+
+
 def test_gains_are_what_the_squared_error_lost():
     A, inverse = symmetric_matrix(60, 1e3)
     Y = np.random.default_rng(7).standard_normal((60, 2))

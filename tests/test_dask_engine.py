@@ -11,12 +11,16 @@ import time
 import numpy as np
 import pytest
 
+from kernelfit import backend
+from kernelfit.backend.cuda import Cuda
 from kernelfit.cli import main
 from kernelfit.errors import InputError, NotConvergedError, WorkersLostError
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.gram import gram
 from kernelfit.kernels import ArcCosine, Constant, Gaussian, Laplacian, Linear, Polynomial
 from kernelfit.progress import Progress
+from kernelfit.solvers.distributed import shares as shares_module
+from tests import fake_cuda
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask: pip install 'kernelfit[dask]'")
 
@@ -103,6 +107,23 @@ def test_the_direct_answer(cluster, kernel, ridge):
     json.dumps(answer.report)
 
 
+def test_a_worker_with_a_gpu(monkeypatch):
+    """The work of a worker, on the stand-in for CuPy."""
+    monkeypatch.setattr(Cuda, "tile", 64)
+    K, against, V = problem(Gaussian(3.0))
+    bounds, shares = shares_module.cut(N, 2)
+    out, total = np.zeros((N, 4)), dense(K)
+    with fake_cuda.installed():
+        raw = dask_worker.raw_points(K.points)
+        monkeypatch.setitem(dask_worker._GRAMS, "on card", gram(raw, K.kernel, device=backend.device("cuda")))
+        for share in shares:
+            rows = dask_worker.rows_of(bounds, share)
+            out[rows] += dask_worker.multiply("on card", bounds, share, V[rows], True)
+        scores = dask_worker.predict("on card", dask_worker.raw_points(against.left), V)
+    np.testing.assert_allclose(out, np.hstack([total @ V, np.abs(total).sum(axis=1)[:, None]]), rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(scores, dense(against) @ V, rtol=1e-9, atol=1e-9)
+
+
 def test_the_preconditioner_cuts_steps(cluster):
     K, against, Y = problem(Gaussian(3.0))
     steps = []
@@ -185,6 +206,8 @@ def test_another_answer_when_it_does_not_converge(cluster, tmp_path):
 
 CLIENT = """
 import sys
+from kernelfit import backend
+from kernelfit.backend.cuda import Cuda
 from kernelfit.cli import main
 from kernelfit.solvers import checkpoint
 if __name__ == "__main__":

@@ -92,3 +92,10 @@ def test_the_planned_rank_fits_and_is_worth_it():
         assert 8 * n * rank <= memory / 2
         assert rank**2 <= n * d
     assert planned_rank(10**6, 784, 10**6) == 0
+
+
+def test_all_columns_solve_at_once():
+    K = gram(images(), Laplacian(3.0))
+    Y = np.random.default_rng(4).standard_normal((N, 2))
+    done = solve_matrix_free(K, Y, precondition(K, N))
+    assert len(done.residuals) <= 3

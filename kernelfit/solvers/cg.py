@@ -68,6 +68,7 @@ def block_cg(
         if not float(relative.max(initial=0)) > 0:
             return done
         P = _orthonormal(precondition(R[:, relative > 0]), _DEPENDENT, xp)
+    before = len(residuals)
     while len(residuals) < steps:
         Q = multiply(P)
         energy = P.T @ Q
@@ -80,7 +81,7 @@ def block_cg(
         relative = xp.linalg.norm(R, axis=0) / sizes
         residuals.append(float(relative.max()))
         # NaN ends it too.
-        if not residuals[-1] > tolerance or _stagnates(residuals, patience):
+        if not residuals[-1] > tolerance or _stagnates(residuals[before:], patience):
             return Iterations(X, R, None, residuals, gains)
         Z = precondition(R[:, relative > tolerance])
         # The rounding of a residual stays as the residual shrinks.

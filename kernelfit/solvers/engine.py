@@ -37,7 +37,7 @@ class Answer:
         JSON-ready, Record.solver: precision, reason, shift, breakdowns, steps, residuals, fallback, and what else the
         engine has to say.
     seconds : dict
-        By phase: allocate, gram, factor, solve, refine, check, condition, leave_one_out, predict.
+        By phase: allocate, gram, precondition, factor, solve, refine, check, condition, leave_one_out, predict.
     gflops, gemm_gflops : float or None
         Of the factorisation and of matrix products, all processes together, in 10^9 operations per second.
     peak_bytes : int

@@ -14,6 +14,7 @@ from kernelfit.gram import gram
 from kernelfit.progress import Progress
 
 _PROPOSED = 256  # pivots at a time: wide enough for GEMM
+_SMALLEST = 1e-10  # shift, relative to the mean of the diagonal of K
 _ROWS = 4096  # of F that are multiplied at a time, in place
 
 
@@ -56,8 +57,9 @@ def precondition(K, rank, *, ridge=0.0, seed=0, progress=None):
     With rank 0 it is a multiple of the identity.
     """
     F, left = pivoted_cholesky(K, rank, seed=seed, progress=progress)
-    shift = float(left.mean()) or np.finfo(np.float64).tiny
     n, k = F.shape
+    # Where nothing is left, M^-1 would be 1 / 0 but for rounding: its condition is kept within float64.
+    shift = max(float(left.mean()), _SMALLEST * (float(left.mean()) + np.vdot(F, F) / n))
     if k == 0:
         return Preconditioner(F, np.zeros(0), ridge, shift)
     squares = np.empty((k, k))

@@ -135,6 +135,11 @@ def error_of_norm(done, R, M, ridge, worst):
     return math.sqrt(max(0.0, gained)) * max(1.0, worst / last), "estimate"
 
 
+def rank_of_state(checkpoint):
+    """Return the rank of the preconditioner that the state in a Checkpoint was made with."""
+    return checkpoint.found[1]["preconditioner"][0]
+
+
 def _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress):
     """Return the Iterations from `done` on, saved from time to time."""
     sofar = done

@@ -4,6 +4,7 @@ The workers make the entries of K, in every product anew, and hold none; the vec
 the client. See kernelfit.solvers.matrix_free for the method.
 """
 
+import collections
 import importlib.metadata
 import json
 import logging
@@ -20,7 +21,7 @@ from kernelfit.solvers.distributed import dask_worker
 from kernelfit.solvers.distributed.dask_gram import DaskGram
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.low_rank import planned_rank, precondition
-from kernelfit.solvers.matrix_free import STEPS, TOLERANCE, solve_matrix_free
+from kernelfit.solvers.matrix_free import STEPS, TOLERANCE, rank_of_state, solve_matrix_free
 from kernelfit.stopwatch import Stopwatch
 from kernelfit.units import format_bytes
 
@@ -100,32 +101,20 @@ class DaskEngine(Engine):
 
     def solve(self, K, against, Y, *, ridge, progress=None):
         progress, client, watch = progress or Progress(), self._client, Stopwatch()
-        n, r = Y.shape
-        there = _check_workers(client, K, r)
-        checkpoint = self._checkpoint(K, Y, ridge)
-        rank = self.rank
-        if rank is None:
-            free = min(backend.free_memory(), self.memory or np.inf)
-            rank = planned_rank(n, K.points.d, free)
+        there = _check_workers(client, K, Y.shape[1], self.device)
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
-        progress.note(f"{method}, preconditioner of rank {rank:,}")
+        checkpoint = self._checkpoint(K, Y, ridge)
         try:
+            rank = self._rank(K, checkpoint)
+            progress.note(f"{method}, preconditioner of rank {rank:,}")
             with watch("precondition"):
                 M = precondition(K, rank, ridge=ridge, seed=self.seed, progress=progress)
+            options = {"ridge": ridge, "tolerance": self.tolerance, "steps": self.steps, "progress": progress}
             with DaskGram(K, client, device=self.device, progress=progress) as shared:
-                done = solve_matrix_free(
-                    shared,
-                    Y,
-                    M,
-                    ridge=ridge,
-                    tolerance=self.tolerance,
-                    steps=self.steps,
-                    checkpoint=checkpoint,
-                    progress=progress,
-                )
+                done = solve_matrix_free(shared, Y, M, checkpoint=checkpoint, **options)
                 with watch("predict"):
                     scores = shared.predict(against.left, done.coef)
-                peaks = client.run(backend.peak_memory).values()
+                peaks = client.run(backend.peak_memory, on_error="ignore").values()
         finally:
             if checkpoint is not None:
                 checkpoint.close()
@@ -138,30 +127,20 @@ class DaskEngine(Engine):
             ridge=ridge,
             method=method,
             precision="float64",
-            report={
-                "engine": "dask",
-                "precision": "float64",
-                "reason": "the only one of this engine",
-                "shift": 0.0,
-                "breakdowns": [],
-                "steps": len(done.residuals),
-                "residuals": done.residuals,
-                "residual_per_output": done.residual_per_output,
-                "tolerance": self.tolerance,
-                "norm_error": done.norm_error,
-                "norm_error_is": done.norm_error_is,
-                "preconditioner": {"rank": M.rank, "shift": M.shift},
-                "restarts": done.restarts,
-                "resumed_steps": done.resumed_steps,
-                "products": shared.products,
-                "workers": len(there),
-                "workers_lost": shared.lost,
-                "fallback": None,
-            },
+            report=_report(done, M, self.tolerance)
+            | {"products": shared.products, "workers": len(there), "workers_lost": shared.lost},
             seconds=watch.seconds,
             peak_bytes=max(backend.peak_memory(), *peaks),
-            device=self.device if self.device == "cuda" else "cpu",
+            device="cuda" if any(worker["device"] == "cuda" for worker in there.values()) else "cpu",
         )
+
+    def _rank(self, K, checkpoint):
+        """Return the rank that was asked for, that of the state to go on with, or what memory allows."""
+        if self.rank is not None:
+            return self.rank
+        if checkpoint is not None and checkpoint.found:
+            return rank_of_state(checkpoint)
+        return planned_rank(K.shape[0], K.points.d, min(backend.free_memory(), self.memory or np.inf))
 
     def _checkpoint(self, K, Y, ridge):
         if self.scratch is None:
@@ -191,24 +170,49 @@ def _local_cluster(workers):
     )
 
 
-def _check_workers(client, K, r):
+def _check_workers(client, K, r, device):
     """Return what the workers say of themselves; raises where one cannot do its work."""
     try:
-        there = client.run(dask_worker.describe)
+        there = client.run(dask_worker.describe, device)
     except ModuleNotFoundError as error:
         raise InputError(f"a worker has no module {error.name}: install kernelfit on every host of a worker") from error
     version = importlib.metadata.version("kernelfit")
     n, d = K.shape[0], K.points.d
-    size = 1 if K.points.exact else 8
     # As they came and as they are used, and a vector and its product, whole and in part.
-    needed = n * d * (size + 4 if K.points.exact else 2 * size) + 8 * 4 * n * r + _TILES
+    needed = n * d * (1 + 4 if K.points.exact else 2 * 8) + 8 * 4 * n * r + _TILES
+    hosts = collections.Counter(_host(address) for address in there)
     for address, worker in there.items():
         if worker["version"] != version:
             raise InputError(f"worker {address} has kernelfit {worker['version']}, this is {version}: install one")
-        if worker["memory"] < needed:
+        memory = min(worker["free"] // hosts[_host(address)], worker["limit"] or worker["free"])
+        if memory < needed:
             raise NotEnoughMemoryError(
-                f"worker {address} has {format_bytes(worker['memory'])}, and needs {format_bytes(needed)} for "
-                f"n = {n:,} points of {d:,} coordinates: give it more (--memory-limit of dask worker), or use fewer "
-                "workers per host, each with more threads"
+                f"worker {address} may use {format_bytes(memory)}, and needs {format_bytes(needed)} for n = {n:,} "
+                f"points of {d:,} coordinates; its host has {hosts[_host(address)]} workers. Give it more "
+                "(--memory-limit of dask worker), or use fewer workers per host, each with more threads"
             )
     return there
+
+
+def _host(address):
+    return address.rpartition(":")[0]
+
+
+def _report(done, M, tolerance):
+    return {
+        "engine": "dask",
+        "precision": "float64",
+        "reason": "the only one of this engine",
+        "shift": 0.0,
+        "breakdowns": [],
+        "fallback": None,
+        "steps": len(done.residuals),
+        "residuals": done.residuals,
+        "residual_per_output": done.residual_per_output,
+        "tolerance": tolerance,
+        "norm_error": done.norm_error,
+        "norm_error_is": done.norm_error_is,
+        "preconditioner": {"rank": M.rank, "shift": M.shift},
+        "restarts": done.restarts,
+        "resumed_steps": done.resumed_steps,
+    }

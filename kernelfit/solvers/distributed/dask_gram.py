@@ -1,5 +1,6 @@
 """A Gram matrix whose products are made by the workers of a Dask cluster."""
 
+import contextlib
 import itertools
 import time
 import uuid
@@ -13,6 +14,7 @@ from kernelfit.solvers.distributed import dask_worker
 from kernelfit.solvers.distributed.shares import cut
 
 _PATIENCE = 300.0  # seconds without any worker
+_GO_ON = "a state in a --scratch folder is gone on with by --resume"
 _LOOK = 2.0  # seconds between two looks at who is there
 
 
@@ -44,8 +46,9 @@ class DaskGram:
 
     def __exit__(self, kind, error, traceback):
         if self._client.status == "running":
-            self._client.unregister_scheduler_plugin(self._key)
-            self._client.unregister_worker_plugin(self._key)
+            with contextlib.suppress(OSError, ValueError):  # the scheduler is gone, and the points with it
+                self._client.unregister_scheduler_plugin(self._key)
+                self._client.unregister_worker_plugin(self._key)
 
     def product(self, V, *, progress=None):
         """Return K V for float64 V of shape (n, r)."""
@@ -107,8 +110,7 @@ class DaskGram:
                     alone = time.monotonic()
                 elif time.monotonic() - alone > _PATIENCE:
                     raise WorkersLostError(
-                        f"no worker has been there for {_PATIENCE:.0f} s; {self.lost} were lost before. Look at their "
-                        "logs, start workers again, and go on with --resume"
+                        f"no worker has been there for {_PATIENCE:.0f} s. Read their logs and start some; {_GO_ON}"
                     ) from None
 
     def _workers(self):
@@ -119,7 +121,7 @@ class DaskGram:
                 self._progress.note("waiting for a worker")
                 said = True
             if time.monotonic() - alone > _PATIENCE:
-                raise WorkersLostError(f"no worker came within {_PATIENCE:.0f} s. Start some, and go on with --resume")
+                raise WorkersLostError(f"no worker came within {_PATIENCE:.0f} s. Start some; {_GO_ON}")
             time.sleep(_LOOK / 10)
         gone = self._known - set(here)
         if gone:
@@ -139,11 +141,13 @@ def _call(function, *arguments, **options):
             "likely cause is too little memory per worker (their logs say so): give them more, or use fewer per host"
         ) from error
     except CancelledError as error:
-        raise WorkersLostError(f"the scheduler was lost: {error}. Start it again, and go on with --resume") from error
+        raise WorkersLostError(
+            f"the connection to the scheduler was lost. Start it again if it has ended; {_GO_ON}"
+        ) from error
     except TimeoutError:
         raise
     except OSError as error:
-        raise WorkersLostError(f"the scheduler cannot be reached: {error}. Go on with --resume") from error
+        raise WorkersLostError(f"the scheduler cannot be reached: {error}; {_GO_ON}") from error
     except ModuleNotFoundError as error:
         raise InputError(
             f"a worker or the scheduler has no module {error.name}: install kernelfit, of one version, everywhere"

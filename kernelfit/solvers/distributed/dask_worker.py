@@ -64,14 +64,13 @@ def raw_points(points):
     return (points.values + 128).astype(np.uint8) if points.exact else points.values
 
 
-def describe(dask_worker=None):
-    """Return what an engine must know of a worker before it is used."""
-    limit = dask_worker.memory_manager.memory_limit
-    free = backend.free_memory()
+def describe(device, dask_worker=None):
+    """Return what an engine must know of a worker before it is used; memory in bytes, limit 0 for none."""
     return {
         "version": importlib.metadata.version("kernelfit"),
-        "memory": min(free, limit) if limit else free,
-        "threads": dask_worker.state.nthreads,
+        "free": backend.free_memory(),
+        "limit": dask_worker.memory_manager.memory_limit or 0,
+        "device": backend.device(device).name,
     }
 
 
@@ -90,7 +89,7 @@ def multiply(key, bounds, share, V, with_sums):
     """
     K = _GRAMS[key]
     device, n = K.device, K.shape[0]
-    rows = rows_of(bounds, share)
+    rows = device.array(rows_of(bounds, share))
     whole = device.xp.zeros((n, V.shape[1]))
     whole[rows] = device.array(V)
     out = device.xp.zeros_like(whole)
@@ -102,8 +101,8 @@ def multiply(key, bounds, share, V, with_sums):
             K.add_product(tiles, whole, out, sums)
             tiles = []
     K.add_product(tiles, whole, out, sums)
-    out = out[rows] if sums is None else device.xp.hstack([out[rows], sums[rows, None]])
-    return device.host(out)
+    parts = [out[rows]] if sums is None else [out[rows], sums[rows].reshape(-1, 1)]
+    return np.hstack([device.host(part) for part in parts])
 
 
 def predict(key, raw, coef):
