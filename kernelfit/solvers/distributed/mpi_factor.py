@@ -88,7 +88,7 @@ class FactorShare:
         share.in_row.Bcast(W, home_column)
         rows, after = share.rows[below:], share.columns[int(np.searchsorted(share.columns, stop)) :]
         wanted = np.isin(rows, after, assume_unique=True)
-        mine = np.ascontiguousarray(W[:, wanted])
+        mine = np.ascontiguousarray(W if wanted.all() else W[:, wanted])
         counts = np.bincount(after // layout.block % layout.grid_rows, minlength=layout.grid_rows)
         received = np.empty(len(after) * width, W.dtype)
         share.in_column.Allgatherv(mine, (received, counts * width))
