@@ -31,7 +31,7 @@ def test_the_closed_form_is_what_the_simulation_of_every_step_says(n, machines):
 
 
 def test_small_problems_on_many_machines_wait_more_than_the_closed_form_knows():
-    problem = Problem(20_000, 100, 784, 10)
+    problem = Problem(10_000, 100, 784, 10)
     way = forecast_mpi(problem, cluster())[0]
     assert simulate_mpi(problem, cluster()) > 1.2 * (way.seconds["factor"] + way.seconds["network"])
 

@@ -14,15 +14,13 @@ from kernelfit.gram import Gram
 from kernelfit.measures import Check, check_solution, condition_estimate
 from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import check_pivots
-from kernelfit.solvers.distributed.mpi_layout import Layout, grid_shape
+from kernelfit.solvers.distributed.mpi_layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.distributed.mpi_memory import choose_precision
 from kernelfit.solvers.distributed.mpi_share import Share
 from kernelfit.solvers.distributed.mpi_team import Team
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.mixed import solve_mixed
 from kernelfit.stopwatch import Stopwatch
-
-BLOCK = 384  # the depth of the blocks in which OpenBLAS multiplies float64; see benchmarks/results/mpi.md
 
 
 class MpiEngine(Engine):

@@ -13,12 +13,12 @@ _PAGE = 4096
 def bytes_needed(layout, process, *, size, d, coordinate, r):
     """Return the bytes that a process allocates at its peak, for entries of `size` bytes and r right-hand sides.
 
-    With m rows and k columns of the matrix here: its entries, see matrix_bytes; size (m + 2 k) block of a panel that
+    With m rows and k columns of the matrix here: its entries, see matrix_bytes; size (2 m + k) block of a panel that
     all subtract; the points of the rows and the columns, (m + k) (d coordinate + 16); their rows of two arrays of
     right-hand sides and sums, 16 (m + k) (r + 1). The leader has arrays of n r besides, as many as a solve alone.
     """
     m, k = len(layout.row_indices(process)), len(layout.column_indices(process))
-    matrix, panel = matrix_bytes(layout, process, size), size * (m + 2 * k) * layout.block
+    matrix, panel = matrix_bytes(layout, process, size), size * (2 * m + k) * layout.block
     points, vectors = (m + k) * (d * coordinate + 16), 16 * (m + k) * (r + 1)
     leading = 8 * 12 * layout.n * r if process == 0 else 0
     return matrix + panel + points + vectors + leading + CPU.fixed_bytes

@@ -15,9 +15,9 @@ import traceback
 from kernelfit.errors import KernelfitError, NotEnoughMemoryError, SingularMatrixError
 
 _WAIT = 1e-3  # seconds between looks at whether there is something to do: waiting inside of MPI would take a whole core
-# Of MPICH. Our own message says more than its own at an abort. A process that has waited for a while sleeps for moments:
-# where others want the cores too, one that only spins uses up the time that it needs to compute. Measured with 2 processes
-# beside others on 2 cores: 25 GFLOP/s of a factorisation instead of 4 to 9.
+# Of MPICH. Our own message says more than its own at an abort. A process that has waited a while sleeps for moments:
+# one that only spins, where others want the cores too, uses up the time in which it should compute. Measured, with two
+# processes beside others on 2 cores: a factorisation at 25 GFLOP/s instead of 4 to 9.
 _SETTINGS = {"MPIR_CVAR_SUPPRESS_ABORT_MESSAGE": "1", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}
 _BEGIN, _STOP = "begin", "stop"
 
