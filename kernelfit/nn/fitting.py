@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from kernelfit.errors import InputError
+from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import Evaluation, evaluate
 from kernelfit.nn.history import History
 from kernelfit.nn.images import CROP, Images
@@ -69,13 +70,14 @@ def fit_net(
     identity="",
     resume=False,
     progress=None,
+    team=ALONE,
 ):
     """Train the net that `model` names on images X (n, ...) with labels y (n,), and measure it; return a Fitted.
 
     Options are those of build_model, Images and train; `corrupted` is a boolean array (n,). Weights, order, crops and
     dropout are drawn by `seed`.
     """
-    watch, device = Stopwatch(), find_device(device)
+    watch, device = Stopwatch(), team.device(find_device(device))
     with watch("prepare"):
         images = Images(X, crop=crop, whiten=whiten, device=device)
         net = build_model(model, images.input_shape, n_classes, seed=seed, init=init, dropout=dropout)
@@ -99,9 +101,11 @@ def fit_net(
         identity=identity,
         resume=resume,
         progress=progress,
+        team=team,
     )
     with watch("evaluate"):
-        on_train, on_test = evaluate(net, images, labels[0]), evaluate(net, *test) if test else None
+        on_train = evaluate(net, images, labels[0], team)
+        on_test = evaluate(net, *test, team) if test else None
         norms = weight_norms(net, start)
     watch.add({"train": history.train_seconds, "evaluate": history.evaluate_seconds})
     return Fitted(
