@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
 from kernelfit.errors import InputError
+from kernelfit.nn import processes
 
 _AGREED_EVERY = 32  # steps between questions whether a checkpoint is due, each of which waits for the devices
 
@@ -133,12 +134,12 @@ class Processes(Team):
 
 
 @contextlib.contextmanager
-def team(device):
+def team_of(device):
     """Yield the Team of the processes that torchrun started, or ALONE: gloo joins CPUs, nccl GPUs, one for each.
 
     A process that fails is not waited for: it ends, and torchrun ends the others.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
+    if processes() == 1:
         yield ALONE
         return
     if device.type == "cuda":
