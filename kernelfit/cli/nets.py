@@ -23,6 +23,9 @@ StudyRows = Annotated[
 ]
 Seeds = Annotated[int, Parameter(help="How many seeds: of corruption, weights, order.")]
 Cifar10 = Annotated[str, Parameter(help="CIFAR10: cifar10, or a path.")]
+FigureData = Annotated[
+    str | None, Parameter(help="Dataset by name or path; default: mnist at the quick scale, cifar10 at the full one.")
+]
 ImageNet = Annotated[str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them.")]
 NetPrecision = Annotated[
     Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
@@ -63,7 +66,7 @@ def figure1(
     scale: StudyScale = "quick",
     rows: StudyRows = (),
     seeds: Seeds = 3,
-    data: Cifar10 = "cifar10",
+    data: FigureData = None,
     precision: NetPrecision = "float32",
     compile: Compile = False,
     device: NetDevice = "auto",
@@ -86,7 +89,7 @@ def figure2(
     scale: StudyScale = "quick",
     rows: StudyRows = (),
     seeds: Seeds = 3,
-    data: Cifar10 = "cifar10",
+    data: FigureData = None,
     imagenet: ImageNet = None,
     precision: NetPrecision = "float32",
     compile: Compile = False,
@@ -118,7 +121,10 @@ def _study(study, options, runs, out, plot, json, quiet):
     data_dir = options["data_dir"]
     spec = PaperSpec(study=study, **options | {"data_dir": None if data_dir is None else str(data_dir)})
     progress = make_progress(quiet)
-    outcomes = list(run_study(spec, runs=runs, progress=progress))
+    try:
+        outcomes = list(run_study(spec, runs=runs, progress=progress))
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("what is done is kept: repeat the command to go on") from error
     if json:
         shown = [(each, [record.identity for record in each.records]) for each in outcomes]
         print_json([{"row": each.entry.name, "records": ids, "failed": each.failed} for each, ids in shown])
@@ -224,7 +230,10 @@ def train(
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
-    record, net = run_net(spec, runs=runs, resume=resume, progress=progress)
+    try:
+        record, net = run_net(spec, runs=runs, resume=resume, progress=progress)
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt("repeat the command with --resume to go on from the last checkpoint") from error
     if json:
         print(record.to_json(), flush=True)
     else:

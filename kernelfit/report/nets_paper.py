@@ -36,7 +36,7 @@ _COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", GREY)
 def study_table(study, outcomes):
     """Return the rich Table of the outcomes of a study (kernelfit.experiments.nets_paper), the verdicts below it."""
     table = Table(
-        title=Text(_TITLES[study]),
+        title=Text(_title(study, outcomes)),
         title_justify="left",
         caption=Text("\n\n".join([*_failures(outcomes), *verdicts(study, outcomes)])),
         caption_justify="left",
@@ -54,7 +54,7 @@ def study_table(study, outcomes):
 def study_markdown(study, outcomes):
     """Return the same as Markdown, with the command that repeats each run."""
     header = _HEADERS[study]
-    lines = [f"# {_TITLES[study]}", "", _line(header), "|" + "---|" * len(header)]
+    lines = [f"# {_title(study, outcomes)}", "", _line(header), "|" + "---|" * len(header)]
     lines += map(_line, _rows(study, outcomes))
     lines += ["", *(f"* {sentence}" for sentence in (*_failures(outcomes), *verdicts(study, outcomes))), "", "```bash"]
     commands = [record.command for outcome in outcomes for record in outcome.records]
@@ -95,6 +95,11 @@ def plot_study(study, outcomes, path):
         axes.legend(frameon=False, fontsize="x-small")
         axes.spines[["top", "right"]].set_visible(False)
     return save_figure(figure, path)
+
+
+def _title(study, outcomes):
+    names = dict.fromkeys(record.dataset["name"] for outcome in outcomes for record in outcome.records)
+    return f"{_TITLES[study]} on {', '.join(names)}" if names else _TITLES[study]
 
 
 def _rows(study, outcomes):

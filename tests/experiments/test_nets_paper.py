@@ -18,7 +18,7 @@ TINY = dataclasses.replace(
     SCALES["quick"],
     n_train=60,
     n_test=40,
-    n_conv=60,
+    conv={"crop": 6},
     figure1a="mlp(hidden=[16])",
     figure1b=("mlp(hidden=[24])",),
     figure2=("mlp(hidden=[8])", "mlp(hidden=[9])"),
