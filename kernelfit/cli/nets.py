@@ -149,11 +149,19 @@ def train(
         ),
     ] = "mlp1x512",
     data: DataName = "digits",
-    labels: Annotated[str, Parameter(help="true, random, or the probability that a label is replaced.")] = "true",
+    labels: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="true, random, or the probability that a label is replaced; a net for each of several.",
+        ),
+    ] = ("true",),
     pixels: Annotated[
         Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
     ] = "true",
     seed: Annotated[int, Parameter(help="Seed of corruption, subsets, weights, order, crops and dropout.")] = 0,
+    seeds: Annotated[int, Parameter(help="Train with so many seeds, from --seed on.")] = 1,
     epochs: Annotated[int, Parameter(help="End after so many.")] = 100,
     steps: Annotated[int | None, Parameter(help="End after so many.")] = None,
     target: Annotated[float, Parameter(help="Training accuracy, measured exactly, that counts as fitted.")] = 1.0,
@@ -186,21 +194,31 @@ def train(
     json: Json = False,
     quiet: Quiet = False,
 ):
-    """Train a net until it fits, measure it, and append a record."""
-    from kernelfit.experiments.nets import NetSpec, run_net
+    """Train a net until it fits, measure it, and append a record.
+
+    With several --labels or --seeds there is a net and a record for each; MLPs without dropout are trained as one.
+    Started by `torchrun --nproc-per-node 2 -m kernelfit.cli`, the processes share each batch of one net.
+    """
+    import dataclasses
+
+    from kernelfit import nn
+    from kernelfit.experiments.nets import NetSpec, run_nets
     from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
-    from kernelfit.report.nets import net_table, plot_training
 
     check_targets(runs, None)
     if save is not None and (save.suffix != ".pt" or not save.absolute().parent.is_dir()):
         raise InputError(f"--save {save}: name a .pt file in a folder that exists")
     if plot is not None:
         check_figure(plot)
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: give 1 or more")
+    if seeds * len(labels) > 1 and (save or plot):
+        raise InputError("--save and --plot are for one net; give one of --labels and --seeds")
     spec = NetSpec(
         model=model,
         data=data,
-        labels=labels,
+        labels=labels[0],
         pixels=pixels,
         seed=seed,
         epochs=epochs,
@@ -229,11 +247,21 @@ def train(
         checkpoint_every=checkpoint_every,
         data_dir=None if data_dir is None else str(data_dir),
     )
-    progress = make_progress(quiet)
+    leads = nn.rank() == 0
+    progress = make_progress(quiet or not leads)
+    specs = [dataclasses.replace(spec, labels=p, seed=seed + k) for k in range(seeds) for p in labels]
     try:
-        record, net = run_net(spec, runs=runs, resume=resume, progress=progress)
+        for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
+            if leads:
+                _tell(record, net, json, save, plot, progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("repeat the command with --resume to go on from the last checkpoint") from error
+
+
+def _tell(record, net, json, save, plot, progress):
+    """Print a record, write the weights and the figure where they are asked for."""
+    from kernelfit.report.nets import net_table, plot_training
+
     if json:
         print(record.to_json(), flush=True)
     else:

@@ -90,7 +90,8 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     """Train the net of a NetSpec; return (NetRecord, net).
 
     With a folder `runs`, the record is appended to its nets.jsonl, the correctness of every example in every epoch is
-    kept in nets/IDENTITY.npz, and checkpoints in nets/IDENTITY.pt while the run lasts.
+    kept in nets/IDENTITY.npz, and checkpoints in nets/IDENTITY.pt while the run lasts. Of several processes that
+    torchrun started, the first writes them.
 
     Raises
     ------
@@ -98,42 +99,125 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         PyTorch is missing, data are not found or unusable, or an option is out of range.
     """
     nn.require_torch()
-    from kernelfit.nn.fitting import describe_torch, fit_net
+    from kernelfit.nn.distributed import team_of
+    from kernelfit.nn.fitting import find_device, fit_net
 
     progress, watch = progress or Progress(), Stopwatch()
     with watch("load"):
         data, changed = _load(spec, progress)
-    wrong_label = changed.y_train != data.y_train
     identity = spec.identity(changed.sha256)
-    folder = None if runs is None else Path(runs) / "nets"
-    checkpoint = None if runs is None else folder / f"{identity[:16]}.pt"
-    fitted = fit_net(
-        spec.model,
-        changed.X_train,
-        changed.y_train,
-        spec.settings,
-        n_classes=len(data.classes),
-        seed=spec.seed,
-        crop=spec.crop,
-        whiten=spec.whiten,
-        init=spec.init,
-        dropout=spec.dropout,
-        device=spec.device,
-        corrupted=wrong_label,
-        X_test=changed.X_test,
-        y_test=data.y_test,
+    checkpoint = _checkpoint(runs, identity)
+    with team_of(find_device(spec.device)) as team:
+        fitted = fit_net(
+            spec.model,
+            changed.X_train,
+            changed.y_train,
+            spec.settings,
+            n_classes=len(data.classes),
+            seed=spec.seed,
+            crop=spec.crop,
+            whiten=spec.whiten,
+            init=spec.init,
+            dropout=spec.dropout,
+            device=spec.device,
+            corrupted=changed.y_train != data.y_train,
+            X_test=changed.X_test,
+            y_test=data.y_test,
+            checkpoint=checkpoint,
+            identity=identity,
+            resume=resume,
+            progress=progress,
+            team=team,
+        )
+    record = _recorded(spec, data, changed, fitted, watch, runs if team.leads else None, team.size)
+    if runs is not None and team.leads:
+        checkpoint.unlink(missing_ok=True)
+    return record, fitted.net
+
+
+def run_nets(specs, *, runs=None, resume=False, progress=None):
+    """Train the nets of several NetSpecs; yield (NetRecord, net) for each, in order, as run_net returns it.
+
+    MLPs that `trains_together` allows are trained as one; other nets one after another.
+    """
+    nn.require_torch()
+    from kernelfit.nn.fitting import Case, fit_many
+
+    specs, progress = list(specs), progress or Progress()
+    if not trains_together(specs):
+        for spec in specs:
+            yield run_net(spec, runs=runs, resume=resume, progress=progress)
+        return
+    first, watch, loaded = specs[0], Stopwatch(), {}
+    with watch("load"):
+        for spec in specs:
+            subset = (spec.seed,) if spec.n_train or spec.n_test or spec.data.startswith("synthetic") else ()
+            if subset not in loaded:
+                loaded[subset] = _read(spec, progress)
+            data = loaded[subset]
+            loaded[spec] = data, _corrupted(spec, data)
+    identities = [spec.identity(loaded[spec][1].sha256) for spec in specs]
+    identity = sha256("".join(identities).encode())
+    checkpoint = _checkpoint(runs, identity)
+    cases = [
+        Case(
+            X=changed.X_train,
+            y=changed.y_train,
+            settings=spec.settings,
+            seed=spec.seed,
+            corrupted=changed.y_train != data.y_train,
+            X_test=changed.X_test,
+            y_test=data.y_test,
+        )
+        for spec, (data, changed) in ((spec, loaded[spec]) for spec in specs)
+    ]
+    fits = fit_many(
+        first.model,
+        cases,
+        n_classes=len(loaded[first][0].classes),
+        crop=first.crop,
+        whiten=first.whiten,
+        init=first.init,
+        device=first.device,
         checkpoint=checkpoint,
         identity=identity,
         resume=resume,
         progress=progress,
     )
-    history, learning = fitted.history, None
+    for spec, fitted in zip(specs, fits, strict=True):
+        record = _recorded(spec, *loaded[spec], fitted, Stopwatch(watch.seconds), runs, together=len(specs))
+        yield record, fitted.net
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
+def trains_together(specs):
+    """Whether these are several MLPs that differ in labels, seed and a few settings alone, so that one run makes all.
+
+    Not where torchrun started several processes: these share a net, not the nets.
+    """
+    own = ("labels", "seed", "lr", "lr_decay", "weight_decay", "momentum")
+    alike = {dataclasses.replace(spec, **{name: getattr(specs[0], name) for name in own}) for spec in specs}
+    is_mlp = all(spec.model.startswith("mlp") and not (spec.dropout or spec.compile) for spec in specs)
+    return len(specs) > 1 and len(alike) == 1 and is_mlp and nn.processes() == 1
+
+
+def _checkpoint(runs, identity):
+    return None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
+
+
+def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1):
+    """Return the NetRecord of a net that was fitted; with a folder `runs`, it is appended there."""
+    from kernelfit.nn.fitting import describe_torch
+
+    history, learning, identity = fitted.history, None, spec.identity(changed.sha256)
+    wrong_label = changed.y_train != data.y_train
     if history.packed:
         rows = history.packed_rows()
         correct = np.unpackbits(rows, axis=1, count=len(wrong_label)).astype(bool)
         learning = learning_summary(correct, wrong_label) | {"file": None}
         if runs is not None:
-            save_correctness(folder / f"{identity[:16]}.npz", rows, len(wrong_label))
+            save_correctness(Path(runs) / "nets" / f"{identity[:16]}.npz", rows, len(wrong_label))
             learning["file"] = f"nets/{identity[:16]}.npz"
     watch.add(fitted.seconds)
     seconds = {name: round(value, 4) for name, value in watch.seconds.items()} | {"total": round(watch.total(), 4)}
@@ -173,29 +257,33 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         train_margins=margin_distribution(fitted.train.margins),
         test_margins=margin_distribution(fitted.test.margins),
         learning=learning or {},
-        warnings=_warnings(spec, history, fitted, changed),
+        warnings=_warnings(spec, history, fitted, changed, together),
         seconds=seconds,
         images_per_second=history.images / history.train_seconds,
         peak_bytes=backend.peak_memory(),
-        environment=backend.describe() | describe_torch(),
+        environment=backend.describe() | describe_torch() | {"processes": processes},
         resumed=history.resumed,
     )
     if runs is not None:
         append_net(Path(runs) / FILE, record)
-        checkpoint.unlink(missing_ok=True)
-    return record, fitted.net
+    return record
 
 
 def _load(spec, progress):
     """Return the Dataset and its Corruption: the same bytes as those of a solve with this seed."""
-    data = datasets.load(
+    data = _read(spec, progress)
+    return data, _corrupted(spec, data)
+
+
+def _read(spec, progress):
+    return datasets.load(
         spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
     )
-    k = len(data.classes)
-    changed = corrupt(
-        data.X_train, data.y_train, data.X_test, n_classes=k, labels=spec.labels, pixels=spec.pixels, seed=spec.seed
-    )
-    return data, changed
+
+
+def _corrupted(spec, data):
+    k, options = len(data.classes), {"labels": spec.labels, "pixels": spec.pixels, "seed": spec.seed}
+    return corrupt(data.X_train, data.y_train, data.X_test, n_classes=k, **options)
 
 
 def _training(spec):
@@ -226,7 +314,7 @@ def _mean(values):
     return float(values.mean()) if len(values) else None
 
 
-def _warnings(spec, history, fitted, changed):
+def _warnings(spec, history, fitted, changed, together):
     """What a reader of the numbers must know."""
     found = []
     if history.stopped_by == "diverged":
@@ -236,4 +324,6 @@ def _warnings(spec, history, fitted, changed):
             f"the training set is not fitted: its accuracy never reached {100 * spec.target:g} %, and is "
             f"{100 * (fitted.train.predicted == changed.y_train).mean():.3g} % at the end"
         )
+    if together > 1:
+        found.append(f"trained together with {together - 1} other nets: its seconds are those of all of them")
     return found

@@ -2,12 +2,16 @@
 
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import torch
 from torch.nn import functional
 
+from kernelfit.nn.distributed import ALONE
+
 _BATCH = 1024  # examples at a time: independent of the batch of training, so that an error rate is too
+_NUMBERS = 2**25  # and fewer of large images: 128 MB of inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,12 +36,12 @@ class Evaluation:
     rank: np.ndarray
 
 
-def evaluate(net, images, labels):
+def evaluate(net, images, labels, team=ALONE):
     """Return the Evaluation of a net on Images with labels, an int64 tensor on their device."""
     parts = []
-    rows = torch.arange(len(images), device=images.device)
+    rows = team.share(torch.arange(len(images), device=images.device))
     with _evaluating(net, images.device):
-        for part, x in images.batches(rows, _BATCH):
+        for part, x in images.batches(rows, _batch(images)):
             logits, y = net(x).float(), labels[part]
             own = logits.gather(1, y[:, None])
             others = logits.scatter(1, y[:, None], -torch.inf)
@@ -49,10 +53,11 @@ def evaluate(net, images, labels):
                     (others > own).sum(1),
                 )
             )
-    return Evaluation(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return Evaluation(*(team.scattered(column, rows, len(images)).cpu().numpy() for column in columns))
 
 
-def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None):
+def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None, team=ALONE):
     """Return how many examples a net gets wrong, or None once more than `allowed` of them are.
 
     The examples of the mask `likely_wrong` come first: where many of them are still wrong, it ends after a batch or
@@ -61,13 +66,19 @@ def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None):
     rows = torch.arange(len(images), device=images.device)
     if likely_wrong is not None:
         rows = torch.cat([rows[likely_wrong], rows[~likely_wrong]])
+    rows = team.share(rows)
     wrong = torch.zeros((), dtype=torch.int64, device=images.device)
     with _evaluating(net, images.device):
-        for part, x in images.batches(rows, _BATCH):
+        for part, x in images.batches(rows, _batch(images)):
             wrong += (_said(net(x)) != labels[part]).sum()
             if allowed is not None and wrong > allowed:
-                return None
-    return int(wrong)
+                break
+    wrong = int(team.sum(wrong))
+    return None if allowed is not None and wrong > allowed else wrong
+
+
+def _batch(images):
+    return min(_BATCH, max(1, _NUMBERS // math.prod(images.input_shape)))
 
 
 def _said(logits):
