@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+
 from sklearn.base import clone
 
 from kernelfit.datasets import load

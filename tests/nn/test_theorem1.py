@@ -1,5 +1,8 @@
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+
 import torch
 
 from kernelfit.expressivity import fit_network
