@@ -96,14 +96,14 @@ def refused(team):
 
 def main(folder):
     torch.set_num_threads(1)
-    with distributed.team_of(torch.device("cpu")) as team:
-        if str(folder) == "fail":
-            if not team.leads:
-                raise StopError
-            time.sleep(60)
-        outcomes = {model: outcome(model, settings, team) for model, settings in RUNS.items()}
-        outcomes["stopped"] = stopped_and_resumed(folder, team)
-        outcomes["refused"] = refused(team)
+    team = distributed.team_of(torch.device("cpu"))
+    if str(folder) == "fail":
+        if not team.leads:
+            raise StopError
+        time.sleep(60)
+    outcomes = {model: outcome(model, settings, team) for model, settings in RUNS.items()}
+    outcomes["stopped"] = stopped_and_resumed(folder, team)
+    outcomes["refused"] = refused(team)
     assert cli.main([*COMMAND, "--runs", str(folder / "runs")]) == 0
     if team.leads:
         torch.save(outcomes, folder / "outcomes.pt")

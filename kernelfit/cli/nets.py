@@ -176,6 +176,13 @@ def train(
     dropout: Annotated[float, Parameter(help="After each hidden fully connected layer.")] = 0.0,
     augment: Annotated[bool, Parameter(negative=(), help="Random crops instead of the middle.")] = False,
     crop: Annotated[int, Parameter(help="Larger images are cut to this many pixels a side; 0: whole images.")] = 28,
+    stream: Annotated[
+        bool,
+        Parameter(negative=(), help="Read class folders while training: for images of any size, too many for memory."),
+    ] = False,
+    resize: Annotated[
+        int | None, Parameter(help="Pixels a side of streamed images before the crop; default: 8/7 of the crop.")
+    ] = None,
     whiten: Annotated[bool, Parameter(help="Subtract each image's mean, divide by its deviation.")] = True,
     init: Annotated[Literal["he", "torch"], Parameter(help="Initial weights: He et al., or PyTorch's own.")] = "he",
     precision: NetPrecision = "float32",
@@ -235,6 +242,8 @@ def train(
         dropout=dropout,
         augment=augment,
         crop=crop,
+        stream=stream,
+        resize=resize,
         whiten=whiten,
         init=init,
         precision=precision,

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit import backend, datasets, nn
-from kernelfit.corruption import corrupt, label_probability
+from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
+from kernelfit.datasets.streamed import stream
 from kernelfit.errors import InputError
 from kernelfit.files import sha256
 from kernelfit.learning_order import learning_summary, save_correctness
@@ -27,7 +28,10 @@ _TOP_5_ABOVE = 20  # classes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetSpec(Settings):
-    """What to train, and how: the options of `kernelfit nn train`. An `lr` of None is the paper's for the model."""
+    """What to train, and how: the options of `kernelfit nn train`.
+
+    An `lr` of None is the paper's for the model; a `resize` of None is 8/7 of the crop.
+    """
 
     data: str = "digits"
     model: str = "mlp1x512"
@@ -37,6 +41,8 @@ class NetSpec(Settings):
     n_train: int | None = None
     n_test: int | None = None
     crop: int = 28
+    stream: bool = False
+    resize: int | None = None
     whiten: bool = True
     init: str = "he"
     dropout: float = 0.0
@@ -48,6 +54,12 @@ class NetSpec(Settings):
         if self.lr is None:
             object.__setattr__(self, "lr", default_lr(self.model))
         super().__post_init__()
+        if self.stream and self.pixels != "true":
+            raise InputError(f"pixels = {self.pixels!r}: the pixels of streamed images are left as they are")
+        if self.resize is None and self.stream:
+            object.__setattr__(self, "resize", round(self.crop * 8 / 7))
+        elif self.resize is not None and not self.stream:
+            raise InputError(f"resize = {self.resize}: only streamed images are scaled; add stream")
         label_probability(self.labels)  # a mistyped option should not cost a download first
         if not (isinstance(self.seed, int) and self.seed >= 0):
             raise InputError(f"seed = {self.seed!r}; it must be an integer of at least 0")
@@ -102,33 +114,32 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     from kernelfit.nn.distributed import team_of
     from kernelfit.nn.fitting import find_device, fit_net
 
-    progress, watch = progress or Progress(), Stopwatch()
+    progress, watch, team = progress or Progress(), Stopwatch(), team_of(find_device(spec.device))
     with watch("load"):
         data, changed = _load(spec, progress)
     identity = spec.identity(changed.sha256)
     checkpoint = _checkpoint(runs, identity)
-    with team_of(find_device(spec.device)) as team:
-        fitted = fit_net(
-            spec.model,
-            changed.X_train,
-            changed.y_train,
-            spec.settings,
-            n_classes=len(data.classes),
-            seed=spec.seed,
-            crop=spec.crop,
-            whiten=spec.whiten,
-            init=spec.init,
-            dropout=spec.dropout,
-            device=spec.device,
-            corrupted=changed.y_train != data.y_train,
-            X_test=changed.X_test,
-            y_test=data.y_test,
-            checkpoint=checkpoint,
-            identity=identity,
-            resume=resume,
-            progress=progress,
-            team=team,
-        )
+    fitted = fit_net(
+        spec.model,
+        changed.X_train,
+        changed.y_train,
+        spec.settings,
+        n_classes=len(data.classes),
+        seed=spec.seed,
+        crop=spec.crop,
+        whiten=spec.whiten,
+        init=spec.init,
+        dropout=spec.dropout,
+        device=spec.device,
+        corrupted=changed.y_train != data.y_train,
+        X_test=changed.X_test,
+        y_test=data.y_test,
+        checkpoint=checkpoint,
+        identity=identity,
+        resume=resume,
+        progress=progress,
+        team=team,
+    )
     record = _recorded(spec, data, changed, fitted, watch, runs if team.leads else None, team.size)
     if runs is not None and team.leads:
         checkpoint.unlink(missing_ok=True)
@@ -198,7 +209,7 @@ def trains_together(specs):
     """
     own = ("labels", "seed", "lr", "lr_decay", "weight_decay", "momentum")
     alike = {dataclasses.replace(spec, **{name: getattr(specs[0], name) for name in own}) for spec in specs}
-    is_mlp = all(spec.model.startswith("mlp") and not (spec.dropout or spec.compile) for spec in specs)
+    is_mlp = all(spec.model.startswith("mlp") and not (spec.dropout or spec.compile or spec.stream) for spec in specs)
     return len(specs) > 1 and len(alike) == 1 and is_mlp and nn.processes() == 1
 
 
@@ -276,6 +287,8 @@ def _load(spec, progress):
 
 
 def _read(spec, progress):
+    if spec.stream:
+        return stream(spec.data, spec.resize, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed)
     return datasets.load(
         spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
     )
@@ -283,12 +296,17 @@ def _read(spec, progress):
 
 def _corrupted(spec, data):
     k, options = len(data.classes), {"labels": spec.labels, "pixels": spec.pixels, "seed": spec.seed}
+    if spec.stream:
+        p = label_probability(spec.labels)
+        y, replaced = corrupt_labels(data.y_train, k, p, spec.seed)
+        digest = sha256(json.dumps(data.hashes() | {"y_train": sha256(y)}, sort_keys=True).encode())
+        return Corruption(data.X_train, y, data.X_test, replaced, p, spec.pixels, spec.seed, digest)
     return corrupt(data.X_train, data.y_train, data.X_test, n_classes=k, **options)
 
 
 def _training(spec):
     kept = {field.name for field in dataclasses.fields(Settings)} - {*_INCIDENTAL, "precision", "compile"}
-    kept |= {"crop", "whiten", "init", "dropout"}
+    kept |= {"crop", "whiten", "init", "dropout", "stream", "resize"}
     return {name: value for name, value in dataclasses.asdict(spec).items() if name in kept}
 
 

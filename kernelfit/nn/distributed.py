@@ -5,7 +5,6 @@ sees the same examples as in one process, whose weights come out but for roundin
 evaluates its own share of the examples, and the counts are added.
 """
 
-import contextlib
 import os
 
 import torch
@@ -133,25 +132,24 @@ class Processes(Team):
         return self.device(torch.device("cuda" if distributed.get_backend() == "nccl" else "cpu"))
 
 
-@contextlib.contextmanager
 def team_of(device):
-    """Yield the Team of the processes that torchrun started, or ALONE: gloo joins CPUs, nccl GPUs, one for each.
+    """Return the Team of the processes that torchrun started, or ALONE: gloo joins CPUs, nccl GPUs, one for each.
 
-    A process that fails is not waited for: it ends, and torchrun ends the others.
+    They are joined once, and stay so until they end: a second group would meet the addresses of the first, and a
+    process that fails must not wait for the others, which torchrun ends.
     """
     if processes() == 1:
-        yield ALONE
-        return
-    if device.type == "cuda":
-        if _local_rank() >= torch.cuda.device_count():
-            raise InputError(
-                f"process {_local_rank()} of this machine finds {torch.cuda.device_count()} GPUs; start one process "
-                "for each: torchrun --nproc-per-node"
-            )
-        torch.cuda.set_device(_local_rank())
-    distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
-    yield Processes()
-    distributed.destroy_process_group()
+        return ALONE
+    if not distributed.is_initialized():
+        if device.type == "cuda":
+            if _local_rank() >= torch.cuda.device_count():
+                raise InputError(
+                    f"process {_local_rank()} of this machine finds {torch.cuda.device_count()} GPUs; start one "
+                    "process for each: torchrun --nproc-per-node"
+                )
+            torch.cuda.set_device(_local_rank())
+        distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    return Processes()
 
 
 def _local_rank():

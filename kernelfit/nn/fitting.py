@@ -6,9 +6,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from kernelfit.datasets.streamed import ImageFiles
 from kernelfit.errors import InputError
 from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import Evaluation, evaluate
+from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.history import History
 from kernelfit.nn.images import CROP, Images
 from kernelfit.nn.many import Member, train_many
@@ -145,14 +147,15 @@ def fit_many(
 
 
 class _Loader:
-    """Brings arrays to the device, each of them once."""
+    """Brings arrays to the device, each of them once; ImageFiles are read when they are needed."""
 
     def __init__(self, crop, whiten, device):
         self.options, self.loaded = {"crop": crop, "whiten": whiten, "device": device}, {}
 
     def __call__(self, X):
         if id(X) not in self.loaded:
-            self.loaded[id(X)] = X, Images(X, **self.options)  # X is kept, so that its id stays its own
+            make = FolderImages if isinstance(X, ImageFiles) else Images
+            self.loaded[id(X)] = X, make(X, **self.options)  # X is kept, so that its id stays its own
         return self.loaded[id(X)][1]
 
 
