@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kernelfit.cli.app import nn_app, reproduce_app
-from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_json, print_table
+from kernelfit.cli.options import (
+    DataDir,
+    DataName,
+    Json,
+    NTest,
+    NTrain,
+    Quiet,
+    check_targets,
+    in_words,
+    print_json,
+    print_table,
+)
 from kernelfit.errors import InputError
 
 NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
@@ -19,21 +30,28 @@ StudyScale = Annotated[
 ]
 StudyRows = Annotated[
     tuple[str, ...],
-    Parameter(negative=(), consume_multiple=True, help="Only these rows or curves; a wrong name lists them all."),
+    Parameter(
+        negative=(),
+        consume_multiple=True,
+        show_default=in_words,
+        help="Only these rows or curves; a wrong name lists them all.",
+    ),
 ]
 Seeds = Annotated[int, Parameter(help="How many seeds: of corruption, weights, order.")]
 Cifar10 = Annotated[str, Parameter(help="CIFAR10: cifar10, or a path.")]
 FigureData = Annotated[
     str | None, Parameter(help="Dataset by name or path; default: mnist at the quick scale, cifar10 at the full one.")
 ]
-ImageNet = Annotated[str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them.")]
+ImageNet = Annotated[
+    str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them; default: none.")
+]
 NetPrecision = Annotated[
     Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
 ]
 Compile = Annotated[bool, Parameter(negative=(), help="Compile the net with torch.compile.")]
 StudyRuns = Annotated[Path, Parameter(help="Folder for records; runs that its nets.jsonl holds are not repeated.")]
-Out = Annotated[Path | None, Parameter(help="Write the table as Markdown to this file.")]
-Plot = Annotated[Path | None, Parameter(help="Write the figure to this .svg, .png or .pdf.")]
+Out = Annotated[Path | None, Parameter(help="Write the table as Markdown to this file; default: none.")]
+Plot = Annotated[Path | None, Parameter(help="Write the figure to this .svg, .png or .pdf; default: none.")]
 
 
 @nn_app.command
@@ -163,13 +181,15 @@ def train(
     seed: Annotated[int, Parameter(help="Seed of corruption, subsets, weights, order, crops and dropout.")] = 0,
     seeds: Annotated[int, Parameter(help="Train with so many seeds, from --seed on.")] = 1,
     epochs: Annotated[int, Parameter(help="End after so many.")] = 100,
-    steps: Annotated[int | None, Parameter(help="End after so many.")] = None,
+    steps: Annotated[int | None, Parameter(help="End after so many; default: no limit.")] = None,
     target: Annotated[float, Parameter(help="Training accuracy, measured exactly, that counts as fitted.")] = 1.0,
     stop_when_fitted: Annotated[bool, Parameter(help="Whether to end there.")] = True,
-    loss_below: Annotated[float | None, Parameter(help="End when the mean loss of an epoch is below this.")] = None,
+    loss_below: Annotated[
+        float | None, Parameter(help="End when the mean loss of an epoch is below this; default: never.")
+    ] = None,
     batch: Annotated[int, Parameter(help="Images in a step.")] = 128,
     lr: Annotated[float | None, Parameter(help="Learning rate; default: 0.1 for Inception, 0.01 for others.")] = None,
-    momentum: float = 0.9,
+    momentum: Annotated[float, Parameter(help="Of stochastic gradient descent.")] = 0.9,
     lr_decay: Annotated[float, Parameter(help="Factor of the learning rate after each epoch.")] = 0.95,
     weight_decay: Annotated[float, Parameter(help="Of weights; not of biases.")] = 0.0,
     decay_layers: Annotated[Literal["all", "fc"], Parameter(help="fc: of fully connected layers alone.")] = "all",
@@ -196,7 +216,9 @@ def train(
     resume: Annotated[bool, Parameter(negative=(), help="Go on with the checkpoint of the same run.")] = False,
     data_dir: DataDir = None,
     runs: NetRuns = Path("runs"),
-    save: Annotated[Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file.")] = None,
+    save: Annotated[
+        Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file; default: not kept.")
+    ] = None,
     plot: Plot = None,
     json: Json = False,
     quiet: Quiet = False,
