@@ -40,10 +40,15 @@ def plan(
         Parameter(help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured."),
     ] = None,
     machines: Annotated[
-        int | None, Parameter(help="Plan for this many machines on a network, of --cores and --memory each.")
+        int | None,
+        Parameter(
+            help="Plan for this many machines on a network, of --cores and --memory each; default: plan for this machine."
+        ),
     ] = None,
-    cores: Annotated[int | None, Parameter(help="Cores of each of the machines.")] = None,
-    network: Annotated[str | None, Parameter(help='What reaches each of them, as in "10Gbit" a second.')] = None,
+    cores: Annotated[int | None, Parameter(help="Cores of each of the machines; no default.")] = None,
+    network: Annotated[
+        str | None, Parameter(help='What reaches each of them, as in "10Gbit" a second; no default.')
+    ] = None,
     scratch: Scratch = None,
     calibrate: Annotated[bool, Parameter(negative=(), help="Measure this machine again.")] = False,
     data_dir: DataDir = None,

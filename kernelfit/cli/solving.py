@@ -76,25 +76,28 @@ def solve(
         ),
     ] = "local",
     grid: Annotated[
-        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; near a square unless given.")
+        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; default: near a square.")
     ] = None,
-    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi.")] = None,
+    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi; default: 256.")] = None,
     scheduler: Annotated[
         str | None,
         Parameter(
-            help="Of --engine dask: tcp://host:8786 or a scheduler file; worker processes on this machine unless given."
+            help="Of --engine dask: tcp://host:8786 or a scheduler file; default: worker processes on this machine."
         ),
     ] = None,
     workers: Annotated[
-        int | None, Parameter(help="Worker processes of --engine dask on this machine; of a scheduler, to wait for.")
+        int | None,
+        Parameter(
+            help="Worker processes of --engine dask on this machine; of a scheduler, to wait for; default: planned, or 1."
+        ),
     ] = None,
     tolerance: Annotated[
-        float | None, Parameter(help="Relative residual of --engine dask, of every output; 1e-8 unless given.")
+        float | None, Parameter(help="Relative residual of --engine dask, of every output; default: 1e-8.")
     ] = None,
     rank: Annotated[
-        int | None, Parameter(help="Of the preconditioner of --engine dask; planned unless given, 0 for none.")
+        int | None, Parameter(help="Of the preconditioner of --engine dask; 0 for none; default: planned.")
     ] = None,
-    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; 1000 unless given.")] = None,
+    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; default: 1000.")] = None,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
