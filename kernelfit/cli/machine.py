@@ -42,7 +42,7 @@ def plan(
     machines: Annotated[
         int | None,
         Parameter(
-            help="Plan for this many machines on a network, of --cores and --memory each; default: plan for this machine."
+            help="Plan for this many machines on a network, of --cores and --memory each; default: this one alone."
         ),
     ] = None,
     cores: Annotated[int | None, Parameter(help="Cores of each of the machines; no default.")] = None,

@@ -88,7 +88,7 @@ def solve(
     workers: Annotated[
         int | None,
         Parameter(
-            help="Worker processes of --engine dask on this machine; of a scheduler, to wait for; default: planned, or 1."
+            help="Workers of --engine dask: processes here, or to wait for; default: up to 4 here, 1 of a scheduler."
         ),
     ] = None,
     tolerance: Annotated[
