@@ -49,7 +49,7 @@ def main():
 
 
 def speed(model, options):
-    """Return the rows of one net: kernelfit against each form of the loop, best of all rounds and ratios within them."""
+    """Return the rows of one net: kernelfit against each form of the loop, best of all rounds, and ratios within."""
     rng = np.random.default_rng(0)
     n = IMAGES.get(model, FEW[options.device])
     X = rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8)
