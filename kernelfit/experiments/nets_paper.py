@@ -4,10 +4,11 @@ Each entry and seed is one NetSpec. Its record in nets.jsonl is all that is kept
 not repeated, and one that was killed goes on from its checkpoint.
 
 What the paper does not state, and we chose: batch 128; weight decay 5e-4 on all weights, for AlexNet 0.004 on its fully
-connected layers; He's initial weights; 100 epochs at most. Random labels, and everything in figure 1, are trained
-until they are fitted; true labels in table 1 and figure 2 for all epochs. At the quick scale the learning rate decays
-by the same factor for each 50,000 images seen, and the figures are of MNIST unless other data are named: a few thousand
-images of CIFAR10 are memorised, hardly learnt, and then noise is fitted as soon as pictures (measured).
+connected layers; He's initial weights; 100 epochs at most. Random labels, and figures 1b and 1c, are trained until
+they are fitted, the curves of 1a until their loss is small too; true labels in table 1 and figure 2 for all epochs. At
+the quick scale the learning rate decays by the same factor for each 50,000 images seen, and the figures are of MNIST
+unless other data are named: a few thousand images of CIFAR10 are memorised, hardly learnt, and then noise is fitted as
+soon as pictures (measured).
 """
 
 import dataclasses
@@ -223,7 +224,8 @@ def _table1(scale):
 
 
 def _figure1(scale):
-    shared = _shared(scale, scale.figure1a, **scale.conv)
+    # Some noise is fitted, all of it, at a loss above the 0.1 that is asked for: go on until 0.02.
+    shared = _shared(scale, scale.figure1a, **scale.conv) | {"stop_when_fitted": False, "loss_below": 0.02}
     entries = [Entry(name, "a", shared | changed) for name, changed in SETTINGS_1A.items()]
     for model in scale.figure1b:
         shared = _shared(scale, model)

@@ -108,8 +108,9 @@ class Processes(Team):
         (loss * self.size).backward()  # DistributedDataParallel averages
 
     def sum(self, tensor):
-        total = tensor.to(torch.uint8 if tensor.dtype == torch.bool else tensor.dtype, copy=True)
-        distributed.all_reduce(total)
+        truth = tensor.dtype == torch.bool
+        total = tensor.to(torch.uint8 if truth else tensor.dtype, copy=True)
+        distributed.all_reduce(total, distributed.ReduceOp.MAX if truth else distributed.ReduceOp.SUM)
         return total.to(tensor.dtype)
 
     def scattered(self, values, rows, n):

@@ -5,6 +5,9 @@ import time
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+
 import torch
 
 from kernelfit.net_records import read_nets

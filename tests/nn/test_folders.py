@@ -3,6 +3,9 @@ import threading
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+
 import torch
 from PIL import Image
 

@@ -2,6 +2,9 @@ import dataclasses
 
 import numpy as np
 import pytest
+
+pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+
 import torch
 
 from kernelfit.corruption import corrupt_labels
@@ -70,7 +73,7 @@ def compare(make):
 
 
 def test_levels_and_seeds_are_the_single_runs():
-    histories = compare(lambda: [member(level, seed) for seed in (0, 3) for level in (0.0, 0.5, 1.0)])
+    histories = compare(lambda: [member(level, seed) for seed in (0, 3) for level in (0.0, 0.6)])
     assert len({history.epoch for history in histories}) > 2, "members end at different times"
     assert {history.stopped_by for history in histories} == {"accuracy"}
 
@@ -110,10 +113,10 @@ class StopError(Exception):
     pass
 
 
-@pytest.mark.parametrize("stop_after", [2, 9, 30])
+@pytest.mark.parametrize("stop_after", [2, 30])
 def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, stop_after):
     def make():
-        return [member(level, seed, checkpoint_every=0) for level in (0.0, 1.0) for seed in (0, 1)]
+        return [member(level, seed, checkpoint_every=0) for level, seed in ((0.0, 0), (0.5, 0), (0.0, 1))]
 
     whole, path = make(), tmp_path / "many.pt"
     expected = train_many(whole)
@@ -135,7 +138,7 @@ def test_a_stopped_run_goes_on_with_the_same_bits(tmp_path, monkeypatch, stop_af
     for ours, theirs, one, other in zip(again, whole, histories, expected, strict=True):
         assert torch.equal(weights(ours.net), weights(theirs.net))
         assert one.step_losses == other.step_losses and one.stopped_by == other.stopped_by
-    assert any(history.resumed for history in histories) == (stop_after > 4)
+    assert any(history.resumed for history in histories) == (stop_after > 3)
     ended = train_many(make(), checkpoint=path, identity="run", resume=True)
     assert [history.steps for history in ended] == [history.steps for history in expected]
     with pytest.raises(ScratchError, match="another run"):
