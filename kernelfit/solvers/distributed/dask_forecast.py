@@ -23,8 +23,8 @@ _FIXED = 300_000_000  # bytes of a process: libraries, compiled passes, tiles
 def expected_steps(n, d, rank):
     """Return the steps that MNIST takes without a ridge to a residual of 1e-8, measured up to n = 20,000.
 
-    They grow about as n^0.45 with the planned rank, sqrt(n d), and as rank^-0.3 below it. Other data and bandwidths take
-    others; with a ridge there are fewer.
+    They grow about as n^0.45 with the planned rank, sqrt(n d), and as rank^-0.3 below it. Other data and bandwidths
+    take others; with a ridge there are fewer.
     """
     planned = max(1.0, min((n * d) ** 0.5, n / 4))
     return _STEPS * (n / _STEPS_N) ** _STEPS_SLOPE * max(1.0, planned / max(rank, 1)) ** _RANK_SLOPE
