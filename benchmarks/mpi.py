@@ -122,13 +122,9 @@ def rates():
 
 def factors(n, rows, columns, block):
     """GFLOP/s of two factorisations of one Gram matrix by our algorithm and by pdpotrf, the better of two."""
-    import numpy as np
 
-    from kernelfit import backend, datasets
+    from kernelfit import backend
     from kernelfit.backend.scalapack import open_scalapack
-    from kernelfit.gram import gram
-    from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.distributed.mpi import TeamGram
     from kernelfit.solvers.distributed.mpi_layout import Layout
     from kernelfit.solvers.distributed.mpi_share import Share
     from kernelfit.solvers.distributed.mpi_team import Team
@@ -142,18 +138,32 @@ def factors(n, rows, columns, block):
     backend.limit_threads(1)
     if not team.leads:
         return team.follow()
+    try:
+        return lead(team, n, Layout(n, block, (rows, columns)))
+    finally:
+        team.stop()
+
+
+def lead(team, n, layout):
+    """Time the factorisations of all processes, in the leader."""
+    import numpy as np
+
+    from kernelfit import datasets
+    from kernelfit.gram import gram
+    from kernelfit.kernels import Gaussian
+    from kernelfit.solvers.distributed.mpi import TeamGram
+
     data = datasets.load("mnist", n_train=n, n_test=10)
-    team.begin(layout=Layout(n, block, (rows, columns)))
+    team.begin(layout=layout)
     TeamGram(gram(data.X_train, Gaussian(5.0)), team)
     found = dict.fromkeys(("ours", "pdpotrf"), 0.0)
     for _ in range(2):
         for name, call in (("ours", ("factorise", None)), ("pdpotrf", ("pdpotrf",))):
-            team.call("make_matrix", dtype=np.dtype(np.float64), added=0.0)
+            team.call("make_matrix", None, dtype=np.dtype(np.float64), added=0.0)
             start = time.perf_counter()
             if team.call(*call):
                 raise RuntimeError(f"{name} failed")
             found[name] = max(found[name], n**3 / 3 / (time.perf_counter() - start) / 1e9)
-    team.stop()
     return found
 
 

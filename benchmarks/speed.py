@@ -125,10 +125,10 @@ def peers():
 
 
 def slope():
-    """Factor seconds against n, as measured and at one matrix-product rate."""
+    """Factor seconds against n, as measured and at one matrix-product rate; of up to 20,000 the best of five."""
     import numpy as np
 
-    runs = [child("solve", "float64", n) for n in SLOPE_SIZES]
+    runs = [child("best", "float64", n) for n in SLOPE_SIZES]
     common.keep("speed.jsonl", runs)
     print("\n## The factorisation in float64 against n\n")
     seconds = [run["record"]["seconds"]["factor"] for run in runs]
@@ -239,6 +239,12 @@ def solve(precision, n):
     return run
 
 
+def best(precision, n):
+    """The solve with the quickest factorisation: short ones also pay for what a process does for the first time."""
+    runs = [solve(precision, n) for _ in range(5 if int(n) <= 20_000 else 1)]
+    return min(runs, key=lambda run: run["record"]["seconds"]["factor"])
+
+
 def solve_on_disk():
     import resource
 
@@ -268,7 +274,7 @@ def compare(n, name):
 
 
 PARTS = {"mixed": mixed, "float64": float64, "peers": peers, "slope": slope, "disk": disk, "kills": kills}
-CHILDREN = {"gemm": gemm, "solve": solve, "disk": solve_on_disk}
+CHILDREN = {"gemm": gemm, "solve": solve, "best": best, "disk": solve_on_disk}
 
 if __name__ == "__main__":
     main()

@@ -46,6 +46,10 @@ class Gram:
         """Return a SHA-256 of what the entries depend on: the same text only for the same matrix."""
         raise NotImplementedError
 
+    def kept(self, *, progress=None):
+        """Return the same matrix with whatever makes its blocks cheap kept in memory: of a kernel, inner products."""
+        return self
+
     def product(self, V, *, progress=None):
         """Return K V for V of shape (m, r), where V lives; each entry of K is made once."""
         return self._product(V, progress, with_sums=False)[0]
@@ -154,6 +158,9 @@ class KernelGram(Gram):
 
     def subset(self, rows):
         return KernelGram(self.points.subset(rows), self.kernel)
+
+    def kept(self, *, progress=None):
+        return KernelGram(self.points.kept(progress=progress), self.kernel) if self.symmetric else self
 
     def fingerprint(self):
         sides = [side.fingerprint() for side in (self.left, self.points)]

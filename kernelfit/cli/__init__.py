@@ -7,6 +7,7 @@ from cyclopts import CycloptsError
 
 from kernelfit.cli import (  # noqa: F401  (they register their commands)
     data,
+    descending,
     interpolating,
     machine,
     reproducing,

@@ -13,6 +13,7 @@ Exact kernel interpolation and the study of implicit regularization.
     kernelfit sweep --data mnist --bandwidth 5   corruption from 0 to 1, at once
     kernelfit measures                           what tells true from random labels
     kernelfit interpolants --n-train 1000        norms of other interpolants
+    kernelfit descent                            double descent of random features
     kernelfit randomize --estimator sklearn.svm.SVC    can it fit random labels?
     kernelfit reproduce section5                 the paper's section 5, beside ours
     kernelfit plan --n 120000 --scratch /data    memory, disk and time beforehand

@@ -24,6 +24,7 @@ class _AbsentGpu:
     memory: int
     name: str = Cuda.name
     panel: int = Cuda.panel
+    tile: int = Cuda.tile
     fixed_bytes: int = Cuda.fixed_bytes
 
     def free_memory(self):

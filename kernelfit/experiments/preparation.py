@@ -14,7 +14,7 @@ from kernelfit.features import Features, ImageMap, Pixels, parse_features
 from kernelfit.gram import Gram, gram
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.points import Points, first_duplicate
+from kernelfit.points import CoordinatePoints, Points, first_duplicate
 from kernelfit.solvers.forecast import forecast
 from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
 from kernelfit.solvers.scratch import unfinished
@@ -165,11 +165,11 @@ def _plan(spec, kernel, X_train, X_test, outputs, device, **known):
     """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way."""
     if isinstance(kernel, Precomputed):
         d, dtype = 0, X_train.dtype
-    elif isinstance(X_train, Points):
-        d, dtype = 0, np.float64  # the points are there already
+    elif isinstance(X_train, Points):  # of float64, or without coordinates; they are there already
+        d, dtype = X_train.d if isinstance(X_train, CoordinatePoints) else 0, np.float64
     else:
         d, dtype = int(np.prod(X_train.shape[1:])), X_train.dtype
-    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo)
+    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo, kernel.of_products)
     found = unfinished(spec.scratch) if spec.resume else None
     plan = plan_solve(
         problem,

@@ -9,12 +9,11 @@ import math
 
 import numpy as np
 
-from kernelfit.solvers.distributed.mpi_layout import Layout, grid_shape
+from kernelfit.solvers.distributed.mpi_layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.distributed.mpi_memory import bytes_needed
 from kernelfit.solvers.plan import PRECISIONS
 from kernelfit.solvers.rates import Rates
 
-BLOCK = 384
 _SHARE = 0.85  # of the matrix-product rate, that the products of a factorisation reach; benchmarks/results/mpi.md
 _SMALL = 0.5  # and the triangular solve of a panel, whose blocks are small
 _BROADCAST = 2.0  # of a long message: it is cut up, and the pieces are passed round (van de Geijn's algorithm in MPICH)

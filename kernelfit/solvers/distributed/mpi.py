@@ -14,15 +14,13 @@ from kernelfit.gram import Gram
 from kernelfit.measures import Check, check_solution, condition_estimate
 from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import check_pivots
-from kernelfit.solvers.distributed.mpi_layout import Layout, grid_shape
+from kernelfit.solvers.distributed.mpi_layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.distributed.mpi_memory import choose_precision
 from kernelfit.solvers.distributed.mpi_share import Share
 from kernelfit.solvers.distributed.mpi_team import Team
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.mixed import solve_mixed
 from kernelfit.stopwatch import Stopwatch
-
-BLOCK = 384  # the depth of the blocks in which OpenBLAS multiplies float64; see benchmarks/results/mpi.md
 
 
 class MpiEngine(Engine):
@@ -232,8 +230,8 @@ class TeamFactor:
 def factorise(shared, *, ridge, shift=0.0, panels, progress):
     """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.cholesky.cholesky."""
     team, n, watch = shared.team, shared.shape[0], Stopwatch()
-    with watch("gram"):
-        team.call("make_matrix", dtype=panels.dtype, added=ridge + shift)
+    with watch("gram"), progress.phase("kernel matrix", 1.0) as advance:
+        team.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)
         diagonal = team.call("diagonal")
     with watch("factor"), progress.phase("factor", n**3 / 6) as advance:
         failed = team.call("factorise", advance)

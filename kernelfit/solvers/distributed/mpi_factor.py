@@ -18,13 +18,13 @@ class FactorShare:
     Attributes
     ----------
     A : array, shape (m, k), column-major
-        Own rows and columns. Only entries of the lower triangle are used, others are never touched.
+        Own rows and columns. Only blocks on and below the diagonal are used; memory that is never touched takes none.
     """
 
     def __init__(self, share, dtype):
         self.share, self.layout = share, share.layout
         m, k, n = len(share.rows), len(share.columns), share.layout.n
-        self.A = np.empty((m, k), dtype, order="F")
+        self.A = CPU.reserved((k, m), dtype).T
         self.scalapack = share.scalapack
         self.matrix = self.scalapack.matrix(self.A, (n, n), (share.layout.block,) * 2)
 
@@ -49,8 +49,7 @@ class FactorShare:
             if failed:
                 return start + failed
             if stop < n:
-                W, V = self._panel(start, stop)
-                self._subtract(stop, W, V)
+                self._subtract(stop, *self._panel(start, stop))
             advance((n - start) ** 2 * (stop - start) / 2)
         return 0
 
@@ -66,15 +65,16 @@ class FactorShare:
         return out
 
     def _panel(self, start, stop):
-        """Divide the panel start..stop - 1 by its diagonal block; return what belongs to the own rows and columns.
+        """Divide the panel start..stop - 1 by its diagonal block; return its transpose for the own rows and columns.
 
-        Shapes (own rows after stop, width) and (own columns after stop, width), row-major.
+        These are W (width, own rows after stop), and for each row of the grid the columns of the panel's transpose that
+        come from there and have the numbers of own columns after stop, in order.
         """
         share, layout = self.share, self.layout
         block, width = start // layout.block, stop - start
         home_row, home_column = block % layout.grid_rows, block % layout.grid_columns
         below = int(np.searchsorted(share.rows, stop))
-        W = np.empty((len(share.rows) - below, width), self.A.dtype)
+        W = np.empty((width, len(share.rows) - below), self.A.dtype)
         if share.column == home_column:
             first = int(np.searchsorted(share.columns, start))
             strip = self.A.T[first : first + width]
@@ -84,39 +84,25 @@ class FactorShare:
                 L[...] = strip[:, at : at + width].T
             share.in_column.Bcast(L, home_row)
             CPU.trsm(L, strip[:, below:])
-            W[...] = strip[:, below:].T
+            W[...] = strip[:, below:]
         share.in_row.Bcast(W, home_column)
-        return W, self._for_columns(stop, W)
+        rows, after = share.rows[below:], share.columns[int(np.searchsorted(share.columns, stop)) :]
+        wanted = np.isin(rows, after, assume_unique=True)
+        mine = np.ascontiguousarray(W if wanted.all() else W[:, wanted])
+        counts = np.bincount(after // layout.block % layout.grid_rows, minlength=layout.grid_rows)
+        received = np.empty(len(after) * width, W.dtype)
+        share.in_column.Allgatherv(mine, (received, counts * width))
+        pieces = np.split(received, np.cumsum(counts * width)[:-1])
+        return W, [piece.reshape(width, count) for piece, count in zip(pieces, counts, strict=True)]
 
-    def _for_columns(self, stop, W):
-        """Return the rows of the panel with the numbers of the own columns: every process of this column has some."""
-        share, layout = self.share, self.layout
-        after = share.columns[int(np.searchsorted(share.columns, stop)) :]
-        rows = share.rows[int(np.searchsorted(share.rows, stop)) :]
-        sources = after // layout.block % layout.grid_rows  # the row of the grid that each comes from
-        mine = W[np.isin(rows, after, assume_unique=True)]
-        if share.in_column.size == 1:
-            return mine
-        counts = np.bincount(sources, minlength=layout.grid_rows) * W.shape[1]
-        received = np.empty((len(after), W.shape[1]), W.dtype)
-        share.in_column.Allgatherv(mine, (received, counts))
-        V = np.empty_like(received)
-        V[np.argsort(sources, kind="stable")] = received
-        return V
-
-    def _subtract(self, stop, W, V):
+    def _subtract(self, stop, W, pieces):
         """Subtract the products of the panel from all that is below and to the right of it, block column by column."""
-        share, block = self.share, self.layout.block
-        At, done = self.A.T, int(np.searchsorted(share.columns, stop))
-        below = int(np.searchsorted(share.rows, stop))
-        for first in range(done, len(share.columns), block):
-            last = min(first + block, len(share.columns))
-            at = int(np.searchsorted(share.rows, share.columns[first]))
-            CPU.gemm(
-                V[first - done : last - done],
-                W[at - below :],
-                At[first:last, at:],
-                alpha=-1.0,
-                beta=1.0,
-                transpose_b=True,
-            )
+        share, layout, At = self.share, self.layout, self.A.T
+        below, used = int(np.searchsorted(share.rows, stop)), [0] * len(pieces)
+        for first in range(int(np.searchsorted(share.columns, stop)), len(share.columns), layout.block):
+            last = min(first + layout.block, len(share.columns))
+            source = share.columns[first] // layout.block % layout.grid_rows
+            at, begin = int(np.searchsorted(share.rows, share.columns[first])), used[source]
+            used[source] += last - first
+            left = pieces[source][:, begin : used[source]]
+            CPU.gemm(left, W[:, at - below :], At[first:last, at:], alpha=-1.0, beta=1.0, transpose_a=True)

@@ -12,6 +12,8 @@ import numpy as np
 
 from kernelfit.errors import InputError
 
+BLOCK = 256  # rows and columns of a block unless asked for: the quickest of 64 to 768, see benchmarks/results/mpi.md
+
 
 @dataclasses.dataclass(frozen=True)
 class Layout:

@@ -1,23 +1,39 @@
 """What the processes need of the memory of their hosts, looked at before any of it is taken."""
 
+import numpy as np
+
 from kernelfit.backend import CPU
 from kernelfit.errors import NotEnoughMemoryError
 from kernelfit.solvers.plan import PRECISIONS
 from kernelfit.units import format_bytes
 
+_PAGE = 4096
+
 
 def bytes_needed(layout, process, *, size, d, coordinate, r):
     """Return the bytes that a process allocates at its peak, for entries of `size` bytes and r right-hand sides.
 
-    With m rows and k columns of the matrix here: size m k of its entries; size (m + 2 k) block of a panel that all
-    subtract; the points of the rows and the columns, (m + k) (d coordinate + 16); their rows of two arrays of
+    With m rows and k columns of the matrix here: its entries, see matrix_bytes; size (2 m + k) block of a panel that
+    all subtract; the points of the rows and the columns, (m + k) (d coordinate + 16); their rows of two arrays of
     right-hand sides and sums, 16 (m + k) (r + 1). The leader has arrays of n r besides, as many as a solve alone.
     """
     m, k = len(layout.row_indices(process)), len(layout.column_indices(process))
-    matrix, panel = size * m * k, size * (m + 2 * k) * layout.block
+    matrix, panel = matrix_bytes(layout, process, size), size * (2 * m + k) * layout.block
     points, vectors = (m + k) * (d * coordinate + 16), 16 * (m + k) * (r + 1)
     leading = 8 * 12 * layout.n * r if process == 0 else 0
     return matrix + panel + points + vectors + leading + CPU.fixed_bytes
+
+
+def matrix_bytes(layout, process, size):
+    """Return the bytes of the blocks on and below the diagonal that a process holds, in pages of 4 kB by column.
+
+    ScaLAPACK's arrays have room for the full square; about half of it is never touched, and the operating system gives
+    memory only to pages that are. So it is about size n^2 / (2 P) where a column is many pages long.
+    """
+    rows, columns = layout.row_indices(process), layout.column_indices(process)
+    above = np.searchsorted(rows, columns // layout.block * layout.block)
+    touched = size * (len(rows) - above) + _PAGE
+    return int(np.minimum(touched, size * len(rows)).sum())
 
 
 def choose_precision(team, points, layout, *, r, asked, limit):

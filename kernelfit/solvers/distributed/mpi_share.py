@@ -59,11 +59,11 @@ class Share:
                     getattr(own, name)[first:last] = getattr(piece, name)[indices[first:last] - start]
         self.row_points, self.column_points = sets
 
-    def make_matrix(self, *, dtype, added):
-        """Make the lower triangle of K + added I, to be factored in this dtype."""
+    def make_matrix(self, advance, *, dtype, added):
+        """Make the lower triangle of K + added I, to be factored in this dtype; advance(fraction) is called."""
         self.factor = None  # its memory is needed
         self.factor = self.team.agree(FactorShare, self, dtype)
-        self.team.agree(self._fill, self.factor.A.T, added)
+        self.team.agree(self._fill, self.factor.A.T, added, advance or _silent)
 
     def machine(self, *, dtype):
         """Return (host, threads, rate of matrix products in operations per second) of every process."""
@@ -90,7 +90,7 @@ class Share:
 
     def factorise(self, advance):
         """Overwrite the matrix with its Cholesky factor; return 0, or the row, counted from 1, that failed."""
-        return self.factor.factorise(advance or (lambda amount: None))
+        return self.factor.factorise(advance or _silent)
 
     def half_solve(self, Y, *, r, transpose):
         """Return L^-1 Y or L^-T Y, shape (n, r)."""
@@ -101,7 +101,7 @@ class Share:
 
         advance(fraction) is called as it goes on.
         """
-        advance = advance or (lambda amount: None)
+        advance = advance or _silent
         beside, above = self.spread_rows(V, r), self.spread_columns(V, r)  # what the own columns and rows multiply
         by_row, by_column = (np.zeros((len(indices), r + 1)) for indices in (self.rows, self.columns))
         self.team.agree(self._multiply, beside, above, by_row, by_column, with_sums, advance)
@@ -181,7 +181,7 @@ class Share:
             self.team.world.Bcast(array)
         return made
 
-    def _fill(self, At, added):
+    def _fill(self, At, added, advance):
         """Write the entries into At (k, m), the transpose of what is here, row-major."""
         for first, last, below, diagonal in self._strips():
 
@@ -193,6 +193,7 @@ class Share:
                 block = At[first:last, diagonal : diagonal + last - first]
                 block[...] = self._diagonal_block(first, last)
                 np.fill_diagonal(block, block.diagonal() + added)
+            advance((last - first) * (len(self.rows) - below) / max(1, self.entries))
 
     def _multiply(self, beside, above, by_row, by_column, with_sums, advance):
         r = beside.shape[1]
@@ -204,8 +205,10 @@ class Share:
                 across, down = CPU.empty((K.shape[0], r)), CPU.empty((K.shape[1], r))
                 CPU.gemm(K, beside[slice(*span)], across)
                 CPU.gemm(K, above[slice(*columns)], down, transpose_a=True)
+                if not with_sums:
+                    return across, down, 0.0, 0.0
                 np.abs(K, out=K)
-                return (across, down, K.sum(axis=1), K.sum(axis=0)) if with_sums else (across, down, 0.0, 0.0)
+                return across, down, K.sum(axis=1), K.sum(axis=0)
 
             parts = CPU.map(tile, spans)
             for (start, stop), (across, down, across_sums, down_sums) in zip(spans, parts, strict=True):
@@ -261,6 +264,10 @@ class Share:
         part, out = self.column_points.part(first, last), CPU.empty((last - first, last - first))
         self.kernel.block(part, part, out)
         return out
+
+
+def _silent(amount):
+    """Take note of no progress: what the others do instead of the leader."""
 
 
 def _no_points(count, d, dtype, unit):
