@@ -28,7 +28,7 @@ from pathlib import Path
 import common
 from common import table
 
-N, RIDGE, WORKERS = 10_000, 1e-3, 3
+RIDGE, WORKERS = 1e-3, 3
 RATE, DELAY, QUEUE = 100e6 / 8, 5e-3, 0.2  # bytes per second, seconds, seconds of packets that a link holds
 CUT, AT = 10.0, 0.4  # seconds; when, as a part of the undisturbed run
 HEAD = 0
@@ -37,23 +37,25 @@ _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--n", type=int, default=10_000)
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    n = options.n
     if options.child:
-        solve(*options.child)
+        solve(n, *options.child)
         return
     common.describe("Matrix-free, over slow links that break", {})
     with hosts(1 + WORKERS) as network:
-        alone = run(network)
+        alone = run(network, n)
         cases = {
             "left alone": alone,
-            "a worker killed": run(network, after=AT * alone["seconds"], kill=True),
-            f"the scheduler's link cut for {CUT:.0f} s": run(network, after=AT * alone["seconds"], cut=True),
-            "both": run(network, after=AT * alone["seconds"], kill=True, cut=True),
+            "a worker killed": run(network, n, after=AT * alone["seconds"], kill=True),
+            f"the scheduler's link cut for {CUT:.0f} s": run(network, n, after=AT * alone["seconds"], cut=True),
+            "both": run(network, n, after=AT * alone["seconds"], kill=True, cut=True),
         }
     import numpy as np
 
-    print(f"\n## MNIST, n = {N:,}, ridge {RIDGE:g}, {WORKERS} workers behind 100 Mbit/s and 5 ms each way\n")
+    print(f"\n## MNIST, n = {n:,}, ridge {RIDGE:g}, {WORKERS} workers behind 100 Mbit/s and 5 ms each way\n")
     rows = []
     for name, case in cases.items():
         solver = case["solver"]
@@ -79,12 +81,12 @@ def main():
     )
 
 
-def run(network, *, after=None, kill=False, cut=False):
+def run(network, n, *, after=None, kill=False, cut=False):
     """Solve once; `after` so many seconds, do harm. Returns what the solve told, and the traffic."""
     with tempfile.TemporaryDirectory() as folder, cluster(network, folder) as workers:
         before = dict(network.bytes)
         answer = Path(folder) / "answer.npz"
-        words = [sys.executable, __file__, "--child", f"tcp://{address(HEAD)}:8786", str(answer)]
+        words = [sys.executable, __file__, "--n", str(n), "--child", f"tcp://{address(HEAD)}:8786", str(answer)]
         client = subprocess.Popen([*inside(HEAD), *words], stdout=subprocess.PIPE, text=True)
         assert client.stdout.readline() == "solving\n"
         if after is not None:
@@ -100,11 +102,11 @@ def run(network, *, after=None, kill=False, cut=False):
         with np.load(answer) as file:
             told["coef"] = file["coef"]
         moved = [network.bytes[host] - before[host] for host in range(1, 1 + WORKERS)]
-        told["traffic"] = (max(moved) - N * 784) / told["solver"]["products"] / (N * 10 * 8)
+        told["traffic"] = (max(moved) - n * 784) / told["solver"]["products"] / (n * 10 * 8)
         return told
 
 
-def solve(scheduler, path):
+def solve(n, scheduler, path):
     """The client: solve, say so, and keep the coefficients."""
     from kernelfit import datasets, measures
     from kernelfit.gram import gram
@@ -112,7 +114,7 @@ def solve(scheduler, path):
     from kernelfit.progress import LogProgress
     from kernelfit.solvers.distributed.dask import DaskEngine
 
-    data = datasets.load("mnist", n_train=N, n_test=100)
+    data = datasets.load("mnist", n_train=n, n_test=100)
     K = gram(data.X_train, Gaussian(5.0))
     against, Y = gram(data.X_test, Gaussian(5.0), K.points), measures.one_hot(data.y_train, 10)
     with DaskEngine(scheduler=scheduler, workers=WORKERS) as engine:
@@ -135,8 +137,12 @@ def address(host):
     return f"10.77.0.{host + 1}"
 
 
+def namespace(host):
+    return f"kernelfit-{os.getpid()}-{host}"  # runs at the same time must not meet
+
+
 def inside(host):
-    return ["ip", "netns", "exec", f"kernelfit{host}"]
+    return ["ip", "netns", "exec", namespace(host)]
 
 
 @contextlib.contextmanager
@@ -161,13 +167,14 @@ def cluster(network, folder):
 @contextlib.contextmanager
 def hosts(count):
     """Make network namespaces with one link each; yields the Network between them."""
-    network = Network(count)
+    network, made = Network(count), []
     try:
         for host in range(count):
-            name, device = f"kernelfit{host}", f"kflink{host}"
-            _ip("netns", "add", name)
+            device = f"kf{os.getpid()}-{host}"
+            _ip("netns", "add", namespace(host))
+            made.append(host)
             network.attach(host, device)
-            _ip("link", "set", device, "netns", name)
+            _ip("link", "set", device, "netns", namespace(host))
             for words in (
                 ["link", "set", "lo", "up"],
                 ["addr", "add", f"{address(host)}/24", "dev", device],
@@ -178,8 +185,8 @@ def hosts(count):
         yield network
     finally:
         network.stop()
-        for host in range(count):
-            subprocess.run(["ip", "netns", "del", f"kernelfit{host}"], check=False)
+        for host in made:
+            _ip("netns", "del", namespace(host))
 
 
 def _ip(*words):

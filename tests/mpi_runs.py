@@ -112,7 +112,13 @@ def agreed(number):
 
 def stuck(number):
     """One process fails in the middle of the factorisation, of which the others wait for the end."""
-    with patched(number == 2, mpi_factor.FactorShare, "_subtract", fails(ZeroDivisionError("made up"))):
+
+    def late(*arguments):
+        while not Path(sys.argv[2], "begun").exists():
+            time.sleep(0.01)
+        raise ZeroDivisionError("made up")
+
+    with patched(number == 2, mpi_factor.FactorShare, "_subtract", late):
         return endless(number)
 
 

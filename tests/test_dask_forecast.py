@@ -63,7 +63,7 @@ def test_memory_decides_the_rank_and_the_rank_the_steps():
     assert ways[0].total > ways[1].total > ways[2].total
     assert all(way.fits for way in ways)
     assert not forecast_dask(problem(), cluster(memory=10**9))[0].fits
-    assert expected_steps(10**6, 784, 100) == pytest.approx(10 * expected_steps(10**6, 784, 10_000))
+    assert expected_steps(10**6, 784, 10_000) < expected_steps(10**6, 784, 100) < expected_steps(10**6, 784, 1)
 
 
 def test_floating_point_points_are_larger_and_slower():

@@ -124,7 +124,7 @@ def planned_rank(n, d, memory):
     """Return the rank of a preconditioner for n points of d coordinates, made in `memory` bytes.
 
     F takes 8 n rank bytes, and as much again is left for what is made beside it. The 4 n rank^2 operations that it and
-    U take are those of a few products with K, n^2 d each, where rank^2 = n d; the steps that are saved by a larger one,
-    about as rank^(-1/2), would no longer pay for it.
+    U take are those of a few products with K, n^2 d each, where rank^2 = n d; the steps that are saved by a larger one
+    (they fell as rank^-0.3 on MNIST) would hardly pay for it.
     """
     return max(0, min(int(memory / (16 * n)), int((n * d) ** 0.5), n // 4))
