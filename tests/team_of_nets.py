@@ -100,7 +100,8 @@ def main(folder):
     if str(folder) == "fail":
         if not team.leads:
             raise StopError
-        time.sleep(60)
+        time.sleep(250)
+        print("waited for")
     outcomes = {model: outcome(model, settings, team) for model, settings in RUNS.items()}
     outcomes["stopped"] = stopped_and_resumed(folder, team)
     outcomes["refused"] = refused(team)
