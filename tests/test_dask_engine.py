@@ -87,6 +87,15 @@ def points_kept():
     return len(dask_worker._GRAMS)
 
 
+def test_a_result_that_is_long_in_coming(client, monkeypatch):
+    """Neither a long computation nor a long transfer is broken off."""
+    monkeypatch.setattr("kernelfit.solvers.distributed.dask_gram._LOOK", 1e-3)
+    K, _, V = problem(Gaussian(3.0))
+    with DaskGram(K, client, progress=Progress()) as shared:
+        for _ in range(5):
+            assert np.abs(shared.product(V) - dense(K) @ V).max() <= 1e-10
+
+
 @pytest.mark.parametrize(
     ("kernel", "ridge"), [(Gaussian(1.5), 0.0), (Laplacian(2.0), 0.0), (Gaussian(3.0), 1e-2), (Polynomial(2), 1.0)]
 )

@@ -7,7 +7,7 @@ import uuid
 
 import dask
 import numpy as np
-from distributed import CancelledError, KilledWorker
+from distributed import CancelledError, KilledWorker, wait
 
 from kernelfit.errors import InputError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.solvers.distributed import dask_worker
@@ -104,7 +104,10 @@ class DaskGram:
         alone = time.monotonic()
         while True:
             try:
-                return _call(future.result, timeout=_LOOK)
+                # Not future.result(timeout=...), which breaks off a transfer that takes longer.
+                with self._client.as_current():
+                    _call(wait, [future], timeout=_LOOK)
+                return _call(future.result)
             except TimeoutError:
                 if _call(self._client.nthreads):
                     alone = time.monotonic()
