@@ -144,3 +144,10 @@ def test_every_column_is_solved_however_small():
     Y = np.random.default_rng(9).standard_normal((60, 3)) * [1e-12, 1.0, 1e12]
     done = solve(A, Y, near_inverse(A, 10.0), tolerance=1e-9)
     assert (np.linalg.norm(Y - A @ done.X, axis=0) <= 2e-9 * np.linalg.norm(Y, axis=0)).all()
+
+
+def test_a_singular_matrix_ends_it_without_a_step():
+    """A direction of no energy at all: what is there is returned, with the residual that it has."""
+    Y = np.eye(4)[:, :2]
+    done = block_cg(lambda V: np.zeros_like(V), lambda V: V, Y)
+    assert done.residuals == [1.0] and not done.X.any()

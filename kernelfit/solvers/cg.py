@@ -74,7 +74,11 @@ def block_cg(
         energy = P.T @ Q
         energy = (energy + energy.T) / 2
         slope = P.T @ R
-        step = xp.linalg.solve(energy, slope)
+        try:
+            step = xp.linalg.solve(energy, slope)
+        except np.linalg.LinAlgError:  # A is singular in these directions: no step leads on
+            residuals.append(float((xp.linalg.norm(R, axis=0) / sizes).max()))
+            return Iterations(X, R, None, residuals, gains)
         X += P @ step
         R -= Q @ step
         gains.append((step * slope).sum(axis=0))
