@@ -14,6 +14,7 @@ import traceback
 
 from kernelfit.errors import KernelfitError, NotEnoughMemoryError, SingularMatrixError
 
+_TOLD = 0.5  # seconds that mpiexec gets to pass on our last words before an abort ends it too
 _WAIT = 1e-3  # seconds between looks at whether there is something to do: waiting inside of MPI would take a whole core
 # Of MPICH. Our own message says more than its own at an abort. A process that has waited a while sleeps for moments:
 # one that only spins, where others want the cores too, uses up the time in which it should compute. Measured, with two
@@ -129,6 +130,7 @@ class Team:
             traceback.print_exception(error)
         reason = "interrupted" if interrupted else f"{self._place()}: {type(error).__name__}: {error}"
         print(f"kernelfit: {reason}; all processes end", file=sys.stderr, flush=True)
+        time.sleep(_TOLD)
         self.world.Abort(130 if interrupted else 1)
 
     def _place(self):
