@@ -103,10 +103,11 @@ def commit():
     return done.stdout.strip() or "unknown"
 
 
-def spread(values, unit=""):
+def spread(values, unit="", digits=3):
     """Return the median, and the range where there are several."""
-    middle = f"{statistics.median(values):.3g} {unit}".strip()
-    return middle if len(values) == 1 else f"{middle} ({min(values):.3g} to {max(values):.3g}, {len(values)} runs)"
+    low, middle, high = (f"{value:.{digits}g}" for value in (min(values), statistics.median(values), max(values)))
+    middle = f"{middle} {unit}".strip()
+    return middle if len(values) == 1 else f"{middle} ({low} to {high}, {len(values)} runs)"
 
 
 def phases(seconds):

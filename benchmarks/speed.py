@@ -29,6 +29,7 @@ from common import limit, spread, table
 SCRATCH = Path(os.environ.get("BENCH_SCRATCH", tempfile.gettempdir()))
 SLOPE_SIZES = (5_000, 10_000, 20_000, 46_300, 46_400)  # n^2 passes 2^31 between the last two
 PEERS_N = 20_000
+MIXED_MEMORY = 9_500_000_000
 DISK_N, DISK_MEMORY = 80_000, 12 * 2**30
 KILLS, KILLED_N, KILLED_MEMORY = 50, 20_000, "1300MB"
 
@@ -55,10 +56,17 @@ def child(name, *arguments):
 
 
 def mixed():
-    run = child("solve", "mixed", 60_000)
+    """Within the memory of the bar, and with inner products kept in all that is free."""
+    for memory in MIXED_MEMORY, None:
+        _mixed(memory)
+
+
+def _mixed(memory):
+    run = child("solve", "mixed", 60_000, *([memory] if memory else []))
     common.keep("speed.jsonl", [run])
     record = run["record"]
-    print("\n## Mixed precision, all of MNIST, Gaussian kernel of bandwidth 5\n")
+    within = f"within {memory / 1e9:g} GB" if memory else "with all free memory"
+    print(f"\n## Mixed precision, all of MNIST, Gaussian kernel of bandwidth 5, {within}\n")
     table(
         ["measure", "bar", "measured"],
         [
@@ -69,7 +77,8 @@ def mixed():
             ["shift, breakdowns", "", f"{record['solver']['shift']:g}, {len(record['solver']['breakdowns'])}"],
             *timing(run),
             ["end to end / (n^3 / 3 at the dgemm rate)", "<= 0.70", f"{run['wall'] / limit(run):.2f}"],
-            ["peak memory", "<= 9.5 GB", f"{record['peak_bytes'] / 1e9:.2f} GB"],
+            ["inner products kept", "", f"{record['solver']['kept_bytes'] / 1e9:.2f} GB"],
+            ["peak memory", "<= 9.5 GB" if memory else "", f"{record['peak_bytes'] / 1e9:.2f} GB"],
         ],
     )
 
@@ -125,10 +134,10 @@ def peers():
 
 
 def slope():
-    """Factor seconds against n, as measured and at one matrix-product rate."""
+    """Factor seconds against n, as measured and at one matrix-product rate; of up to 20,000 the best of five."""
     import numpy as np
 
-    runs = [child("solve", "float64", n) for n in SLOPE_SIZES]
+    runs = [child("best", "float64", n) for n in SLOPE_SIZES]
     common.keep("speed.jsonl", runs)
     print("\n## The factorisation in float64 against n\n")
     seconds = [run["record"]["seconds"]["factor"] for run in runs]
@@ -234,9 +243,18 @@ def gemm():
     return {"float64": measure_gemm(4096), "float32": measure_gemm(4096, dtype=np.float32)}
 
 
-def solve(precision, n):
-    run, _ = common.solve(data="mnist", bandwidth=5.0, precision=precision, n_train=int(n) if int(n) < 60_000 else None)
+def solve(precision, n, memory=None):
+    n_train = int(n) if int(n) < 60_000 else None
+    run, _ = common.solve(
+        data="mnist", bandwidth=5.0, precision=precision, n_train=n_train, memory=memory and int(memory)
+    )
     return run
+
+
+def best(precision, n):
+    """The solve with the quickest factorisation: short ones also pay for what a process does for the first time."""
+    runs = [solve(precision, n) for _ in range(5 if int(n) <= 20_000 else 1)]
+    return min(runs, key=lambda run: run["record"]["seconds"]["factor"])
 
 
 def solve_on_disk():
@@ -268,7 +286,7 @@ def compare(n, name):
 
 
 PARTS = {"mixed": mixed, "float64": float64, "peers": peers, "slope": slope, "disk": disk, "kills": kills}
-CHILDREN = {"gemm": gemm, "solve": solve, "disk": solve_on_disk}
+CHILDREN = {"gemm": gemm, "solve": solve, "best": best, "disk": solve_on_disk}
 
 if __name__ == "__main__":
     main()

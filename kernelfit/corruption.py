@@ -85,7 +85,15 @@ def label_probability(labels):
 
 
 def corrupt_labels(y, n_classes, probability, seed=0):
-    """Return (corrupted labels, mask of the labels that were drawn anew); the draws belong to the index, not to y."""
+    """Return (corrupted labels, mask of the labels that were drawn anew); the draws belong to the index, not to y.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> labels, replaced = corrupt_labels(np.zeros(1000, int), 10, 0.5, seed=0)
+    >>> bool((labels[~replaced] == 0).all()), bool(0.4 < replaced.mean() < 0.6)  # one in ten of these keeps its class
+    (True, True)
+    """
     y = np.asarray(y)
     whole = y.ndim == 1 and y.size > 0 and y.dtype.kind in "iu" and isinstance(n_classes, int | np.integer)
     if not (whole and y.min() >= 0 and y.max() < n_classes):

@@ -42,6 +42,10 @@ class ScratchError(KernelfitError, OSError):
     """A scratch folder is in use, or holds files that are damaged or belong to another problem."""
 
 
+class WorkersLostError(KernelfitError, ConnectionError):
+    """The processes that an engine works with, on this or other machines, cannot be reached, or are gone."""
+
+
 class NotConvergedError(KernelfitError, np.linalg.LinAlgError):
     """An iteration ended before the residual was as small as asked for."""
 
@@ -68,5 +72,6 @@ class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
 
 def suggestion(word, choices):
     """Return " (did you mean 'X'?)" for the choice nearest to a mistyped word, or nothing."""
-    close = difflib.get_close_matches(str(word).lower(), list(choices), n=1)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    known = {choice.lower(): choice for choice in choices}
+    close = difflib.get_close_matches(str(word).lower(), list(known), n=1)
+    return f" (did you mean {known[close[0]]!r}?)" if close else ""

@@ -129,6 +129,14 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         A parameter is outside what is accepted.
     SingularMatrixError
         Identical points have different targets, or the matrix is singular to working precision.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> model = KernelInterpolator(bandwidth=0.2).fit(X, np.sin(6 * X[:, 0]))
+    >>> bool(abs(model.predict([[0.512]])[0] - np.sin(6 * 0.512)) < 1e-4), model.report_.relative_residual < 1e-8
+    (True, True)
     """
 
     def fit(self, X, y):
@@ -166,6 +174,16 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
         Two classes have two columns as well, so that norm_ is the one that `kernelfit solve` reports (0/1 targets).
     loo_residuals_ : array, shape (n, k), or None
         Y - loo_residuals_ are the leave-one-out scores.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = KernelInterpolationClassifier(bandwidth=20.0).fit(X[:500], y[:500])
+    >>> model.score(X[:500], y[:500])  # it interpolates
+    1.0
+    >>> model.score(X[500:1000], y[500:1000]) > 0.9
+    True
     """
 
     def fit(self, X, y):

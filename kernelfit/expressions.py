@@ -1,6 +1,7 @@
 """Names with options, name(option=value, ...), as texts of the command line and of files write them."""
 
 import ast
+import inspect
 
 from kernelfit.errors import InputError, suggestion
 
@@ -31,3 +32,14 @@ def look_up(name, known, kind):
     if name not in known:
         raise InputError(f"no {kind} is called {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
     return known[name]
+
+
+def make_named(name, options, known, kind):
+    """Return known[name](**options); raises InputError that suggests the nearest name or option, and lists all."""
+    make = look_up(name, known, kind)
+    fields = list(inspect.signature(make).parameters)
+    for option in options:
+        if option not in fields:
+            listed = f"it has {', '.join(fields)}" if fields else "it has none"
+            raise InputError(f"{name} has no option {option!r}{suggestion(option, fields)}; {listed}")
+    return make(**options)

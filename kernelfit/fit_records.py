@@ -37,6 +37,8 @@ class FitRecord:
     test_error : float
         Against true labels.
     fit_seconds : float
+    command : str
+        The command line that repeats the test, or nothing.
     """
 
     schema: str = SCHEMA
@@ -56,6 +58,7 @@ class FitRecord:
     train_error_corrupted: float | None
     test_error: float
     fit_seconds: float
+    command: str = ""
 
     def to_json(self):
         """Return the record as one line of strict JSON."""

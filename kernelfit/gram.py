@@ -46,6 +46,10 @@ class Gram:
         """Return a SHA-256 of what the entries depend on: the same text only for the same matrix."""
         raise NotImplementedError
 
+    def kept(self, *, progress=None):
+        """Return the same matrix with whatever makes its blocks cheap kept in memory: of a kernel, inner products."""
+        return self
+
     def product(self, V, *, progress=None):
         """Return K V for V of shape (m, r), where V lives; each entry of K is made once."""
         return self._product(V, progress, with_sums=False)[0]
@@ -69,15 +73,35 @@ class Gram:
             for columns in _spans(0, m, tile):
                 # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
                 rows = _spans(columns[0] if self.symmetric else 0, n, tile)
-                parts = device.map(lambda part, columns=columns: self._share(part, columns, right, with_sums), rows)
-                for (i, j), (own, mirrored, own_sums, mirrored_sums) in zip(rows, parts, strict=True):
-                    out[i:j] += own
-                    sums[i:j] += own_sums
-                    if self.symmetric and i > columns[0]:
-                        out[slice(*columns)] += mirrored
-                        sums[slice(*columns)] += mirrored_sums
+                self.add_product([(part, columns) for part in rows], right, out, sums if with_sums else None)
                 advance((n - rows[0][0]) * (columns[1] - columns[0]))
         return (device.host(out) if isinstance(V, np.ndarray) else out), sums
+
+    def add_product(self, tiles, V, out, sums=None):
+        """Add to `out` what some tiles of K give of K V, each made once, and its transpose too if K is symmetric.
+
+        Parameters
+        ----------
+        tiles : list of (rows, columns)
+            Spans (start, stop); of a symmetric K, of the lower triangle. What each adds is held until all are made.
+        V, out : float64 arrays, shapes (m, r) and (n, r), on the device
+        sums : float64 array, shape (n,), optional
+            Gets the absolute row sums.
+        """
+        shares = self.device.map(lambda tile: self._share(*tile, V, sums is not None), tiles)
+        for ((i, j), columns), (own, mirrored, own_sums, mirrored_sums) in zip(tiles, shares, strict=True):
+            out[i:j] += own
+            if mirrored is not None:
+                out[slice(*columns)] += mirrored
+            if sums is not None:
+                sums[i:j] += own_sums
+                if mirrored is not None:
+                    sums[slice(*columns)] += mirrored_sums
+
+    def diagonal(self):
+        """Return the diagonal of a symmetric K, shape (n,), on the host."""
+        spans = _spans(0, self.shape[0], 256)
+        return np.concatenate([self.device.host(self.block(span, span).diagonal().copy()) for span in spans])
 
     def _share(self, rows, columns, V, with_sums):
         """Return what one tile adds to its own rows of K V, what its transpose adds to the rows `columns`, the sums."""
@@ -135,6 +159,9 @@ class KernelGram(Gram):
     def subset(self, rows):
         return KernelGram(self.points.subset(rows), self.kernel)
 
+    def kept(self, *, progress=None):
+        return KernelGram(self.points.kept(progress=progress), self.kernel) if self.symmetric else self
+
     def fingerprint(self):
         sides = [side.fingerprint() for side in (self.left, self.points)]
         return sha256(json.dumps([str(self.kernel), *sides, self.shape]).encode())
@@ -185,6 +212,17 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
 
     Blocks are made on `device`, or on that of Z if Z are Points. With the kernel Precomputed, X is the matrix itself:
     K (n, n), or with Z the cross matrix (n, m).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> K = gram(np.array([[0.0], [1.0], [3.0]]), Gaussian(bandwidth=1.0))
+    >>> K.shape, K.symmetric
+    ((3, 3), True)
+    >>> K.block((0, 2), (0, 3)).round(3)
+    array([[1.   , 0.607, 0.011],
+           [0.607, 1.   , 0.135]])
     """
     if isinstance(kernel, Precomputed):
         made = MatrixGram(X, symmetric=Z is None, device=device)

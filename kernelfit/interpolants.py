@@ -97,6 +97,17 @@ def interpolate_about(Z, X, Y, kernel, *, progress=None):
         The system is singular to working precision, or is solved to fewer than 8 digits.
     InputError
         Fewer centres than points, or more points than LAPACK can count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 6)[:, None]
+    >>> Y = np.sin(6 * X)
+    >>> least = interpolate_about(X, X, Y, Gaussian(bandwidth=0.3))  # centres at the points themselves
+    >>> other = interpolate_about(X + 0.05, X, Y, Gaussian(bandwidth=0.3))
+    >>> bool(np.allclose(other.fitted, Y)), other.norm > least.norm
+    (True, True)
     """
     n, m = len(X), len(Z)
     if isinstance(kernel, Precomputed):

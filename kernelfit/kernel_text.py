@@ -7,7 +7,7 @@ import sys
 
 from kernelfit import kernels
 from kernelfit.errors import InputError
-from kernelfit.expressions import look_up, named_options, parse_expression
+from kernelfit.expressions import make_named, named_options, parse_expression
 
 _NAMES = {
     kernel.name: kernel
@@ -37,6 +37,12 @@ def parse_kernel(text, *, imports=True):
     ------
     InputError
         The text is not such an expression, or names no kernel or option.
+
+    Examples
+    --------
+    >>> kernel = parse_kernel("0.5 * gaussian + linear")
+    >>> kernel.open_bandwidth, str(kernel.with_bandwidth(5.0))
+    (True, '0.5 * gaussian(bandwidth=5.0) + linear()')
     """
     if isinstance(text, str) and _IMPORT_PATH.fullmatch(text.strip()):
         text = f"custom({text.strip()!r})"
@@ -77,7 +83,7 @@ def _from_tree(node, imports):
 def _named(name, options):
     if name == "quartic":
         return kernels.Cosine(**{"degree": 4} | options)
-    return look_up(name, _NAMES | {"quartic": None}, "kernel")(**options)
+    return make_named(name, options, _NAMES | {"quartic": None}, "kernel")
 
 
 def _imported(path):

@@ -40,6 +40,11 @@ class Kernel:
         """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be centred."""
         return False
 
+    @property
+    def of_products(self):
+        """Whether blocks are made from inner products, so that these may be kept instead of made again."""
+        return False
+
     def __add__(self, other):
         return Sum(self, _as_kernel(other))
 
@@ -65,6 +70,10 @@ class _ProfileKernel(Kernel):
     def _profile(self, unit):
         """Return (name of the profile, its parameters, power) where a product of two coordinates is worth `unit`."""
         raise NotImplementedError
+
+    @property
+    def of_products(self):
+        return True
 
     def block(self, A, B, out):
         if self.divides_by_norms:
@@ -106,7 +115,13 @@ class _DistanceKernel(_ProfileKernel):
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(_DistanceKernel):
-    """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST."""
+    """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST.
+
+    Examples
+    --------
+    >>> str(0.5 * Gaussian(bandwidth=5.0) + Linear())
+    '0.5 * gaussian(bandwidth=5.0) + linear()'
+    """
 
     name = "gaussian"
 
@@ -221,6 +236,10 @@ class Constant(Kernel):
     def translation_invariant(self):
         return True
 
+    @property
+    def of_products(self):
+        return True
+
     def __str__(self):
         return repr(self.value)
 
@@ -246,6 +265,10 @@ class _Pair(Kernel):
     @property
     def translation_invariant(self):
         return self.left.translation_invariant and self.right.translation_invariant
+
+    @property
+    def of_products(self):
+        return self.left.of_products and self.right.of_products
 
 
 @dataclasses.dataclass(frozen=True)

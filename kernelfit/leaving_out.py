@@ -140,6 +140,11 @@ def margins(scores, y):
     """Return the score of the own class minus the largest other one, shape (n,), for scores (n, classes) and labels y.
 
     Negative where the row is an error. The scores may be those of training, leave-one-out or test points.
+
+    Examples
+    --------
+    >>> margins([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7]], [0, 0]).round(6).tolist()
+    [0.8, -0.5]
     """
     scores, y = np.asarray(scores, dtype=np.float64), np.asarray(y)
     if scores.ndim != 2 or scores.shape[1] < 2 or y.shape != scores.shape[:1]:

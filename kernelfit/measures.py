@@ -13,7 +13,14 @@ def one_hot(y, n_classes):
 
 
 def error_rate(scores, y):
-    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error."""
+    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> error_rate(np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.3]]), np.array([0, 1, 1])).hex()
+    '0x1.5555555555555p-2'
+    """
     return float(np.mean((np.argmax(scores, axis=1) != y) | ~np.isfinite(scores).all(axis=1)))
 
 
@@ -72,6 +79,20 @@ def leave_one_out(Y, coef, inverse_diagonal):
 
     f^(-i)(x_i) = y_i - coef_i / [(K + ridge I)^-1]_ii, exact for any ridge >= 0 (Rasmussen and Williams, "Gaussian
     processes for machine learning", 2006, equation 5.12).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.gram import gram
+    >>> from kernelfit.kernels import Gaussian
+    >>> from kernelfit.solvers.cholesky import cholesky
+    >>> X = np.linspace(0, 1, 8)[:, None]
+    >>> kernel, Y = Gaussian(bandwidth=0.2), np.sin(6 * X)
+    >>> factor = cholesky(gram(X, kernel))
+    >>> left_out = leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())
+    >>> without = cholesky(gram(X[1:], kernel)).solve(Y[1:])  # really leaving the first one out
+    >>> bool(np.isclose(left_out[0], gram(X[:1], kernel, X[1:]).product(without)[0]))
+    True
     """
     return Y - coef / inverse_diagonal[:, None]
 

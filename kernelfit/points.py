@@ -14,6 +14,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.errors import InputError
 from kernelfit.files import sha256
+from kernelfit.inner_products import InnerProducts
 
 _SHIFT = 128
 _EXACT_CHUNK = 1024
@@ -56,8 +57,15 @@ class Points:
         raise NotImplementedError
 
     def inner_products(self, other):
-        """Return the tile (len(self), len(other)) of inner products, without the `unshift` of either side."""
+        """Return the tile (len(self), len(other)) of inner products, without the `unshift` of either side.
+
+        It may be a view of what is kept, so it must not be changed.
+        """
         raise NotImplementedError
+
+    def kept(self, *, progress=None):
+        """Return the same points with all their inner products at hand."""
+        return self
 
     def coordinates(self):
         """Return the points as float64 (n, d); pixels are divided by 255."""
@@ -89,6 +97,8 @@ class CoordinatePoints(Points):
     values : array, shape (n, d)
         float32 x - 128 for pixels x in 0..255, or float64 x for other data. For pixels sq_norms is in units of x, and
         `unit` is 1 / 255^2.
+    products : InnerProducts or None
+        Those of the whole set with itself, where they are kept.
     """
 
     values: np.ndarray
@@ -98,6 +108,7 @@ class CoordinatePoints(Points):
     centre: np.ndarray | None = None
     start: int = 0
     origin: object = dataclasses.field(default_factory=object, compare=False)
+    products: InnerProducts | None = dataclasses.field(default=None, compare=False)
 
     @property
     def d(self):
@@ -107,6 +118,11 @@ class CoordinatePoints(Points):
     def exact(self):
         """Whether inner products are exact integers."""
         return self.values.dtype == np.float32
+
+    @property
+    def product_dtype(self):
+        """dtype of inner products."""
+        return product_dtype(self.d, pixels=self.exact)
 
     @property
     def device(self):
@@ -124,30 +140,39 @@ class CoordinatePoints(Points):
 
     def subset(self, rows):
         arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
-        return dataclasses.replace(self, **arrays, start=0, origin=object())
+        return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None)
+
+    def kept(self, *, progress=None):
+        return dataclasses.replace(self, products=InnerProducts.of(self, progress=progress))
 
     def coordinates(self):
         return (self.values.astype(np.float64) + _SHIFT) / 255 if self.exact else self.values
 
-    def inner_products(self, other):
-        """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise."""
+    def inner_products(self, other, out=None):
+        """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise.
+
+        They are written into `out` of product_dtype if it is given.
+        """
         if self.d != other.d or not isinstance(other, CoordinatePoints) or self.exact != other.exact:
             kind = getattr(other, "values", self.sq_norms).dtype
             raise InputError(
                 f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d} ({kind}); training and "
                 "test data must have one shape and one kind, pixels or floating point"
             )
+        if self.products is not None and self.products is other.products:
+            return self.products.tile((self.start, self.start + len(self)), (other.start, other.start + len(other)))
         device = self.device
-        tile = device.empty((len(self), len(other)), self.values.dtype)
-        if not self.exact or self.d <= _EXACT_CHUNK:
-            device.gemm(self.values, other.values, tile, transpose_b=True)
-            return tile
-        total = device.xp.zeros(tile.shape)
+        out = device.empty((len(self), len(other)), self.product_dtype) if out is None else out
+        if self.product_dtype == self.values.dtype:
+            device.gemm(self.values, other.values, out, transpose_b=True)
+            return out
+        tile = device.empty(out.shape, self.values.dtype)
+        out[...] = 0.0
         for k in range(0, self.d, _EXACT_CHUNK):
             columns = slice(k, k + _EXACT_CHUNK)
             device.gemm(self.values[:, columns], other.values[:, columns], tile, transpose_b=True)
-            total += tile
-        return total
+            out += tile
+        return out
 
     def distances(self):
         from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
@@ -203,6 +228,11 @@ def _prepared(X, centre):
 def _moved(made, device):
     arrays = {name: device.array(getattr(made, name)) for name in ("values", "unshift", "sq_norms")}
     return dataclasses.replace(made, **arrays)
+
+
+def product_dtype(d, *, pixels):
+    """Return the dtype of inner products of points of d coordinates: float32 holds those of 1,024 pixels exactly."""
+    return np.dtype(np.float32 if pixels and d <= _EXACT_CHUNK else np.float64)
 
 
 def first_duplicate(X):

@@ -86,7 +86,13 @@ def make_progress(quiet=False, stream=None):
 
 
 def duration(seconds):
-    """Return seconds as a person says them: 45 s, 7 min 03 s, 2 h 05 min."""
+    """Return seconds as a person says them: 45 s, 7 min 03 s, 2 h 05 min.
+
+    Examples
+    --------
+    >>> duration(45), duration(423), duration(7500)
+    ('45 s', '7 min 03 s', '2 h 05 min')
+    """
     minutes, seconds = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours} h {minutes:02d} min" if hours else f"{minutes} min {seconds:02d} s" if minutes else f"{seconds} s"

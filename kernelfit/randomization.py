@@ -33,6 +33,7 @@ def randomization_test(
     n_jobs=None,
     records=None,
     name="",
+    command="",
     progress=None,
 ):
     """Fit clones of an estimator to labels corrupted at each level with each seed; return a RandomizationResult.
@@ -56,11 +57,22 @@ def randomization_test(
         its parameters and data, not by the code of a class or function of your own: take a new file when that changes.
     name : str
         What the data are called in the records.
+    command : str
+        The command line that repeats the test, for the records; nothing where it is called from Python.
 
     Raises
     ------
     InputError
         Labels, levels or predictions are not what the test needs.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from sklearn.tree import DecisionTreeClassifier
+    >>> X, y = load_iris(return_X_y=True)
+    >>> result = randomization_test(DecisionTreeClassifier(max_depth=2), X, y, levels=(0, 1), seeds=(0,))
+    >>> result.fits_random_labels  # a tree of four leaves cannot
+    False
     """
     from joblib import Parallel, delayed
 
@@ -81,6 +93,7 @@ def randomization_test(
         "n_train": len(y),
         "n_test": len(y_test),
         "n_classes": len(classes),
+        "command": command,
     }
     asked = [version, _hash(_clone(estimator)), *hashes.values()]
     wanted = {(level, seed): _hash([*asked, level, int(seed)]) for level in levels for seed in seeds}

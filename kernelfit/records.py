@@ -44,17 +44,24 @@ class Record:
         float64, or mixed: a float32 factor, corrected in float64.
     solver : dict or None
         What the solver did: precision, storage, panel_width, shift, breakdowns, steps and residuals of conjugate
-        gradients, fallback, resumed_panels, why this precision ("reason").
+        gradients, fallback, resumed_panels, why this precision ("reason"). Another engine than the local one names
+        itself ("engine") and adds what it has to say.
     augmentation : dict or None
         what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
+    histograms : dict or None
+        train_margins, test_margins and, with leave-one-out, loo_margins and loo_residuals, each as
+        kernelfit.illustrations.histogram returns it.
+    pictures : dict or None
+        For the report, as kernelfit.illustrations makes them: misclassified and memorised (lists of examples with
+        index, label, predicted and png; the latter with true), filters (a PNG in base64, or None).
     seconds : dict
-        load, features, bandwidth, forecast, allocate, gram, factor, solve, refine, check, condition, leave_one_out,
-        predict, total.
+        load, features, bandwidth, forecast, allocate, gram, precondition, factor, solve, refine, check, condition,
+        leave_one_out, predict, total.
     gflops : float or None
         Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
         second; gemm_gflops is the matrix-product rate before it.
     peak_bytes : int
-        Largest resident memory of the process up to the end of the run.
+        Largest resident memory of any process of the run up to its end.
     """
 
     schema: str = SCHEMA
@@ -89,11 +96,13 @@ class Record:
     warnings: list
     seconds: dict
     gflops: float | None
-    gemm_gflops: float
+    gemm_gflops: float | None
     peak_bytes: int
     environment: dict
     solver: dict | None = None
     augmentation: dict | None = None
+    histograms: dict | None = None
+    pictures: dict | None = None
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""

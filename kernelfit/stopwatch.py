@@ -5,16 +5,16 @@ import time
 
 
 class Stopwatch:
-    """Adds up the seconds of named phases.
+    """Adds up the seconds of named phases, to those of a dict if one is given.
 
     Attributes
     ----------
     seconds : dict
     """
 
-    def __init__(self):
+    def __init__(self, seconds=()):
         self.start = time.perf_counter()
-        self.seconds = {}
+        self.seconds = dict(seconds)
 
     @contextlib.contextmanager
     def __call__(self, name):

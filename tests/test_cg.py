@@ -97,3 +97,57 @@ def test_what_cannot_converge_ends_early():
     assert done.residuals[-1] > 1e-12 and len(done.residuals) < 50
     done = block_cg(lambda V: A @ V * np.nan, lambda R: R, Y)
     assert len(done.residuals) == 1 and np.isnan(done.residuals[0])
+
+
+def test_going_on_is_the_same_as_not_stopping():
+    A, _ = symmetric_matrix(80, 1e4)
+    Y = np.random.default_rng(6).standard_normal((80, 3))
+    whole = solve(A, Y, lambda R: R, steps=60, patience=60)
+    part = solve(A, Y, lambda R: R, steps=17, patience=60)
+    done = solve(A, Y, lambda R: R, steps=60, patience=60, start=part)
+    assert np.array_equal(done.X, whole.X) and done.residuals == whole.residuals
+
+
+def test_what_was_given_up_may_be_tried_again():
+    A, _ = symmetric_matrix(80, 1e4)
+    Y = np.random.default_rng(10).standard_normal((80, 1))
+    given_up = solve(A, Y, lambda R: R, steps=500, patience=1)
+    assert given_up.residuals[-1] > 1e-10
+    done = solve(A, Y, lambda R: R, steps=500, patience=100, start=given_up)
+    assert done.residuals[-1] <= 1e-10
+
+
+def test_gains_are_what_the_squared_error_lost():
+    A, inverse = symmetric_matrix(60, 1e3)
+    Y = np.random.default_rng(7).standard_normal((60, 2))
+    errors = [np.diag(Y.T @ inverse @ Y)]
+
+    def after_step(done):
+        error = done.X - inverse @ Y
+        errors.append(np.diag(error.T @ A @ error))
+
+    done = solve(A, Y, lambda R: R, steps=20, patience=60, after_step=after_step)
+    np.testing.assert_allclose(np.array(done.gains), -np.diff(errors, axis=0), atol=1e-10 * errors[0].max())
+
+
+def test_directions_that_depend_on_others_are_left_out():
+    A, _ = symmetric_matrix(60, 1e3)
+    rng = np.random.default_rng(8)
+    Y = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 6))
+    widths = []
+    block_cg(lambda V: widths.append(V.shape[1]) or A @ V, near_inverse(A, 10.0), Y, tolerance=1e-8)
+    assert set(widths) <= {1, 2}
+
+
+def test_every_column_is_solved_however_small():
+    A, _ = symmetric_matrix(60, 1e3)
+    Y = np.random.default_rng(9).standard_normal((60, 3)) * [1e-12, 1.0, 1e12]
+    done = solve(A, Y, near_inverse(A, 10.0), tolerance=1e-9)
+    assert (np.linalg.norm(Y - A @ done.X, axis=0) <= 2e-9 * np.linalg.norm(Y, axis=0)).all()
+
+
+def test_a_singular_matrix_ends_it_without_a_step():
+    """A direction of no energy at all: what is there is returned, with the residual that it has."""
+    Y = np.eye(4)[:, :2]
+    done = block_cg(lambda V: np.zeros_like(V), lambda V: V, Y)
+    assert done.residuals == [1.0] and not done.X.any()

@@ -357,6 +357,20 @@ def test_mixed_precision_reaches_float64(device):
     assert done.check.relative_residual <= 1e-10 and len(done.residuals) >= 1
 
 
+def test_kept_inner_products_are_those_of_the_cpu(device, images):
+    K, here = (gram(images, Gaussian(2.0), device=where).kept() for where in (device, backend.CPU))
+    n = len(images)
+    same = [device.host(K.block((i, n), (0, j))) for i, j in ((0, n), (n // 3, n // 2), (0, 5))]
+    expected = [here.block((i, n), (0, j)) for i, j in ((0, n), (n // 3, n // 2), (0, 5))]
+    for block, reference in zip(same, expected, strict=True):
+        np.testing.assert_allclose(block, reference, rtol=1e-13)
+    Y = np.random.default_rng(1).standard_normal((n, 3))
+    done = solve_mixed(
+        gram(images, Gaussian(2.0), device=device), Y, lambda shift: MemoryPanels(n, 40, np.float32, device), keep=True
+    )
+    assert done.check.relative_residual <= 1e-10
+
+
 # ---- the main job ----------------------------------------------------------------------------------------------------
 
 

@@ -38,6 +38,43 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(CPU, "tile", 7)
 
 
+@pytest.mark.parametrize("d", [1, 300, 1100])
+@pytest.mark.parametrize("n", [1, 16, 17, 67])
+@pytest.mark.parametrize("make", [pixels, vectors])
+def test_kept_inner_products_make_the_same_matrix(monkeypatch, make, n, d):
+    """To the last bit for pixels, whose inner products are exact; to rounding for others."""
+    kernel, rng = Gaussian(4.0) + Linear() * QUARTIC, np.random.default_rng(2)
+    K = gram(make(n, d), kernel)
+    monkeypatch.setattr(CPU, "tile", 16)
+    kept = K.kept()
+    monkeypatch.setattr(CPU, "gemm", None)  # none is made again
+    blocks = [tuple(np.sort(rng.choice(n + 1, 2, replace=False)) for _ in range(2)) for _ in range(30)]
+    made = [kept.block(*spans) for spans in blocks]
+    monkeypatch.undo()
+    for spans, block in zip(blocks, made, strict=True):
+        expected = K.block(*spans)
+        if make is pixels:
+            assert np.array_equal(block, expected)
+        else:
+            np.testing.assert_allclose(block, expected, rtol=100 * EPS * d, atol=100 * EPS * d * np.abs(expected).max())
+    V = vectors(n, 3)
+    np.testing.assert_allclose(kept.product(V), K.product(V), rtol=1e-10, atol=1e-12 * np.abs(whole(K)).sum())
+
+
+def test_what_is_kept_belongs_to_one_set_of_points():
+    """A subset and test points have inner products of their own."""
+    X, Z = pixels(40, 9), pixels(30, 9, seed=1)
+    K = gram(X, Gaussian(1.0)).kept()
+    rows = [3, 30, 7]
+    assert np.array_equal(whole(K.subset(rows)), whole(gram(X[rows], Gaussian(1.0))))
+    assert np.array_equal(whole(gram(Z, Gaussian(1.0), K.points)), whole(gram(Z, Gaussian(1.0), X)))
+    custom = gram(X, Custom(lambda A, B: A @ B.T))
+    assert np.array_equal(whole(custom.kept()), whole(custom))
+    assert K.duplicate_of(5) is None and K.fingerprint() == gram(X, Gaussian(1.0)).fingerprint()
+    matrix = MatrixGram(np.eye(3))
+    assert matrix.kept() is matrix
+
+
 # ---- blocks --------------------------------------------------------------------------------------------------------
 
 

@@ -25,6 +25,7 @@ LAYERS = {
     "features": 1,
     "profiles": 1,
     "array_profiles": 1,
+    "inner_products": 1,
     "points": 1,
     "kernels": 1,
     "kernel_text": 1,
@@ -39,6 +40,7 @@ LAYERS = {
     "complexity": 2,
     "bandwidth": 3,
     "measures_table": 3,
+    "illustrations": 3,
     "model": 3,
     "interpolation": 3,
     "centres": 3,
@@ -58,6 +60,7 @@ LAYERS = {
 }
 # Within layer 1: points below kernels below gram. Within layer 0: errors below all.
 WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
+WITHIN_A_LAYER |= {("points", "inner_products"), ("features", "inner_products")}
 WITHIN_A_LAYER |= {
     ("features", "points"),
     ("kernel_text", "kernels"),
@@ -89,6 +92,7 @@ HOMES = {
     "torchvision": {"nn"},
     "mpi4py": {"solvers"},
     "dask": {"solvers"},
+    "distributed": {"solvers"},
     "numba": {"profiles", "features", "linear"},
     "cyclopts": {"cli"},
 }

@@ -8,6 +8,7 @@ import pytest
 
 from kernelfit.errors import InputError, NotConvergedError, SingularMatrixError
 from kernelfit.gram import MatrixGram, gram
+from kernelfit.inner_products import InnerProducts
 from kernelfit.kernels import Gaussian, Linear, Polynomial
 from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import cholesky
@@ -67,6 +68,32 @@ def test_ten_digits_where_the_coefficients_are_small(condition):
     Y = K @ np.random.default_rng(2).standard_normal((100, 5))
     done = corrected(K, Y)
     assert done.check.relative_residual <= TOLERANCE
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.1])
+def test_kept_inner_products_lead_to_the_same_answer(ridge):
+    X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)
+    Y = np.random.default_rng(4).standard_normal((150, 4))
+    K = gram(X, Gaussian(6.0))
+    plain, kept = (corrected(K, Y, ridge=ridge, keep=keep) for keep in (False, True))
+    assert np.array_equal(plain.coef, kept.coef), "pixels: the same bits in every block"
+    assert kept.check.relative_residual <= TOLERANCE
+    assert {"keep", "check"} <= set(kept.seconds)
+
+
+def test_what_is_kept_is_not_trusted_in_the_end(monkeypatch):
+    """One wrong inner product solves another problem, and the check from blocks that are made again tells."""
+    honest = InnerProducts.of.__func__
+
+    def wrong(cls, points, **options):
+        made = honest(cls, points, **options)
+        made.panels[0][100, 3] -= 5e5
+        return made
+
+    monkeypatch.setattr(InnerProducts, "of", classmethod(wrong))
+    X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)
+    with pytest.raises(NotConvergedError):
+        corrected(gram(X, Gaussian(6.0)), np.random.default_rng(4).standard_normal((150, 4)), keep=True)
 
 
 def test_large_coefficients_are_no_excuse():

@@ -5,11 +5,10 @@ the memory that is free. `device_of(array)` is the device that an array lives on
 which gets arrays need not be told.
 """
 
-from kernelfit.backend.allocator import keep_freed_memory
 from kernelfit.backend.cpu import Cpu
-from kernelfit.backend.machine import describe, free_memory, peak_memory
+from kernelfit.backend.machine import describe, free_memory, keep_freed_memory, peak_memory
 from kernelfit.backend.select import CPU, DEVICES, device, device_of
-from kernelfit.backend.threads import num_threads, parallel_map
+from kernelfit.backend.threads import limit_threads, num_threads, parallel_map, set_threads
 
 __all__ = [
     "CPU",
@@ -20,7 +19,9 @@ __all__ = [
     "device_of",
     "free_memory",
     "keep_freed_memory",
+    "limit_threads",
     "num_threads",
     "parallel_map",
     "peak_memory",
+    "set_threads",
 ]

@@ -4,8 +4,11 @@ Called through ctypes they work in place, release the GIL, and take leading dime
 which SciPy's Python wrappers do.
 """
 
+import contextlib
 import ctypes
 import functools
+import math
+import mmap
 
 import numpy as np
 
@@ -13,6 +16,7 @@ from kernelfit.backend.blas import Blas, common_prefix, leading
 from kernelfit.backend.machine import describe, free_memory
 from kernelfit.backend.threads import num_threads, parallel_map
 
+_PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 
 
@@ -25,7 +29,8 @@ class Cpu(Blas):
     xp : module
         The array namespace.
     tile : int
-        Rows and columns of a Gram tile that are made at a time: large enough for GEMM, small enough for a core's cache.
+        Rows and columns of a Gram tile that are made at a time: large enough for GEMM, small enough for a core's cache;
+        on a CPU that of a panel, so that panels are made of whole tiles that are kept.
     panel : int
         Widest panel that is factored as one: a multiple of 384, the depth of the blocks in which OpenBLAS multiplies
         float64, on a CPU.
@@ -38,7 +43,7 @@ class Cpu(Blas):
 
     name = "cpu"
     xp = np
-    tile = 1024
+    tile = 1152
     panel = 1152
     probe = 2048
     fixed_bytes = 200_000_000
@@ -57,6 +62,20 @@ class Cpu(Blas):
         pages = array.reshape(-1).view(np.uint8)[::4096]
         parallel_map(lambda part: part.fill(0), np.array_split(pages, num_threads()))
         return array
+
+    def reserved(self, shape, dtype=np.float64):
+        """Return a new row-major array of zeros of which only what is written takes memory, page by page.
+
+        Huge pages, 2 MB each, are asked not to be used: they would span rows of which a part is never written.
+        """
+        try:
+            memory = mmap.mmap(-1, max(1, math.prod(shape) * np.dtype(dtype).itemsize), flags=_PRIVATE)
+        except OSError as error:
+            raise MemoryError(f"an array of shape {shape} and {np.dtype(dtype).name} cannot be had: {error}") from error
+        if hasattr(mmap, "MADV_NOHUGEPAGE"):
+            with contextlib.suppress(OSError):  # a system without huge pages
+                memory.madvise(mmap.MADV_NOHUGEPAGE)
+        return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
     def array(self, host):
         """Return a host array as an array of this device (the same one where that is possible)."""

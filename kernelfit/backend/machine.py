@@ -1,6 +1,7 @@
 """The machine: memory that is free within all limits, and what the numbers of a run depend on."""
 
 import contextlib
+import ctypes
 import importlib.metadata
 import os
 import platform
@@ -9,6 +10,8 @@ import sys
 import numpy as np
 
 from kernelfit.backend.threads import blas_pools, num_threads
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
 def free_memory():
@@ -29,6 +32,18 @@ def peak_memory():
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
+
+
+def keep_freed_memory():
+    """Let the C library keep what arrays free for those that come next, where it is glibc.
+
+    Memory that goes back to the operating system is zeroed page by page when it is taken again, which is as long as a
+    quarter of the making of a Gram tile. Dask starts its workers with a setting that gives all of it back at once.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        tune = ctypes.CDLL(None).mallopt
+        tune(_TRIM_THRESHOLD, 2**28)
+        tune(_MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
 
 
 def describe():

@@ -14,6 +14,18 @@ def num_threads():
     return max((pool.num_threads for pool in blas_pools()), default=1)
 
 
+def limit_threads(count):
+    """Let BLAS, and with it parallel_map, use at most `count` threads from now on."""
+    for pool in blas_pools():
+        pool.set_num_threads(min(count, pool.num_threads))
+
+
+def set_threads(count):
+    """Let BLAS, and with it parallel_map, use `count` threads from now on, whatever the environment says."""
+    for pool in blas_pools():
+        pool.set_num_threads(count)
+
+
 def parallel_map(function, items):
     """Return [function(item) for item in items], computed on as many threads as BLAS has.
 

@@ -8,14 +8,17 @@ from cyclopts import Parameter
 from kernelfit.cli.app import data_app
 from kernelfit.cli.options import (
     DataDir,
+    DataName,
     Json,
     Quiet,
     print_json,
 )
 
+Name = Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")]
+
 
 @data_app.command(name="list")
-def list_(*, json: Json = False):
+def list_(*, json: Json = False, quiet: Quiet = False):
     """List what can be loaded by name."""
     from kernelfit import datasets
 
@@ -33,17 +36,20 @@ def list_(*, json: Json = False):
 
 
 @data_app.command
-def fetch(name: str, *, data_dir: DataDir = None, quiet: Quiet = False):
+def fetch(name: Name, *, data_dir: DataDir = None, json: Json = False, quiet: Quiet = False):
     """Download what is missing of a dataset, verify it, and print its folder."""
     from kernelfit import datasets
     from kernelfit.progress import make_progress
 
     folder = datasets.fetch(name, data_dir=data_dir, progress=make_progress(quiet))
-    print(f"{name} needs no files" if folder is None else folder)
+    if json:
+        print_json({"name": name, "folder": folder and str(folder)})
+    else:
+        print(f"{name} needs no files" if folder is None else folder)
 
 
 @data_app.command
-def verify(name: str, *, data_dir: DataDir = None, json: Json = False):
+def verify(name: Name, *, data_dir: DataDir = None, json: Json = False, quiet: Quiet = False):
     """Check the files of a dataset on this machine against their SHA-256; exit code 1 if one is missing or wrong."""
     from kernelfit import datasets
 
@@ -60,12 +66,13 @@ def verify(name: str, *, data_dir: DataDir = None, json: Json = False):
 
 @data_app.command
 def show(
-    data: str,
+    data: DataName,
     *,
     out: Annotated[Path | None, Parameter(help="PNG file to write; default: the dataset's name with .png.")] = None,
     rows: Annotated[int, Parameter(help="Classes shown.")] = 10,
     columns: Annotated[int, Parameter(help="Images of each class.")] = 10,
     data_dir: DataDir = None,
+    json: Json = False,
     quiet: Quiet = False,
 ):
     """Write a grid of training images, one class per row, as a PNG."""
@@ -73,4 +80,8 @@ def show(
     from kernelfit.progress import make_progress
 
     loaded = datasets.load(data, data_dir=data_dir, progress=make_progress(quiet))
-    print(datasets.picture_grid(loaded, out or Path(f"{loaded.name}.png"), rows=rows, columns=columns))
+    path = datasets.picture_grid(loaded, out or Path(f"{loaded.name}.png"), rows=rows, columns=columns)
+    if json:
+        print_json({"name": loaded.name, "picture": str(path), "classes": list(loaded.classes)})
+    else:
+        print(path)

@@ -19,6 +19,7 @@ from kernelfit.cli.options import (
     NTrain,
     Quiet,
     check_targets,
+    in_words,
     print_json,
     print_table,
 )
@@ -38,6 +39,7 @@ def interpolants(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Interpolants beside the minimum-norm ones. Expansions about other centres: perturbed(0.3) (training "
             "points moved by 0.3 median distances), pairs (random points between two training points), gaussian "
             '(noise); "pairs x 2" has two centres for every training point, and the smallest norm that they allow. '

@@ -14,6 +14,7 @@ from kernelfit.cli.options import (
     Quiet,
     Scratch,
     check_targets,
+    in_words,
     print_json,
     print_table,
 )
@@ -23,18 +24,30 @@ from kernelfit.units import parse_bytes
 @app.command
 def plan(
     *,
-    data: Annotated[str | None, Parameter(help="Plan for this dataset.")] = None,
-    n: Annotated[int | None, Parameter(help="Training points.")] = None,
+    data: Annotated[str | None, Parameter(help="Plan for this dataset; default: for --n points of --d pixels.")] = None,
+    n: Annotated[int | None, Parameter(help="Training points; default: those of --data.")] = None,
     n_test: Annotated[int, Parameter(help="Test points.")] = 10_000,
     d: Annotated[int, Parameter(help="Pixels of an image.")] = 784,
     outputs: Annotated[int, Parameter(help="Classes.")] = 10,
     loo: Annotated[bool, Parameter(negative=(), help="With leave-one-out.")] = False,
     precision: Precision = "auto",
     device: Device = "auto",
-    memory: Annotated[str | None, Parameter(help='Plan for this much memory of the device, as in "24GB".')] = None,
+    memory: Annotated[
+        str | None, Parameter(help='Plan for this much memory, as in "24GB"; default: what is free.')
+    ] = None,
     tflops: Annotated[
         tuple[float, float] | None,
-        Parameter(help="Plan for another machine: its matrix-product rates in float64 and float32, TFLOP/s."),
+        Parameter(help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured."),
+    ] = None,
+    machines: Annotated[
+        int | None,
+        Parameter(
+            help="Plan for this many machines on a network, of --cores and --memory each; default: this one alone."
+        ),
+    ] = None,
+    cores: Annotated[int | None, Parameter(help="Cores of each of the machines; no default.")] = None,
+    network: Annotated[
+        str | None, Parameter(help='What reaches each of them, as in "10Gbit" a second; no default.')
     ] = None,
     scratch: Scratch = None,
     calibrate: Annotated[bool, Parameter(negative=(), help="Measure this machine again.")] = False,
@@ -48,6 +61,9 @@ def plan(
     from kernelfit.experiments.plan import run_plan
     from kernelfit.progress import make_progress
 
+    if (machines, cores, network) != (None, None, None):
+        _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json)
+        return
     made = run_plan(
         data=data,
         n=n,
@@ -73,26 +89,56 @@ def plan(
         print_table(plan_table(made))
 
 
+def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):
+    """Print what the engines take over several machines."""
+    from kernelfit.experiments.cluster_plan import run_cluster_plan
+    from kernelfit.units import parse_bandwidth
+
+    made = run_cluster_plan(
+        n=n,
+        n_test=n_test,
+        d=d,
+        outputs=outputs,
+        machines=machines,
+        cores=cores,
+        memory=None if memory is None else parse_bytes(memory),
+        bandwidth=None if network is None else parse_bandwidth(network),
+        tflops=tflops,
+    )
+    if json:
+        print_json(made.to_dict())
+    else:
+        from kernelfit.report.cluster_plan import cluster_plan_table
+
+        print_table(cluster_plan_table(made))
+
+
 @app.command
 def bench(
     *,
     data: Annotated[str, Parameter(help="Dataset of the problem, as for solve.")] = "mnist",
     sizes: Annotated[
-        tuple[int, ...], Parameter(name="--n", negative=(), consume_multiple=True, help="Numbers of training points.")
+        tuple[int, ...],
+        Parameter(
+            name="--n", negative=(), consume_multiple=True, show_default=in_words, help="Numbers of training points."
+        ),
     ] = (2000, 4000, 8000),
     bandwidth: Annotated[float, Parameter(help="Of the Gaussian kernel, in units of pixels / 255.")] = 5.0,
     contender: Annotated[
         tuple[str, ...],
         Parameter(
             negative=(),
+            show_default=in_words,
             help='Only this one; repeat for more: "kernelfit float64", "kernelfit mixed", "kernelfit disk", scipy, '
-            "numpy, scikit-learn, torch, gpytorch, cuml. Default: all that are installed and run on a CPU.",
+            "numpy, scikit-learn, torch, gpytorch, cuml. By default all that are installed and run on a CPU.",
         ),
     ] = (),
     scratch: Scratch = None,
     data_dir: DataDir = None,
     runs: Annotated[Path, Parameter(help="Folder whose bench.jsonl gets a line for each run.")] = Path("runs"),
-    plot: Annotated[Path | None, Parameter(help="Write time and memory against n to this .svg, .png or .pdf.")] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="Write time and memory against n to this figure; default: none.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

@@ -6,7 +6,18 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kernelfit.cli.app import nn_app, reproduce_app
-from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_json, print_table
+from kernelfit.cli.options import (
+    DataDir,
+    DataName,
+    Json,
+    NTest,
+    NTrain,
+    Quiet,
+    check_targets,
+    in_words,
+    print_json,
+    print_table,
+)
 from kernelfit.errors import InputError
 
 NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
@@ -19,21 +30,28 @@ StudyScale = Annotated[
 ]
 StudyRows = Annotated[
     tuple[str, ...],
-    Parameter(negative=(), consume_multiple=True, help="Only these rows or curves; a wrong name lists them all."),
+    Parameter(
+        negative=(),
+        consume_multiple=True,
+        show_default=in_words,
+        help="Only these rows or curves; a wrong name lists them all.",
+    ),
 ]
 Seeds = Annotated[int, Parameter(help="How many seeds: of corruption, weights, order.")]
 Cifar10 = Annotated[str, Parameter(help="CIFAR10: cifar10, or a path.")]
 FigureData = Annotated[
     str | None, Parameter(help="Dataset by name or path; default: mnist at the quick scale, cifar10 at the full one.")
 ]
-ImageNet = Annotated[str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them.")]
+ImageNet = Annotated[
+    str | None, Parameter(help="Class folders of ImageNet-sized images, for the rows that need them; default: none.")
+]
 NetPrecision = Annotated[
     Literal["float32", "bfloat16"], Parameter(help="Of the forward pass of training; errors are float32's.")
 ]
 Compile = Annotated[bool, Parameter(negative=(), help="Compile the net with torch.compile.")]
 StudyRuns = Annotated[Path, Parameter(help="Folder for records; runs that its nets.jsonl holds are not repeated.")]
-Out = Annotated[Path | None, Parameter(help="Write the table as Markdown to this file.")]
-Plot = Annotated[Path | None, Parameter(help="Write the figure to this .svg, .png or .pdf.")]
+Out = Annotated[Path | None, Parameter(help="Write the table as Markdown to this file; default: none.")]
+Plot = Annotated[Path | None, Parameter(help="Write the figure to this .svg, .png or .pdf; default: none.")]
 
 
 @nn_app.command
@@ -149,25 +167,42 @@ def train(
         ),
     ] = "mlp1x512",
     data: DataName = "digits",
-    labels: Annotated[str, Parameter(help="true, random, or the probability that a label is replaced.")] = "true",
+    labels: Annotated[
+        tuple[str, ...],
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            help="true, random, or the probability that a label is replaced; a net for each of several.",
+        ),
+    ] = ("true",),
     pixels: Annotated[
         Literal["true", "shuffled", "random", "gaussian"], Parameter(help="Pixels of training and test images.")
     ] = "true",
     seed: Annotated[int, Parameter(help="Seed of corruption, subsets, weights, order, crops and dropout.")] = 0,
+    seeds: Annotated[int, Parameter(help="Train with so many seeds, from --seed on.")] = 1,
     epochs: Annotated[int, Parameter(help="End after so many.")] = 100,
-    steps: Annotated[int | None, Parameter(help="End after so many.")] = None,
+    steps: Annotated[int | None, Parameter(help="End after so many; default: no limit.")] = None,
     target: Annotated[float, Parameter(help="Training accuracy, measured exactly, that counts as fitted.")] = 1.0,
     stop_when_fitted: Annotated[bool, Parameter(help="Whether to end there.")] = True,
-    loss_below: Annotated[float | None, Parameter(help="End when the mean loss of an epoch is below this.")] = None,
+    loss_below: Annotated[
+        float | None, Parameter(help="End when the mean loss of an epoch is below this; default: never.")
+    ] = None,
     batch: Annotated[int, Parameter(help="Images in a step.")] = 128,
     lr: Annotated[float | None, Parameter(help="Learning rate; default: 0.1 for Inception, 0.01 for others.")] = None,
-    momentum: float = 0.9,
+    momentum: Annotated[float, Parameter(help="Of stochastic gradient descent.")] = 0.9,
     lr_decay: Annotated[float, Parameter(help="Factor of the learning rate after each epoch.")] = 0.95,
     weight_decay: Annotated[float, Parameter(help="Of weights; not of biases.")] = 0.0,
     decay_layers: Annotated[Literal["all", "fc"], Parameter(help="fc: of fully connected layers alone.")] = "all",
     dropout: Annotated[float, Parameter(help="After each hidden fully connected layer.")] = 0.0,
     augment: Annotated[bool, Parameter(negative=(), help="Random crops instead of the middle.")] = False,
     crop: Annotated[int, Parameter(help="Larger images are cut to this many pixels a side; 0: whole images.")] = 28,
+    stream: Annotated[
+        bool,
+        Parameter(negative=(), help="Read class folders while training: for images of any size, too many for memory."),
+    ] = False,
+    resize: Annotated[
+        int | None, Parameter(help="Pixels a side of streamed images before the crop; default: 8/7 of the crop.")
+    ] = None,
     whiten: Annotated[bool, Parameter(help="Subtract each image's mean, divide by its deviation.")] = True,
     init: Annotated[Literal["he", "torch"], Parameter(help="Initial weights: He et al., or PyTorch's own.")] = "he",
     precision: NetPrecision = "float32",
@@ -181,26 +216,38 @@ def train(
     resume: Annotated[bool, Parameter(negative=(), help="Go on with the checkpoint of the same run.")] = False,
     data_dir: DataDir = None,
     runs: NetRuns = Path("runs"),
-    save: Annotated[Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file.")] = None,
+    save: Annotated[
+        Path | None, Parameter(help="Write the trained weights, a state_dict, to this .pt file; default: not kept.")
+    ] = None,
     plot: Plot = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
-    """Train a net until it fits, measure it, and append a record."""
-    from kernelfit.experiments.nets import NetSpec, run_net
+    """Train a net until it fits, measure it, and append a record.
+
+    With several --labels or --seeds there is a net and a record for each; MLPs without dropout are trained as one.
+    Started by `torchrun --nproc-per-node 2 -m kernelfit.cli`, the processes share each batch of one net.
+    """
+    import dataclasses
+
+    from kernelfit import nn
+    from kernelfit.experiments.nets import NetSpec, run_nets
     from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
-    from kernelfit.report.nets import net_table, plot_training
 
     check_targets(runs, None)
     if save is not None and (save.suffix != ".pt" or not save.absolute().parent.is_dir()):
         raise InputError(f"--save {save}: name a .pt file in a folder that exists")
     if plot is not None:
         check_figure(plot)
+    if seeds < 1:
+        raise InputError(f"--seeds {seeds}: give 1 or more")
+    if seeds * len(labels) > 1 and (save or plot):
+        raise InputError("--save and --plot are for one net; give one of --labels and --seeds")
     spec = NetSpec(
         model=model,
         data=data,
-        labels=labels,
+        labels=labels[0],
         pixels=pixels,
         seed=seed,
         epochs=epochs,
@@ -217,6 +264,8 @@ def train(
         dropout=dropout,
         augment=augment,
         crop=crop,
+        stream=stream,
+        resize=resize,
         whiten=whiten,
         init=init,
         precision=precision,
@@ -229,11 +278,21 @@ def train(
         checkpoint_every=checkpoint_every,
         data_dir=None if data_dir is None else str(data_dir),
     )
-    progress = make_progress(quiet)
+    leads = nn.rank() == 0
+    progress = make_progress(quiet or not leads)
+    specs = [dataclasses.replace(spec, labels=p, seed=seed + k) for k in range(seeds) for p in labels]
     try:
-        record, net = run_net(spec, runs=runs, resume=resume, progress=progress)
+        for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
+            if leads:
+                _tell(record, net, json, save, plot, progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("repeat the command with --resume to go on from the last checkpoint") from error
+
+
+def _tell(record, net, json, save, plot, progress):
+    """Print a record, write the weights and the figure where they are asked for."""
+    from kernelfit.report.nets import net_table, plot_training
+
     if json:
         print(record.to_json(), flush=True)
     else:

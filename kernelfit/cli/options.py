@@ -1,4 +1,7 @@
-"""Options that several commands share, checks before the work, and how results are printed."""
+"""Options that several commands share, checks before the work, and how results are printed.
+
+Every option says what it is, in which unit, and what it is by default: where that is None, in its help.
+"""
 
 import os
 from pathlib import Path
@@ -8,7 +11,10 @@ from cyclopts import Parameter
 
 from kernelfit.errors import InputError
 
-DataDir = Annotated[Path | None, Parameter(help="Folder to look for data in before all others, and to download to.")]
+DataDir = Annotated[
+    Path | None,
+    Parameter(help="Folder to look for data in before all others, and to download to; default: the usual places."),
+]
 Quiet = Annotated[bool, Parameter(negative=(), help="No plan and no progress on standard error.")]
 Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON alone on standard output.")]
 DataName = Annotated[str, Parameter(help="digits, mnist, cifar10, synthetic[:D], an .npz file, or class folders.")]
@@ -29,7 +35,7 @@ KernelText = Annotated[
 ]
 Bandwidth = Annotated[
     float | Literal["auto"],
-    Parameter(help="In units of pixels / 255, or of the features; auto: by leave-one-out on some training points."),
+    Parameter(help="In units of pixels / 255, or of the features; auto: by leave-one-out on training points."),
 ]
 BandwidthPoints = Annotated[
     int,
@@ -41,28 +47,42 @@ Augment = Annotated[
         help='Further training rows: flip (mirror images), shift(k) (moved by 1 to k pixels), "flip + shift(1)".'
     ),
 ]
-NTrain = Annotated[int | None, Parameter(help="Stratified subset of the training set, or size of synthetic.")]
-NTest = Annotated[int | None, Parameter(help="The same for the test set.")]
+NTrain = Annotated[
+    int | None, Parameter(help="Stratified subset of the training set, or size of synthetic; default: all, or 2000.")
+]
+NTest = Annotated[int | None, Parameter(help="The same for the test set; default: all, or 1000.")]
 Loo = Annotated[bool, Parameter(negative=(), help="Closed-form leave-one-out error; doubles the time.")]
 Resume = Annotated[
-    bool, Parameter(negative=(), help="Go on with the unfinished factor in the --scratch folder, if there is one.")
+    bool, Parameter(negative=(), help="Go on with what is unfinished in the --scratch folder, if there is something.")
 ]
 Precision = Annotated[
     Literal["auto", "float64", "mixed"],
     Parameter(help="mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits."),
 ]
 Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where CuPy finds one.")]
-Memory = Annotated[str | None, Parameter(help='Use at most this much of the free memory, as in "12GB".')]
-Scratch = Annotated[Path | None, Parameter(help="Folder on a disk for the factor, where memory is too small for it.")]
+Memory = Annotated[str | None, Parameter(help='Use at most this much memory, as in "12GB"; default: all that is free.')]
+Scratch = Annotated[
+    Path | None,
+    Parameter(
+        help="Folder on a disk for a factor too large for memory, or for the state of --engine dask; default: none."
+    ),
+]
+
+
+def in_words(values):
+    """Return several values as they are written on the command line: what help shows as their default."""
+    return " ".join(map(str, values)) or "all"
 
 
 def how_to_go_on(spec):
-    """Return how to go on after Ctrl-C, or nothing where there is no unfinished factor."""
+    """Return how to go on after Ctrl-C, or nothing where nothing unfinished was kept."""
+    from kernelfit.solvers.checkpoint import has_state
     from kernelfit.solvers.scratch import unfinished
 
-    if spec.scratch is None or unfinished(spec.scratch) is None:
+    if spec.scratch is None or not (unfinished(spec.scratch) or has_state(spec.scratch)):
         return ""
-    return f"the factor in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
+    what = "factor" if unfinished(spec.scratch) else "state"
+    return f"the {what} in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
 
 
 def check_targets(runs, save, scratch=None):

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from cyclopts import Parameter
 
 from kernelfit.cli.app import reproduce_app
-from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, print_json, print_table
+from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, print_json, print_table
 from kernelfit.units import parse_bytes
 
 
@@ -22,6 +22,7 @@ def section5(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Only these: mnist-pixels, mnist-gabor, mnist-scattering, mnist-pixels-ridge, mnist-gabor-ridge, "
             "cifar10-pixels, cifar10-randomconv, cifar10-randomconv-ridge, interpolants, linear.",
         ),
@@ -30,13 +31,13 @@ def section5(
     device: Device = "auto",
     memory: Memory = None,
     scratch: Annotated[
-        Path | None, Parameter(help="Folder that keeps the inner products of random convolutional features.")
+        Path | None, Parameter(help="Folder that keeps inner products of random convolutional features; default: none.")
     ] = None,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder for Records; rows that its section5.jsonl holds are not run again.")
     ] = Path("runs"),
-    out: Annotated[Path | None, Parameter(help="Write the table as Markdown to this file.")] = None,
+    out: Annotated[Path | None, Parameter(help="Write the table as Markdown to this file; default: none.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

@@ -27,6 +27,7 @@ from kernelfit.cli.options import (
     Scratch,
     check_targets,
     how_to_go_on,
+    in_words,
     print_json,
     print_table,
 )
@@ -54,6 +55,7 @@ def solve(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Added to the diagonal of K. Several values, as in 0 1e-8 1e-6, are a path: does any of them help?",
         ),
     ] = (0.0,),
@@ -66,12 +68,47 @@ def solve(
     memory: Memory = None,
     scratch: Scratch = None,
     resume: Resume = False,
+    engine: Annotated[
+        Literal["local", "mpi", "dask"],
+        Parameter(
+            help="Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate "
+            "gradients over the workers of a Dask cluster, none of which holds K."
+        ),
+    ] = "local",
+    grid: Annotated[
+        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; default: near a square.")
+    ] = None,
+    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi; default: 256.")] = None,
+    scheduler: Annotated[
+        str | None,
+        Parameter(
+            help="Of --engine dask: tcp://host:8786 or a scheduler file; default: worker processes on this machine."
+        ),
+    ] = None,
+    workers: Annotated[
+        int | None,
+        Parameter(
+            help="Workers of --engine dask: processes here, or to wait for; default: up to 4 here, 1 of a scheduler."
+        ),
+    ] = None,
+    tolerance: Annotated[
+        float | None, Parameter(help="Relative residual of --engine dask, of every output; default: 1e-8.")
+    ] = None,
+    rank: Annotated[
+        int | None, Parameter(help="Of the preconditioner of --engine dask; 0 for none; default: planned.")
+    ] = None,
+    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; default: 1000.")] = None,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
     ] = Path("runs"),
-    save: Annotated[Path | None, Parameter(help="Write the fitted model to this .npz, for kernelfit predict.")] = None,
-    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the ridge to this figure.")] = None,
+    save: Annotated[
+        Path | None,
+        Parameter(help="Write the fitted model to this .npz, for kernelfit predict; default: it is not kept."),
+    ] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="Write errors and norm against the ridge to this figure; default: none.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
@@ -99,6 +136,14 @@ def solve(
         "memory": None if memory is None else parse_bytes(memory),
         "scratch": None if scratch is None else str(scratch),
         "resume": resume,
+        "engine": engine,
+        "grid": grid,
+        "block": block,
+        "scheduler": scheduler,
+        "workers": workers,
+        "tolerance": tolerance,
+        "rank": rank,
+        "steps": steps,
         "data_dir": None if data_dir is None else str(data_dir),
     }
     progress = make_progress(quiet)
@@ -121,6 +166,8 @@ def _solve_one(spec, *, runs, save, json, progress):
         record, model = run_solve(spec, progress=progress)
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt(how_to_go_on(spec)) from error
+    if record is None:  # this process followed another, which prints and writes
+        return
     # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
         print(record.to_json(), flush=True)
@@ -162,14 +209,16 @@ def _solve_path(spec, *, runs, plot, json, progress):
 
 @app.command
 def predict(
-    model: Path,
+    model: Annotated[Path, Parameter(help="File that kernelfit solve --save wrote.")],
     *,
     data: Annotated[str, Parameter(help="Dataset whose test split is predicted; a name or a path, as for solve.")],
     out: Annotated[
-        Path | None, Parameter(help="Write index, predicted class and true class of each example as CSV.")
+        Path | None, Parameter(help="Write index, predicted and true class of each example as CSV; default: not.")
     ] = None,
-    kernel: Annotated[str | None, Parameter(help="Needed only for a model with a kernel of your own.")] = None,
-    n_test: Annotated[int | None, Parameter(help="Stratified subset of the test set.")] = None,
+    kernel: Annotated[
+        str | None, Parameter(help="Needed only for a model with a kernel of your own; default: the one in the model.")
+    ] = None,
+    n_test: Annotated[int | None, Parameter(help="Stratified subset of the test set; default: all of it.")] = None,
     seed: Annotated[int, Parameter(help="Seed of the subset.")] = 0,
     data_dir: DataDir = None,
     json: Json = False,

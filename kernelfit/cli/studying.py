@@ -24,6 +24,7 @@ from kernelfit.cli.options import (
     Resume,
     Scratch,
     check_targets,
+    in_words,
     print_json,
     print_table,
 )
@@ -43,13 +44,19 @@ def sweep(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Probabilities with which a training label is replaced; 0:1:0.1 stands for 0, 0.1, ..., 1.",
         ),
     ] = ("0:1:0.1",),
     seeds: Annotated[int, Parameter(help="How many seeds of the labels at each level.")] = 5,
     pixels: Annotated[
         tuple[Literal["true", "shuffled", "random", "gaussian"], ...],
-        Parameter(negative=(), consume_multiple=True, help="Pixels of all images; each setting is a solve of its own."),
+        Parameter(
+            negative=(),
+            consume_multiple=True,
+            show_default=in_words,
+            help="Pixels of all images; each setting is a solve of its own.",
+        ),
     ] = ("true",),
     ridge: Annotated[float, Parameter(help="Added to the diagonal of K.")] = 0.0,
     seed: Annotated[int, Parameter(help="Seed of pixels, subsets and synthetic data.")] = 0,
@@ -65,7 +72,9 @@ def sweep(
     runs: Annotated[Path, Parameter(help="Folder whose sweep.jsonl gets a line for each set of labels.")] = Path(
         "runs"
     ),
-    plot: Annotated[Path | None, Parameter(help="Write errors and norm against the level to this figure.")] = None,
+    plot: Annotated[
+        Path | None, Parameter(help="Write errors and norm against the level to this figure; default: none.")
+    ] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):
@@ -164,7 +173,7 @@ def randomize(
     ] = "sklearn.ensemble.RandomForestClassifier",
     param: Annotated[
         list[str] | None,
-        Parameter(negative=(), help="name=value, once for each of its arguments: a Python literal, or text."),
+        Parameter(negative=(), help="name=value, once for each argument: a Python literal, or text; default: none."),
     ] = None,
     data: DataName = "digits",
     levels: Annotated[
@@ -172,6 +181,7 @@ def randomize(
         Parameter(
             negative=(),
             consume_multiple=True,
+            show_default=in_words,
             help="Probabilities with which a training label is replaced; 0:1:0.25 stands for 0, 0.25, ..., 1.",
         ),
     ] = ("0:1:0.5",),
@@ -183,7 +193,7 @@ def randomize(
     runs: Annotated[Path, Parameter(help="Folder whose fits.jsonl keeps every fit, so that none is repeated.")] = Path(
         "runs"
     ),
-    plot: Annotated[Path | None, Parameter(help="Write the error curves to this figure.")] = None,
+    plot: Annotated[Path | None, Parameter(help="Write the error curves to this figure; default: none.")] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

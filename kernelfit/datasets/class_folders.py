@@ -31,21 +31,27 @@ def read_class_folders(path, progress=None):
         If the images do not fit in memory.
     """
     path = Path(path)
-    if path.is_dir():
-        name, files = path.resolve().name, _in_folder(path)
-    else:
-        suffix = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
-        name, files = path.name[: len(path.name) - len(suffix)], _in_archive(path)
-    rows = _rows(path, files)
-    classes = sorted({label for split, label, _ in rows if split == "train"})
-    strange = sorted({label for _, label, _ in rows} - set(classes))
-    if strange:
-        raise DataError(f"{path}: no training images for the test class(es) {', '.join(strange)}")
+    suffix = next((suffix for suffix in ARCHIVES if path.name.lower().endswith(suffix)), "")
+    name = path.resolve().name if path.is_dir() else path.name[: len(path.name) - len(suffix)]
+    rows, classes = list_class_folders(path)
     with (progress or Progress()).phase(f"reading {name}", len(rows)) as advance:
         X = read_images([(f"{path}: {'/'.join(row)}", source) for row, source in rows.items()], advance)
     y = np.array([classes.index(label) for _, label, _ in rows])
     n = sum(split == "train" for split, _, _ in rows)
     return Dataset(name, X[:n], y[:n], X[n:], y[n:], classes, f"{name}: class folders in {path}")
+
+
+def list_class_folders(path):
+    """Return ({(split, class, file name): path or content} in the order of the rows, sorted names of the classes).
+
+    Raises DataError and IntegrityError as read_class_folders does for what need not be decoded.
+    """
+    rows = _rows(path, _in_folder(path) if path.is_dir() else _in_archive(path))
+    classes = sorted({label for split, label, _ in rows if split == "train"})
+    strange = sorted({label for _, label, _ in rows} - set(classes))
+    if strange:
+        raise DataError(f"{path}: no training images for the test class(es) {', '.join(strange)}")
+    return rows, classes
 
 
 def _in_folder(path):

@@ -68,7 +68,7 @@ class Dataset:
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
             rows = slice(None)
             if size is not None and size != len(y):
-                rows = _stratified(y, size, generator(seed, "subset", split), f"n_{split}")
+                rows = stratified(y, size, generator(seed, "subset", split), f"n_{split}")
             parts |= {f"X_{split}": X[rows], f"y_{split}": y[rows]}
         return dataclasses.replace(self, **parts)
 
@@ -104,8 +104,8 @@ def _frozen(array):
     return view
 
 
-def _stratified(y, size, rng, option):
-    """Rows of a stratified sample in increasing order: each class its share, remainders by largest fraction."""
+def stratified(y, size, rng, option):
+    """Return rows of a stratified sample, in order: each class has its share, remainders go by largest fraction."""
     if not 1 <= size <= len(y):
         raise InputError(f"{option} = {size}, but the split has {len(y)} examples; choose 1 to {len(y)}")
     counts = np.bincount(y)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -40,6 +41,13 @@ class BenchSpec:
         if not self.bandwidth > 0:
             raise InputError(f"bandwidth = {self.bandwidth}; it must be positive")
 
+    def command(self):
+        """Return the command line that repeats the benchmark."""
+        words = ["kernelfit", "bench", "--data", self.data, "--n", *map(str, self.sizes)]
+        words += ["--bandwidth", str(self.bandwidth)]
+        words += [word for name in self.contenders for word in ("--contender", name)]
+        return shlex.join([*words, *(["--scratch", self.scratch] if self.scratch else [])])
+
 
 def run_bench(spec, *, runs=None, progress=None):
     """Run every contender at every size; return a list of rows, also appended to bench.jsonl in the folder `runs`.
@@ -50,6 +58,7 @@ def run_bench(spec, *, runs=None, progress=None):
     progress = progress or Progress()
     chosen = spec.contenders or tuple(name for name in peers.CONTENDERS if name != "cuml")
     shared = {"schema": SCHEMA, "created": now(), "data": spec.data, "bandwidth": spec.bandwidth}
+    shared["command"] = spec.command()
     shared["environment"] = backend.describe()
     rows = []
     with progress.phase("bench", sum(n**3 for n in spec.sizes) * len(chosen)) as advance:

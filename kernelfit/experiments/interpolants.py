@@ -149,6 +149,7 @@ def run_interpolants(spec, *, runs=None, progress=None):
         "n_train": len(ready.data.y_train),
         "n_test": len(ready.data.y_test),
         "n_classes": len(ready.data.classes),
+        "features": str(ready.features),
         "kernel": str(ready.kernel),
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit import backend, datasets, nn
-from kernelfit.corruption import corrupt, label_probability
+from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
+from kernelfit.datasets.streamed import stream
 from kernelfit.errors import InputError
 from kernelfit.files import sha256
 from kernelfit.learning_order import learning_summary, save_correctness
@@ -27,7 +28,10 @@ _TOP_5_ABOVE = 20  # classes
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetSpec(Settings):
-    """What to train, and how: the options of `kernelfit nn train`. An `lr` of None is the paper's for the model."""
+    """What to train, and how: the options of `kernelfit nn train`.
+
+    An `lr` of None is the paper's for the model; a `resize` of None is 8/7 of the crop.
+    """
 
     data: str = "digits"
     model: str = "mlp1x512"
@@ -37,6 +41,8 @@ class NetSpec(Settings):
     n_train: int | None = None
     n_test: int | None = None
     crop: int = 28
+    stream: bool = False
+    resize: int | None = None
     whiten: bool = True
     init: str = "he"
     dropout: float = 0.0
@@ -48,6 +54,12 @@ class NetSpec(Settings):
         if self.lr is None:
             object.__setattr__(self, "lr", default_lr(self.model))
         super().__post_init__()
+        if self.stream and self.pixels != "true":
+            raise InputError(f"pixels = {self.pixels!r}: the pixels of streamed images are left as they are")
+        if self.resize is None and self.stream:
+            object.__setattr__(self, "resize", round(self.crop * 8 / 7))
+        elif self.resize is not None and not self.stream:
+            raise InputError(f"resize = {self.resize}: only streamed images are scaled; add stream")
         label_probability(self.labels)  # a mistyped option should not cost a download first
         if not (isinstance(self.seed, int) and self.seed >= 0):
             raise InputError(f"seed = {self.seed!r}; it must be an integer of at least 0")
@@ -90,7 +102,8 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     """Train the net of a NetSpec; return (NetRecord, net).
 
     With a folder `runs`, the record is appended to its nets.jsonl, the correctness of every example in every epoch is
-    kept in nets/IDENTITY.npz, and checkpoints in nets/IDENTITY.pt while the run lasts.
+    kept in nets/IDENTITY.npz, and checkpoints in nets/IDENTITY.pt while the run lasts. Of several processes that
+    torchrun started, the first writes them.
 
     Raises
     ------
@@ -98,15 +111,14 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         PyTorch is missing, data are not found or unusable, or an option is out of range.
     """
     nn.require_torch()
-    from kernelfit.nn.fitting import describe_torch, fit_net
+    from kernelfit.nn.distributed import team_of
+    from kernelfit.nn.fitting import find_device, fit_net
 
-    progress, watch = progress or Progress(), Stopwatch()
+    progress, watch, team = progress or Progress(), Stopwatch(), team_of(find_device(spec.device))
     with watch("load"):
         data, changed = _load(spec, progress)
-    wrong_label = changed.y_train != data.y_train
     identity = spec.identity(changed.sha256)
-    folder = None if runs is None else Path(runs) / "nets"
-    checkpoint = None if runs is None else folder / f"{identity[:16]}.pt"
+    checkpoint = _checkpoint(runs, identity)
     fitted = fit_net(
         spec.model,
         changed.X_train,
@@ -119,21 +131,104 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         init=spec.init,
         dropout=spec.dropout,
         device=spec.device,
-        corrupted=wrong_label,
+        corrupted=changed.y_train != data.y_train,
         X_test=changed.X_test,
         y_test=data.y_test,
         checkpoint=checkpoint,
         identity=identity,
         resume=resume,
         progress=progress,
+        team=team,
     )
-    history, learning = fitted.history, None
+    record = _recorded(spec, data, changed, fitted, watch, runs if team.leads else None, team.size)
+    if runs is not None and team.leads:
+        checkpoint.unlink(missing_ok=True)
+    return record, fitted.net
+
+
+def run_nets(specs, *, runs=None, resume=False, progress=None):
+    """Train the nets of several NetSpecs; yield (NetRecord, net) for each, in order, as run_net returns it.
+
+    MLPs that `trains_together` allows are trained as one; other nets one after another.
+    """
+    nn.require_torch()
+    from kernelfit.nn.fitting import Case, fit_many
+
+    specs, progress = list(specs), progress or Progress()
+    if not trains_together(specs):
+        for spec in specs:
+            yield run_net(spec, runs=runs, resume=resume, progress=progress)
+        return
+    first, watch, loaded = specs[0], Stopwatch(), {}
+    with watch("load"):
+        for spec in specs:
+            subset = (spec.seed,) if spec.n_train or spec.n_test or spec.data.startswith("synthetic") else ()
+            if subset not in loaded:
+                loaded[subset] = _read(spec, progress)
+            data = loaded[subset]
+            loaded[spec] = data, _corrupted(spec, data)
+    identities = [spec.identity(loaded[spec][1].sha256) for spec in specs]
+    identity = sha256("".join(identities).encode())
+    checkpoint = _checkpoint(runs, identity)
+    cases = [
+        Case(
+            X=changed.X_train,
+            y=changed.y_train,
+            settings=spec.settings,
+            seed=spec.seed,
+            corrupted=changed.y_train != data.y_train,
+            X_test=changed.X_test,
+            y_test=data.y_test,
+        )
+        for spec, (data, changed) in ((spec, loaded[spec]) for spec in specs)
+    ]
+    fits = fit_many(
+        first.model,
+        cases,
+        n_classes=len(loaded[first][0].classes),
+        crop=first.crop,
+        whiten=first.whiten,
+        init=first.init,
+        device=first.device,
+        checkpoint=checkpoint,
+        identity=identity,
+        resume=resume,
+        progress=progress,
+    )
+    for spec, fitted in zip(specs, fits, strict=True):
+        record = _recorded(spec, *loaded[spec], fitted, Stopwatch(watch.seconds), runs, together=len(specs))
+        yield record, fitted.net
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
+
+
+def trains_together(specs):
+    """Whether these are several MLPs that differ in labels, seed and a few settings alone, so that one run makes all.
+
+    Not where torchrun started several processes: these share a net, not the nets.
+    """
+    own = ("labels", "seed", "lr", "lr_decay", "weight_decay", "momentum")
+    alike = {dataclasses.replace(spec, **{name: getattr(specs[0], name) for name in own}) for spec in specs}
+    is_mlp = all(spec.model.startswith("mlp") and not (spec.dropout or spec.compile or spec.stream) for spec in specs)
+    return len(specs) > 1 and len(alike) == 1 and is_mlp and nn.processes() == 1
+
+
+def _checkpoint(runs, identity):
+    return None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
+
+
+def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1):
+    """Return the NetRecord of a net that was fitted; with a folder `runs`, it is appended there."""
+    from kernelfit.nn.fitting import describe_torch
+
+    history, learning, identity = fitted.history, None, spec.identity(changed.sha256)
+    wrong_label = changed.y_train != data.y_train
     if history.packed:
         rows = history.packed_rows()
         correct = np.unpackbits(rows, axis=1, count=len(wrong_label)).astype(bool)
         learning = learning_summary(correct, wrong_label) | {"file": None}
         if runs is not None:
-            save_correctness(folder / f"{identity[:16]}.npz", rows, len(wrong_label))
+            save_correctness(Path(runs) / "nets" / f"{identity[:16]}.npz", rows, len(wrong_label))
             learning["file"] = f"nets/{identity[:16]}.npz"
     watch.add(fitted.seconds)
     seconds = {name: round(value, 4) for name, value in watch.seconds.items()} | {"total": round(watch.total(), 4)}
@@ -173,34 +268,45 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         train_margins=margin_distribution(fitted.train.margins),
         test_margins=margin_distribution(fitted.test.margins),
         learning=learning or {},
-        warnings=_warnings(spec, history, fitted, changed),
+        warnings=_warnings(spec, history, fitted, changed, together),
         seconds=seconds,
         images_per_second=history.images / history.train_seconds,
         peak_bytes=backend.peak_memory(),
-        environment=backend.describe() | describe_torch(),
+        environment=backend.describe() | describe_torch() | {"processes": processes},
         resumed=history.resumed,
     )
     if runs is not None:
         append_net(Path(runs) / FILE, record)
-        checkpoint.unlink(missing_ok=True)
-    return record, fitted.net
+    return record
 
 
 def _load(spec, progress):
     """Return the Dataset and its Corruption: the same bytes as those of a solve with this seed."""
-    data = datasets.load(
+    data = _read(spec, progress)
+    return data, _corrupted(spec, data)
+
+
+def _read(spec, progress):
+    if spec.stream:
+        return stream(spec.data, spec.resize, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed)
+    return datasets.load(
         spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
     )
-    k = len(data.classes)
-    changed = corrupt(
-        data.X_train, data.y_train, data.X_test, n_classes=k, labels=spec.labels, pixels=spec.pixels, seed=spec.seed
-    )
-    return data, changed
+
+
+def _corrupted(spec, data):
+    k, options = len(data.classes), {"labels": spec.labels, "pixels": spec.pixels, "seed": spec.seed}
+    if spec.stream:
+        p = label_probability(spec.labels)
+        y, replaced = corrupt_labels(data.y_train, k, p, spec.seed)
+        digest = sha256(json.dumps(data.hashes() | {"y_train": sha256(y)}, sort_keys=True).encode())
+        return Corruption(data.X_train, y, data.X_test, replaced, p, spec.pixels, spec.seed, digest)
+    return corrupt(data.X_train, data.y_train, data.X_test, n_classes=k, **options)
 
 
 def _training(spec):
     kept = {field.name for field in dataclasses.fields(Settings)} - {*_INCIDENTAL, "precision", "compile"}
-    kept |= {"crop", "whiten", "init", "dropout"}
+    kept |= {"crop", "whiten", "init", "dropout", "stream", "resize"}
     return {name: value for name, value in dataclasses.asdict(spec).items() if name in kept}
 
 
@@ -226,7 +332,7 @@ def _mean(values):
     return float(values.mean()) if len(values) else None
 
 
-def _warnings(spec, history, fitted, changed):
+def _warnings(spec, history, fitted, changed, together):
     """What a reader of the numbers must know."""
     found = []
     if history.stopped_by == "diverged":
@@ -236,4 +342,6 @@ def _warnings(spec, history, fitted, changed):
             f"the training set is not fitted: its accuracy never reached {100 * spec.target:g} %, and is "
             f"{100 * (fitted.train.predicted == changed.y_train).mean():.3g} % at the end"
         )
+    if together > 1:
+        found.append(f"trained together with {together - 1} other nets: its seconds are those of all of them")
     return found

@@ -24,6 +24,7 @@ class _AbsentGpu:
     memory: int
     name: str = Cuda.name
     panel: int = Cuda.panel
+    tile: int = Cuda.tile
     fixed_bytes: int = Cuda.fixed_bytes
 
     def free_memory(self):
@@ -80,7 +81,7 @@ def run_plan(
             raise InputError("a GPU that is not here needs its --memory beside its --tflops")
     else:
         target = backend.device(device)
-        rates = _calibrated(target, scratch, calibrate)
+        rates = calibrated(target, scratch, calibrate)
     if memory is not None:
         target = _WithMemory(target, memory)
     return plan_solve(problem, device=target, precision=precision, scratch=scratch, rates=rates)
@@ -99,7 +100,7 @@ class _WithMemory:
         return self._memory
 
 
-def _calibrated(device, scratch, calibrate):
+def calibrated(device, scratch, calibrate):
     """Return the Rates of this machine, measured now or by an earlier plan with the same libraries and folder."""
     place = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kernelfit" / "rates.json"
     key = json.dumps([device.describe(), str(scratch and Path(scratch).absolute())], sort_keys=True)

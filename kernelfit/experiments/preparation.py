@@ -10,11 +10,11 @@ from kernelfit.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
 from kernelfit.errors import InputError, SingularMatrixError
-from kernelfit.features import Features, Pixels, parse_features
+from kernelfit.features import Features, ImageMap, Pixels, parse_features
 from kernelfit.gram import Gram, gram
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.points import Points, first_duplicate
+from kernelfit.points import CoordinatePoints, Points, first_duplicate
 from kernelfit.solvers.forecast import forecast
 from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
 from kernelfit.solvers.scratch import unfinished
@@ -42,8 +42,8 @@ class Prepared:
     choice : BandwidthChoice or None
     K, against : Gram
         Of the training points, and of the test points against them.
-    plan : Plan
-    way : Way
+    plan : Plan or None
+    way : Way or None
     reason : str
         Why this precision.
     """
@@ -59,32 +59,35 @@ class Prepared:
     choice: BandwidthChoice | None
     K: Gram
     against: Gram
-    plan: Plan
-    way: Way
+    plan: Plan | None
+    way: Way | None
     reason: str
 
 
-def prepare(spec, *, label_sets=1, watch, progress):
+def prepare(spec, *, label_sets=1, planned=True, watch, progress):
     """Return the Prepared problem of a SolveSpec that is to be solved for `label_sets` sets of labels at once.
 
+    With planned=False there is no plan, and no way to solve it in this process alone: points are on the CPU.
     Phases "load", "features", "bandwidth", "gram" and "forecast" are added to the Stopwatch `watch`.
     """
     kernel, features = _kernel(spec), parse_features(spec.features)
     label_probability(spec.labels)  # a mistyped option should not cost a download first
+    if not planned:
+        _refuse_what_cannot_travel(kernel, features, spec)
     with watch("load"):
         data, changed = _load(spec, kernel, features, progress)
         training = augment(changed.X_train, changed.y_train, spec.augment)
     if training.left_out:
         progress.note(f"{training.left_out:,} copies of training images equal another image, and are left out")
     k = len(data.classes)
-    device = backend.device(spec.device)
+    device = backend.device(spec.device) if planned else backend.CPU
     outputs = k * label_sets
     X_train, X_test = training.X, changed.X_test
     kept = features.bytes_kept(X_train, X_test, device)  # of the memory that may be used, before the solve
     limit = None if spec.memory is None else max(1, spec.memory - kept)
     before = max(1, min(device.free_memory() - kept, limit or device.free_memory())) if kept else limit
-    plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=before)
-    if plan.chosen is None:
+    plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=before) if planned else None
+    if planned and plan.chosen is None:
         plan.require()  # raises, before anything else is computed
     if not isinstance(features, Pixels):
         with watch("features"):
@@ -97,7 +100,8 @@ def prepare(spec, *, label_sets=1, watch, progress):
                 memory=spec.memory,
                 progress=progress,
             )
-        plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=limit, rates=plan.rates)
+        if planned:
+            plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=limit, rates=plan.rates)
     choice = None
     if kernel.open_bandwidth:
         with watch("bandwidth"):
@@ -118,16 +122,19 @@ def prepare(spec, *, label_sets=1, watch, progress):
     with watch("gram"):
         K = gram(X_train, kernel, device=device)
         against = _test_gram(X_test, kernel, K)
-    reason = _reason(spec, plan)
-    if _worth_a_forecast(spec, plan):
+    way, reason = None, ""
+    if planned:
+        reason = _reason(spec, plan)
+    if planned and _worth_a_forecast(spec, plan):
         with watch("forecast"):
             expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
             known = {"memory": limit, "rates": plan.rates, "steps": expected.steps}
             plan = _plan(spec, kernel, X_train, X_test, outputs, device, **known)
         reason = expected.reason
         progress.note(reason)
-    way = plan.require()
-    progress.note(str(plan))
+    if planned:
+        way = plan.require()
+        progress.note(str(plan))
     d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
     return Prepared(
         data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason
@@ -158,11 +165,11 @@ def _plan(spec, kernel, X_train, X_test, outputs, device, **known):
     """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way."""
     if isinstance(kernel, Precomputed):
         d, dtype = 0, X_train.dtype
-    elif isinstance(X_train, Points):
-        d, dtype = 0, np.float64  # the points are there already
+    elif isinstance(X_train, Points):  # of float64, or without coordinates; they are there already
+        d, dtype = X_train.d if isinstance(X_train, CoordinatePoints) else 0, np.float64
     else:
         d, dtype = int(np.prod(X_train.shape[1:])), X_train.dtype
-    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo)
+    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo, kernel.of_products)
     found = unfinished(spec.scratch) if spec.resume else None
     plan = plan_solve(
         problem,
@@ -218,6 +225,20 @@ def _kernel(spec):
     if not kernel.open_bandwidth:
         raise InputError(f"bandwidth {spec.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
     return kernel.with_bandwidth(spec.bandwidth)
+
+
+def _refuse_what_cannot_travel(kernel, features, spec):
+    """Other processes make Gram entries from points, so there must be points."""
+    if isinstance(kernel, Precomputed):
+        raise InputError(
+            f"--engine {spec.engine} makes the entries of K in every process from the points; a precomputed kernel has "
+            "none. Use --engine local"
+        )
+    if not isinstance(features, Pixels | ImageMap):
+        raise InputError(
+            f"--engine {spec.engine} makes the entries of K in every process from the points; {features} keeps inner "
+            "products of all points instead. Use --engine local, or other features"
+        )
 
 
 def _check_precomputed(kernel, features, data, spec):

@@ -88,6 +88,7 @@ def run_randomize(spec, *, progress=None):
         n_jobs=spec.jobs,
         records=None if spec.runs is None else Path(spec.runs) / "fits.jsonl",
         name=data.name,
+        command=spec.command(),
         progress=progress,
     )
 
@@ -130,7 +131,9 @@ def _imported(path):
     finally:
         sys.path.remove("")
     if not callable(getattr(found, name, None)):
-        raise InputError(f"{module} has no class {name}{suggestion(name, dir(found))}")
+        raise InputError(
+            f"{module} has no class {name}{suggestion(name, [each for each in dir(found) if not each.startswith('_')])}"
+        )
     return getattr(found, name)
 
 

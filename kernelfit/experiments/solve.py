@@ -6,14 +6,16 @@ import shlex
 
 import numpy as np
 
-from kernelfit import backend, measures
+from kernelfit import backend, illustrations, measures
 from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
+from kernelfit.experiments.engines import check_engine, open_engine
 from kernelfit.experiments.preparation import prepare
 from kernelfit.kernels import Precomputed
 from kernelfit.model import Model
 from kernelfit.progress import Progress
 from kernelfit.records import Record, now
+from kernelfit.solvers.engine import Answer
 from kernelfit.solvers.plan import LOO_IN_MIXED, PRECISIONS
 from kernelfit.solvers.solve import memory_explained, solve
 from kernelfit.stopwatch import Stopwatch
@@ -24,7 +26,8 @@ class SolveSpec:
     """What to solve; the fields are the options of `kernelfit solve`.
 
     bandwidth None stands for "auto": closed-form leave-one-out on bandwidth_points of the training points. memory is in
-    bytes.
+    bytes. grid ("2x2") and block are those of --engine mpi; scheduler, workers, tolerance, rank and steps those of
+    --engine dask.
     """
 
     data: str = "digits"
@@ -45,16 +48,31 @@ class SolveSpec:
     memory: int | None = None
     scratch: str | None = None
     resume: bool = False
+    engine: str = "local"
+    grid: str | None = None
+    block: int | None = None
+    scheduler: str | None = None
+    workers: int | None = None
+    tolerance: float | None = None
+    rank: int | None = None
+    steps: int | None = None
     data_dir: str | None = None
 
     def __post_init__(self):
-        for name in ("n_train", "n_test", "seed", "memory", "bandwidth_points"):
+        check_engine(self)
+        if self.engine != "local" and type(self) is not SolveSpec:
+            raise InputError(
+                f"--engine {self.engine} solves for one ridge and one set of labels; leave it out for this"
+            )
+        for name in ("n_train", "n_test", "seed", "memory", "block", "workers", "rank", "steps", "bandwidth_points"):
             value = getattr(self, name)
-            smallest, optional = (0, False) if name == "seed" else (1, name != "bandwidth_points")
+            smallest, optional = name not in ("seed", "rank"), name not in ("seed", "bandwidth_points")
             if not (isinstance(value, int) and value >= smallest) and not (optional and value is None):
-                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest}")
+                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest:d}")
         if not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
             raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
+        if self.tolerance is not None and not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
+            raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
         if self.precision not in ("auto", *PRECISIONS):
             raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
         if self.loo and self.precision == "mixed":
@@ -82,7 +100,7 @@ class SolveSpec:
 
 @memory_explained()
 def run_solve(spec, *, progress=None):
-    """Run a SolveSpec; return (Record, Model).
+    """Run a SolveSpec; return (Record, Model), or (None, None) in a process that only follows another's lead.
 
     Raises
     ------
@@ -90,32 +108,33 @@ def run_solve(spec, *, progress=None):
         Of the kind that fits: data not found or unusable, option out of range, too little memory, singular matrix.
     """
     progress = progress or Progress()
+    if spec.engine == "local":
+        return _run(spec, None, progress)
+    with open_engine(spec) as engine:
+        return _run(spec, engine, progress) if engine.leads else (None, None)
+
+
+def _run(spec, engine, progress):
+    """Run a SolveSpec with an engine, or in this process without one."""
     watch = Stopwatch()
-    ready = prepare(spec, watch=watch, progress=progress)
-    data, changed, kernel, choice, K = ready.data, ready.changed, ready.kernel, ready.choice, ready.K
+    ready = prepare(spec, planned=engine is None, watch=watch, progress=progress)
+    data, changed, kernel, choice = ready.data, ready.changed, ready.kernel, ready.choice
     y, k = ready.training.y, len(data.classes)
     Y = measures.one_hot(y, k)
-    solution = solve(
-        K,
-        Y,
-        ready.way,
-        ridge=spec.ridge,
-        fallback=ready.plan.fallback(ready.way),
-        scratch=spec.scratch,
-        resume=spec.resume,
-        progress=progress,
-    )
-    watch.add(solution.seconds)
-    with solution:
-        measured = _measure(solution, Y, y, spec, watch, progress)
-        with watch("predict"):
-            scores = ready.against.product(solution.coef, progress=progress)
+    if engine is None:
+        answer = _solve_here(spec, ready, Y, progress)
+    else:
+        answer = engine.solve(ready.K, ready.against, Y, ridge=spec.ridge, progress=progress)
+    watch.add(answer.seconds)
+    measured = _measure(answer, Y, y, spec.ridge)
+    with watch("pictures"):
+        illustrated = _illustrations(ready, spec, Y, answer)
     watch.seconds["total"] = watch.total()
 
     record = Record(
         created=now(),
         version=importlib.metadata.version("kernelfit"),
-        command=spec.command(),
+        command=(engine.launcher if engine else "") + spec.command(),
         dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=len(changed.y_train),
         n_test=len(data.y_test),
@@ -132,24 +151,69 @@ def run_solve(spec, *, progress=None):
             "labels_changed": int(np.sum(changed.y_train != data.y_train)),
             "sha256": changed.sha256,
         },
-        ridge=solution.factor.ridge,
-        method=str(solution.way),
-        precision=solution.way.precision,
-        device=K.device.name,
+        ridge=answer.ridge,
+        method=answer.method,
+        precision=answer.precision,
+        device=answer.device,
         seed=spec.seed,
-        test_error=measures.error_rate(scores, data.y_test),
+        test_error=measures.error_rate(answer.scores, data.y_test),
         **measured,
-        warnings=_warnings(measured, spec.ridge, choice, scores, set(range(k)) - set(changed.y_train.tolist())),
+        **illustrated,
+        warnings=_warnings(measured, spec.ridge, choice, answer.scores, set(range(k)) - set(changed.y_train.tolist())),
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        gflops=_gflops(len(y), solution),
-        gemm_gflops=ready.plan.rates.gemm(solution.way.precision) / 1e9,
-        peak_bytes=backend.peak_memory(),
-        environment=K.device.describe(),
-        solver=solution.report | {"reason": ready.reason},
+        gflops=answer.gflops,
+        gemm_gflops=answer.gemm_gflops,
+        peak_bytes=answer.peak_bytes,
+        environment=ready.K.device.describe(),
+        solver=answer.report,
         augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
     return record, Model(
-        kernel, ready.training.X, solution.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed
+        kernel, ready.training.X, answer.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed
+    )
+
+
+def _solve_here(spec, ready, Y, progress):
+    """Return the Answer of a Prepared problem, solved in this process in the way of its plan."""
+    solution = solve(
+        ready.K,
+        Y,
+        ready.way,
+        ridge=spec.ridge,
+        fallback=ready.plan.fallback(ready.way),
+        scratch=spec.scratch,
+        resume=spec.resume,
+        progress=progress,
+    )
+    watch, factor, way = Stopwatch(), solution.factor, solution.way
+    with solution:
+        condition = inverse_diagonal = None
+        if way.storage != "disk":  # each of its solves would read the whole factor twice
+            with watch("condition"):
+                condition = measures.condition_estimate(factor, solution.check.norm_1)
+        if spec.loo:
+            with watch("leave_one_out"):
+                inverse_diagonal = factor.inverse_diagonal(progress=progress)
+        smallest_pivot = factor.smallest_pivot()
+        with watch("predict"):
+            scores = ready.against.product(solution.coef, progress=progress)
+    return Answer(
+        coef=solution.coef,
+        check=solution.check,
+        energy=solution.energy,
+        scores=scores,
+        inverse_diagonal=inverse_diagonal,
+        condition_estimate=condition,
+        smallest_pivot=smallest_pivot,
+        ridge=factor.ridge,
+        method=str(way),
+        precision=way.precision,
+        report=solution.report | {"reason": ready.reason},
+        seconds=solution.seconds | watch.seconds,
+        gflops=_gflops(len(Y), solution),
+        gemm_gflops=ready.plan.rates.gemm(way.precision) / 1e9,
+        peak_bytes=backend.peak_memory(),
+        device=ready.K.device.name,
     )
 
 
@@ -161,21 +225,15 @@ def _gflops(n, solution):
     return made / solution.seconds["factor"] / 1e9 if made else None
 
 
-def _measure(solution, Y, y, spec, watch, progress):
-    """Return the fields of the Record that measure a solution for the targets Y of the labels y."""
-    coef, check, factor = solution.coef, solution.check, solution.factor
-    norm = measures.rkhs_norm(coef, check.fitted, solution.energy, spec.ridge)
-    coef_pm1, fitted_pm1, *energy_pm1 = map(measures.to_plus_minus_one, (coef, check.fitted, *solution.energy))
-    norm_pm1 = measures.rkhs_norm(coef_pm1, fitted_pm1, energy_pm1, spec.ridge)
-    condition = None
-    if solution.way.storage != "disk":  # each of its solves would read the whole factor twice
-        with watch("condition"):
-            condition = measures.condition_estimate(factor, check.norm_1)
+def _measure(answer, Y, y, ridge):
+    """Return the fields of the Record that measure an Answer for the targets Y of the labels y."""
+    coef, check = answer.coef, answer.check
+    norm = measures.rkhs_norm(coef, check.fitted, answer.energy, ridge)
+    coef_pm1, fitted_pm1, *energy_pm1 = map(measures.to_plus_minus_one, (coef, check.fitted, *answer.energy))
+    norm_pm1 = measures.rkhs_norm(coef_pm1, fitted_pm1, energy_pm1, ridge)
     loo_error = None
-    if spec.loo:
-        with watch("leave_one_out"):
-            scores = measures.leave_one_out(Y, coef, factor.inverse_diagonal(progress=progress))
-        loo_error = measures.error_rate(scores, y)
+    if answer.inverse_diagonal is not None:
+        loo_error = measures.error_rate(measures.leave_one_out(Y, coef, answer.inverse_diagonal), y)
     return {
         "train_error": measures.error_rate(check.fitted, y),
         "loo_error": loo_error,
@@ -185,9 +243,28 @@ def _measure(solution, Y, y, spec, watch, progress):
         "norm_pm1_per_output": norm_pm1.per_output,
         "norm_disagreement": max(norm.disagreement, norm_pm1.disagreement),
         "relative_residual": check.relative_residual,
-        "condition_estimate": condition,
-        "smallest_pivot": factor.smallest_pivot(),
+        "condition_estimate": answer.condition_estimate,
+        "smallest_pivot": answer.smallest_pivot,
     }
+
+
+def _illustrations(ready, spec, Y, answer):
+    """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
+    data, y, diagonal = ready.data, ready.training.y, answer.inverse_diagonal
+    pictures = {
+        "misclassified": illustrations.misclassified(ready.changed.X_test, data.y_test, answer.scores, data.classes),
+        "memorised": [],
+        "filters": None,
+    }
+    if diagonal is not None:
+        pictures["memorised"] = illustrations.memorised(
+            ready.training.X, Y, y, data.y_train, answer.coef, diagonal, data.classes, ridge=spec.ridge
+        )
+    filters = getattr(ready.X_train, "filters", None)
+    if filters is not None:
+        pictures["filters"] = illustrations.sheet(filters)
+    drawn = illustrations.histograms(Y, y, answer.check.fitted, answer.coef, answer.scores, data.y_test, diagonal)
+    return {"histograms": drawn, "pictures": pictures}
 
 
 def _warnings(measured, ridge, choice, scores, missing):

@@ -137,6 +137,7 @@ def run_sweep(spec, *, runs=None, progress=None):
         "n_train": len(ready.changed.y_train),
         "n_test": len(ready.data.y_test),
         "n_classes": len(ready.data.classes),
+        "features": str(ready.features),
         "kernels": kernels,
         "ridge": spec.ridge,
         "method": str(solution.way),
@@ -157,7 +158,7 @@ def _sweep_labels(spec, watch, progress):
     ready = prepare(spec, label_sets=len(settings), watch=watch, progress=progress)
     k, true = len(ready.data.classes), ready.data.y_train
     labels = [corrupt_labels(true, k, level, seed=seed)[0] for level, seed in settings]
-    Y = np.hstack([measures.one_hot(y, k) for y in labels])
+    Y = _targets(labels, k)
     solution = solve(
         ready.K,
         Y,
@@ -180,16 +181,29 @@ def _sweep_labels(spec, watch, progress):
     with watch("measure"):
         rows = []
         for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):
-            part = slice(index * k, (index + 1) * k)
             setting = {"pixels": spec.pixels, "level": level, "seed": seed}
-            loo = None if left_out is None else left_out[:, part]
-            rows.append(_row(setting, ready, solution, part, y, scores[:, part], loo, spec.ridge))
+            solved = (solution.coef, solution.check.fitted, scores, *solution.energy)
+            loo = None if left_out is None else _of_set(left_out, index, k)
+            rows.append(_row(setting, ready, y, *(_of_set(V, index, k) for V in solved), loo, spec.ridge))
     return ready, solution, rows
 
 
-def _row(setting, ready, solution, part, y, scores, left_out, ridge):
-    coef, fitted = solution.coef[:, part], solution.check.fitted[:, part]
-    energy = [side[:, part] for side in solution.energy]
+def _targets(labels, k):
+    """Return the right-hand sides (n, 1 + sets (k - 1)) of all sets of labels: ones, then all classes but the last.
+
+    The 0/1 targets of a set sum to one over its classes, so whatever is linear in them is known for the last class too.
+    """
+    return np.hstack([np.ones((len(labels[0]), 1)), *(measures.one_hot(y, k)[:, :-1] for y in labels)])
+
+
+def _of_set(V, index, k):
+    """Return what is linear in the targets, for all k classes of one set of labels."""
+    first = V[:, 1 + index * (k - 1) : 1 + (index + 1) * (k - 1)]
+    return np.column_stack([first, V[:, 0] - first.sum(axis=1)])
+
+
+def _row(setting, ready, y, coef, fitted, scores, energy_left, energy_right, left_out, ridge):
+    energy = (energy_left, energy_right)
     pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *energy)]
     true, changed = ready.data.y_train, y != ready.data.y_train
     return SweepRow(

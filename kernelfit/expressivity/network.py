@@ -98,6 +98,15 @@ def fit_network(X, Y, *, seed=0):
         Two points have one projection, mostly because they are equal; `row` and `duplicate` name them.
     InputError
         X and Y do not fit each other or are not finite.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = rng.standard_normal((50, 4)), rng.integers(0, 10, 50)  # labels that mean nothing
+    >>> network = fit_network(X, y.astype(float))
+    >>> network.n_weights, network.residual < 1e-9  # 2 n + d
+    (104, True)
     """
     X, Y = np.asarray(X), np.asarray(Y, dtype=np.float64)
     if X.ndim < 2 or 0 in X.shape:

@@ -10,9 +10,10 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import NotEnoughMemoryError
+from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
-from kernelfit.features.inner_products import AccumulatedPoints, InnerProducts
 from kernelfit.files import sha256
+from kernelfit.inner_products import InnerProducts
 from kernelfit.progress import Progress
 from kernelfit.units import format_bytes
 

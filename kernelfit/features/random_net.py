@@ -12,6 +12,7 @@ from kernelfit.randomness import generator
 
 BLOCK = 256  # filters drawn from one stream; a constant of the sequence, so never to be changed
 _WHITENING_PATCHES = 100_000
+_SHOWN = 24
 _FLAT = 1e-4  # a patch of less variance is no filter
 
 
@@ -97,6 +98,11 @@ class Net:
             responses = responses / np.linalg.norm(responses, axis=1, keepdims=True)
         made = responses if self._patch_whitening is None else responses @ self._patch_whitening
         return np.ascontiguousarray(made.T, dtype=np.float32)
+
+    def shown_filters(self):
+        """Return the first few filters as images, float32 (k, patch, patch, channels)."""
+        side = self.settings.patch
+        return self.filters(0)[:, :_SHOWN].T.reshape(-1, side, side, self.image[2])
 
     def identity(self):
         """Return, JSON-ready, what the features depend on beside the images."""

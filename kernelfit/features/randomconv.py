@@ -12,8 +12,8 @@ from kernelfit import backend
 from kernelfit.errors import InputError, suggestion
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.base import Features
-from kernelfit.features.inner_products import InnerProducts
 from kernelfit.features.random_net import BLOCK, Net
+from kernelfit.inner_products import InnerProducts
 
 # Recipes, with every setting that a preset fills in.
 _IMAGE = {  # github.com/Vaishaal/cifar-fun, by an author of the kernel experiments: probably the paper's
@@ -143,7 +143,8 @@ class RandomConv(Features):
 
     def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, memory=None, progress=None):
         net = Net.prepare(self, X_train, seed=seed)
-        return accumulate(net, X_train, X_test, device=device, scratch=scratch, memory=memory, progress=progress)
+        train, test = accumulate(net, X_train, X_test, device=device, scratch=scratch, memory=memory, progress=progress)
+        return dataclasses.replace(train, filters=net.shown_filters()), test
 
     def bytes_kept(self, X_train, X_test, device=backend.CPU):
         return InnerProducts.bytes_needed(len(X_train), len(X_train) + len(X_test), device)

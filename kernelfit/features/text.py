@@ -1,7 +1,7 @@
 """Features as text: what the command line takes and what Records and models hold."""
 
 from kernelfit.errors import InputError
-from kernelfit.expressions import look_up, named_options, parse_expression
+from kernelfit.expressions import make_named, named_options, parse_expression
 from kernelfit.features.base import Pixels
 from kernelfit.features.gabor import Gabor
 from kernelfit.features.randomconv import RandomConv
@@ -25,7 +25,7 @@ def parse_features(text):
         named = named_options(parse_expression(text, "features"))
         if named is None:
             raise SyntaxError("not a name with options")
-        return look_up(named[0], _NAMES, "kind of features")(**named[1])
+        return make_named(*named, _NAMES, "kind of features")
     except InputError:
         raise
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # the last two: deep nesting

@@ -65,6 +65,13 @@ def gradient_descent(X, Y, *, start=None, rate=None, steps=1000):
         Zero by default.
     rate : float
         In (0, 2 / lambda_max); by default the one with the best factor, 2 / (lambda_max + lambda_min).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> path = gradient_descent(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), np.array([2.0, 2.0]), steps=200)
+    >>> path.weights.round(9).tolist()  # from zero, to the solution of least norm
+    [1.0, 1.0, 1.0]
     """
     run = _Run(X, Y, start)
     eigenvalues = run.solution.singular_values**2 / len(run.X)

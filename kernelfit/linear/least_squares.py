@@ -74,6 +74,13 @@ def minimum_norm(X, Y):
     ------
     InputError
         X and Y do not fit each other, are not finite, or X is zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = minimum_norm(np.array([[1.0, 1.0, 0.0], [0.0, 0.0, 2.0]]), np.array([2.0, 2.0]))
+    >>> found.weights.round(12).tolist(), found.rank
+    ([1.0, 1.0, 1.0], 2)
     """
     X, targets = prepare(X, Y)
     U, S, Vt = decompose(X)

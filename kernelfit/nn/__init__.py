@@ -4,12 +4,22 @@ Nothing of torch is loaded before a name below is used; where torch is missing, 
 """
 
 import importlib
+import os
 
 from kernelfit.errors import KernelfitError
 
 _HOMES = {"NetClassifier": "estimator", "Theorem1Net": "theorem1", "build_model": "models", "train": "training"}
 
-__all__ = ["MissingTorchError", "NetClassifier", "Theorem1Net", "build_model", "require_torch", "train"]
+__all__ = [
+    "MissingTorchError",
+    "NetClassifier",
+    "Theorem1Net",
+    "build_model",
+    "processes",
+    "rank",
+    "require_torch",
+    "train",
+]
 
 
 class MissingTorchError(KernelfitError, ImportError):
@@ -25,6 +35,16 @@ def require_torch():
             f"neural nets need PyTorch ({error}): pip install 'kernelfit[nn]', for a small download from PyTorch's CPU "
             "index"
         ) from error
+
+
+def processes():
+    """Return how many processes torchrun started to train one net; 1 without it."""
+    return int(os.environ["WORLD_SIZE"]) if "TORCHELASTIC_RUN_ID" in os.environ else 1
+
+
+def rank():
+    """Return which of them this process is; the first, 0, writes files and tells how it goes."""
+    return int(os.environ["RANK"]) if processes() > 1 else 0
 
 
 def __getattr__(name):

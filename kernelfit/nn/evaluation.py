@@ -2,13 +2,17 @@
 
 import contextlib
 import dataclasses
+import math
 
 import numpy as np
 import torch
 from torch.nn import functional
 
-_FIRST = 128  # of a count that may end early
+from kernelfit.nn.distributed import ALONE
+
+_FIRST = 128  # examples of a count that may end early
 _BATCH = 1024  # examples at a time: independent of the batch of training, so that an error rate is too
+_NUMBERS = 2**25  # and fewer of large images: 128 MB of inputs
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,12 +37,12 @@ class Evaluation:
     rank: np.ndarray
 
 
-def evaluate(net, images, labels):
+def evaluate(net, images, labels, team=ALONE):
     """Return the Evaluation of a net on Images with labels, an int64 tensor on their device."""
     parts = []
-    rows = torch.arange(len(images), device=images.device)
+    rows = team.share(torch.arange(len(images), device=images.device))
     with _evaluating(net, images.device):
-        for part, x in images.batches(rows, _BATCH):
+        for part, x in images.batches(rows, _batch(images)):
             logits, y = net(x).float(), labels[part]
             own = logits.gather(1, y[:, None])
             others = logits.scatter(1, y[:, None], -torch.inf)
@@ -50,10 +54,11 @@ def evaluate(net, images, labels):
                     (others > own).sum(1),
                 )
             )
-    return Evaluation(*(torch.cat(column).cpu().numpy() for column in zip(*parts, strict=True)))
+    columns = [torch.cat(column) for column in zip(*parts, strict=True)]
+    return Evaluation(*(team.scattered(column, rows, len(images)).cpu().numpy() for column in columns))
 
 
-def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None):
+def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None, team=ALONE):
     """Return how many examples a net gets wrong, or None once more than `allowed` of them are.
 
     The examples of the mask `likely_wrong` come first: where many of them are still wrong, it ends after a batch or
@@ -62,14 +67,27 @@ def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None):
     rows = torch.arange(len(images), device=images.device)
     if likely_wrong is not None:
         rows = torch.cat([rows[likely_wrong], rows[~likely_wrong]])
+    rows = team.share(rows)
     wrong = torch.zeros((), dtype=torch.int64, device=images.device)
     with _evaluating(net, images.device):
-        for chunk, size in ((rows[:_FIRST], _FIRST), (rows[_FIRST:], _BATCH)):
-            for part, x in images.batches(chunk, size):
-                wrong += (_said(net(x)) != labels[part]).sum()
-                if allowed is not None and wrong > allowed:
-                    return None
-    return int(wrong)
+        for part, x in _growing(images, rows):
+            wrong += (_said(net(x)) != labels[part]).sum()
+            if allowed is not None and wrong > allowed:
+                break
+    wrong = int(team.sum(wrong))
+    return None if allowed is not None and wrong > allowed else wrong
+
+
+def _growing(images, rows):
+    """Yield batches as images.batches does, the first of them small."""
+    size = _batch(images)
+    yield from images.batches(rows[:_FIRST], min(_FIRST, size))
+    if len(rows) > _FIRST:
+        yield from images.batches(rows[_FIRST:], size)
+
+
+def _batch(images):
+    return min(_BATCH, max(1, _NUMBERS // math.prod(images.input_shape)))
 
 
 def _said(logits):

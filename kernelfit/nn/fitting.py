@@ -6,10 +6,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from kernelfit.datasets.streamed import ImageFiles
 from kernelfit.errors import InputError
+from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import Evaluation, evaluate
+from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.history import History
 from kernelfit.nn.images import CROP, Images
+from kernelfit.nn.many import Member, train_many
 from kernelfit.nn.models import build_model, count_parameters, is_convolutional
 from kernelfit.nn.settings import Settings
 from kernelfit.nn.training import train
@@ -49,6 +53,19 @@ class Fitted:
     seconds: dict
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Case:
+    """What a net is fitted to, and how: the arguments of fit_net."""
+
+    X: np.ndarray
+    y: np.ndarray
+    settings: Settings
+    seed: int = 0
+    corrupted: np.ndarray | None = None
+    X_test: np.ndarray | None = None
+    y_test: np.ndarray | None = None
+
+
 def fit_net(
     model,
     X,
@@ -69,39 +86,106 @@ def fit_net(
     identity="",
     resume=False,
     progress=None,
+    team=ALONE,
 ):
     """Train the net that `model` names on images X (n, ...) with labels y (n,), and measure it; return a Fitted.
 
     Options are those of build_model, Images and train; `corrupted` is a boolean array (n,). Weights, order, crops and
     dropout are drawn by `seed`.
     """
-    watch, device = Stopwatch(), find_device(device)
+    watch, device, settings = Stopwatch(), team.device(find_device(device)), settings or Settings()
+    case = Case(X=X, y=y, settings=settings, seed=seed, corrupted=corrupted, X_test=X_test, y_test=y_test)
     with watch("prepare"):
-        images = Images(X, crop=crop, whiten=whiten, device=device)
-        net = build_model(model, images.input_shape, n_classes, seed=seed, init=init, dropout=dropout)
-        splits = [images]
-        if X_test is not None:
-            splits.append(Images(X_test, crop=crop, whiten=whiten, device=device))
-        for each in splits:
-            each.channels_last = is_convolutional(net)
-        labels = [torch.tensor(np.asarray(part), device=device) for part in (y, y_test)[: len(splits)]]
-        test = (splits[1], labels[1]) if X_test is not None else None
-        start = starting_weights(net)
+        member = _member(model, case, n_classes, _Loader(crop, whiten, device), init, dropout)
+        start = starting_weights(member.net)
     history = train(
-        net,
-        images,
-        labels[0],
-        settings or Settings(),
+        member.net,
+        member.images,
+        member.labels,
+        settings,
         seed=seed,
-        corrupted=None if corrupted is None else torch.tensor(corrupted, device=device),
-        test=test,
+        corrupted=member.corrupted,
+        test=member.test,
         checkpoint=checkpoint,
         identity=identity,
         resume=resume,
         progress=progress,
+        team=team,
     )
+    return _measured(member, history, start, watch, team)
+
+
+def fit_many(
+    model,
+    cases,
+    *,
+    n_classes,
+    crop=CROP,
+    whiten=True,
+    init="he",
+    device="auto",
+    checkpoint=None,
+    identity="",
+    resume=False,
+    progress=None,
+):
+    """Train an MLP for each Case, all of them together, and measure it; return a list of Fitted.
+
+    Cases with the very same array X share its images on the device. The other options are those of fit_net; what can
+    be trained together is told at kernelfit.nn.many.train_many.
+    """
+    watch, device = Stopwatch(), find_device(device)
+    with watch("prepare"):
+        load = _Loader(crop, whiten, device)
+        members = [_member(model, case, n_classes, load, init, 0.0) for case in cases]
+        starts = [starting_weights(member.net) for member in members]
+    histories = train_many(members, checkpoint=checkpoint, identity=identity, resume=resume, progress=progress)
+    return [
+        _measured(member, history, start, Stopwatch(watch.seconds))
+        for member, history, start in zip(members, histories, starts, strict=True)
+    ]
+
+
+class _Loader:
+    """Brings arrays to the device, each of them once; ImageFiles are read when they are needed."""
+
+    def __init__(self, crop, whiten, device):
+        self.options, self.loaded = {"crop": crop, "whiten": whiten, "device": device}, {}
+
+    def __call__(self, X):
+        if id(X) not in self.loaded:
+            make = FolderImages if isinstance(X, ImageFiles) else Images
+            self.loaded[id(X)] = X, make(X, **self.options)  # X is kept, so that its id stays its own
+        return self.loaded[id(X)][1]
+
+
+def _member(model, case, n_classes, load, init, dropout):
+    """Return the Member of a Case: the net as it starts, images and labels on the device."""
+    images = load(case.X)
+    device = images.device
+    net = build_model(model, images.input_shape, n_classes, seed=case.seed, init=init, dropout=dropout)
+    test = None
+    if case.X_test is not None:
+        test = load(case.X_test), torch.tensor(np.asarray(case.y_test), device=device)
+    for each in (images, *(test[:1] if test else ())):
+        each.channels_last = is_convolutional(net)
+    return Member(
+        net=net,
+        images=images,
+        labels=torch.tensor(np.asarray(case.y), device=device),
+        settings=case.settings,
+        seed=case.seed,
+        corrupted=None if case.corrupted is None else torch.tensor(case.corrupted, device=device),
+        test=test,
+    )
+
+
+def _measured(member, history, start, watch, team=ALONE):
+    """Return the Fitted of a net that has been trained."""
+    net = member.net
     with watch("evaluate"):
-        on_train, on_test = evaluate(net, images, labels[0]), evaluate(net, *test) if test else None
+        on_train = evaluate(net, member.images, member.labels, team)
+        on_test = evaluate(net, *member.test, team) if member.test else None
         norms = weight_norms(net, start)
     watch.add({"train": history.train_seconds, "evaluate": history.evaluate_seconds})
     return Fitted(
@@ -110,9 +194,9 @@ def fit_net(
         on_train,
         on_test,
         norms,
-        images.input_shape,
+        member.images.input_shape,
         count_parameters(net),
-        device_name(device),
+        device_name(member.images.device),
         watch.seconds,
     )
 

@@ -46,13 +46,20 @@ class History:
     stopped_by: str | None = None
     resumed: list = dataclasses.field(default_factory=list)
 
-    def add_step(self, rows, logits, labels, loss):
-        """Note a step, without waiting for the device."""
+    def add_step(self, rows, logits, labels, loss, in_step):
+        """Note a step, without waiting for the device.
+
+        The step has `in_step` examples; the rows may be some of them, the loss their part of the mean.
+        """
         self.losses[self.step] = loss
         self.correct[rows] = logits.argmax(1) == labels
+        self.count_step(in_step)
+
+    def count_step(self, in_step):
+        """Note that a step is done."""
         self.step += 1
         self.steps += 1
-        self.images += len(rows)
+        self.images += in_step
 
     def close_epoch(self, rows, batch, corrupted, learning_rate):
         """Note the means of the epoch that ends, in which the examples `rows` were seen `batch` at a time.

@@ -34,8 +34,7 @@ class Images:
     """
 
     def __init__(self, X, *, crop=CROP, whiten=True, device="cpu"):
-        if not (isinstance(crop, int) and crop >= 0):
-            raise InputError(f"crop = {crop!r}; it must be a number of pixels, or 0 to cut nothing")
+        check_crop(crop)
         X = np.asarray(X)
         if X.ndim not in (2, 3, 4) or (X.dtype != np.uint8 and X.dtype.kind != "f"):
             raise InputError(
@@ -88,6 +87,12 @@ class Images:
         if self.pixels.dtype == torch.uint8:
             x = x.div_(255)
         return whiten(x) if self.whiten else x
+
+
+def check_crop(crop):
+    """Refuse what is no number of pixels."""
+    if not (isinstance(crop, int) and crop >= 0):
+        raise InputError(f"crop = {crop!r}; it must be a number of pixels, or 0 to cut nothing")
 
 
 def whiten(x):

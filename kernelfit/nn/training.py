@@ -17,6 +17,7 @@ from kernelfit.backend import keep_freed_memory
 from kernelfit.errors import InputError
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
+from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import count_wrong, true_float32
 from kernelfit.nn.history import History
 from kernelfit.nn.settings import Settings
@@ -38,6 +39,7 @@ def train(
     identity="",
     resume=False,
     progress=None,
+    team=ALONE,
 ):
     """Train a net in place by SGD on the cross-entropy; return its History.
 
@@ -62,6 +64,8 @@ def train(
     resume : bool
         Go on with the checkpoint, if there is one.
     progress : Progress, optional
+    team : Team
+        The processes that train the net together (see kernelfit.nn.distributed); this one alone unless given.
 
     Raises
     ------
@@ -74,10 +78,11 @@ def train(
     device, n = images.device, len(images)
     corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
     if device.type == "cpu":
-        keep_freed_memory()
+        keep_freed_memory()  # gradients come and go with every step: taking new pages was a third of a step of an MLP
     net.to(device, memory_format=images.layout)
-    _check_outputs(net, images, labels)
-    optimizer = _optimizer(net, settings)
+    check_outputs(net, images, labels)
+    # fused: one pass over the memory instead of four
+    optimizer = torch.optim.SGD(parameter_groups(net, settings), lr=settings.lr, momentum=settings.momentum, fused=True)
     steps_per_epoch = math.ceil(n / settings.batch)
     history = History(torch.zeros(steps_per_epoch, device=device), torch.zeros(n, dtype=torch.bool, device=device))
     state = load_checkpoint(checkpoint, identity=identity, device=device) if resume and checkpoint else None
@@ -87,17 +92,21 @@ def train(
         history = History(**state["history"])
         if history.stopped_by is None:
             history.resumed.append(history.steps)
+            team.go_on(history)
             progress.note(f"going on after {history.steps:,} steps, in epoch {history.epoch + 1}")
-    compiled = torch.compile(net) if settings.compile else net
+    stepped = team.wrap(net)
+    stepped = torch.compile(stepped) if settings.compile else stepped
     last_step = min(settings.epochs * steps_per_epoch, settings.steps or math.inf)
     allowed = math.floor((1 - settings.target) * n + 1e-9)  # wrong examples of a fitted training set
-    clock, dropout_bits = _Clock(history), _generator(device)
+    clock, dropout_bits = _Clock(history, team), _generator(device)
 
     def save():
         if checkpoint:
             clock.read()
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state()}
-            save_checkpoint(checkpoint, state, identity=identity)
+            whole = {"losses": team.sum(history.losses), "correct": team.sum(history.correct)}
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state() | whole}
+            if team.leads:
+                save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 
     with _own_randomness(device), true_float32(device), progress.phase("training", last_step) as advance:
@@ -110,41 +119,45 @@ def train(
                 offsets = torch.from_numpy(draws.crop_offsets(seed, epoch, n, images.room)).to(device)
             for group in optimizer.param_groups:
                 group["lr"] = settings.lr * settings.lr_decay**epoch
+            if history.step == 0:
+                history.correct.zero_()
             net.train()
             clock.begin = time.perf_counter()
-            for part, x in images.batches(rows[history.step * settings.batch :], settings.batch, offsets):
-                dropout_bits.manual_seed(first_seed + history.step)
+            for part, x in team.batches(images, rows[history.step * settings.batch :], settings.batch, offsets):
+                dropout_bits.manual_seed(first_seed + history.step + team.dropout_seed)
+                in_step = min(settings.batch, n - history.step * settings.batch)
                 y = labels[part]
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
-                    logits = compiled(x)
-                loss = functional.cross_entropy(logits.float(), y)
+                    logits = stepped(x)
+                loss = functional.cross_entropy(logits.float(), y, reduction="sum") / in_step
                 optimizer.zero_grad()
-                loss.backward()
+                team.backward(loss)
                 optimizer.step()
-                history.add_step(part, logits.detach(), y, loss.detach())
+                history.add_step(part, logits.detach(), y, loss.detach(), in_step)
                 advance(1, clock.shown(part))
                 if history.steps == last_step:
                     break
-                if history.step < steps_per_epoch and time.perf_counter() - clock.saved >= settings.checkpoint_every:
+                if history.step < steps_per_epoch and team.agrees(clock.due(settings), history.step):
                     save()
 
+            history.losses, history.correct = team.sum(history.losses), team.sum(history.correct)
             seen = rows[: history.step * settings.batch]
             finite = history.close_epoch(seen, settings.batch, corrupted, optimizer.param_groups[0]["lr"])
             clock.read()
             history.curve["seconds"][-1] = history.train_seconds
-            _measure(net, images, labels, settings, history, test, allowed)
+            measure(net, images, labels, settings, history, test, allowed, team)
             clock.begin = time.perf_counter()
-            history.stopped_by = _stop(settings, history, finite)
-            if history.stopped_by or time.perf_counter() - clock.saved >= settings.checkpoint_every:
+            history.stopped_by = stop_reason(settings, history, finite)
+            if history.stopped_by or team.agrees(clock.due(settings)):
                 save()
     return history
 
 
-def _measure(net, images, labels, settings, history, test, allowed):
+def measure(net, images, labels, settings, history, test, allowed, team=ALONE):
     """Ask whether the training set is fitted, where that is not known, and measure the test accuracy where asked."""
     begin = time.perf_counter()
     if history.time_to_fit is None:
-        wrong = count_wrong(net, images, labels, likely_wrong=~history.correct, allowed=allowed)
+        wrong = count_wrong(net, images, labels, likely_wrong=~history.correct, allowed=allowed, team=team)
         if wrong is not None:
             history.curve["train_accuracy"][-1] = 1 - wrong / len(images)
             history.time_to_fit = {
@@ -153,11 +166,11 @@ def _measure(net, images, labels, settings, history, test, allowed):
                 "seconds": history.train_seconds,
             }
     if test and settings.test_every and history.epoch % settings.test_every == 0:
-        history.curve["test_accuracy"][-1] = 1 - count_wrong(net, *test) / len(test[0])
+        history.curve["test_accuracy"][-1] = 1 - count_wrong(net, *test, team=team) / len(test[0])
     history.evaluate_seconds += time.perf_counter() - begin
 
 
-def _stop(settings, history, finite):
+def stop_reason(settings, history, finite):
     """Return why training ends after the epoch that has ended, or None."""
     if not finite:
         return "diverged"
@@ -170,8 +183,8 @@ def _stop(settings, history, finite):
     return "epochs" if history.epoch == settings.epochs else None
 
 
-def _optimizer(net, settings):
-    """Return SGD with two groups of parameters: those that decay, and biases, normalisations and the rest."""
+def parameter_groups(net, settings):
+    """Return the parameters in two groups for SGD: those that decay, and biases, normalisations and the rest."""
     kinds = nn.Linear if settings.decay_layers == "fc" else nn.Module
     decayed = {
         id(parameter)
@@ -181,15 +194,10 @@ def _optimizer(net, settings):
         if parameter.ndim > 1
     }
     groups = [[p for p in net.parameters() if p.requires_grad and (id(p) in decayed) == way] for way in (True, False)]
-    return torch.optim.SGD(
-        [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}],
-        lr=settings.lr,
-        momentum=settings.momentum,
-        fused=True,  # one pass over the memory instead of four
-    )
+    return [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
 
 
-def _check_outputs(net, images, labels):
+def check_outputs(net, images, labels):
     rows = torch.arange(min(2, len(images)), device=images.device)
     training, classes = net.training, int(labels.max()) + 1
     net.eval()
@@ -224,8 +232,8 @@ def _own_randomness(device):
 class _Clock:
     """Times the steps, and looks at how they go once a second."""
 
-    def __init__(self, history):
-        self.history = history
+    def __init__(self, history, team):
+        self.history, self.team = history, team
         self.begin = self.saved = self.looked = time.perf_counter()
         self.images = history.images
 
@@ -235,12 +243,19 @@ class _Clock:
         self.history.train_seconds += now - self.begin
         self.begin = now
 
+    def due(self, settings):
+        """Whether it is time for a checkpoint."""
+        return time.perf_counter() - self.saved >= settings.checkpoint_every
+
     def shown(self, rows):
         """Return loss, accuracy and images per second of late in words, or "" within a second of the last time."""
         now = time.perf_counter()
         if now - self.looked < _SHOWN_EVERY:
             return ""
         history, rate = self.history, (self.history.images - self.images) / (now - self.looked)
-        loss, right = float(history.losses[history.step - 1]), float(history.correct[rows].float().mean())
+        loss, right = (
+            self.team.size * float(history.losses[history.step - 1]),
+            float(history.correct[rows].float().mean()),
+        )
         self.looked, self.images = now, history.images
         return f"epoch {history.epoch + 1}, loss {loss:.3g}, accuracy {100 * right:.0f} %, {rate:,.0f} images/s"

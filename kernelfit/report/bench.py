@@ -6,7 +6,7 @@ import numpy as np
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.report.figures import new_figure, save_figure
+from kernelfit.report.figures import figure, line
 
 
 def bench_table(rows):
@@ -34,25 +34,24 @@ def bench_table(rows):
 
 
 def plot_bench(rows, path):
-    """Write time and peak memory against n, log-log, with the limit drawn in, as .svg, .png or .pdf."""
+    """Draw time and peak memory against n, log-log, with the limit drawn in; returns the path."""
     done = [row for row in rows if "skipped" not in row]
-    figure = new_figure(9, 4)
-    times, memory = figure.subplots(1, 2)
-    for name in dict.fromkeys(row["contender"] for row in done):
-        own = [row for row in done if row["contender"] == name]
-        sizes = [row["n"] for row in own]
-        style = {"marker": "o", "markersize": 4, "label": name, "linewidth": 2 if name.startswith("kernelfit") else 1}
-        times.plot(sizes, [row["seconds"] for row in own], **style)
-        memory.plot(sizes, [row["peak_bytes"] / 1e9 for row in own], **style)
-    sizes = sorted({row["n"] for row in done})
-    rates = {n: max(row["gemm_rate"] for row in done if row["n"] == n) for n in sizes}
-    times.plot(sizes, [n**3 / 3 / rates[n] for n in sizes], "k--", label="n³/3 at the dgemm rate")
-    memory.plot(sizes, [4 * n * n / 1e9 for n in sizes], "k--", label="half the matrix, float64")
-    for axes, label in ((times, "seconds, fit and predict"), (memory, "peak memory of the process, GB")):
-        axes.set(xscale="log", yscale="log", xlabel="training points n", ylabel=label)
-        axes.grid(alpha=0.3)
-        axes.legend(fontsize=7)
-    return save_figure(figure, path)
+    with figure(path, (7.0, 3.2)) as made:
+        times, memory = made.subplots(1, 2)
+        for style, name in enumerate(dict.fromkeys(row["contender"] for row in done)):
+            own = [row for row in done if row["contender"] == name]
+            sizes = [row["n"] for row in own]
+            look = {"style": style, "label": name, "linewidth": 2 if name.startswith("kernelfit") else 1}
+            line(times, sizes, [row["seconds"] for row in own], **look)
+            line(memory, sizes, [row["peak_bytes"] / 1e9 for row in own], **look)
+        sizes = sorted({row["n"] for row in done})
+        rates = {n: max(row["gemm_rate"] for row in done if row["n"] == n) for n in sizes}
+        times.plot(sizes, [n**3 / 3 / rates[n] for n in sizes], "k--", label="n³/3 at the dgemm rate")
+        memory.plot(sizes, [4 * n * n / 1e9 for n in sizes], "k--", label="half the matrix, float64")
+        for axes, label in ((times, "seconds, fit and predict"), (memory, "peak memory of the process (GB)")):
+            axes.set(xscale="log", yscale="log", xlabel="training points n", ylabel=label)
+            axes.legend()
+    return path
 
 
 def slope(rows, contender, what="seconds"):

@@ -1,4 +1,4 @@
-"""Interpolants of the same labels and their norms, as a table in the terminal."""
+"""Interpolants of the same labels and their norms, as a table in the terminal and as a figure."""
 
 from rich import box
 from rich.console import Group
@@ -6,6 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
+from kernelfit.report.figures import BLUE, COLUMN, VERMILION, figure, titled
+from kernelfit.report.words import batch_title
 
 
 def interpolants_table(result):
@@ -32,6 +34,24 @@ def interpolants_table(result):
         table.add_row(*interpolant_cells(row))
     failures = [Text(f"{row.name}: {row.failed.partition(' Likely causes')[0]}") for row in result.rows if row.failed]
     return Group(table, *failures)
+
+
+def plot_interpolants(result, path):
+    """Draw the norms as multiples of the least, as bars on a logarithmic axis; returns the path."""
+    rows = [row for row in result.rows if row.ratio]
+    with figure(path, COLUMN) as made:
+        axes = made.subplots()
+        names = [interpolant_cells(row)[0].replace("minimum", "least").replace("$", r"\$") for row in rows]
+        colours = [BLUE if row.name == "minimum" else VERMILION for row in rows]
+        drawn = axes.barh(names, [row.ratio for row in rows], color=colours)
+        axes.bar_label(drawn, [f" {_number(row.ratio)}" for row in rows], fontsize=7)
+        axes.set(
+            xscale="log", xlabel="norm, as a multiple of the least", xlim=(0.5, 20 * max(row.ratio for row in rows))
+        )
+        axes.invert_yaxis()
+        axes.grid(axis="y", visible=False)
+        titled(axes, batch_title(result.shared, result.shared["kernel"]))
+    return path
 
 
 def interpolant_cells(row):

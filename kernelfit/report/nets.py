@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import BLUE, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import BLUE, VERMILION, figure, rule
 
 
 def net_table(record):
@@ -49,23 +49,23 @@ def net_table(record):
 
 def plot_training(record, path):
     """Draw loss against steps, and accuracy against epochs, of one NetRecord; returns the path."""
-    figure = new_figure(width=8.5)
-    left, right = figure.subplots(1, 2)
-    every, losses = record.step_curve["every"], record.step_curve["loss"]
-    left.plot([min(record.steps, every * (k + 1)) for k in range(len(losses))], losses, color=BLUE)
-    left.set(xlabel="steps", ylabel="training loss", ylim=(0, None))
-    curve = record.curve
-    right.plot(curve["epoch"], [100 * value for value in curve["accuracy"]], color=BLUE, label="training, as it ran")
-    measured = [(e, 100 * a) for e, a in zip(curve["epoch"], curve["test_accuracy"], strict=True) if a is not None]
-    if measured:
-        right.plot(*zip(*measured, strict=True), color=VERMILION, label="test")
-    right.axhline(100 / record.n_classes, color=GREY, linestyle="--", label="chance")
-    right.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
-    right.legend(frameon=False)
-    for axes in (left, right):
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(net_title(record), fontsize="small", x=0.01, ha="left")
-    return save_figure(figure, path)
+    with figure(path) as made:
+        left, right = made.subplots(1, 2)
+        every, losses = record.step_curve["every"], record.step_curve["loss"]
+        left.plot([min(record.steps, every * (k + 1)) for k in range(len(losses))], losses, color=BLUE)
+        left.set(xlabel="steps", ylabel="training loss", ylim=(0, None))
+        curve = record.curve
+        right.plot(
+            curve["epoch"], [100 * value for value in curve["accuracy"]], color=BLUE, label="training, as it ran"
+        )
+        measured = [(e, 100 * a) for e, a in zip(curve["epoch"], curve["test_accuracy"], strict=True) if a is not None]
+        if measured:
+            right.plot(*zip(*measured, strict=True), color=VERMILION, label="test")
+        rule(right, 100 / record.n_classes, "chance")
+        right.set(xlabel="epochs", ylabel="accuracy (%)", ylim=(0, 103))
+        right.legend()
+        made.suptitle(net_title(record), fontsize="medium", x=0.01, ha="left", parse_math=False)
+    return path
 
 
 def net_title(record):

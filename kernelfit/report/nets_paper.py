@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.errors import InputError
-from kernelfit.report.figures import BLUE, GREEN, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import COLOURS, COLUMN, figure
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
 
 LOSS = 0.1  # of figure 1a: a curve has arrived once its mean over some steps is at most this
@@ -30,7 +30,6 @@ _HEADERS = {
     ),
     "figure2": ("curve", "n", "training accuracy, %", "test accuracy, %", "best along the way, %", "its epoch"),
 }
-_COLOURS = (BLUE, VERMILION, GREEN, "#CC79A7", GREY)
 
 
 def study_table(study, outcomes):
@@ -89,12 +88,11 @@ def plot_study(study, outcomes, path):
     if not outcomes:
         raise InputError(f"nothing of {study} was run, so that there is nothing to draw")
     panels = _panels_1(outcomes) if study == "figure1" else _panels_2(outcomes)
-    figure = new_figure(width=4.2 * len(panels))
-    for axes, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
-        panel(axes)
-        axes.legend(frameon=False, fontsize="x-small")
-        axes.spines[["top", "right"]].set_visible(False)
-    return save_figure(figure, path)
+    with figure(path, (COLUMN[0] * len(panels), COLUMN[1])) as made:
+        for axes, panel in zip(made.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
+            panel(axes)
+            axes.legend()
+    return path
 
 
 def _title(study, outcomes):
@@ -221,7 +219,7 @@ def _panels_1(outcomes):
 
 def _panels_2(outcomes):
     def panel(axes):
-        for outcome, colour in zip(outcomes, _COLOURS * len(outcomes), strict=False):
+        for outcome, colour in zip(outcomes, COLOURS * len(outcomes), strict=False):
             record = outcome.records[0]
             axes.plot(record.curve["epoch"], [100 * a for a in record.curve["accuracy"]], color=colour, linestyle=":")
             test = _test_curve(record)
@@ -233,7 +231,7 @@ def _panels_2(outcomes):
 
 
 def _draw_losses(axes, curves):
-    for outcome, colour in zip(curves, _COLOURS, strict=False):
+    for outcome, colour in zip(curves, COLOURS, strict=False):
         record = outcome.records[0]
         every, losses = record.step_curve["every"], record.step_curve["loss"]
         steps = [min(record.steps, every * k) for k in range(1, len(losses) + 1)]
@@ -242,7 +240,7 @@ def _draw_losses(axes, curves):
 
 
 def _draw_levels(axes, levels, label, measure):
-    for (model, points), colour in zip(levels.items(), _COLOURS, strict=False):
+    for (model, points), colour in zip(levels.items(), COLOURS, strict=False):
         drawn = [(100 * level, *mean_sd(measure(records, points[0][1]))) for level, records in points]
         drawn = [(x, mean, sd or 0) for x, mean, sd in drawn if mean is not None]
         if drawn:

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.report.figures import BLUE, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import COLUMN, ERRORS, figure, line, rule, titled
 
 
 def randomization_table(result):
@@ -39,30 +39,19 @@ def plot_randomization(result, path):
     path : path
         The file to write, whole or not at all; its suffix, .svg, .png or .pdf, tells the kind.
     """
-    figure = new_figure()
-    axes = figure.subplots()
     summary = result.summary
     levels = [100 * each.level for each in summary]
-    for label, name, colour, marker in (
-        ("training error", "train_error", BLUE, "o"),
-        ("test error", "test_error", VERMILION, "s"),
-    ):
-        means, deviations = zip(*(getattr(each, name) for each in summary), strict=True)
-        axes.errorbar(
-            levels,
-            [100 * mean for mean in means],
-            yerr=[0 if math.isnan(deviation) else 100 * deviation for deviation in deviations],
-            label=label,
-            color=colour,
-            marker=marker,
-            capsize=3,
-        )
-    axes.axhline(100 * result.chance, color=GREY, linestyle="--", label=f"chance, {100 * result.chance:.3g} %")
-    axes.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
-    axes.set_title(_title(result), fontsize="small", loc="left", wrap=True)
-    axes.legend(frameon=False)
-    axes.spines[["top", "right"]].set_visible(False)
-    save_figure(figure, path)
+    with figure(path, COLUMN) as made:
+        axes = made.subplots()
+        for name, label, style in ERRORS[:2]:
+            means, deviations = zip(*(getattr(each, name) for each in summary), strict=True)
+            spread = [0 if math.isnan(deviation) else 100 * deviation for deviation in deviations]
+            line(axes, levels, [100 * mean for mean in means], spread=spread, style=style, label=label)
+        rule(axes, 100 * result.chance, f"chance, {100 * result.chance:.3g} %")
+        axes.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
+        titled(axes, _title(result))
+        axes.legend()
+    return path
 
 
 def _title(result):

@@ -5,7 +5,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import BLUE, GREEN, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import ERRORS, GREY, figure, line, titled
+from kernelfit.report.words import batch_title
 
 
 def ridge_table(result):
@@ -44,34 +45,26 @@ def ridge_table(result):
 def plot_ridge_path(result, path):
     """Draw the errors and the norm against the ridge on a logarithmic axis, 0 at its left; returns the path."""
     ridges = [row.ridge for row in result.rows]
-    at = positions(ridges)
-    figure = new_figure(9, 3.6)
-    errors, norms = figure.subplots(1, 2)
-    style = {"marker": "o", "markersize": 4}
-    for name, label, colour in (
-        ("test_error", "test error", VERMILION),
-        ("loo_error", "leave-one-out error", GREEN),
-        ("train_error", "training error", BLUE),
-    ):
-        values = [getattr(row, name) for row in result.rows]
-        if None not in values:
-            errors.plot(at, [100 * value for value in values], color=colour, label=label, **style)
-    norms.plot(at, [row.norm for row in result.rows], color=BLUE, label="RKHS norm, targets 0/1", **style)
-    norms.plot(at, [row.norm_pm1 for row in result.rows], color=BLUE, linestyle=":", label="targets -1/+1", **style)
-    errors.set(ylabel="error (%)", ylim=(-0.03 * errors.get_ylim()[1], None))
-    norms.set(ylabel="RKHS norm", ylim=(0, None))
-    for axes in (errors, norms):
-        axes.set(xlabel="ridge", xscale="log")
-        if ridges[0] == 0:  # beyond a line, as it has no place on this axis
-            axes.axvline((at[0] * at[1]) ** 0.5, color=GREY, linewidth=0.8, linestyle=":")
-        axes.set_xticks(at, [f"{ridge:g}" for ridge in ridges], fontsize="small", rotation=30)
-        axes.set_xticks([], minor=True)
-        axes.legend(frameon=False, fontsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    shared = result.shared
-    title = f"{shared['dataset']['name']}, n = {shared['n_train']:,}, {shared['kernel']}"
-    errors.set_title(title, fontsize="small", loc="left")
-    return save_figure(figure, path)
+    at, shared = positions(ridges), result.shared
+    with figure(path) as made:
+        errors, norms = made.subplots(1, 2)
+        for name, label, style in ERRORS:
+            values = [getattr(row, name) for row in result.rows]
+            if None not in values:
+                line(errors, at, [100 * value for value in values], style=style, label=label)
+        line(norms, at, [row.norm for row in result.rows], style=0, label="targets 0/1")
+        line(norms, at, [row.norm_pm1 for row in result.rows], style=3, label="targets -1/+1", linestyle=":")
+        errors.set(ylabel="error (%)", ylim=(-0.03 * errors.get_ylim()[1], None))
+        norms.set(ylabel="RKHS norm", ylim=(0, None))
+        for axes in (errors, norms):
+            axes.set(xlabel="ridge", xscale="log")
+            if ridges[0] == 0:  # beyond a line, as it has no place on this axis
+                axes.axvline((at[0] * at[1]) ** 0.5, color=GREY, linewidth=0.8, linestyle=":")
+            axes.set_xticks(at, [f"{ridge:g}" for ridge in ridges], rotation=30)
+            axes.set_xticks([], minor=True)
+            axes.legend()
+        titled(errors, batch_title(shared, shared["kernel"]))
+    return path
 
 
 def positions(ridges):

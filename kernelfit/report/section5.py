@@ -87,11 +87,11 @@ def _notes(outcome):
         notes.append(f"leave-one-out {_percent(outcome['loo_error'])}")
     if outcome.get("ridge"):
         notes.append(f"ridge {outcome['ridge']:g} by leave-one-out")
-    if "path" in outcome:
+    if outcome.get("path"):
         notes.append(", ".join(f"{row['ridge']:g}: {_percent(row['test_error'])}" for row in outcome["path"]))
-    if "others" in outcome:
+    if outcome.get("others"):
         notes.append(", ".join(f"{row['name']} ({row['labels']}) {row['ratio']:.3g} x" for row in outcome["others"]))
-    if "distance" in outcome:
+    if outcome.get("distance") is not None:
         notes.append(
             f"relative distance to the minimum-norm solution {outcome['distance']:.0e}; another start ends "
             f"{outcome['norm_elsewhere'] / outcome['norm']:.3g} times as far out"

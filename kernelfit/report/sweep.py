@@ -7,7 +7,8 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.progress import duration
-from kernelfit.report.figures import BLUE, GREEN, GREY, VERMILION, new_figure, save_figure
+from kernelfit.report.figures import ERRORS, figure, line, rule, titled
+from kernelfit.report.words import batch_title
 
 
 def sweep_table(result):
@@ -29,7 +30,8 @@ def sweep_table(result):
         show_edge=False,
         padding=(0, 1, 0, 0),
     )
-    names = ["pixels", "labels\nreplaced", "training\nerror, %", "test\nerror, %", "RKHS norm\n0/1"]
+    several = len({row.pixels for row in result.rows}) > 1  # else seven columns do not fit in 80 characters
+    names = ["pixels"] * several + ["labels\nreplaced", "training\nerror, %", "test\nerror, %", "RKHS norm\n0/1"]
     names += ["leave-one-\nout, %", "recovered,\n%"] if loo else ["test\nmargin"]
     for name in names:
         table.add_column(name, justify="left" if name == "pixels" else "right")
@@ -41,43 +43,38 @@ def sweep_table(result):
         )
         norm = _spread([row.norm for row in rows])
         errors = [_percent(rows, "train_error"), _percent(rows, "test_error")]
-        table.add_row(pixels, f"{100 * level:g} %", *errors, norm, *last)
+        table.add_row(*[pixels] * several, f"{100 * level:g} %", *errors, norm, *last)
     return table
 
 
 def plot_sweep(result, path):
-    """Draw errors and norm against the level of corruption, mean and standard deviation over seeds."""
+    """Draw errors and norm against the level of corruption, means over seeds and deviations; returns the path."""
     shared = result.shared
-    figure = new_figure(9, 3.6)
-    errors, norms = figure.subplots(1, 2)
-    for pixels in dict.fromkeys(row.pixels for row in result.rows):
-        groups = [(level, rows) for name, level, rows in _groups(result) if name == pixels]
-        levels = [100 * level for level, _ in groups]
-        style = {"capsize": 3, "marker": "o", "markersize": 4, "linestyle": "-" if pixels == "true" else ":"}
-        suffix = "" if pixels == "true" else f", {pixels} pixels"
-        for name, label, colour in (
-            ("test_error", "test error", VERMILION),
-            ("train_error", "training error", BLUE),
-            ("loo_error", "leave-one-out error", GREEN),
-        ):
-            values = [
-                [100 * getattr(row, name) for row in rows if getattr(row, name) is not None] for _, rows in groups
-            ]
-            if all(values):
-                means, deviations = zip(*map(_mean, values), strict=True)
-                errors.errorbar(levels, means, yerr=deviations, color=colour, label=label + suffix, **style)
-        means, deviations = zip(*(_mean([row.norm for row in rows]) for _, rows in groups), strict=True)
-        norms.errorbar(levels, means, yerr=deviations, color=BLUE, label="RKHS norm, targets 0/1" + suffix, **style)
-    chance = 100 * (1 - 1 / shared["n_classes"])
-    errors.axhline(chance, color=GREY, linestyle="--", label=f"chance, {chance:.3g} %")
-    errors.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
-    norms.set(xlabel="training labels replaced (%)", ylabel="RKHS norm")
-    for axes in (errors, norms):
-        axes.legend(frameon=False, fontsize=7)
-        axes.spines[["top", "right"]].set_visible(False)
-    kernel = next(iter(shared["kernels"].values()))
-    errors.set_title(f"{shared['dataset']['name']}, n = {shared['n_train']:,}, {kernel}", fontsize="small", loc="left")
-    return save_figure(figure, path)
+    with figure(path) as made:
+        errors, norms = made.subplots(1, 2)
+        for pixels in dict.fromkeys(row.pixels for row in result.rows):
+            groups = [(level, rows) for name, level, rows in _groups(result) if name == pixels]
+            look = {"linestyle": "-" if pixels == "true" else ":"}
+            suffix = "" if pixels == "true" else f", {pixels} pixels"
+            for name, label, style in ERRORS:
+                _curve(errors, groups, name, scale=100, style=style, label=label + suffix, **look)
+            _curve(norms, groups, "norm", style=0, label="targets 0/1" + suffix, **look)
+        chance = 100 * (1 - 1 / shared["n_classes"])
+        rule(errors, chance, f"chance, {chance:.3g} %")
+        errors.set(xlabel="training labels replaced (%)", ylabel="error (%)", ylim=(-3, 103))
+        norms.set(xlabel="training labels replaced (%)", ylabel="RKHS norm", ylim=(0, None))
+        for axes in (errors, norms):
+            axes.legend()
+        titled(errors, batch_title(shared, next(iter(shared["kernels"].values()))))
+    return path
+
+
+def _curve(axes, groups, name, *, scale=1, **look):
+    """Draw means over seeds with their deviations, unless a value is missing."""
+    values = [[getattr(row, name) for row in rows] for _, rows in groups]
+    if not any(None in each for each in values):
+        means, deviations = zip(*(_mean([scale * value for value in each]) for each in values), strict=True)
+        line(axes, [100 * level for level, _ in groups], means, spread=deviations, **look)
 
 
 def _groups(result):

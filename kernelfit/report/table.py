@@ -37,7 +37,10 @@ def solve_table(record):
     if record.condition_estimate is not None:
         row("condition number, at least", f"{record.condition_estimate:.1e}")
     row("method", record.method)
-    if record.solver and record.solver["steps"]:
+    if record.solver and "norm_error" in record.solver:
+        row("steps", _iterations(record.solver))
+        row(f"error of the norm, {record.solver['norm_error_is']}", f"{record.solver['norm_error']:.1e}")
+    elif record.solver and record.solver["steps"]:
         row("corrections in float64", _corrections(record.solver))
     if record.solver and record.solver["fallback"]:
         row("float32 failed", record.solver["fallback"])
@@ -90,6 +93,12 @@ def _title(record):
 def _corrections(solver):
     shift = f", {solver['shift']:.1e} added to the float32 factor" if solver["shift"] else ""
     return f"{solver['steps']} steps to {solver['residuals'][-1]:.0e}{shift}"
+
+
+def _iterations(solver):
+    rank, lost = solver["preconditioner"]["rank"], solver["workers_lost"]
+    gone = f", {lost} worker{'s' * (lost != 1)} lost" if lost else ""
+    return f"{solver['steps']}, preconditioner of rank {rank:,}{gone}"
 
 
 def _percent(fraction):

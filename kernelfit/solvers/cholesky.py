@@ -138,6 +138,18 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
         A pivot is not above n eps (K_ii + ridge), the rounding error of a pivot, so the row depends on earlier rows to
         working precision and no digit of the solution would mean anything. A float32 factor is only ever corrected by
         float64 steps, so there only a pivot that is not positive counts.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.gram import gram
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 8)[:, None]
+    >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)
+    >>> factor = cholesky(K)
+    >>> coef = factor.solve(Y)
+    >>> bool(np.allclose(K.product(coef), Y))
+    True
     """
     if not (np.isfinite(ridge) and ridge >= 0):
         raise InputError(f"ridge = {ridge}; it must be 0 or a positive number")
@@ -170,7 +182,7 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
                 first, last = panels.bounds[earlier]
                 advance((n - start) * (stop - start) * (last - first))
             failed = timed("factor", _factor_panel, device, panel)
-            _check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
+            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
             timed("factor", panels.close, j, panel)
             advance((n - start) * (stop - start) ** 2 / 2)
     return CholeskyFactor(panels, float(ridge), float(shift), seconds)
@@ -206,8 +218,20 @@ def _factor_panel(device, panel):
     return 0
 
 
-def _check_pivots(gram, ridge, start, roots, diagonal, failed):
-    """Raise unless every squared root of a pivot is far enough above the rounding error of its diagonal entry."""
+def check_pivots(gram, ridge, start, roots, diagonal, failed):
+    """Raise SingularMatrixError unless every pivot is far enough above the rounding error of its diagonal entry.
+
+    Parameters
+    ----------
+    gram, ridge
+        Of the matrix that is factored, for the message.
+    start : int
+        Row of the first of the pivots.
+    roots, diagonal : array
+        Diagonal of the factor, whose squares are the pivots, and of the matrix.
+    failed : int
+        0, or the number of the pivot, counted from 1, at which the factorisation stopped.
+    """
     n = gram.shape[0]
     pivots = np.square(roots)
     # Backward error of a pivot: |delta| <= about n eps K_ii (Higham, "Accuracy and Stability", 2nd ed., theorem 10.3).

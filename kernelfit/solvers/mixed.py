@@ -1,9 +1,10 @@
 """The float64 answer from a float32 factor, in half the memory and about half the time of a float64 one.
 
 The panel Cholesky runs in float32, and its factor M solves for corrections, coef += M^-1 (Y - K coef), of which the
-residual is in float64 against the exact K, made again block by block. The residual that ends it is the check of the
-solution. Where a correction gains too little, M preconditions block conjugate gradients instead. Where float32 finds a
-pivot that is not positive, a multiple of the identity is added to the matrix that is factored, never to the problem.
+residual is in float64 against the exact K, made again block by block, or from inner products that are kept where memory
+allows. The residual that ends it is the check of the solution, always from blocks that are made again. Where a
+correction gains too little, M preconditions block conjugate gradients instead. Where float32 finds a pivot that is not
+positive, a multiple of the identity is added to the matrix that is factored, never to the problem.
 """
 
 import dataclasses
@@ -50,7 +51,18 @@ class MixedSolution:
     seconds: dict
 
 
-def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=TOLERANCE, progress=None):
+def solve_mixed(
+    gram,
+    Y,
+    make_panels,
+    *,
+    ridge=0.0,
+    first_shift=0.0,
+    keep=False,
+    tolerance=TOLERANCE,
+    factorise=cholesky,
+    progress=None,
+):
     """Return the MixedSolution of (K + ridge I) coef = Y.
 
     Parameters
@@ -61,6 +73,10 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=T
         shift -> a new float32 storage for the factor with that shift.
     first_shift : float
         Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
+    keep : bool
+        Keep inner products, see Gram.kept.
+    factorise : callable
+        kernelfit.solvers.cholesky.cholesky, or another with its contract.
 
     Raises
     ------
@@ -69,9 +85,15 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=T
         residual was below the tolerance or what rounding in float64 allows.
     """
     progress = progress or Progress()
-    factor, breakdowns, seconds = _factored(gram, make_panels, ridge, first_shift, progress)
+    start, kept = time.perf_counter(), gram
+    if keep:
+        kept = gram.kept(progress=progress)
+        gram.device.synchronize()
+    before = {"keep": time.perf_counter() - start}
+    factor, breakdowns, seconds = _factored(kept, make_panels, factorise, ridge, first_shift, progress)
+    seconds |= before
     try:
-        coef, check, residuals = _corrected(gram, Y, factor, tolerance, seconds, progress)
+        coef, check, residuals = _corrected(gram, kept, Y, factor, tolerance, seconds, progress)
     except NotConvergedError:
         factor.panels.finish()
         raise
@@ -81,13 +103,22 @@ def solve_mixed(gram, Y, make_panels, *, ridge=0.0, first_shift=0.0, tolerance=T
     return MixedSolution(coef, check, factor, breakdowns, residuals, seconds)
 
 
-def _corrected(gram, Y, factor, tolerance, seconds, progress):
-    """Return (coef, its Check, relative residuals by step): corrections while they gain, then conjugate gradients."""
+def _corrected(gram, kept, Y, factor, tolerance, seconds, progress):
+    """Return (coef, its Check, relative residuals by step): corrections while they gain, then conjugate gradients.
+
+    `kept` is the same matrix as `gram`, quicker to multiply with; the last check is made with `gram`.
+    """
     device, xp, ridge = gram.device, gram.device.xp, factor.ridge
     size, start = float(np.linalg.norm(Y)) or 1.0, time.perf_counter()
 
     def multiply(V):
-        return gram.product(V, progress=progress) + ridge * V
+        return kept.product(V, progress=progress) + ridge * V
+
+    def small(check, coef):
+        # A backward error of half an eps: where that is more than the tolerance, no float64 solver promises less. Large
+        # coefficients alone must not do: what is not solved to 8 digits is not solved.
+        attainable = np.finfo(np.float64).eps / 2 * check.norm_1 * np.linalg.norm(coef) / size
+        return check.relative_residual <= max(tolerance, min(attainable, _LARGEST))
 
     def precondition(R):
         scale = xp.abs(R).max(axis=0)
@@ -105,13 +136,13 @@ def _corrected(gram, Y, factor, tolerance, seconds, progress):
             residuals += [relative * value for value in done.residuals]
             change, reached = done.X, done.residuals[-1] <= goal
         candidate = coef + device.host(change)
-        check = check_solution(gram, Y, candidate, ridge=ridge, norm_1=norm_1, progress=progress)
+        check = check_solution(kept, Y, candidate, ridge=ridge, norm_1=norm_1, progress=progress)
         residuals.append(check.relative_residual)
         norm_1, seconds["refine"] = check.norm_1, time.perf_counter() - start
-        # A backward error of half an eps: where that is more than the tolerance, no float64 solver promises less. Large
-        # coefficients alone must not do: what is not solved to 8 digits is not solved.
-        attainable = np.finfo(np.float64).eps / 2 * norm_1 * np.linalg.norm(candidate) / size
-        if check.relative_residual <= max(tolerance, min(attainable, _LARGEST)):
+        if small(check, candidate) and kept is not gram:
+            check = check_solution(gram, Y, candidate, ridge=ridge, norm_1=norm_1, progress=progress)
+            seconds["check"] = time.perf_counter() - start - seconds["refine"]
+        if small(check, candidate):
             return candidate, check, residuals
         if not reached:
             break
@@ -131,13 +162,13 @@ def shifts(gram, ridge):
     does the same) it should stay positive.
     """
     n = gram.shape[0]
-    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(_diagonal(gram).mean())
+    unit = 4 * np.sqrt(n) * np.finfo(np.float32).eps / 2 * float(gram.diagonal().mean())
     larger = [max(0.0, 4**k * unit - ridge) for k in range(_SHIFTS)]
     return [0.0, *(float(shift) for shift in larger if shift > 0)]
 
 
-def _factored(gram, make_panels, ridge, first_shift, progress):
-    largest = float(np.max(_diagonal(gram)))
+def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
+    largest = float(np.max(gram.diagonal()))
     if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
         raise NotConvergedError(
             f"float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Use --precision float64"
@@ -148,7 +179,7 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
     for shift in tried[first:]:
         panels = make_panels(shift)
         try:
-            factor = cholesky(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
+            factor = factorise(gram, ridge=ridge, shift=shift, panels=panels, progress=progress)
         except SingularMatrixError as error:
             panels.finish()
             breakdowns.append(shift)
@@ -165,9 +196,3 @@ def _factored(gram, make_panels, ridge, first_shift, progress):
         f"float32 cannot factor K + {ridge:g} I, not even with {breakdowns[-1]:.1e} on its diagonal. Use --precision "
         "float64, a smaller bandwidth, or a ridge"
     )
-
-
-def _diagonal(gram, size=256):
-    n = gram.shape[0]
-    spans = [(start, min(start + size, n)) for start in range(0, n, size)]
-    return np.concatenate([gram.device.host(gram.block(span, span).diagonal().copy()) for span in spans])

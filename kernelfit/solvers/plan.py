@@ -7,6 +7,8 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError, NotEnoughMemoryError
+from kernelfit.inner_products import InnerProducts
+from kernelfit.points import product_dtype
 from kernelfit.progress import duration
 from kernelfit.solvers.cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
@@ -27,7 +29,10 @@ _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest."""
+    """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest.
+
+    of_products tells whether the kernel is made of inner products, see Kernel.
+    """
 
     n: int
     n_test: int
@@ -35,6 +40,7 @@ class Problem:
     outputs: int
     dtype: type = np.uint8
     loo: bool = False
+    of_products: bool = True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +62,8 @@ class Way:
         Estimate of the whole solve.
     missing : tuple of str
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
+    kept : int
+        Bytes of `memory` that hold inner products, so that corrections need not make them again.
     """
 
     precision: str
@@ -67,11 +75,12 @@ class Way:
     disk: int
     seconds: float
     missing: tuple = ()
+    kept: int = 0
 
     def __str__(self):
         place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
         precision = "float64" if self.precision == "float64" else "float32 corrected to float64"
-        return f"panel Cholesky in {precision}, {place}"
+        return f"panel Cholesky in {precision}, {place}{', with inner products kept' if self.kept else ''}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -225,6 +234,9 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         half if storage == "memory" else size * sum(buffer_sizes(n, width))
     )
     host, disk = half if storage == "host" else 0, half if storage == "disk" else 0
+    kept = _kept_bytes(problem, device, rates) if precision == "mixed" and storage == "memory" else 0
+    kept = kept if memory + kept <= free["memory"] else 0
+    memory += kept
     bounds = {"memory": (memory, "memory"), "host memory": (host, "host"), "disk": (disk, "disk")}
     short = tuple(name for name, (needed, where) in bounds.items() if needed > free[where])
     return Way(
@@ -235,12 +247,26 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         int(memory),
         int(host),
         int(disk),
-        _seconds(problem, precision, storage, width, rates, steps),
+        _seconds(problem, precision, storage, width, rates, steps, bool(kept)),
         short,
+        kept,
     )
 
 
-def _seconds(problem, precision, storage, width, rates, steps):
+def _kept_bytes(problem, device, rates):
+    """Return the bytes of all inner products, or 0 where they are not worth keeping: one is as cheap as the rest."""
+    if not problem.of_products or _product_seconds(problem, rates) <= rates.entry:
+        return 0
+    dtype = product_dtype(problem.d, pixels=problem.dtype == np.uint8)
+    return InnerProducts.bytes_needed(problem.n, problem.n, device, dtype)
+
+
+def _product_seconds(problem, rates):
+    """Return the seconds of one inner product."""
+    return 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
+
+
+def _seconds(problem, precision, storage, width, rates, steps, kept):
     n, m = problem.n, problem.n_test
     share = _SHARE if storage == "memory" else _STREAMED_SHARE
     half = (8 if precision == "float64" else 4) * n * n / 2
@@ -248,14 +274,16 @@ def _seconds(problem, precision, storage, width, rates, steps):
     if storage != "memory":  # reading and writing go on beside the arithmetic
         read, write = (rates.read, rates.write) if storage == "disk" else (rates.upload, rates.upload)
         factor = max(factor, half * n / (3 * width) / read, half / write)
-    distances = 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
-    entry = distances + rates.entry
-    products = 2 if precision == "float64" else 1 + (steps or STEPS)  # the factor; the check, or one for each step
+    product = _product_seconds(problem, rates)
+    # The factor; the check, or one for each step, and one more from the points where inner products are kept.
+    products = 2 if precision == "float64" else 1 + (steps or STEPS) + kept
     vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
     solves = 1 if precision == "float64" else steps or STEPS
     factor += vectors * (solves / rates.gemm(precision) + (products - 1) / rates.float64)
     reads = (2 if precision == "float64" else 2 * (steps or STEPS)) if storage == "disk" else 0
-    return factor + entry * (products * n * n / 2 + n * m) + reads * half / rates.read + 1.0
+    made = 2 if kept else products  # the last check makes them again
+    entries = (rates.entry * products + product * made) * n * n / 2 + (rates.entry + product) * n * m
+    return factor + entries + reads * half / rates.read + 1.0
 
 
 def _streamed_width(problem, size, free, device):

@@ -36,7 +36,8 @@ class Solution:
     way : Way
         The way that led to the solution in the end.
     report : dict
-        JSON-ready: precision, storage, panel_width, shift, breakdowns, steps, residuals, fallback, resumed_panels.
+        JSON-ready: precision, storage, panel_width, kept_bytes, shift, breakdowns, steps, residuals, fallback,
+        resumed_panels.
     seconds : dict
     """
 
@@ -139,7 +140,13 @@ def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
         return panels
 
     done = solve_mixed(
-        gram, Y, make_panels, ridge=ridge, first_shift=found.get("shift", 0.0) if found else 0.0, progress=progress
+        gram,
+        Y,
+        make_panels,
+        ridge=ridge,
+        first_shift=found.get("shift", 0.0) if found else 0.0,
+        keep=bool(way.kept),
+        progress=progress,
     )
     report = _report(way, done.factor, resumed) | {
         "breakdowns": done.breakdowns,
@@ -178,6 +185,7 @@ def _report(way, factor, resumed):
         "precision": way.precision,
         "storage": way.storage,
         "panel_width": factor.panels.width,
+        "kept_bytes": way.kept,
         "shift": factor.shift,
         "breakdowns": [],
         "steps": 0,

@@ -1,6 +1,8 @@
+import dataclasses
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 from kernelfit import cli
 from kernelfit.datasets import load
 from kernelfit.errors import InputError
-from kernelfit.experiments.nets import NetSpec, run_net
+from kernelfit.experiments.nets import NetSpec, run_net, run_nets, trains_together
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.learning_order import load_correctness
 from kernelfit.net_records import NetRecord, read_nets
@@ -141,3 +143,44 @@ def test_only_training_loads_torch():
         "print('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "False\n"
+
+
+def test_nets_trained_together_are_recorded_as_single_runs():
+    specs = [NetSpec(**SMALL, labels=level, seed=seed, epochs=9) for seed in (0, 1) for level in ("true", "0.5")]
+    assert trains_together(specs)
+    for spec, (record, net) in zip(specs, run_nets(specs, runs="runs"), strict=True):
+        alone, other = run_net(spec)
+        assert (record.identity, record.command, record.dataset) == (alone.identity, alone.command, alone.dataset)
+        assert (record.corruption, record.parameters, record.epochs) == (
+            alone.corruption,
+            alone.parameters,
+            alone.epochs,
+        )
+        # The same float32 sums in another order, over 63 steps at most.
+        np.testing.assert_allclose(record.curve["loss"], alone.curve["loss"], rtol=1e-3)
+        for ours, theirs in zip(net.parameters(), other.parameters(), strict=True):
+            np.testing.assert_allclose(ours.detach(), theirs.detach(), atol=5e-3)
+        assert "together with 3 other nets" in record.warnings[-1]
+        assert load_correctness(f"runs/{record.learning['file']}").shape == (record.epochs, 200)
+    assert len(read_nets("runs/nets.jsonl")) == 4 and not list(Path("runs/nets").glob("*.pt"))
+
+
+@pytest.mark.parametrize(
+    "changed", [{"model": "alexnet"}, {"dropout": 0.5}, {"batch": 8}, {"n_train": 100}, {"compile": True}], ids=str
+)
+def test_other_nets_are_trained_one_by_one(changed):
+    first = NetSpec(**SMALL)
+    assert not trains_together([first, dataclasses.replace(first, **changed)]) and not trains_together([first])
+    assert trains_together([first, dataclasses.replace(first, lr=0.1, seed=3, labels="random")])
+
+
+@pytest.mark.parametrize("model", ["mlp(hidden=[16])", "alexnet(width=0.05)"])
+def test_the_command_trains_several(capsys, model):
+    several = ["--labels", "true", "0.5", "--seeds", "2", "--epochs", "1"]
+    assert cli.main(["nn", "train", "--model", model, "--n-train", "60", "--n-test", "30", *several, "--json"]) == 0
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    seen = [(record["seed"], record["corruption"]["labels"]) for record in records]
+    assert seen == [(0, 0.0), (0, 0.5), (1, 0.0), (1, 0.5)] and len(read_nets("runs/nets.jsonl")) == 4
+    for arguments, message in (([*several, "--save", "net.pt"], "one net"), (["--seeds", "0"], "--seeds")):
+        assert cli.main(["nn", "train", *arguments]) == 2
+        assert message in capsys.readouterr().err

@@ -16,10 +16,11 @@ import pytest
 from kernelfit import cli
 from kernelfit.backend import CPU
 from kernelfit.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
-from kernelfit.experiments import preparation, solve
+from kernelfit.experiments import preparation
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.records import Record
 from kernelfit.solvers import stored
+from kernelfit.solvers.cholesky import CholeskyFactor
 from kernelfit.solvers.plan import plan_solve
 from kernelfit.solvers.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
@@ -166,7 +167,7 @@ def test_a_run_that_was_stopped_after_its_factor_goes_on(disk, monkeypatch, refe
     """Nothing is left to factor, so no rate of factoring is known."""
     spec = dataclasses.replace(SPEC, scratch=str(disk))
     with monkeypatch.context() as patch:
-        patch.setattr(solve.measures, "rkhs_norm", lambda *_: (_ for _ in ()).throw(Stopped))
+        patch.setattr(CholeskyFactor, "smallest_pivot", lambda _: (_ for _ in ()).throw(Stopped))
         with pytest.raises(Stopped):
             run_solve(spec)
     record = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)

@@ -14,10 +14,11 @@ from kernelfit.errors import InputError, NotEnoughDiskError, NotEnoughMemoryErro
 from kernelfit.features import RandomConv
 from kernelfit.features import accumulated as module
 from kernelfit.features.accumulated import accumulate, bytes_needed
+from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
-from kernelfit.features.inner_products import AccumulatedPoints, InnerProducts
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.gram import gram
+from kernelfit.inner_products import InnerProducts
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
 from kernelfit.progress import Progress
 

@@ -78,4 +78,4 @@ def test_the_figure_names_every_ridge_and_has_the_same_bytes(tmp_path, loo, ridg
     assert texts[0] == texts[1]
     for ridge in ridges:
         assert f">{ridge:g}</text>" in texts[0]
-    assert ("leave-one-out error" in texts[0]) is (loo[0] is not None)
+    assert ("leave-one-out" in texts[0]) is (loo[0] is not None)

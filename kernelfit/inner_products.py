@@ -1,44 +1,59 @@
-"""Inner products of images in half a matrix, and the points of a kernel that they make."""
-
-import dataclasses
+"""Inner products of points in half a matrix, where making them again would cost more than the memory."""
 
 import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError
-from kernelfit.files import sha256
-from kernelfit.points import Points
+from kernelfit.progress import Progress
 
 
 class InnerProducts:
-    """G[i, j] = <f(x_i), f(x_j)> in float64 for images i = 0..total - 1 and j = 0..n - 1, of which half is held.
+    """G[i, j] = <x_i, x_j> for points i = 0..total - 1 and j = 0..n - 1, of which half is held.
 
-    The first n images are the training images. Panel p holds the columns of a span from the diagonal down, row-major,
+    The first n points are the training points. Panel p holds the columns of a span from the diagonal down, row-major,
     on the device; what is above the diagonal is read from below it.
 
     Attributes
     ----------
     n, total : int
-    panels : list of float64 arrays, shape (total - start, stop - start)
+    panels : list of float64 or float32 arrays, shape (total - start, stop - start)
     sq_norms : float64 array, shape (total,)
     """
 
     def __init__(self, n, total, *, device=backend.CPU, panels=None, sq_norms=None):
         self.n, self.total, self.device = n, total, device
-        width = n if panels is not None else device.tile
-        self.bounds = [(start, min(start + width, n)) for start in range(0, n, width)]
+        self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
         if panels is None:
-            # Touched here and not tile by tile, so that memory runs out now or never.
-            panels = [device.touched((total - start, stop - start)) for start, stop in self.bounds]
+            panels = _touched(n, total, device, np.float64)
             for panel in panels:
                 panel[...] = 0.0
             sq_norms = device.xp.zeros(total)
         self.panels, self.sq_norms = panels, sq_norms
 
+    @classmethod
+    def of(cls, points, *, progress=None):
+        """Return the inner products of all pairs of Points, as points.inner_products gives them."""
+        n, device = len(points), points.device
+        made = cls(n, n, device=device, panels=_touched(n, n, device, points.product_dtype), sq_norms=points.sq_norms)
+        step = device.tile
+        with (progress or Progress()).phase("inner products", n * (n + step) / 2) as advance:
+            for (start, stop), panel in zip(made.bounds, made.panels, strict=True):
+                columns = points.part(start, stop)
+
+                def run(row, start=start, panel=panel, columns=columns):
+                    last = min(row + step, n)
+                    points.part(row, last).inner_products(columns, out=panel[row - start : last - start])
+
+                device.map(run, range(start, n, step))
+                advance(panel.size)
+        return made
+
     @staticmethod
-    def bytes_needed(n, total, device):
+    def bytes_needed(n, total, device, dtype=np.float64):
         """Return the bytes of the panels."""
-        return sum(8 * (total - start) * min(device.tile, n - start) for start in range(0, n, device.tile))
+        return np.dtype(dtype).itemsize * sum(
+            (total - start) * (stop - start) for start, stop in _bounds(n, device.tile)
+        )
 
     def add(self, features, skip, advance):
         """Add the inner products of features (blocks, total, width), float32, to panel p without its first skip[p]."""
@@ -77,7 +92,7 @@ class InnerProducts:
             self.sq_norms[start:stop] = top.diagonal()
 
     def tile(self, rows, columns):
-        """Return G[rows, columns], both (start, stop): a view where it lies in one piece."""
+        """Return G[rows, columns], both (start, stop), without gaps between rows: a view where a panel has it so."""
         (i, j), (k, last) = rows, columns
         if last > self.n:
             if j > self.n:
@@ -86,8 +101,9 @@ class InnerProducts:
         pieces = [(p, *span) for p, span in enumerate(self.bounds) if span[0] < last and span[1] > k]
         if len(pieces) == 1 and i >= pieces[0][1]:
             p, start, _ = pieces[0]
-            return self.panels[p][i - start : j - start, k - start : last - start]
-        out = self.device.empty((j - i, last - k))
+            # Compiled passes take four times as long over rows with gaps.
+            return self.device.xp.ascontiguousarray(self.panels[p][i - start : j - start, k - start : last - start])
+        out = self.device.empty((j - i, last - k), self.panels[0].dtype)
         for p, start, stop in pieces:
             first, end = max(k, start), min(last, stop)
             below = max(i, start)  # rows from here on lie in the panel
@@ -101,7 +117,7 @@ class InnerProducts:
     def submatrix(self, rows):
         """Return G[rows, rows] for distinct training indices, on the device."""
         xp, rows = self.device.xp, np.asarray(rows)
-        out = self.device.empty((len(rows), len(rows)))
+        out = self.device.empty((len(rows), len(rows)), self.panels[0].dtype)
         for (start, stop), panel in zip(self.bounds, self.panels, strict=True):
             inside, below = np.flatnonzero((rows >= start) & (rows < stop)), np.flatnonzero(rows >= start)
             if len(inside):
@@ -113,71 +129,10 @@ class InnerProducts:
         return out
 
 
-@dataclasses.dataclass(frozen=True)
-class AccumulatedPoints(Points):
-    """Consecutive images of InnerProducts, as points of a kernel.
+def _bounds(n, width):
+    return [(start, min(start + width, n)) for start in range(0, n, width)]
 
-    Attributes
-    ----------
-    products : InnerProducts
-    start, stop : int
-    unit : float
-    d : int
-        Number of features.
-    """
 
-    products: InnerProducts
-    start: int
-    stop: int
-    unit: float
-    d: int
-
-    @property
-    def origin(self):
-        return self.products
-
-    @property
-    def device(self):
-        return self.products.device
-
-    @property
-    def sq_norms(self):
-        return self.products.sq_norms[self.start : self.stop]
-
-    @property
-    def unshift(self):
-        return self.device.xp.zeros(len(self))
-
-    def __len__(self):
-        return self.stop - self.start
-
-    def part(self, start, stop):
-        return dataclasses.replace(self, start=self.start + start, stop=self.start + stop)
-
-    def subset(self, rows):
-        rows = np.asarray(rows)
-        norms = self.sq_norms[self.device.array(rows)]
-        G = self.products.submatrix(rows + self.start)
-        products = InnerProducts(len(rows), len(rows), device=self.device, panels=[G], sq_norms=norms)
-        return AccumulatedPoints(products, 0, len(rows), self.unit, self.d)
-
-    def inner_products(self, other):
-        if not isinstance(other, AccumulatedPoints) or other.products is not self.products:
-            raise InputError("accumulated features meet points of another kind; only those of one run can be combined")
-        return self.products.tile((self.start, self.stop), (other.start, other.stop))
-
-    def coordinates(self):
-        raise InputError(
-            "features that are accumulated have inner products, but no coordinates: a kernel of your own cannot be "
-            "used on them"
-        )
-
-    def distances(self):
-        G, norms = self.device.host(self.inner_products(self)), self.device.host(self.sq_norms)
-        squares = norms[:, None] + norms[None] - 2 * G
-        return np.sqrt(np.maximum(squares[np.triu_indices(len(self), 1)], 0.0) * self.unit)
-
-    def fingerprint(self):
-        host = self.device.host
-        parts = [sha256(np.ascontiguousarray(host(panel))) for panel in self.products.panels]
-        return sha256(repr((parts, sha256(host(self.sq_norms)), self.start, self.stop, self.unit)).encode())
+def _touched(n, total, device, dtype):
+    """Return new panels; their memory is taken here and not tile by tile, so that it runs out now or never."""
+    return [device.touched((total - start, stop - start), dtype) for start, stop in _bounds(n, device.tile)]

@@ -1,0 +1,49 @@
+"""Options from a TOML file: --config FILE, for every command."""
+
+import tomllib
+from pathlib import Path
+
+from cyclopts.config import Dict
+
+from kernelfit.errors import InputError
+
+
+def split_config(arguments):
+    """Return the arguments without --config FILE, and the options in that file for cyclopts, or None.
+
+    The keys of the file are the options without their dashes. What stands on the command line wins.
+
+    Raises
+    ------
+    InputError
+        --config without a file, or twice; a file that is not there, or no TOML.
+    """
+    kept, found, rest = [], [], list(arguments)
+    while rest:
+        word = rest.pop(0)
+        if word == "--":
+            kept += [word, *rest]
+            break
+        if word == "--config":
+            if not rest:
+                raise InputError("--config needs the name of a TOML file, as in --config run.toml")
+            found.append(rest.pop(0))
+        elif word.startswith("--config="):
+            found.append(word.removeprefix("--config="))
+        else:
+            kept.append(word)
+    if len(found) > 1:
+        raise InputError(f"--config was given {len(found)} times ({', '.join(found)}); give one file")
+    return kept, _read(Path(found[0])) if found else None
+
+
+def _read(path):
+    try:
+        content = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise InputError(f"--config {path} cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(
+            f'--config {path} is no TOML: {error}. Write a line for each option, as in data = "mnist"'
+        ) from error
+    return Dict(content, source=str(path), use_commands_as_keys=False)

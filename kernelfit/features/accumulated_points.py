@@ -1,0 +1,83 @@
+"""Points of a kernel that have inner products, but no coordinates."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.errors import InputError
+from kernelfit.files import sha256
+from kernelfit.inner_products import InnerProducts
+from kernelfit.points import Points
+
+
+@dataclasses.dataclass(frozen=True)
+class AccumulatedPoints(Points):
+    """Consecutive images of InnerProducts, as points of a kernel.
+
+    Attributes
+    ----------
+    products : InnerProducts
+    start, stop : int
+    unit : float
+    d : int
+        Number of features.
+    filters : array, shape (k, h, w, channels), or None
+        Some of the filters behind the features, to be looked at.
+    """
+
+    products: InnerProducts
+    start: int
+    stop: int
+    unit: float
+    d: int
+    filters: np.ndarray | None = dataclasses.field(default=None, compare=False)
+
+    @property
+    def origin(self):
+        return self.products
+
+    @property
+    def device(self):
+        return self.products.device
+
+    @property
+    def sq_norms(self):
+        return self.products.sq_norms[self.start : self.stop]
+
+    @property
+    def unshift(self):
+        return self.device.xp.zeros(len(self))
+
+    def __len__(self):
+        return self.stop - self.start
+
+    def part(self, start, stop):
+        return dataclasses.replace(self, start=self.start + start, stop=self.start + stop)
+
+    def subset(self, rows):
+        rows = np.asarray(rows)
+        norms = self.sq_norms[self.device.array(rows)]
+        G = self.products.submatrix(rows + self.start)
+        products = InnerProducts(len(rows), len(rows), device=self.device, panels=[G], sq_norms=norms)
+        return AccumulatedPoints(products, 0, len(rows), self.unit, self.d)
+
+    def inner_products(self, other):
+        if not isinstance(other, AccumulatedPoints) or other.products is not self.products:
+            raise InputError("accumulated features meet points of another kind; only those of one run can be combined")
+        return self.products.tile((self.start, self.stop), (other.start, other.stop))
+
+    def coordinates(self):
+        raise InputError(
+            "features that are accumulated have inner products, but no coordinates: a kernel of your own cannot be "
+            "used on them"
+        )
+
+    def distances(self):
+        G, norms = self.device.host(self.inner_products(self)), self.device.host(self.sq_norms)
+        squares = norms[:, None] + norms[None] - 2 * G
+        return np.sqrt(np.maximum(squares[np.triu_indices(len(self), 1)], 0.0) * self.unit)
+
+    def fingerprint(self):
+        host = self.device.host
+        parts = [sha256(np.ascontiguousarray(host(panel))) for panel in self.products.panels]
+        return sha256(repr((parts, sha256(host(self.sq_norms)), self.start, self.stop, self.unit)).encode())
