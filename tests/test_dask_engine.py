@@ -1,5 +1,6 @@
 """The engine over Dask, on worker processes of this machine: the direct answer, whatever happens to a worker."""
 
+import dataclasses
 import json
 import os
 import signal
@@ -16,7 +17,7 @@ from kernelfit.backend.cuda import Cuda
 from kernelfit.cli import main
 from kernelfit.errors import InputError, NotConvergedError, WorkersLostError
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.gram import gram
+from kernelfit.gram import KernelGram, gram
 from kernelfit.kernels import ArcCosine, Constant, Gaussian, Laplacian, Linear, Polynomial
 from kernelfit.progress import Progress
 from kernelfit.solvers.distributed import shares as shares_module
@@ -94,6 +95,40 @@ def test_a_result_that_is_long_in_coming(client, monkeypatch):
     with DaskGram(K, client, progress=Progress()) as shared:
         for _ in range(5):
             assert np.abs(shared.product(V) - dense(K) @ V).max() <= 1e-10
+
+
+def test_inner_products_are_kept_as_far_as_memory_goes():
+    K, _, V = problem(Gaussian(3.0))
+    made = []
+
+    class Counting(type(K.points)):
+        def inner_products(self, other, out=None):
+            made.append((self.start, other.start))
+            return super().inner_products(other, out)
+
+    fields = {field.name: getattr(K.points, field.name) for field in dataclasses.fields(K.points)}
+    tiles = [((i, i + 100), (j, j + 100)) for i in range(0, N, 100) for j in range(0, i + 1, 100)]
+    for memory in (0, 5 * 4 * 100 * 100 + 1, 10**9):
+        made.clear()
+        kept = dask_worker.KeptProducts(Counting(**fields), memory)
+        quick = KernelGram(dataclasses.replace(K.points, products=kept), K.kernel)
+        results = []
+        for _ in range(3):
+            out = np.zeros((N, 3))
+            quick.add_product(tiles, V, out)
+            results.append(out)
+        assert len(made) == 3 * len(tiles) - 2 * min(memory // (4 * 100 * 100), len(tiles))
+        assert all(np.array_equal(result, results[0]) for result in results)
+        assert np.abs(results[0] - dense(K) @ V).max() <= 1e-10
+
+
+@pytest.mark.parametrize("memory", [0, 10**9])
+def test_what_is_kept_changes_nothing(client, memory):
+    K, _, V = problem(Gaussian(3.0))
+    with DaskGram(K, client, memory=memory, progress=Progress()) as shared:
+        first, second = shared.product(V), shared.product(V)
+        assert np.array_equal(first, second) and np.array_equal(first, shared.product_and_norm(V)[0])
+        np.testing.assert_allclose(first, dense(K) @ V, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.parametrize(

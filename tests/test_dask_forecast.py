@@ -34,9 +34,9 @@ def test_one_machine_has_no_network_and_its_product_is_all_entries_of_half_the_m
 @pytest.mark.parametrize("n", [10**6, 10**7])
 def test_the_simulation_and_the_sum_agree(n):
     """They differ by what waits: shares are not all equal, and a link carries one after the other."""
-    free = cluster(bandwidth=1e15, latency=0.0, memory=10**16)  # the rank that was planned
+    free = cluster(bandwidth=1e15, latency=0.0, memory=9000 * n)  # just enough for the points
     [way] = forecast_dask(problem(n), free)
-    work = way.seconds["products"] / (expected_steps(n, 784, 10**9) + 1)
+    work = way.seconds["products"] / (expected_steps(n, 784, 0) + 1)
     assert 0.97 * work <= simulate_dask(problem(n), free) <= 1.2 * work
     assert simulate_dask(problem(n), free) < simulate_dask(problem(n), cluster())
 
@@ -69,3 +69,9 @@ def test_memory_decides_the_rank_and_the_rank_the_steps():
 def test_floating_point_points_are_larger_and_slower():
     floats = dataclasses.replace(problem(), dtype=np.float64)
     assert simulate_dask(floats, cluster()) > 1.3 * simulate_dask(problem(), cluster())
+
+
+def test_memory_for_inner_products_saves_most_of_the_time():
+    little, much = (forecast_dask(problem(), cluster(64, memory=memory))[0] for memory in (9 * 10**9, 256 * 10**9))
+    assert ", 0 % of the inner products kept" in little.what and "100 % of the inner products kept" in much.what
+    assert much.seconds["products"] / expected_steps(10**6, 784, 10**9) < 0.5 * simulate_dask(problem(), cluster(64))

@@ -47,8 +47,9 @@ class Preconditioner:
         level = self.ridge + self.shift
         if not self.rank:
             return R / level
-        weights = 1 / (self.values + level) - 1 / level
-        return self.U @ (weights[:, None] * (self.U.T @ R)) + R / level
+        # Right-hand sides as rows: with few of them, a product with U is then about twice as quick.
+        inner = np.ascontiguousarray(R.T) @ self.U
+        return ((inner * (1 / (self.values + level) - 1 / level)) @ self.U.T).T + R / level
 
 
 def precondition(K, rank, *, ridge=0.0, seed=0, progress=None):

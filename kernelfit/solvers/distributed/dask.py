@@ -1,7 +1,7 @@
 """Conjugate gradients over the workers of a Dask cluster: `kernelfit solve --engine dask`.
 
-The workers make the entries of K, in every product anew, and hold none; the vectors and the preconditioner are with
-the client. See kernelfit.solvers.matrix_free for the method.
+The workers make the entries of K in every product, from inner products as far as they have memory to keep them, and
+hold none; the vectors and the preconditioner are with the client. See kernelfit.solvers.matrix_free for the method.
 """
 
 import collections
@@ -101,7 +101,7 @@ class DaskEngine(Engine):
 
     def solve(self, K, against, Y, *, ridge, progress=None):
         progress, client, watch = progress or Progress(), self._client, Stopwatch()
-        there = _check_workers(client, K, Y.shape[1], self.device)
+        there, kept = _check_workers(client, K, Y.shape[1], self.device)
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
         checkpoint = self._checkpoint(K, Y, ridge)
         try:
@@ -110,7 +110,7 @@ class DaskEngine(Engine):
             with watch("precondition"):
                 M = precondition(K, rank, ridge=ridge, seed=self.seed, progress=progress)
             options = {"ridge": ridge, "tolerance": self.tolerance, "steps": self.steps, "progress": progress}
-            with DaskGram(K, client, device=self.device, progress=progress) as shared:
+            with DaskGram(K, client, device=self.device, memory=kept, progress=progress) as shared:
                 done = solve_matrix_free(shared, Y, M, checkpoint=checkpoint, **options)
                 with watch("predict"):
                     scores = shared.predict(against.left, done.coef)
@@ -128,7 +128,7 @@ class DaskEngine(Engine):
             method=method,
             precision="float64",
             report=_report(done, M, self.tolerance)
-            | {"products": shared.products, "workers": len(there), "workers_lost": shared.lost},
+            | {"products": shared.products, "workers": len(there), "workers_lost": shared.lost, "kept_bytes": kept},
             seconds=watch.seconds,
             peak_bytes=max(backend.peak_memory(), *peaks),
             device="cuda" if any(worker["device"] == "cuda" for worker in there.values()) else "cpu",
@@ -140,7 +140,8 @@ class DaskEngine(Engine):
             return self.rank
         if checkpoint is not None and checkpoint.found:
             return rank_of_state(checkpoint)
-        return planned_rank(K.shape[0], K.points.d, min(backend.free_memory(), self.memory or np.inf))
+        # The other half is for workers on this host.
+        return planned_rank(K.shape[0], K.points.d, min(backend.free_memory() // 2, self.memory or np.inf))
 
     def _checkpoint(self, K, Y, ridge):
         if self.scratch is None:
@@ -171,7 +172,10 @@ def _local_cluster(workers):
 
 
 def _check_workers(client, K, r, device):
-    """Return what the workers say of themselves; raises where one cannot do its work."""
+    """Return (what the workers say of themselves, bytes of inner products that each may keep).
+
+    Raises where one cannot do its work. Beyond half of what a worker may use, Dask would soon call it short of memory.
+    """
     try:
         there = client.run(dask_worker.describe, device)
     except ModuleNotFoundError as error:
@@ -181,6 +185,7 @@ def _check_workers(client, K, r, device):
     # As they came and as they are used, and a vector and its product, whole and in part.
     needed = n * d * (1 + 4 if K.points.exact else 2 * 8) + 8 * 4 * n * r + _TILES
     hosts = collections.Counter(_host(address) for address in there)
+    kept = np.inf
     for address, worker in there.items():
         if worker["version"] != version:
             raise InputError(f"worker {address} has kernelfit {worker['version']}, this is {version}: install one")
@@ -191,7 +196,8 @@ def _check_workers(client, K, r, device):
                 f"points of {d:,} coordinates; its host has {hosts[_host(address)]} workers. Give it more "
                 "(--memory-limit of dask worker), or use fewer workers per host, each with more threads"
             )
-    return there
+        kept = min(kept, max(0, memory // 2 - needed))
+    return there, int(kept)
 
 
 def _host(address):

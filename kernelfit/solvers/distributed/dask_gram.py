@@ -24,6 +24,11 @@ class DaskGram:
     Every product cuts the lower triangle into shares for the workers that are there (kernelfit.solvers.distributed.
     shares). A share that was on a worker when it was lost is done by another.
 
+    Parameters
+    ----------
+    memory : int
+        Bytes of inner products that each worker may keep; a check is made without them.
+
     Attributes
     ----------
     shape : (int, int)
@@ -32,11 +37,12 @@ class DaskGram:
         Workers that were there at one product and not at the next.
     """
 
-    def __init__(self, K, client, *, device="auto", progress):
+    def __init__(self, K, client, *, device="auto", memory=0, progress):
         self.shape, self._client, self._progress = K.shape, client, progress
         self.products = self.lost = 0
         self._key = f"kernelfit-{uuid.uuid4().hex[:12]}"
-        self._plugin = dask_worker.PointsOnWorkers(self._key, dask_worker.raw_points(K.points), K.kernel, device)
+        raw = dask_worker.raw_points(K.points)
+        self._plugin = dask_worker.PointsOnWorkers(self._key, raw, K.kernel, device, memory)
         self._known = set()
 
     def __enter__(self):
@@ -55,7 +61,7 @@ class DaskGram:
         return self._product(V, False)
 
     def product_and_norm(self, V, *, progress=None):
-        """Return (K V, |K|_1)."""
+        """Return (K V, |K|_1), every entry made from the points."""
         out = self._product(V, True)
         return np.ascontiguousarray(out[:, :-1]), float(out[:, -1].max())
 

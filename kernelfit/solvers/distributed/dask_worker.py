@@ -1,11 +1,13 @@
 """What runs in the processes of a Dask cluster: the points, kept by each worker, and products with shares of K.
 
 A worker gets the points when it joins, now or later, so that one that was lost can be replaced at any time. It needs
-nothing else of the past: a vector comes with every share.
+nothing else of the past: a vector comes with every share, and the inner products that it keeps only save their making.
 """
 
 import asyncio
+import dataclasses
 import importlib.metadata
+import threading
 
 import numpy as np
 from distributed import SchedulerPlugin, WorkerPlugin
@@ -15,7 +17,7 @@ from kernelfit.gram import KernelGram
 from kernelfit.points import points
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
-_GRAMS = {}
+_GRAMS, _QUICK = {}, {}  # by key: the matrix made from points, and the same from inner products that are kept
 
 
 class PointsOnWorkers(WorkerPlugin):
@@ -29,19 +31,48 @@ class PointsOnWorkers(WorkerPlugin):
     kernel : Kernel
     device : str
         "cpu", "cuda", or "auto".
+    memory : int
+        Bytes of inner products that a worker keeps at most.
     """
 
-    def __init__(self, key, raw, kernel, device):
-        self.name, self.raw, self.kernel, self.device = key, raw, kernel, device
+    def __init__(self, key, raw, kernel, device, memory):
+        self.name, self.raw, self.kernel, self.device, self.memory = key, raw, kernel, device, memory
 
     def setup(self, worker):
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
         backend.keep_freed_memory()
-        _GRAMS[self.name] = KernelGram(points(self.raw, device=backend.device(self.device)), self.kernel)
+        K = KernelGram(points(self.raw, device=backend.device(self.device)), self.kernel)
+        _GRAMS[self.name] = K
+        if self.kernel.of_products and K.device is backend.CPU:
+            kept = KeptProducts(K.points, self.memory)
+            _QUICK[self.name] = KernelGram(dataclasses.replace(K.points, products=kept), self.kernel)
 
     def teardown(self, worker):
         _GRAMS.pop(self.name, None)
+        _QUICK.pop(self.name, None)
+
+
+class KeptProducts:
+    """Inner products of points in tiles, each kept once it was made, while there is memory for it.
+
+    A worker is asked for the same tiles in every product, as long as no other is lost or joins.
+    """
+
+    def __init__(self, points, memory):
+        self._points, self._left, self._tiles = points, memory, {}
+        self._lock = threading.Lock()
+
+    def tile(self, rows, columns):
+        """Return the inner products of points rows and columns, both (start, stop)."""
+        found = self._tiles.get((rows, columns))
+        if found is None:
+            found = self._points.part(*rows).inner_products(self._points.part(*columns))
+            with self._lock:
+                if found.nbytes <= self._left:
+                    self._tiles[rows, columns] = found
+                    self._left -= found.nbytes
+        return found
 
 
 class PointsOfClient(SchedulerPlugin):
@@ -85,9 +116,9 @@ def multiply(key, bounds, share, V, with_sums):
     V : float64 array, shape (rows touched, r)
         The rows in all blocks of the share, in order; the result, float64, has the same rows.
     with_sums : bool
-        One more column of the result has the absolute row sums.
+        One more column of the result has the absolute row sums; this is a check, which knows nothing but the points.
     """
-    K = _GRAMS[key]
+    K = _GRAMS[key] if with_sums else _QUICK.get(key, _GRAMS[key])
     device, n = K.device, K.shape[0]
     rows = device.array(rows_of(bounds, share))
     whole = device.xp.zeros((n, V.shape[1]))
