@@ -67,7 +67,7 @@ def _row(outcome):
     dataset = outcome["dataset"]
     if title.startswith("CIFAR10") and dataset != "cifar10":
         title = title.replace("CIFAR10", dataset)
-        paper_error += " on CIFAR10"
+        paper_error += " on CIFAR10" if paper_error else ""
     error = outcome.get("test_error")
     norm = outcome.get("norm")
     return (

@@ -25,7 +25,7 @@ def small(monkeypatch):
 
     monkeypatch.setattr(Section5Spec, "options", options)
     monkeypatch.setattr(module, "SCALES", {"quick": TINY, "full": TINY})
-    monkeypatch.setattr(module, "CONV", "randomconv(filters={filters}, patch=3, pool=3, stride=3)")
+    monkeypatch.setattr(module, "CONV", "randomconv(filters={filters}, patch=3, pool=3, stride=3{flip})")
     monkeypatch.setattr(module, "_RIDGES_TRIED", (1e-3, 1e-1))
 
 
@@ -39,7 +39,7 @@ def test_every_row_runs_once_and_is_kept(tmp_path, monkeypatch):
     assert not any("failed" in outcome for outcome in outcomes)
     done = {outcome["row"]: outcome for outcome in outcomes}
     records = [Record.from_json(line) for line in (tmp_path / "records.jsonl").read_text().splitlines()]
-    assert len(records) == 4 + 1 + 2  # solves, and two ridges that leave-one-out chooses from
+    assert len(records) == 4 + 2 + 4  # solves, and twice two ridges that leave-one-out chooses from
     assert done["mnist-pixels"]["norm"] in [record.norm for record in records]
     for name, outcome in done.items():
         if "relative_residual" in outcome:
