@@ -91,7 +91,7 @@ def test_mixed_precision_gives_the_float64_answer(tmp_path):
     assert case["residual"] <= 1e-10 and case["report"]["residuals"][-1] == case["residual"]
     # The residual, times the condition.
     assert max(case[name] for name in ("coef", "fitted", "scores")) < 1e-10 * CONDITION
-    assert case["report"]["grid"] == [3, 1]
+    assert case["report"]["grid"] == [1, 3]
 
 
 def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp_path):
@@ -173,8 +173,8 @@ def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     for name in ("norm", "norm_pm1", "norm_per_output", "condition_estimate", "smallest_pivot"):
         np.testing.assert_allclose(getattr(record, name), getattr(expected, name), rtol=1e-10)
     assert record.relative_residual < 1e-12 and record.norm_disagreement < 1e-12 and not record.warnings
-    assert record.solver["engine"] == "mpi" and record.solver["block"] == 64 and record.solver["grid"] == [2, 1]
-    assert record.method == "block Cholesky in float64 over 2 processes as 2 x 1"
+    assert record.solver["engine"] == "mpi" and record.solver["block"] == 64 and record.solver["grid"] == [1, 2]
+    assert record.method == "block Cholesky in float64 over 2 processes as 1 x 2"
     assert (
         record.command.startswith("mpiexec -n 2 kernelfit solve ")
         and "--engine mpi" in record.command
@@ -233,7 +233,7 @@ def test_every_entry_and_every_right_hand_side_has_one_owner(n, block, grid):
 
 
 def test_the_grid_is_near_a_square_unless_asked_for():
-    assert [grid_shape(count) for count in (1, 2, 4, 6, 7, 12)] == [(1, 1), (2, 1), (2, 2), (3, 2), (7, 1), (4, 3)]
+    assert [grid_shape(count) for count in (1, 2, 4, 6, 7, 12)] == [(1, 1), (1, 2), (2, 2), (2, 3), (1, 7), (3, 4)]
     assert grid_shape(6, "1x6") == (1, 6)
     for wrong in ("2x2", "6", "x6", "axb"):
         with pytest.raises(InputError, match="there are 6 processes"):
