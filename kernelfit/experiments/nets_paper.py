@@ -243,7 +243,7 @@ def _figure2(scale):
 
 
 def _imagenet(spec):
-    options = {"model": "inception_v3", "data": spec.imagenet, "crop": 299, "stop_when_fitted": False}
+    options = {"model": "inception_v3", "data": spec.imagenet, "stream": True, "crop": 299, "stop_when_fitted": False}
     names = list(IMAGENET) if spec.study == "table1" else ["imagenet-none", "imagenet-crop"]
     return [Entry(name, "a" if spec.study == "figure2" else "", options | IMAGENET[name]) for name in names]
 

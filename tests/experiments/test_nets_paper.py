@@ -49,6 +49,7 @@ def test_the_full_table_has_the_papers_rows():
         assert (made.weight_decay > 0) == entry.name.endswith("wd")
         assert made.labels == ("random" if entry.name.endswith("random") else "true")
         assert made.data == ("pictures" if entry.name.startswith("imagenet") else "cifar10")
+        assert made.stream == entry.name.startswith("imagenet")
 
 
 def test_the_rate_decays_by_images_seen_at_every_scale():
