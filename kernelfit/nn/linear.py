@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.autograd.function import once_differentiable
 
+_HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
 _SMALLEST = 2**16  # weights; below, the changes of layout cost more than they bring
 
 
@@ -18,7 +19,7 @@ class Linear(nn.Linear):
     def forward(self, x):
         plain = x.device.type == "cpu" and x.dtype == self.weight.dtype == torch.float32 and x.ndim == 2
         plain = plain and self.bias is not None and self.weight.numel() >= _SMALLEST
-        plain = plain and torch.backends.mkldnn.is_available() and not torch.compiler.is_compiling()
+        plain = plain and _HAS_ONEDNN and not torch.compiler.is_compiling()
         if plain and not torch.is_autocast_enabled("cpu"):
             return _OneDnnLinear.apply(x, self.weight, self.bias)
         return super().forward(x)
@@ -42,5 +43,5 @@ class _OneDnnLinear(torch.autograd.Function):
 
 
 def _product(a, b, bias=None):
-    """Return a b^T + bias; PyTorch's operator takes `a` in oneDNN's layout alone."""
-    return torch.ops.aten.mkldnn_linear(a.contiguous().to_mkldnn(), b.contiguous(), bias).to_dense()
+    """Return a b^T + bias. oneDNN takes transposed views as they are."""
+    return torch.ops.mkldnn._linear_pointwise(a, b, bias, "none", [], "")
