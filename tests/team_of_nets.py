@@ -3,6 +3,7 @@
 The first writes its outcomes to FOLDER/outcomes.pt; with "fail" for FOLDER, the second fails while the first trains.
 """
 
+import dataclasses
 import sys
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import torch
 from kernelfit import cli
 from kernelfit.datasets import load
 from kernelfit.errors import InputError
+from kernelfit.experiments import nets_paper
 from kernelfit.nn import distributed
 from kernelfit.nn.evaluation import count_wrong, evaluate
 from kernelfit.nn.history import History
@@ -106,6 +108,9 @@ def main(folder):
     outcomes["stopped"] = stopped_and_resumed(folder, team)
     outcomes["refused"] = refused(team)
     assert cli.main([*COMMAND, "--runs", str(folder / "runs")]) == 0
+    nets_paper.SCALES["quick"] = dataclasses.replace(nets_paper.SCALES["quick"], n_train=64, n_test=32, epochs=2)
+    study = ["nn", "table1", "--data", "digits", "--rows", "mlp1x512-none", "--seeds", "1", "--json"]
+    assert cli.main([*study, "--runs", str(folder / "study")]) == 0
     if team.leads:
         torch.save(outcomes, folder / "outcomes.pt")
 

@@ -93,7 +93,7 @@ HOMES = {
     "mpi4py": {"solvers"},
     "dask": {"solvers"},
     "distributed": {"solvers"},
-    "numba": {"profiles", "features", "linear"},
+    "numba": {"profiles", "features", "linear", "nn"},
     "cyclopts": {"cli"},
 }
 

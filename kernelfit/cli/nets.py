@@ -127,22 +127,32 @@ def figure2(
 
 def _study(study, options, runs, out, plot, json, quiet):
     """Run a study; print its table or JSON; return the exit code."""
+    from kernelfit import nn
     from kernelfit.experiments.nets_paper import PaperSpec, run_study
-    from kernelfit.files import atomic_write
     from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
-    from kernelfit.report.nets_paper import plot_study, study_markdown, study_table
 
     check_targets(runs, None)
     if plot is not None:
         check_figure(plot)
     data_dir = options["data_dir"]
     spec = PaperSpec(study=study, **options | {"data_dir": None if data_dir is None else str(data_dir)})
-    progress = make_progress(quiet)
+    leads = nn.rank() == 0  # of the processes that torchrun started
+    progress = make_progress(quiet or not leads)
     try:
         outcomes = list(run_study(spec, runs=runs, progress=progress))
     except KeyboardInterrupt as error:
         raise KeyboardInterrupt("what is done is kept: repeat the command to go on") from error
+    if leads:
+        _tell_study(study, outcomes, out, plot, json, progress)
+    return 1 if any(outcome.failed for outcome in outcomes) else 0
+
+
+def _tell_study(study, outcomes, out, plot, json, progress):
+    """Print the table or JSON; write the table and the figure where they are asked for."""
+    from kernelfit.files import atomic_write
+    from kernelfit.report.nets_paper import plot_study, study_markdown, study_table
+
     if json:
         shown = [(each, [record.identity for record in each.records]) for each in outcomes]
         print_json([{"row": each.entry.name, "records": ids, "failed": each.failed} for each, ids in shown])
@@ -153,7 +163,6 @@ def _study(study, options, runs, out, plot, json, quiet):
             file.write(study_markdown(study, outcomes).encode())
     if plot is not None:
         progress.note(f"figure written to {plot_study(study, outcomes, plot)}")
-    return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
 @nn_app.command

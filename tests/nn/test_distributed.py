@@ -79,6 +79,7 @@ def test_the_command_records_once(together, tmp_path, monkeypatch, capsys):
     (record,) = read_nets(folder / "runs" / "nets.jsonl").values()
     assert len((folder / "runs" / "nets.jsonl").read_text().splitlines()) == 1
     assert printed.count("test error") == 1 and record.environment["processes"] == 2
+    assert printed.count('"row": "mlp1x512-none"') == 1 and len(read_nets(folder / "study" / "nets.jsonl")) == 1
     assert cli.main([*COMMAND, "--runs", str(tmp_path)]) == 0
     (alone,) = read_nets(tmp_path / "nets.jsonl").values()
     assert alone.identity == record.identity and alone.environment["processes"] == 1

@@ -91,3 +91,23 @@ def test_draws_are_functions_of_seed_epoch_and_index():
     assert offsets.min() == 0 and list(offsets.max(axis=0)) == [4, 1]
     # Each of 5 offsets has 800 +- 25 of 4,000 draws; five deviations.
     assert np.abs(np.bincount(offsets[:, 0]) - 800).max() < 127
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("whiten", [False, True])
+@pytest.mark.parametrize("crop", [0, 1, 17, 28])
+@pytest.mark.parametrize("shape", [(9, 33, 29, 3), (9, 28, 30), (9, 12)])
+def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, channels_last):
+    pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
+    # Floating-point numbers, as those of any data on a GPU, go through PyTorch.
+    ours, theirs = (
+        Images(x, crop=crop, whiten=whiten) for x in (pixels, pixels.astype(np.float32) / np.float32(255))
+    )
+    ours.channels_last = theirs.channels_last = channels_last
+    rows = torch.tensor([8, 0, 3, 3])
+    offsets = torch.from_numpy(draws.crop_offsets(0, 1, 9, ours.room)[rows]) if len(shape) > 2 else None
+    for corners in (None, offsets):
+        found, expected = ours.batch(rows, corners), theirs.batch(rows, corners)
+        assert found.shape == expected.shape and found.dtype == expected.dtype == torch.float32
+        torch.testing.assert_close(found, expected, rtol=0, atol=4e-6 if whiten else 0)
+    assert ours.batch(rows[:0], offsets if offsets is None else offsets[:0]).shape == (0, *ours.input_shape)
