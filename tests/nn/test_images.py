@@ -100,9 +100,7 @@ def test_draws_are_functions_of_seed_epoch_and_index():
 def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, channels_last):
     pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     # Floating-point numbers, as those of any data on a GPU, go through PyTorch.
-    ours, theirs = (
-        Images(x, crop=crop, whiten=whiten) for x in (pixels, pixels.astype(np.float32) / np.float32(255))
-    )
+    ours, theirs = (Images(x, crop=crop, whiten=whiten) for x in (pixels, pixels.astype(np.float32) / np.float32(255)))
     ours.channels_last = theirs.channels_last = channels_last
     rows = torch.tensor([8, 0, 3, 3])
     offsets = torch.from_numpy(draws.crop_offsets(0, 1, 9, ours.room)[rows]) if len(shape) > 2 else None
