@@ -95,10 +95,10 @@ class Images:
         """Do the same in one compiled pass."""
         x = torch.empty((len(rows), *self.input_shape), dtype=torch.float32)
         if self.pixels.ndim == 2:
-            pixels, out = self.pixels[:, None, :, None], x[:, None, :, None]
+            pixels, out = self.pixels[:, None], x[:, None, :, None]
         else:
             x = x.contiguous(memory_format=self.layout)
-            pixels, out = self.pixels.permute(0, 2, 3, 1), x.permute(0, 2, 3, 1)
+            pixels, out = self.pixels.permute(0, 2, 3, 1).flatten(2), x.permute(0, 2, 3, 1)
         if offsets is None:
             offsets = torch.tensor([spare // 2 for spare in self.room]).expand(len(rows), 2)
         cutting_pass()(pixels.numpy(), rows.numpy(), offsets.numpy(), self.whiten, out.numpy())

@@ -109,3 +109,11 @@ def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, channel
         assert found.shape == expected.shape and found.dtype == expected.dtype == torch.float32
         torch.testing.assert_close(found, expected, rtol=0, atol=4e-6 if whiten else 0)
     assert ours.batch(rows[:0], offsets if offsets is None else offsets[:0]).shape == (0, *ours.input_shape)
+
+
+def test_sums_of_large_images_are_exact():
+    white = np.full((1, 1_000_000), 255, np.uint8)
+    assert not Images(white).batch(torch.tensor([0])).any()
+    white[0, 0] = 254
+    found = Images(white).batch(torch.tensor([0]))[0].numpy()
+    np.testing.assert_allclose(found, whitened(white[:, :, None] / 255).ravel(), rtol=1e-6, atol=1e-9)
