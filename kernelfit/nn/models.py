@@ -164,6 +164,10 @@ def _inception_v3(input_shape, n_classes, *, dropout=0.0):
         from torchvision.models import inception_v3
     except ImportError as error:
         raise InputError(f"model inception_v3 is torchvision's ({error}): pip install torchvision") from error
+    except RuntimeError as error:  # its operators are compiled for one release of PyTorch
+        raise InputError(
+            f"this torchvision does not fit PyTorch {torch.__version__} ({error}): install both together"
+        ) from error
     channels, *size = _image_shape("inception_v3", input_shape)
     if channels != 3 or min(size) < 75:
         raise InputError(f"model inception_v3 takes colour images of 75 x 75 or more; these are {input_shape}")
@@ -284,7 +288,8 @@ def _he(net):
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
             nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
-            nn.init.zeros_(module.bias)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def _image_shape(name, input_shape):

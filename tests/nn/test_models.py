@@ -1,3 +1,6 @@
+import sys
+import types
+
 import numpy as np
 import pytest
 
@@ -143,14 +146,25 @@ def test_layouts():
 
 
 def test_torchvisions_inception():
-    pytest.importorskip("torchvision", reason="torchvision is not installed")
+    try:
+        import torchvision  # noqa: F401
+    except (ImportError, RuntimeError) as error:  # the latter: made for another release of PyTorch
+        with pytest.raises(InputError, match="pip install torchvision|install both together"):
+            build_model("inception_v3", (3, 75, 75), 4)
+        pytest.skip(f"no torchvision: {error}")
     net = build_model("inception_v3", (3, 75, 75), 4).eval()
     assert np.isfinite(net(torch.randn(2, 3, 75, 75)).detach().numpy()).all()
 
 
-def test_torchvision_missing_is_said():
-    try:
-        import torchvision  # noqa: F401
-    except ImportError:
-        with pytest.raises(InputError, match="pip install torchvision"):
-            build_model("inception_v3", (3, 75, 75), 4)
+def test_layers_without_bias_are_initialised_too(monkeypatch):
+    def inception_v3(num_classes, **_):
+        return torch.nn.Sequential(
+            torch.nn.Conv2d(3, 2, 75, bias=False), torch.nn.Flatten(), torch.nn.Linear(2, num_classes)
+        )
+
+    monkeypatch.setitem(sys.modules, "torchvision", types.ModuleType("torchvision"))
+    monkeypatch.setitem(sys.modules, "torchvision.models", types.SimpleNamespace(inception_v3=inception_v3))
+    net = build_model("inception_v3", (3, 75, 75), 4, init="he")
+    # He's: variance 2 / fan-in, of 2 x 16,875 weights within a few per cent.
+    assert float(net[0].weight.detach().var()) * 3 * 75 * 75 / 2 == pytest.approx(1, rel=0.05)
+    assert not net[2].bias.detach().any()
