@@ -9,7 +9,7 @@ import numpy as np
 def cutting_pass():
     """Return the compiled pass (pixels, rows, corners, whiten, out) for one thread.
 
-    pixels (n, height, width * c) are uint8; image rows[k] is cut where corners[k] says, to the size of out (m, h, w, c),
+    pixels (n, height, width * c) are uint8; image rows[k] is cut where corners[k] says, to the size of out (m, h, w, c)
     float32 in any layout, and divided by 255. Whitened, it is (x - mean) / max(std, 1 / sqrt(d)) over its d = h w c
     numbers; mean and variance come from exact sums of integers.
     """

@@ -149,7 +149,7 @@ def test_torchvisions_inception():
     try:
         import torchvision  # noqa: F401
     except (ImportError, RuntimeError) as error:  # the latter: made for another release of PyTorch
-        with pytest.raises(InputError, match="pip install torchvision|install both together"):
+        with pytest.raises(InputError, match=r"pip install torchvision|install both together"):
             build_model("inception_v3", (3, 75, 75), 4)
         pytest.skip(f"no torchvision: {error}")
     net = build_model("inception_v3", (3, 75, 75), 4).eval()
