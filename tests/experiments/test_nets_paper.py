@@ -81,7 +81,7 @@ def test_a_row_that_fails_does_not_end_the_study(capsys):
     outcomes = list(run_study(spec("figure2", imagenet="absent/"), runs="runs"))
     assert [bool(outcome.failed) for outcome in outcomes] == [False, False, True, True]
     assert len(read_nets("runs/nets.jsonl")) == 4
-    assert "imagenet-none was not run: absent does not exist" in text(study_table("figure2", outcomes))
+    assert "imagenet-none was not run: absent is no folder" in text(study_table("figure2", outcomes))
     arguments = ["reproduce", "figure2", "--data", "digits", "--seeds", "1", "--imagenet", "absent/", "--quiet"]
     assert cli.main(arguments) == 1
 
