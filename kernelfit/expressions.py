@@ -1,10 +1,14 @@
 """Names with options, name(option=value, ...), as texts of the command line and of files write them."""
 
 import ast
+import importlib
 import inspect
+import re
+import sys
 
 from kernelfit.errors import InputError, suggestion
 
+IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # module:name
 LONGEST = 4000  # characters that are read
 
 
@@ -43,3 +47,25 @@ def make_named(name, options, known, kind):
             listed = f"it has {', '.join(fields)}" if fields else "it has none"
             raise InputError(f"{name} has no option {option!r}{suggestion(option, fields)}; {listed}")
     return make(**options)
+
+
+def import_callable(path, kind):
+    """Return the function or class that an IMPORT_PATH names; a module may be a file of the current folder.
+
+    Raises InputError with what `kind` ("kernel", "model") was asked for, if there is none.
+    """
+    module, _, name = path.partition(":")
+    sys.path.insert(0, "")
+    try:
+        found = importlib.import_module(module)
+        for part in name.split("."):
+            found = getattr(found, part)
+    except Exception as error:  # a user's module may fail in any way
+        known = [each for each in dir(getattr(error, "obj", None)) if not each.startswith("_")]
+        hint = suggestion(error.name, known) if isinstance(error, AttributeError) else ""
+        raise InputError(f"{kind} {path} could not be imported: {type(error).__name__}: {error}{hint}") from error
+    finally:
+        sys.path.remove("")
+    if not callable(found):
+        raise InputError(f"{kind} {path} is a {type(found).__name__}, not a function or class")
+    return found

@@ -6,9 +6,9 @@ import json
 import math
 import statistics
 
-from kernelfit.errors import DataError
 from kernelfit.files import append_line
 from kernelfit.progress import Progress
+from kernelfit.records import parse_record, read_lines
 
 SCHEMA = "kernelfit.fit/1"
 # The models that the paper's table 1 counts as fitting random labels end between 0 and 0.66 % training error.
@@ -67,13 +67,7 @@ class FitRecord:
     @classmethod
     def from_json(cls, line):
         """Return the FitRecord of a JSON line; raises DataError if it is not one of this schema."""
-        try:
-            fields = json.loads(line)
-            if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
-                raise DataError(f"not a record of schema {SCHEMA}: {line[:80]!r}")
-            return cls(**fields)
-        except (ValueError, TypeError, RecursionError) as error:  # DataError is a ValueError
-            raise DataError(f"not a whole record of schema {SCHEMA}: {error}") from error
+        return parse_record(cls, SCHEMA, line)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -179,20 +173,8 @@ def read_fits(path, *, progress=None):
 
     A line that is no whole record, such as one torn when a run was killed, is told to `progress` and skipped.
     """
-    progress, found, skipped = progress or Progress(), {}, 0
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    record = FitRecord.from_json(line)
-                except DataError as error:
-                    skipped += 1
-                    progress.note(f"{path}, line {number}, is skipped: {str(error)[:160]}")
-                else:
-                    found[record.identity] = record
-    except FileNotFoundError:
-        pass
-    return found, skipped
+    records, skipped = read_lines(path, FitRecord.from_json, progress=progress or Progress())
+    return {record.identity: record for record in records}, skipped
 
 
 def _mean_sd(values):

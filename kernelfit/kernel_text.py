@@ -1,13 +1,10 @@
 """Kernels as text: what the command line takes and what Records and models hold."""
 
 import ast
-import importlib
-import re
-import sys
 
 from kernelfit import kernels
 from kernelfit.errors import InputError
-from kernelfit.expressions import make_named, named_options, parse_expression
+from kernelfit.expressions import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
 
 _NAMES = {
     kernel.name: kernel
@@ -22,7 +19,6 @@ _NAMES = {
         kernels.Precomputed,
     )
 }
-_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 def parse_kernel(text, *, imports=True):
@@ -44,7 +40,7 @@ def parse_kernel(text, *, imports=True):
     >>> kernel.open_bandwidth, str(kernel.with_bandwidth(5.0))
     (True, '0.5 * gaussian(bandwidth=5.0) + linear()')
     """
-    if isinstance(text, str) and _IMPORT_PATH.fullmatch(text.strip()):
+    if isinstance(text, str) and IMPORT_PATH.fullmatch(text.strip()):
         text = f"custom({text.strip()!r})"
     try:
         return _from_tree(parse_expression(text, "kernel"), imports)
@@ -71,10 +67,10 @@ def _from_tree(node, imports):
             return _from_tree(left, imports) * _from_tree(right, imports)
         case ast.Constant(int() | float() as value) if not isinstance(value, bool):
             return kernels.Constant(value)
-        case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if _IMPORT_PATH.fullmatch(path):
+        case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if IMPORT_PATH.fullmatch(path):
             if not imports:
                 raise InputError(f"kernel {path!r} is code to import, which is not allowed here")
-            return _imported(path)
+            return kernels.Custom(import_callable(path, "kernel"), path)
     if named := named_options(node):
         return _named(*named)
     raise SyntaxError("not a kernel expression")
@@ -84,19 +80,3 @@ def _named(name, options):
     if name == "quartic":
         return kernels.Cosine(**{"degree": 4} | options)
     return make_named(name, options, _NAMES | {"quartic": None}, "kernel")
-
-
-def _imported(path):
-    module, _, name = path.partition(":")
-    sys.path.insert(0, "")  # a user's own file lies in the current folder
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"kernel {path} could not be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove("")
-    if not callable(found):
-        raise InputError(f"kernel {path} is a {type(found).__name__}, not a function of two blocks")
-    return kernels.Custom(found, path)

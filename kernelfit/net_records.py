@@ -3,10 +3,9 @@
 import dataclasses
 import json
 
-from kernelfit.errors import DataError
 from kernelfit.files import append_line
 from kernelfit.progress import Progress
-from kernelfit.records import finite
+from kernelfit.records import finite, parse_record, read_lines
 
 SCHEMA = "kernelfit.net/1"
 FILE = "nets.jsonl"
@@ -126,13 +125,7 @@ class NetRecord:
     @classmethod
     def from_json(cls, line):
         """Return the NetRecord of a JSON line; raises DataError if it is not one of this schema."""
-        try:
-            fields = json.loads(line)
-            if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
-                raise DataError(f"not a record of schema {SCHEMA}: {line[:80]!r}")
-            return cls(**fields)
-        except (ValueError, TypeError, RecursionError) as error:  # DataError is a ValueError
-            raise DataError(f"not a whole record of schema {SCHEMA}: {error}") from error
+        return parse_record(cls, SCHEMA, line)
 
 
 def append_net(path, record):
@@ -145,16 +138,5 @@ def read_nets(path, *, progress=None):
 
     A line that is no whole record, such as one torn when a run was killed, is told to `progress` and skipped.
     """
-    progress, found = progress or Progress(), {}
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    record = NetRecord.from_json(line)
-                except DataError as error:
-                    progress.note(f"{path}, line {number}, is skipped: {str(error)[:160]}")
-                else:
-                    found[record.identity] = record
-    except FileNotFoundError:
-        pass
-    return found
+    records, _ = read_lines(path, NetRecord.from_json, progress=progress or Progress())
+    return {record.identity: record for record in records}

@@ -111,16 +111,7 @@ class Record:
     @classmethod
     def from_json(cls, line):
         """Return the Record of a JSON line; raises DataError if it is not one of this schema."""
-        try:
-            fields = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise DataError(f"not a Record: {error}") from error
-        if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
-            raise DataError(f"not a Record of schema {SCHEMA}: {line[:80]!r}")
-        try:
-            return cls(**fields)
-        except TypeError as error:
-            raise DataError(f"not a whole Record of schema {SCHEMA}: {error}") from error
+        return parse_record(cls, SCHEMA, line)
 
 
 def append_record(folder, record):
@@ -128,6 +119,38 @@ def append_record(folder, record):
     path = Path(folder) / "records.jsonl"
     append_line(path, record.to_json())
     return path
+
+
+def parse_record(cls, schema, line):
+    """Return the record, of dataclass `cls`, of a JSON line; raises DataError if it is not one of this schema."""
+    try:
+        fields = json.loads(line)
+        if not isinstance(fields, dict) or fields.get("schema") != schema:
+            raise DataError(f"not a record of schema {schema}: {line[:80]!r}")
+        return cls(**fields)
+    except DataError:
+        raise
+    except (ValueError, TypeError, RecursionError) as error:
+        raise DataError(f"not a whole record of schema {schema}: {error}") from error
+
+
+def read_lines(path, parse, *, progress):
+    """Return (what `parse` makes of each line of a file, how many lines were skipped); a missing file is an empty one.
+
+    A line of which `parse` raises DataError, such as one torn when a run was killed, is told to `progress` and skipped.
+    """
+    found, skipped = [], 0
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            for number, line in enumerate(file, 1):
+                try:
+                    found.append(parse(line))
+                except DataError as error:
+                    skipped += 1
+                    progress.note(f"{path}, line {number}, is skipped: {str(error)[:160]}")
+    except FileNotFoundError:
+        pass
+    return found, skipped
 
 
 def now():

@@ -67,7 +67,7 @@ WITHIN_A_LAYER |= {
     ("kernels", "array_profiles"),
     ("solvers", "measures"),
 }
-WITHIN_A_LAYER |= {("leaving_out", "measures"), ("net_records", "records")}
+WITHIN_A_LAYER |= {("leaving_out", "measures"), ("net_records", "records"), ("fit_records", "records")}
 WITHIN_A_LAYER |= {("centres", "bandwidth")}
 WITHIN_A_LAYER |= {("interpolation", "bandwidth"), ("estimators", "bandwidth"), ("estimators", "interpolation")}
 WITHIN_A_LAYER |= {(name, "errors") for name in ("backend", "expressions", "files", "progress", "randomness", "units")}

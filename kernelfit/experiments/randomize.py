@@ -2,16 +2,15 @@
 
 import ast
 import dataclasses
-import importlib
 import shlex
-import sys
 from pathlib import Path
 
 import numpy as np
 
 from kernelfit import datasets
 from kernelfit.corruption import label_probability
-from kernelfit.errors import InputError, suggestion
+from kernelfit.errors import InputError
+from kernelfit.expressions import import_callable
 from kernelfit.progress import Progress
 from kernelfit.randomization import randomization_test
 
@@ -123,18 +122,7 @@ def _imported(path):
     module, dot, name = path.replace(":", ".").rpartition(".")
     if not dot or not name.isidentifier():
         raise InputError(f"estimator {path!r} is no import path; write module.Class, as sklearn.svm.SVC")
-    sys.path.insert(0, "")  # a user's own file lies in the current folder
-    try:
-        found = importlib.import_module(module)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"estimator {path} could not be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove("")
-    if not callable(getattr(found, name, None)):
-        raise InputError(
-            f"{module} has no class {name}{suggestion(name, [each for each in dir(found) if not each.startswith('_')])}"
-        )
-    return getattr(found, name)
+    return import_callable(f"{module}:{name}", "estimator")
 
 
 def _vectors(X):

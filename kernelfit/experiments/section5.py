@@ -15,7 +15,7 @@ from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.files import append_line
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
-from kernelfit.records import append_record, finite, now
+from kernelfit.records import append_record, finite, now, read_lines
 from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.section5/1"
@@ -124,20 +124,19 @@ def run_section5(spec, *, runs, progress=None):
 
 def read_outcomes(path, *, progress=None):
     """Return {(row, command): outcome} of a file, the last of each; lines that are none are told and skipped."""
-    progress, found = progress or Progress(), {}
+    outcomes, _ = read_lines(path, _outcome, progress=progress or Progress())
+    return {(outcome["row"], outcome["command"]): outcome for outcome in outcomes}
+
+
+def _outcome(line):
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
-    except FileNotFoundError:
-        return found
-    for number, line in enumerate(lines, 1):
-        try:
-            outcome = json.loads(line)
-            if outcome["schema"] != SCHEMA:
-                raise DataError(f"schema {outcome['schema']!r}")
-            found[outcome["row"], outcome["command"]] = outcome
-        except (ValueError, KeyError, TypeError, DataError) as error:
-            progress.note(f"{path}, line {number}, is skipped: {str(error)[:160]}")
-    return found
+        outcome = json.loads(line)
+        known = outcome["schema"] == SCHEMA and {"row", "command"} <= set(outcome)
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"no outcome of a row: {line[:80]!r}") from error
+    if not known:
+        raise DataError(f"no outcome of schema {SCHEMA}: {line[:80]!r}")
+    return outcome
 
 
 def _solve(spec, runs, progress, **options):

@@ -1,8 +1,8 @@
 """A fully connected layer that takes the faster of PyTorch's two matrix products on a CPU.
 
-nn.Linear goes to MKL, which on AMD's processors has no AVX-512: measured on a Zen 5, forward and backward pass of the
-first layer of MLP 1x512 take 6.8 ms, with oneDNN half of it (batch 128, one thread, float32). Convolutions go to
-oneDNN by themselves.
+nn.Linear goes to MKL, which on AMD's processors has no AVX-512: measured on a Zen 5, the products of the first layer of
+MLP 1x512, forward and backward, take 1.8 and 1.7 ms, with oneDNN 0.75 and 0.69 (batch 128, two threads,
+float32). Convolutions go to oneDNN by themselves.
 """
 
 import torch

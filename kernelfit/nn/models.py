@@ -5,11 +5,8 @@ Every net takes float inputs (n, channels, height, width), or (n, d), and return
 one hidden layer of 512 units 1,209,866, of three 1,735,178.
 """
 
-import importlib
 import inspect
 import math
-import re
-import sys
 from itertools import pairwise
 
 import torch
@@ -17,12 +14,11 @@ from torch import nn
 from torch.nn import functional
 
 from kernelfit.errors import InputError
-from kernelfit.expressions import look_up, named_options, parse_expression
+from kernelfit.expressions import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
 from kernelfit.nn.draws import torch_seed
 from kernelfit.nn.linear import Linear
 
 INITS = ("he", "torch")
-_IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")
 
 
 class MLP(nn.Module):
@@ -246,7 +242,7 @@ def count_parameters(net):
 def _parsed(text):
     """Return (callable, options, whether it is a user's own)."""
     path, bracket, rest = str(text).strip().partition("(")
-    own = bool(_IMPORT_PATH.fullmatch(path.strip()))
+    own = bool(IMPORT_PATH.fullmatch(path.strip()))
     try:
         source = text if not own else "own" + bracket + rest
         named = named_options(parse_expression(source, "model"))
@@ -258,23 +254,7 @@ def _parsed(text):
             "name with options such as inception(batch_norm=False), or module:callable for your own"
         ) from error
     name, options = named
-    return (_imported(path.strip()) if own else look_up(name, MODELS, "model")), options, own
-
-
-def _imported(path):
-    module, name = path.split(":")
-    sys.path.insert(0, "")  # a user's own file lies in the current folder
-    try:
-        found = importlib.import_module(module)
-        for part in name.split("."):
-            found = getattr(found, part)
-    except Exception as error:  # a user's module may fail in any way
-        raise InputError(f"model {path} could not be imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove("")
-    if not callable(found):
-        raise InputError(f"model {path} is no function or class")
-    return found
+    return (import_callable(path.strip(), "model") if own else look_up(name, MODELS, "model")), options, own
 
 
 def _parameters(make):

@@ -71,7 +71,7 @@ def test_a_users_own_function_may_make_it(user_module):
         ("sklearn.tree.DecisionTreeClasifier", (), "did you mean 'DecisionTreeClassifier'"),
         ("sklearn.three.DecisionTreeClassifier", (), "could not be imported"),
         ("my_broken_.Anything", (), "ZeroDivisionError"),
-        ("my_models_.number", (), "no class number"),
+        ("my_models_.number", (), "number is a int, not a function or class"),
         (TREE, ("max_depth",), "name=value"),
         (TREE, ("3=max_depth",), "name=value"),
         (TREE, ("depth=3",), "unexpected keyword argument 'depth'"),
