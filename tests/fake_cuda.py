@@ -432,7 +432,7 @@ def _namespace():
     cupy = types.ModuleType("cupy")
     for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "abs", "isfinite"):
         setattr(cupy, name, _elementwise(getattr(np, name)))
-    for name in ("zeros_like", "array_equal", "tril"):
+    for name in ("zeros_like", "array_equal", "tril", "where"):
         setattr(cupy, name, _on_device(getattr(np, name)))
     cupy.stack = lambda arrays, axis=0: _device(np.stack([array._host() for array in arrays], axis))
     cupy.arange = lambda *arguments, **options: _device(np.arange(*arguments, **options))

@@ -606,7 +606,11 @@ def test_the_stand_in_notices_pointers_outside_of_the_card_and_races(card):
     assert (device.host(A) == 2).all()
 
 
-@pytest.mark.parametrize("options", [{}, {"preset": "normalised", "pool": 5, "stride": 3}, {"flip": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"preset": "normalised"}, {"preset": "rooted", "flip": True}, {"root": 0.3}],
+    ids=str,
+)
 def test_random_convolutional_features_equal_those_of_the_cpu(device, options, tmp_path):
     rng = np.random.default_rng(0)
     train, test = (rng.integers(0, 256, (n, 12, 11, 3), np.uint8) for n in (70, 23))

@@ -24,8 +24,8 @@ def section5(
             consume_multiple=True,
             show_default=in_words,
             help="Only these: mnist-pixels, mnist-gabor, mnist-scattering, mnist-pixels-ridge, mnist-gabor-ridge, "
-            "cifar10-pixels, cifar10-randomconv, cifar10-randomconv-ridge, cifar10-randomconv-flip, "
-            "cifar10-randomconv-flip-ridge, interpolants, linear.",
+            "cifar10-pixels, cifar10-randomconv, cifar10-randomconv-ridge, cifar10-randomconv-rooted, "
+            "cifar10-randomconv-rooted-ridge, interpolants, linear.",
         ),
     ] = (),
     cifar10: Annotated[str, Parameter(help="Dataset of the CIFAR10 rows: cifar10, or a path.")] = "cifar10",

@@ -12,6 +12,7 @@ from kernelfit import backend
 from kernelfit.errors import NotEnoughMemoryError
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
+from kernelfit.features.rescaling import rescale
 from kernelfit.files import sha256
 from kernelfit.inner_products import InnerProducts
 from kernelfit.progress import Progress
@@ -78,6 +79,7 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
             _features(
                 net, images, filters, features, device, lambda m, count=count: advance(count * convolve * m / total)
             )
+            rescale(features, products.n, net.settings.root, net.settings.standardise, device=device)
             skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
             products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / entries))
             products.add_norms(features[skip[-1] :])

@@ -50,8 +50,8 @@ SECTION_5_CLAIMS = {
     "cifar10-pixels": ("CIFAR10, Gaussian kernel on pixels", "46 %", ""),
     "cifar10-randomconv": ("CIFAR10, random convolutional features", "17 %", ""),
     "cifar10-randomconv-ridge": ("CIFAR10, random convolutional features, with a ridge", "15 %", ""),
-    "cifar10-randomconv-flip": ("CIFAR10, the same, an image and its mirror image as one (not in the paper)", "", ""),
-    "cifar10-randomconv-flip-ridge": ("CIFAR10, the same with a ridge (not in the paper)", "", ""),
+    "cifar10-randomconv-rooted": ("CIFAR10, the same, rooted, standardised, mirrored (not in the paper)", "", ""),
+    "cifar10-randomconv-rooted-ridge": ("CIFAR10, the same with a ridge (not in the paper)", "", ""),
     "interpolants": ("MNIST, other interpolants", "", "significantly larger"),
     "linear": ("SGD from 0 on a linear model, d > n", "", "the minimum norm"),
 }

@@ -42,9 +42,18 @@ def explicit(net, X, mirror=False):
     return out.transpose(1, 0, 2).reshape(len(X), -1).astype(np.float64)
 
 
-@pytest.fixture(params=[{}, {"preset": "patch"}, {"flip": True}, {"two_sided": False}], ids=str)
+@pytest.fixture(params=[{}, {"preset": "patch"}, {"flip": True}, {"two_sided": False}, {"preset": "rooted", "flip": True}], ids=str)
 def features(request):
     return RandomConv(**SETTINGS | request.param)
+
+
+def settled(net, F, G):
+    """Rows F of training and G of test images after the power and the standardisation of a net."""
+    F, G = F**net.settings.root, G**net.settings.root
+    if net.settings.standardise:
+        mean, deviation = F.mean(axis=0), F.std(axis=0)
+        F, G = ((A - mean) / np.where(deviation > 1e-6, deviation, np.inf) for A in (F, G))
+    return F, G
 
 
 @pytest.mark.parametrize("device", [CPU, SmallTiles()], ids=["one tile", "many tiles"])
@@ -52,9 +61,10 @@ def features(request):
 def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(features, device, blocks):
     net = Net.prepare(features, TRAIN)
     train, test = accumulate(net, TRAIN, TEST, device=device, blocks=blocks)
-    F, G = (explicit(net, X) * np.sqrt(net.unit) for X in (TRAIN, TEST))
+    F, G = (explicit(net, X) for X in (TRAIN, TEST))
     if features.flip:
-        F, G = ((A + explicit(net, X, mirror=True) * np.sqrt(net.unit)) / 2 for A, X in ((F, TRAIN), (G, TEST)))
+        F, G = ((A + explicit(net, X, mirror=True)) / 2 for A, X in ((F, TRAIN), (G, TEST)))
+    F, G = (A * np.sqrt(net.unit) for A in settled(net, F, G))
     assert len(train) == 70 and len(test) == 23 and train.d == F.shape[1]
     scale = np.square(F).sum(axis=1).max()
     for kernel in (Linear(), Gaussian(np.sqrt(scale)), Polynomial(2, 1 / scale), Cosine(3), Linear() + Gaussian(1.0)):

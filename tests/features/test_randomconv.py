@@ -125,6 +125,8 @@ def test_text_round_trip(text):
         "randomconv(preset='imagee')",
         "randomconv(epsilon=-1)",
         "randomconv(bias='a')",
+        "randomconv(root=0)",
+        "randomconv(standardise='yes')",
         "randomconv(draw='all')",
         "randomconv(nonsense=1)",
         "randomconv(5)",
