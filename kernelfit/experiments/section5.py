@@ -20,9 +20,10 @@ from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.section5/1"
 # Recipes of random convolutional features: the best without mirror images, as the paper has it, and the best of ours.
+# With flip=True each filter and its mirror image look at an image, so that half as many give as many channels.
 CONV = {
-    "normalised": "randomconv(filters={filters}, preset='normalised')",
-    "rooted": "randomconv(filters={filters}, preset='rooted', flip=True)",
+    "normalised": (1, "randomconv(filters={}, preset='normalised')"),
+    "rooted": (2, "randomconv(filters={}, preset='rooted', flip=True)"),
 }
 _RIDGES_TRIED = (1e-4, 1e-3, 1e-2, 1e-1)  # for random convolutional features; the best by leave-one-out is taken
 
@@ -214,15 +215,20 @@ def _cifar10_pixels(spec, scale, runs, progress):
     return _solve(spec, runs, progress, **spec.options("cifar10", n_train=scale.cifar10, loo=scale.loo))
 
 
+def _conv(recipe, filters):
+    seen_as, features = CONV[recipe]
+    return features.format(filters // seen_as)
+
+
 def _cifar10_randomconv(spec, scale, runs, progress, *, recipe="normalised"):
-    features = CONV[recipe].format(filters=scale.filters)
+    features = _conv(recipe, scale.filters)
     options = spec.options("cifar10", n_train=scale.cifar10, features=features, scratch=spec.scratch, loo=scale.loo)
     return _solve(spec, runs, progress, **options)
 
 
 def _cifar10_randomconv_ridge(spec, scale, runs, progress, *, recipe="normalised"):
     """The ridge of least leave-one-out error on a part of the training images, each with the best bandwidth for it."""
-    few = CONV[recipe].format(filters=scale.selection_filters)
+    few = _conv(recipe, scale.selection_filters)
     tried = []
     for ridge in _RIDGES_TRIED:
         options = spec.options("cifar10", n_train=scale.selection, features=few, scratch=spec.scratch)
@@ -231,7 +237,7 @@ def _cifar10_randomconv_ridge(spec, scale, runs, progress, *, recipe="normalised
     candidates = [{key: outcome[key] for key in ("ridge", "kernel", "loo_error")} for outcome in tried]
     if (scale.selection, scale.selection_filters) == (scale.cifar10, scale.filters):
         return best | {"ridges_tried": candidates}
-    features = CONV[recipe].format(filters=scale.filters)
+    features = _conv(recipe, scale.filters)
     options = spec.options("cifar10", n_train=scale.cifar10, features=features, scratch=spec.scratch)
     return _solve(spec, runs, progress, **options, ridge=best["ridge"]) | {"ridges_tried": candidates}
 

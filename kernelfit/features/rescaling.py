@@ -7,9 +7,9 @@ _COLUMNS = 1024
 
 
 def rescale(features, n, root, standardise, *, device):
-    """Overwrite features (blocks, images, width), float32, none negative, with their power `root`, and standardise them.
+    """Raise features (blocks, images, width), float32, none negative, to the power `root`, and standardise them.
 
-    f becomes (f^root - mean) / sqrt(variance) with the mean and the variance of each feature over the first n images,
+    f becomes (f^root - mean) / sqrt(variance), with the mean and the variance of each feature over the first n images,
     those of training, summed in float64; a feature that is the same in all of them becomes 0 everywhere.
     """
     if root == 1 and not standardise:

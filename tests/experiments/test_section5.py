@@ -25,8 +25,8 @@ def small(monkeypatch):
 
     monkeypatch.setattr(Section5Spec, "options", options)
     monkeypatch.setattr(module, "SCALES", {"quick": TINY, "full": TINY})
-    conv = "randomconv(filters={{filters}}, preset={!r}, patch=3, pool=3, stride=3)"
-    monkeypatch.setattr(module, "CONV", {recipe: conv.format(recipe) for recipe in module.CONV})
+    conv = "randomconv(filters={{}}, preset={!r}, patch=3, pool=3, stride=3)"
+    monkeypatch.setattr(module, "CONV", {recipe: (2, conv.format(recipe)) for recipe in module.CONV})
     monkeypatch.setattr(module, "_RIDGES_TRIED", (1e-3, 1e-1))
 
 

@@ -42,7 +42,10 @@ def explicit(net, X, mirror=False):
     return out.transpose(1, 0, 2).reshape(len(X), -1).astype(np.float64)
 
 
-@pytest.fixture(params=[{}, {"preset": "patch"}, {"flip": True}, {"two_sided": False}, {"preset": "rooted", "flip": True}], ids=str)
+OPTIONS = [{}, {"preset": "patch"}, {"flip": True}, {"two_sided": False}, {"preset": "rooted", "flip": True}]
+
+
+@pytest.fixture(params=OPTIONS, ids=str)
 def features(request):
     return RandomConv(**SETTINGS | request.param)
 
