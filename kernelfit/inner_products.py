@@ -6,25 +6,31 @@ from kernelfit import backend
 from kernelfit.errors import InputError
 from kernelfit.progress import Progress
 
+_ONLY_ACROSS = "inner products of training points with each other were not made, only those with test points"
+
 
 class InnerProducts:
     """G[i, j] = <x_i, x_j> for points i = 0..total - 1 and j = 0..n - 1, of which half is held.
 
     The first n points are the training points. Panel p holds the columns of a span from the diagonal down, row-major,
-    on the device; what is above the diagonal is read from below it.
+    on the device; what is above the diagonal is read from below it. To predict, products of training points with each
+    other are not needed: `across`, panels begin with row n.
 
     Attributes
     ----------
     n, total : int
-    panels : list of float64 or float32 arrays, shape (total - start, stop - start)
+    panels : list of float64 or float32 arrays, shape (total - top, stop - start)
+    bounds, tops : list of (start, stop), list of int
+        Columns of each panel, and the first row that it holds.
     sq_norms : float64 array, shape (total,)
     """
 
-    def __init__(self, n, total, *, device=backend.CPU, panels=None, sq_norms=None):
+    def __init__(self, n, total, *, device=backend.CPU, panels=None, sq_norms=None, across=False):
         self.n, self.total, self.device = n, total, device
         self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
+        self.tops = _tops(n, self.bounds, across)
         if panels is None:
-            panels = _touched(n, total, device, np.float64)
+            panels = _touched(n, total, device, np.float64, across)
             for panel in panels:
                 panel[...] = 0.0
             sq_norms = device.xp.zeros(total)
@@ -49,25 +55,32 @@ class InnerProducts:
         return made
 
     @staticmethod
-    def bytes_needed(n, total, device, dtype=np.float64):
+    def bytes_needed(n, total, device, dtype=np.float64, *, across=False):
         """Return the bytes of the panels."""
+        bounds = _bounds(n, device.tile)
+        tops = _tops(n, bounds, across)
         return np.dtype(dtype).itemsize * sum(
-            (total - start) * (stop - start) for start, stop in _bounds(n, device.tile)
+            (total - top) * (stop - start) for (start, stop), top in zip(bounds, tops, strict=True)
         )
+
+    @property
+    def entries(self):
+        """Products that the panels hold."""
+        return sum(panel.size for panel in self.panels)
 
     def add(self, features, skip, advance):
         """Add the inner products of features (blocks, total, width), float32, to panel p without its first skip[p]."""
         device = self.device
         step = device.tile
         jobs = []
-        for p, (start, _) in enumerate(self.bounds):
-            jobs += [(p, row, min(row + step, self.total)) for row in range(start, self.total, step)]
+        for p, top in enumerate(self.tops):
+            jobs += [(p, row, min(row + step, self.total)) for row in range(top, self.total, step)]
 
         def run(job):
             p, row, last = job
             start, stop = self.bounds[p]
             tile = device.empty((last - row, stop - start), np.float32)
-            target = self.panels[p][row - start : last - start]
+            target = self.panels[p][row - self.tops[p] : last - self.tops[p]]
             for block in features[skip[p] :]:
                 device.gemm(block[row:last], block[start:stop], tile, transpose_b=True)
                 target += tile
@@ -86,10 +99,11 @@ class InnerProducts:
     def complete(self):
         """Make diagonal tiles symmetric to the last bit, and norms of training images those of the diagonal."""
         xp = self.device.xp
-        for (start, stop), panel in zip(self.bounds, self.panels, strict=True):
-            top = panel[: stop - start]
-            top[...] = xp.tril(top) + xp.tril(top, -1).T
-            self.sq_norms[start:stop] = top.diagonal()
+        for (start, stop), first, panel in zip(self.bounds, self.tops, self.panels, strict=True):
+            if first == start:
+                square = panel[: stop - start]
+                square[...] = xp.tril(square) + xp.tril(square, -1).T
+                self.sq_norms[start:stop] = square.diagonal()
 
     def tile(self, rows, columns):
         """Return G[rows, columns], both (start, stop), without gaps between rows: a view where a panel has it so."""
@@ -98,17 +112,20 @@ class InnerProducts:
             if j > self.n:
                 raise InputError("inner products of test points with each other are not kept")
             return self.tile(columns, rows).T
+        if i < min(j, self.tops[0]) and k < last:
+            raise InputError(_ONLY_ACROSS)
         pieces = [(p, *span) for p, span in enumerate(self.bounds) if span[0] < last and span[1] > k]
-        if len(pieces) == 1 and i >= pieces[0][1]:
-            p, start, _ = pieces[0]
+        if len(pieces) == 1 and i >= self.tops[pieces[0][0]]:
+            [(p, start, _)], top = pieces, self.tops[pieces[0][0]]
             # Compiled passes take four times as long over rows with gaps.
-            return self.device.xp.ascontiguousarray(self.panels[p][i - start : j - start, k - start : last - start])
+            return self.device.xp.ascontiguousarray(self.panels[p][i - top : j - top, k - start : last - start])
         out = self.device.empty((j - i, last - k), self.panels[0].dtype)
         for p, start, stop in pieces:
             first, end = max(k, start), min(last, stop)
-            below = max(i, start)  # rows from here on lie in the panel
+            top = self.tops[p]
+            below = max(i, top)  # rows from here on lie in the panel
             if below < j:
-                piece = self.panels[p][below - start : j - start, first - start : end - start]
+                piece = self.panels[p][below - top : j - top, first - start : end - start]
                 out[below - i :, first - k : end - k] = piece
             if i < below:
                 out[: min(below, j) - i, first - k : end - k] = self.tile((first, end), (i, min(below, j))).T
@@ -116,6 +133,8 @@ class InnerProducts:
 
     def submatrix(self, rows):
         """Return G[rows, rows] for distinct training indices, on the device."""
+        if self.tops[0]:
+            raise InputError(_ONLY_ACROSS)
         xp, rows = self.device.xp, np.asarray(rows)
         out = self.device.empty((len(rows), len(rows)), self.panels[0].dtype)
         for (start, stop), panel in zip(self.bounds, self.panels, strict=True):
@@ -133,6 +152,12 @@ def _bounds(n, width):
     return [(start, min(start + width, n)) for start in range(0, n, width)]
 
 
-def _touched(n, total, device, dtype):
+def _tops(n, bounds, across):
+    return [n if across else start for start, _ in bounds]
+
+
+def _touched(n, total, device, dtype, across=False):
     """Return new panels; their memory is taken here and not tile by tile, so that it runs out now or never."""
-    return [device.touched((total - start, stop - start), dtype) for start, stop in _bounds(n, device.tile)]
+    bounds = _bounds(n, device.tile)
+    tops = _tops(n, bounds, across)
+    return [device.touched((total - top, stop - start), dtype) for (start, stop), top in zip(bounds, tops, strict=True)]

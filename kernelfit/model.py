@@ -46,7 +46,7 @@ class Model:
     def scores(self, X, *, progress=None):
         """Return f at the points X, shape (m, classes); with a precomputed kernel X is the cross matrix (m, n)."""
         if not isinstance(self.kernel, Precomputed):
-            own, X = self.features.points(self.X, X, seed=self.seed, progress=progress)
+            own, X = self.features.points(self.X, X, seed=self.seed, across=True, progress=progress)
         else:
             own = self.X
         return gram(X, self.kernel, own).product(self.coef, progress=progress)

@@ -22,7 +22,18 @@ _BLOCKS = 8  # of filters made at a time, where memory allows: few, wide matrix 
 _SAVE_EVERY = 600.0  # seconds
 
 
-def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory=None, blocks=None, progress=None):
+def accumulate(
+    net,
+    X_train,
+    X_test,
+    *,
+    across=False,
+    device=backend.CPU,
+    scratch=None,
+    memory=None,
+    blocks=None,
+    progress=None,
+):
     """Return (training points, test points) of the features of a net, as AccumulatedPoints.
 
     Parameters
@@ -30,6 +41,8 @@ def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory
     net : Net
         See kernelfit.features.random_net.
     X_train, X_test : array, shape (n, height, width) or (n, height, width, channels)
+    across : bool
+        Make only the inner products of training images with test images.
     scratch : path, optional
         Folder that keeps the inner products: what is there of the same net and images is gone on with, to the same
         bits, after a kill at any moment.
@@ -45,11 +58,11 @@ def accumulate(net, X_train, X_test, *, device=backend.CPU, scratch=None, memory
     """
     progress = progress or Progress()
     n, total = len(X_train), len(X_train) + len(X_test)
-    identity = _identity(net, X_train, X_test, device)
+    identity = _identity(net, X_train, X_test, across, device)
     choices = [blocks] if blocks else [_BLOCKS >> k for k in range(_BLOCKS.bit_length())]
     begun = [count for count in choices if Checkpoint.exists(scratch, identity | {"blocks": count})]
-    blocks = _fitting_blocks(begun[:1] or choices, net, n, total, device, memory)
-    products = InnerProducts(n, total, device=device)
+    blocks = _fitting_blocks(begun[:1] or choices, net, n, total, device, memory, across)
+    products = InnerProducts(n, total, device=device, across=across)
     arrays = [*products.panels, products.sq_norms]
     with Checkpoint.open(scratch, identity | {"blocks": blocks}, device, progress=progress) as kept:
         done = kept.load(arrays)  # blocks that each array holds; they differ after a kill while saving
@@ -67,9 +80,8 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
     mirrors = (False, True) if net.settings.flip else (False,)
     images = [_images(net, sets, mirror, device) for mirror in mirrors]
     buffer = device.empty((blocks, total, net.block_features), np.float32)
-    entries = sum((total - start) * (stop - start) for start, stop in products.bounds)
     convolve = net.convolution.operations(total * len(mirrors), net.block)  # of one block, as all totals here
-    multiply = 2 * net.block_features * entries
+    multiply = 2 * net.block_features * products.entries
     arrays, saved = [*products.panels, products.sq_norms], time.monotonic()
     with progress.phase("features", (net.blocks - min(done)) * (convolve + multiply)) as advance:
         while (start := min(done)) < net.blocks:
@@ -81,7 +93,7 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
             )
             rescale(features, products.n, net.settings.root, net.settings.standardise, device=device)
             skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
-            products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / entries))
+            products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / products.entries))
             products.add_norms(features[skip[-1] :])
             done[:] = [max(held, stop) for held in done]
             if time.monotonic() - saved > _SAVE_EVERY and stop < net.blocks:
@@ -111,31 +123,32 @@ def _images(net, sets, mirror, device):
     return device.array(np.concatenate([net.images(X[:, :, ::-1] if mirror else X) for X in sets]))
 
 
-def _identity(net, X_train, X_test, device):
+def _identity(net, X_train, X_test, across, device):
     environment = backend.describe()
     images = [sha256(np.ascontiguousarray(X)) for X in (X_train, X_test)]
     return net.identity() | {
         "images": images,
         "n": len(X_train),
         "total": len(X_train) + len(X_test),
+        "across": across,
         # What rounding depends on.
         "arithmetic": [device.name, device.tile, *environment["blas"], environment["threads"]],
     }
 
 
-def bytes_needed(net, n, total, device=backend.CPU, blocks=_BLOCKS):
+def bytes_needed(net, n, total, device=backend.CPU, blocks=_BLOCKS, across=False):
     """Return (bytes that stay: the inner products, bytes that are needed beside them while they are accumulated)."""
     copies = 2 if net.settings.flip else 1
     images = 4 * total * int(np.prod(net.image)) * (copies + 1)  # one more while they are prepared
     features = 4 * net.block_features * min(blocks, net.blocks) * (total + 1024 * (copies - 1))
-    return InnerProducts.bytes_needed(n, total, device), images + features + device.fixed_bytes
+    return InnerProducts.bytes_needed(n, total, device, across=across), images + features + device.fixed_bytes
 
 
-def _fitting_blocks(choices, net, n, total, device, memory):
+def _fitting_blocks(choices, net, n, total, device, memory, across):
     """Return the first of the choices that fits in memory; raises NotEnoughMemoryError if not even the last does."""
     free = min(device.free_memory(), memory or device.free_memory())
     for blocks in choices:
-        stays, beside = bytes_needed(net, n, total, device, blocks)
+        stays, beside = bytes_needed(net, n, total, device, blocks, across)
         if stays + beside <= free:
             return blocks
     raise NotEnoughMemoryError(

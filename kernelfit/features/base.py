@@ -11,7 +11,18 @@ class Features:
 
     name: ClassVar[str] = ""
 
-    def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, memory=None, progress=None):
+    def points(
+        self,
+        X_train,
+        X_test,
+        *,
+        seed=0,
+        across=False,
+        device=backend.CPU,
+        scratch=None,
+        memory=None,
+        progress=None,
+    ):
         """Return (training points, test points) for kernelfit.gram.gram: arrays (n, d), or Points on the device.
 
         Parameters
@@ -20,6 +31,8 @@ class Features:
             uint8 pixels, or floating point. Only training images may decide how features are made.
         seed : int
             Of whatever is drawn.
+        across : bool
+            Only kernel values of training points with test points will be asked for, as predictions do.
         scratch : path, optional
             Folder in which long work keeps its progress, and goes on with what is there.
         memory : int, optional

@@ -155,9 +155,9 @@ class RandomConv(Features):
         missing = {name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None}
         return dataclasses.replace(self, **missing) if missing else self
 
-    def points(self, X_train, X_test, *, seed=0, device=backend.CPU, scratch=None, memory=None, progress=None):
+    def points(self, X_train, X_test, *, seed=0, **options):
         net = Net.prepare(self, X_train, seed=seed)
-        train, test = accumulate(net, X_train, X_test, device=device, scratch=scratch, memory=memory, progress=progress)
+        train, test = accumulate(net, X_train, X_test, **options)
         return dataclasses.replace(train, filters=net.shown_filters()), test
 
     def bytes_kept(self, X_train, X_test, device=backend.CPU):

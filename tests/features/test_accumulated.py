@@ -100,6 +100,25 @@ def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
         test.inner_products(test)
 
 
+@pytest.mark.parametrize("device", [CPU, SmallTiles()], ids=["one tile", "many tiles"])
+def test_to_predict_products_across_are_enough(features, device, tmp_path):
+    net = Net.prepare(features, TRAIN)
+    train, test = accumulate(net, TRAIN, TEST, device=device, scratch=tmp_path)
+    own, others = accumulate(net, TRAIN, TEST, device=device, scratch=tmp_path, across=True)
+    assert own.products.entries == 70 * 23 < train.products.entries
+    assert bytes_needed(net, 70, 93, device, across=True)[0] == 8 * 70 * 23
+    for kernel in (Linear(), Gaussian(3.0), Cosine(2)):
+        V = np.random.default_rng(1).standard_normal((70, 2))
+        whole, made = gram(test, kernel, train).product(V), gram(others, kernel, own).product(V)
+        # Norms are sums of squares here, and diagonals of products there.
+        np.testing.assert_allclose(made, whole, rtol=0, atol=2e-6 * np.abs(whole).max())
+    assert np.array_equal(others.part(3, 9).inner_products(own.part(5, 60)), test.products.tile((73, 79), (5, 60)))
+    assert np.array_equal(own.part(5, 60).inner_products(others.part(3, 9)), test.products.tile((73, 79), (5, 60)).T)
+    for asked in (lambda: own.part(0, 5).inner_products(own), lambda: own.subset([1, 2])):
+        with pytest.raises(InputError, match="only those with test points"):
+            asked()
+
+
 def test_what_needs_coordinates_says_so_and_what_needs_distances_works():
     net = Net.prepare(RandomConv(**SETTINGS), TRAIN)
     train, _ = accumulate(net, TRAIN, TEST)
