@@ -12,10 +12,13 @@ from pathlib import Path
 RESULTS = Path(__file__).parent / "results"
 
 
-def child(program, name, *arguments):
-    """Run `program --child name arguments...` in a process of its own and return the JSON that it prints last."""
+def child(program, name, *arguments, **environment):
+    """Run `program --child name arguments...` in a process of its own and return the JSON that it prints last.
+
+    `environment` is what is different in the process's environment variables.
+    """
     command = [sys.executable, program, "--child", name, *map(str, arguments)]
-    environment = os.environ | {"STARTED": str(time.time())}
+    environment = os.environ | {"STARTED": str(time.time())} | environment
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
     return json.loads(done.stdout.splitlines()[-1])
 

@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -84,6 +85,8 @@ def _run(name, n, spec):
     task = peers.Task(name, spec.data, n, spec.bandwidth, spec.data_dir, spec.scratch)
     command = [sys.executable, "-m", "kernelfit.peers", json.dumps(dataclasses.asdict(task))]
     done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode < 0:
+        return {"skipped": f"killed by {signal.Signals(-done.returncode).name}"}
     if done.returncode:
         reason = done.stderr.strip().splitlines()
         return {"skipped": reason[-1] if reason else f"ended with exit code {done.returncode}"}

@@ -57,6 +57,15 @@ def test_a_contender_that_fails_says_why():
     assert "no-such-data" in row["skipped"]
 
 
+def test_a_contender_that_crashes_is_named_with_its_signal(tmp_path, monkeypatch):
+    crashing = tmp_path / "python"
+    crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
+    crashing.chmod(0o755)
+    monkeypatch.setattr(bench.sys, "executable", str(crashing))
+    [row] = run_bench(BenchSpec(data="digits", sizes=(100,), contenders=("numpy",)))
+    assert row["skipped"] == "killed by SIGSEGV"
+
+
 def test_slope_is_the_exponent():
     rows = [{"contender": "a", "n": n, "seconds": 2e-9 * n**2.5} for n in (100, 200, 400)]
     assert slope(rows, "a") == pytest.approx(2.5)
