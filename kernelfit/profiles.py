@@ -4,9 +4,7 @@ A profile is f(s, p, q, theta) with s = <x, z>, p = |x|^2, q = |z|^2. The pass r
 writes a tile of kernel values once. It uses no fused multiply-add and no reordering, so that an entry has the same bits
 in every block, for every number of threads.
 
-Imported only when the first block is made: numba takes about half a second to load. Profiles are functions that numba
-compiles into the pass that names them, not compiled functions of their own, so that a pass can be kept on disk for
-later processes.
+Imported only when the first block is made: numba takes about half a second to load.
 """
 
 import functools
@@ -15,7 +13,7 @@ import math
 import numba
 import numpy as np
 from numba import types
-from numba.extending import intrinsic, register_jitable
+from numba.extending import intrinsic
 
 # exp(x) = 2^k exp(r) with k = round(x / ln 2) and |r| <= ln(2) / 2, where the Taylor sum up to r^13 / 13! is accurate
 # to 4e-18. ln 2 is split in two (as in fdlibm) so that k ln2_high is exact; adding 1.5 * 2^52 rounds to an integer and
@@ -55,45 +53,45 @@ def exp_of_negative(x):
     return value if x > _SMALLEST else 0.0
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _squared_distance(s, p, q):
     squared = p + q - 2.0 * s
     return squared if squared > 0.0 else 0.0  # rounding may leave a tiny negative number
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _cosine(s, p, q):
     u = s / math.sqrt(p * q)
     u = u if u < 1.0 else 1.0
     return u if u > -1.0 else -1.0
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _sine(u):
     return math.sqrt((1.0 - u) * (1.0 + u))  # 1 - u * u would lose half the digits near u = 1 and -1
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _gaussian(s, p, q, theta):
     return exp_of_negative(-_squared_distance(s, p, q) * theta[0])
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _laplacian(s, p, q, theta):
     return exp_of_negative(-math.sqrt(_squared_distance(s, p, q)) * theta[0])
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _affine(s, p, q, theta):
     return theta[0] * s + theta[1]
 
 
-@register_jitable
+@numba.njit(inline="always")
 def _cosine_of(s, p, q, theta):
     return s / math.sqrt(p * q)
 
 
-@register_jitable
+@numba.njit
 def _arc_cosine(s, p, q, theta):
     """Depth-fold u -> (sqrt(1 - u^2) + u (pi - arccos u)) / pi, times |x| |z|."""
     u = _cosine(s, p, q)
@@ -102,7 +100,7 @@ def _arc_cosine(s, p, q, theta):
     return theta[0] * math.sqrt(p * q) * u
 
 
-@register_jitable
+@numba.njit
 def _neural_tangent(s, p, q, theta):
     """The recursion Theta <- Sigma' + Theta (pi - arccos u) / pi beside the arc-cosine recursion of Sigma = u."""
     u = _cosine(s, p, q)
@@ -124,16 +122,18 @@ _PROFILES = {
 }
 
 
-@register_jitable
-def _power(x, degree):
-    """x^degree by repeated squaring, for an integer degree >= 1; a constant of the pass, it leaves no loop there."""
-    y = 1.0
-    while degree > 1:
-        if degree % 2:
-            y *= x
-        x *= x
-        degree //= 2
-    return x * y
+def _power(degree):
+    """Return a function x -> x^degree by repeated squaring, for an integer degree >= 1."""
+    if degree == 1:
+        return numba.njit(lambda x: x, inline="always")
+    half, odd = _power(degree // 2), degree % 2
+
+    @numba.njit(inline="always")
+    def power(x):
+        y = half(x)
+        return y * y * x if odd else y * y
+
+    return power
 
 
 @functools.cache
@@ -144,22 +144,15 @@ def tile_pass(name, degree=1):
     is a tuple of floats, out (m, k) is float64, or float32 to round each value once. Where row i and column i + offset
     are the same point, s = p is used.
     """
-    profile = _PROFILES[name]
+    profile, power = _PROFILES[name], _power(degree)
 
+    @numba.njit(nogil=True, error_model="numpy")
     def run(T, a, b, p, q, theta, offset, out):
         for i in range(T.shape[0]):
             a_i, p_i = a[i], p[i]
             for j in range(T.shape[1]):
-                out[i, j] = _power(profile(T[i, j] + (a_i + b[j]), p_i, q[j], theta), degree)
+                out[i, j] = power(profile(T[i, j] + (a_i + b[j]), p_i, q[j], theta))
             if 0 <= i + offset < T.shape[1]:
-                out[i, i + offset] = _power(profile(p_i, p_i, p_i, theta), degree)
+                out[i, i + offset] = power(profile(p_i, p_i, p_i, theta))
 
-    return _compiled(run)
-
-
-def _compiled(function):
-    """Compile a pass, or read it from where an earlier process left it: beside this file, or in the user's cache."""
-    try:
-        return numba.njit(nogil=True, error_model="numpy", cache=True)(function)
-    except RuntimeError:  # neither folder can be written to
-        return numba.njit(nogil=True, error_model="numpy")(function)
+    return run

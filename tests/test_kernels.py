@@ -4,9 +4,7 @@ eps below is 2.2e-16, so that one rounding is eps / 2.
 """
 
 import contextlib
-import os
 import random
-import subprocess
 import sys
 
 import numba
@@ -31,7 +29,7 @@ from kernelfit.kernels import (
     Sum,
 )
 from kernelfit.points import first_duplicate, points
-from kernelfit.profiles import exp_of_negative, tile_pass
+from kernelfit.profiles import exp_of_negative
 
 EPS = np.finfo(float).eps
 UNIT = 1 / 255**2
@@ -89,43 +87,6 @@ def deep(cosine, depth):
         cosine = (np.sin(angle) + (pi - angle) * np.cos(angle)) / pi
         tangent = tangent + cosine
     return cosine, tangent
-
-
-# ---- compiled passes that are kept ---------------------------------------------------------------------------------
-
-
-PASS = """
-import numpy as np
-from kernelfit.profiles import tile_pass
-run, zeros, out = tile_pass({!r}, {}), np.zeros(2), np.empty((2, 2))
-run(np.eye(2), zeros, zeros, np.ones(2), np.ones(2), (0.5, 1.0), 9, out)
-print(sum(run.stats.cache_hits.values()), out.tolist())
-"""
-
-
-@pytest.mark.parametrize("name, degree", [("gaussian", 1), ("affine", 3)])
-def test_a_later_process_reads_what_an_earlier_one_compiled(name, degree, tmp_path):
-    def run(seed):
-        environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "PYTHONHASHSEED": seed}
-        command = [sys.executable, "-c", PASS.format(name, degree)]
-        return subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout
-
-    first, second = run("1"), run("2")
-    assert first[0] == "0" and second[0] == "1" and first[1:] == second[1:]
-
-
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(monkeypatch):
-    whole = numba.njit
-
-    def njit(*arguments, cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return whole(*arguments, **options)
-
-    monkeypatch.setattr(numba, "njit", njit)
-    run, zeros, out = tile_pass.__wrapped__("affine", 5), np.zeros(2), np.empty((2, 2))
-    run(np.array([[1.0, 2.0], [3.0, 4.0]]), zeros, zeros, zeros, zeros, (1.0, 0.5), 9, out)
-    assert out.tolist() == [[1.5**5, 2.5**5], [3.5**5, 4.5**5]]
 
 
 # ---- exp -----------------------------------------------------------------------------------------------------------
