@@ -109,7 +109,7 @@ def peers():
     results = {}
     for name in names:
         results[name] = child("compare", n, name)
-        if results[name].get("skipped", "").startswith("killed by"):
+        if results[name].get("skipped") in ("killed by SIGSEGV", "killed by SIGABRT", "killed by SIGILL"):
             results[f"{name}, AVX2 kernels"] = child("compare", n, name, OPENBLAS_CORETYPE="Haswell")
     ours = results["kernelfit mixed"]
     for name, row in results.items():

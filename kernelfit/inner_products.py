@@ -26,7 +26,7 @@ class InnerProducts:
     """
 
     def __init__(self, n, total, *, device=backend.CPU, panels=None, sq_norms=None, across=False):
-        self.n, self.total, self.device = n, total, device
+        self.n, self.total, self.device, self.across = n, total, device, across
         self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
         self.tops = _tops(n, self.bounds, across)
         if panels is None:
@@ -97,13 +97,14 @@ class InnerProducts:
                 self.sq_norms[row : row + len(part)] += (part * part).sum(axis=1, dtype=np.float64)
 
     def complete(self):
-        """Make diagonal tiles symmetric to the last bit, and norms of training images those of the diagonal."""
+        """Make diagonal tiles, where there are any, symmetric to the last bit, and norms those of the diagonal."""
+        if self.across:
+            return
         xp = self.device.xp
-        for (start, stop), first, panel in zip(self.bounds, self.tops, self.panels, strict=True):
-            if first == start:
-                square = panel[: stop - start]
-                square[...] = xp.tril(square) + xp.tril(square, -1).T
-                self.sq_norms[start:stop] = square.diagonal()
+        for (start, stop), panel in zip(self.bounds, self.panels, strict=True):
+            square = panel[: stop - start]
+            square[...] = xp.tril(square) + xp.tril(square, -1).T
+            self.sq_norms[start:stop] = square.diagonal()
 
     def tile(self, rows, columns):
         """Return G[rows, columns], both (start, stop), without gaps between rows: a view where a panel has it so."""
@@ -112,7 +113,7 @@ class InnerProducts:
             if j > self.n:
                 raise InputError("inner products of test points with each other are not kept")
             return self.tile(columns, rows).T
-        if i < min(j, self.tops[0]) and k < last:
+        if self.across and i < self.n:
             raise InputError(_ONLY_ACROSS)
         pieces = [(p, *span) for p, span in enumerate(self.bounds) if span[0] < last and span[1] > k]
         if len(pieces) == 1 and i >= self.tops[pieces[0][0]]:
@@ -133,7 +134,7 @@ class InnerProducts:
 
     def submatrix(self, rows):
         """Return G[rows, rows] for distinct training indices, on the device."""
-        if self.tops[0]:
+        if self.across:
             raise InputError(_ONLY_ACROSS)
         xp, rows = self.device.xp, np.asarray(rows)
         out = self.device.empty((len(rows), len(rows)), self.panels[0].dtype)

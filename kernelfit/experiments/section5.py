@@ -19,8 +19,8 @@ from kernelfit.records import append_record, finite, now, read_lines
 from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.section5/1"
-# Recipes of random convolutional features: the best without mirror images, as the paper has it, and the best of ours.
-# With flip=True each filter and its mirror image look at an image, so that half as many give as many channels.
+# Recipes of random convolutional features: one without mirror images, as the paper has it, and the best of our trials.
+# With flip=True an image and its mirror image are convolved with each filter, so that half as many cost as much.
 CONV = {
     "normalised": (1, "randomconv(filters={}, preset='normalised')"),
     "rooted": (2, "randomconv(filters={}, preset='rooted', flip=True)"),
@@ -216,8 +216,8 @@ def _cifar10_pixels(spec, scale, runs, progress):
 
 
 def _conv(recipe, filters):
-    seen_as, features = CONV[recipe]
-    return features.format(filters // seen_as)
+    images, features = CONV[recipe]
+    return features.format(filters // images)
 
 
 def _cifar10_randomconv(spec, scale, runs, progress, *, recipe="normalised"):

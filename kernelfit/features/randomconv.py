@@ -141,8 +141,8 @@ class RandomConv(Features):
             value = getattr(settings, name)
             if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value < math.inf):
                 raise InputError(f"randomconv: {name} = {value!r}; it must be 0 or a positive number")
-        if settings.root == 0:
-            raise InputError("randomconv: root = 0 makes all features 1; take a positive number, such as 0.5")
+            if name == "root" and value == 0:
+                raise InputError("randomconv: root = 0; it must be positive: 0.5 takes square roots, 1 changes nothing")
         for name, choices in _CHOICES.items():
             if getattr(settings, name) not in choices:
                 raise InputError(f"randomconv: {name} = {getattr(settings, name)!r}; choose one of {choices}")

@@ -2,8 +2,7 @@
 
 import numpy as np
 
-_ROWS = 256  # at a time: they stay in a core's cache from one operation to the next
-_COLUMNS = 1024
+_ROWS, _COLUMNS = 256, 1024  # at a time
 
 
 def rescale(features, n, root, standardise, *, device):
@@ -40,12 +39,11 @@ def _standardise(columns, parts, n, xp):
     training = [part[: max(0, n - row)] for row, part in zip(range(0, len(columns), _ROWS), parts, strict=True)]
     training = [part for part in training if len(part)]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in training) / n
-    mean = mean.astype(np.float32)
+    single = mean.astype(np.float32)
     for part in parts:
-        part -= mean
+        part -= single
     variance = sum((part * part).sum(axis=0, dtype=np.float64) for part in training) / n
-    # What rounding leaves of a feature that is constant is no variance.
-    varies = variance > (np.float64(1e-6) * xp.abs(mean)) ** 2
+    varies = variance > (1e-6 * mean) ** 2  # what rounding leaves of a feature that is constant is no variance
     scale = xp.where(varies, 1 / xp.sqrt(xp.where(varies, variance, 1.0)), 0.0).astype(np.float32)
     for part in parts:
         part *= scale

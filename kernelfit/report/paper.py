@@ -23,6 +23,7 @@ _SECTION_5 = {
     ("cifar10", "gaussian", "pixels"): PaperResult(0.46),
     ("cifar10", "gaussian", "randomconv"): PaperResult(0.17),
 }
+_BEYOND = re.compile(r"flip=True|rooted|root=|standardise=True")  # features that the paper does not have
 _SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 
 
@@ -35,6 +36,7 @@ def paper_result(record):
         and record.corruption["pixels"] == "true"
         and record.ridge == 0
         and (record.augmentation is None or record.augmentation["what"] == "none")
+        and not _BEYOND.search(record.features)
     )
     kernel = re.fullmatch(r"(\w+)\([^()]*\)", record.kernel)  # one kernel, not a combination
     features = re.match(r"\w+", record.features)

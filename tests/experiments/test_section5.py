@@ -8,6 +8,7 @@ from kernelfit.cli import main
 from kernelfit.errors import InputError
 from kernelfit.experiments import section5 as module
 from kernelfit.experiments.section5 import ROWS, Scale, Section5Spec, run_section5
+from kernelfit.features import parse_features
 from kernelfit.records import Record
 from kernelfit.report.paper import SECTION_5_CLAIMS
 from kernelfit.report.section5 import section5_markdown, verdicts
@@ -28,6 +29,12 @@ def small(monkeypatch):
     conv = "randomconv(filters={{}}, preset={!r}, patch=3, pool=3, stride=3)"
     monkeypatch.setattr(module, "CONV", {recipe: (2, conv.format(recipe)) for recipe in module.CONV})
     monkeypatch.setattr(module, "_RIDGES_TRIED", (1e-3, 1e-1))
+
+
+@pytest.mark.parametrize("images, text", module.CONV.values(), ids=module.CONV)
+def test_recipes_are_features(images, text):
+    features = parse_features(text.format(512))
+    assert features.filters == 512 and images == 1 + features.flip
 
 
 def run(tmp_path, **options):

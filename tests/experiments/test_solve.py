@@ -202,6 +202,14 @@ def test_the_paper_stands_beside_its_own_experiment_only(solved):
         {"dataset": solved[0].dataset | {"asked": "./mnist.npz"}},
     ):
         assert paper_result(dataclasses.replace(same, **other)) is None
+    like = {"n_train": 50_000, "dataset": solved[0].dataset | {"asked": "cifar10"}}
+    for options, error in (
+        ("filters=16384, preset='normalised'", 0.17),
+        ("preset='rooted'", None),
+        ("flip=True", None),
+    ):
+        found = paper_result(dataclasses.replace(same, features=f"randomconv({options})", **like))
+        assert (found and found.test_error) == error
 
 
 def test_memory_is_checked_before_anything_is_allocated(monkeypatch):
