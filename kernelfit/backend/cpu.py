@@ -30,7 +30,8 @@ class Cpu(Blas):
         The array namespace.
     tile : int
         Rows and columns of a Gram tile that are made at a time: large enough for GEMM, small enough for a core's cache;
-        on a CPU that of a panel, so that panels are made of whole tiles that are kept.
+        on a CPU half of a panel: panels are then made of whole tiles that are kept, and of these less lies above the
+        diagonal.
     panel : int
         Widest panel that is factored as one: a multiple of 384, the depth of the blocks in which OpenBLAS multiplies
         float64, on a CPU.
@@ -43,7 +44,7 @@ class Cpu(Blas):
 
     name = "cpu"
     xp = np
-    tile = 1152
+    tile = 576
     panel = 1152
     probe = 2048
     fixed_bytes = 200_000_000
