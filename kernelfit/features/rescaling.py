@@ -30,7 +30,7 @@ def rescale(features, n, root, standardise, *, device):
 
 def _power(part, root, xp):
     if root == 0.5:
-        xp.sqrt(part, out=part)  # several times as fast
+        xp.sqrt(part, out=part)  # quicker than a power
     else:
         part **= np.float32(root)
 
