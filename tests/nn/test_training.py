@@ -193,7 +193,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path, monkeypatch
 def test_killed_runs_end_with_the_same_bits(tmp_path):
     """Killed by kill -9 at random events, in a process of its own (see tests/killed_nets.py)."""
     command = [sys.executable, "-W", "error", "-m", "tests.killed_nets", str(tmp_path), "0"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     happened = json.loads(done.stdout)
     assert happened["kills"] >= 20 and happened["resumed"] >= 10
