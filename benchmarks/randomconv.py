@@ -24,6 +24,7 @@ from kernelfit.features.pooling import rectified_cells
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS, RandomConv
 from kernelfit.features.rescaling import rescale
+from kernelfit.kernel_text import parse_kernel
 from kernelfit.solvers.rates import measure_gemm
 
 BARS = {"cpu": 0.60, "cuda": 0.50}
@@ -154,10 +155,10 @@ def trials(data):
             for ridge in TRIALS_RIDGES:
                 record, _ = run_solve(SolveSpec(**options, kernel="gaussian", ridge=ridge, loo=True))
                 errors.append(f"{100 * record.loo_error:.2f} %")
-                bandwidths.append(record.kernel)
+                bandwidths.append(f"{parse_kernel(record.kernel).bandwidth:.3g}")
         rows.append([f"`{settings}`", *errors, *bandwidths])
     names = [f"ridge {ridge:g}" for ridge in TRIALS_RIDGES]
-    common.table(["settings", *names, *(f"kernel, {name}" for name in names)], rows)
+    common.table(["settings", *names, *(f"bandwidth, {name}" for name in names)], rows)
 
 
 def _products(net, X, sample, device):

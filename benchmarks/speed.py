@@ -1,12 +1,12 @@
 """Speed: mixed precision, the float64 factor, disk, and other people's solvers, against the limit of the machine.
 
     python benchmarks/speed.py mixed float64       all 60,000 images of MNIST: 5 and 9 minutes on 2 cores
-    python benchmarks/speed.py peers               scikit-learn, and LAPACK on a ready matrix, n = 20,000
+    python benchmarks/speed.py peers               scikit-learn, LAPACK on a ready matrix, n = 20,000: 16 minutes
     python benchmarks/speed.py slope               the factorisation from n = 5,000 to 46,400
     python benchmarks/speed.py disk                n = 80,000 in 12 GiB, with 28 GB of disk
     python benchmarks/speed.py kills               n = 20,000 on disk, killed 50 times at random moments
 
-Without a part: all of them, about an hour and a half. Every run is a process of its own. The limit of a solve is
+Without a part: all of them, about two hours. Every run is a process of its own. The limit of a solve is
 n^3 / 3 operations at the float64 matrix-product rate of the same run. Needs MNIST (KERNELFIT_DATA); panels go to
 BENCH_SCRATCH, or the folder for temporary files. Prints Markdown; Records are appended to results/speed.jsonl.
 """

@@ -28,13 +28,13 @@ class InnerProducts:
     def __init__(self, n, total, *, device=backend.CPU, panels=None, sq_norms=None, across=False):
         self.n, self.total, self.device, self.across = n, total, device, across
         self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
-        self.tops = _tops(n, self.bounds, across)
         if panels is None:
             panels = _touched(n, total, device, np.float64, across)
             for panel in panels:
                 panel[...] = 0.0
             sq_norms = device.xp.zeros(total)
         self.panels, self.sq_norms = panels, sq_norms
+        self.tops = [total - len(panel) for panel in panels]
 
     @classmethod
     def of(cls, points, *, progress=None):
@@ -57,10 +57,8 @@ class InnerProducts:
     @staticmethod
     def bytes_needed(n, total, device, dtype=np.float64, *, across=False):
         """Return the bytes of the panels."""
-        bounds = _bounds(n, device.tile)
-        tops = _tops(n, bounds, across)
         return np.dtype(dtype).itemsize * sum(
-            (total - top) * (stop - start) for (start, stop), top in zip(bounds, tops, strict=True)
+            rows * columns for rows, columns in _shapes(n, total, device.tile, across)
         )
 
     @property
@@ -153,12 +151,10 @@ def _bounds(n, width):
     return [(start, min(start + width, n)) for start in range(0, n, width)]
 
 
-def _tops(n, bounds, across):
-    return [n if across else start for start, _ in bounds]
+def _shapes(n, total, width, across):
+    return [(total - (n if across else start), stop - start) for start, stop in _bounds(n, width)]
 
 
 def _touched(n, total, device, dtype, across=False):
     """Return new panels; their memory is taken here and not tile by tile, so that it runs out now or never."""
-    bounds = _bounds(n, device.tile)
-    tops = _tops(n, bounds, across)
-    return [device.touched((total - top, stop - start), dtype) for (start, stop), top in zip(bounds, tops, strict=True)]
+    return [device.touched(shape, dtype) for shape in _shapes(n, total, device.tile, across)]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-_ROWS, _COLUMNS = 256, 1024  # at a time
+_COLUMNS = 1024  # that one thread takes at a time
 
 
 def rescale(features, n, root, standardise, *, device):
@@ -18,12 +18,12 @@ def rescale(features, n, root, standardise, *, device):
     def run(job):
         block, start = job
         columns = features[block, :, start : start + _COLUMNS]
-        parts = [columns[row : row + _ROWS] for row in range(0, images, _ROWS)]
+        parts = [columns[row : row + device.tile] for row in range(0, images, device.tile)]
         if root != 1:
             for part in parts:
                 _power(part, root, device.xp)
         if standardise:
-            _standardise(columns, parts, n, device.xp)
+            _standardise(parts, n, device.xp)
 
     device.map(run, [(block, start) for block in range(blocks) for start in range(0, width, _COLUMNS)])
 
@@ -35,9 +35,10 @@ def _power(part, root, xp):
         part **= np.float32(root)
 
 
-def _standardise(columns, parts, n, xp):
-    training = [part[: max(0, n - row)] for row, part in zip(range(0, len(columns), _ROWS), parts, strict=True)]
-    training = [part for part in training if len(part)]
+def _standardise(parts, n, xp):
+    """Standardise consecutive rows, of which the first n decide."""
+    size = len(parts[0])
+    training = [part[: n - k * size] for k, part in enumerate(parts) if k * size < n]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in training) / n
     single = mean.astype(np.float32)
     for part in parts:
