@@ -134,9 +134,10 @@ class KernelGram(Gram):
     def __init__(self, X, kernel, Z=None, *, device=backend.CPU):
         X, Z = (part if part is None or isinstance(part, Points) else np.asarray(part) for part in (X, Z))
         self.kernel = kernel
-        self.points = _prepared(X if Z is None else Z, kernel, device)
+        # A function of the user's own must see test points to the last digit, see kernelfit.points.points.
+        self.points = points(X if Z is None else Z, shifted=kernel.of_products, device=device)
         self.device = self.points.device
-        self.left = self.points if Z is None else points(X, centre=self.points.centre, device=self.device)
+        self.left = self.points if Z is None else points(X, beside=self.points, device=self.device)
         self.symmetric = Z is None
         self.shape = (len(self.left), len(self.points))
 
@@ -238,15 +239,6 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
 def _spans(start, stop, size):
     """Return (first, last) of consecutive pieces of at most `size`."""
     return [(k, min(k + size, stop)) for k in range(start, stop, size)]
-
-
-def _prepared(X, kernel, device):
-    """Points, about their mean if the kernel allows it: |x|^2 + |z|^2 - 2 <x, z> loses the digits of an offset."""
-    if not isinstance(X, Points) and kernel.translation_invariant and X.dtype != np.uint8:
-        centre = X.reshape(len(X), -1).mean(axis=0, dtype=np.float64)
-        centre = centre if np.isfinite(centre).all() else None  # points() says which point is not
-        return points(X, centre=centre, device=device)
-    return points(X, device=device)
 
 
 def _check_symmetric_kernel(made):

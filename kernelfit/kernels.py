@@ -1,10 +1,13 @@
 """Kernels: small frozen objects that evaluate whole blocks and combine with + and *.
 
 Pixels x in 0..255 stand for x / 255 throughout. Most kernels are one profile of <x, z>, |x|^2 and |z|^2
-(kernelfit.profiles), so that one GEMM and one fused pass make a block. `kernelfit.kernel_text` reads what str writes.
+(kernelfit.profiles), so that one GEMM and one fused pass make a block. Entries whose digits inner products have lost,
+of points that are near to each other and far from the origin, are made from differences of coordinates.
+`kernelfit.kernel_text` reads what str writes.
 """
 
 import dataclasses
+import math
 import numbers
 import operator
 from typing import ClassVar
@@ -12,6 +15,13 @@ from typing import ClassVar
 import numpy as np
 
 from kernelfit.errors import InputError
+from kernelfit.points import SMALLEST_SQ_NORM
+
+_EPS = np.finfo(np.float64).eps
+# By how much an entry of a kernel with values up to 1 may be off through the rounding of inner products before it is
+# made from the points instead. Bounds are generous: what is seen is a hundredth of it.
+_TOLERANCE = 2.5e-13
+_FEW = 8  # coordinates whose differences cost no more than their inner products
 
 
 class Kernel:
@@ -33,11 +43,6 @@ class Kernel:
     @property
     def open_bandwidth(self):
         """Whether some bandwidth is still to be chosen."""
-        return False
-
-    @property
-    def translation_invariant(self):
-        """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be centred."""
         return False
 
     @property
@@ -65,8 +70,6 @@ class Kernel:
 class _ProfileKernel(Kernel):
     """A kernel that is a profile raised to an integer power."""
 
-    divides_by_norms: ClassVar[bool] = False
-
     def _profile(self, unit):
         """Return (name of the profile, its parameters, power) where a product of two coordinates is worth `unit`."""
         raise NotImplementedError
@@ -76,15 +79,36 @@ class _ProfileKernel(Kernel):
         return True
 
     def block(self, A, B, out):
-        if self.divides_by_norms:
-            _require_nonzero(A, B)
         name, parameters, power = self._profile(A.unit)
-        tile = A.inner_products(B)
-        offset = A.offset_to(B)
-        offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
         theta = tuple(float(value) for value in parameters)
-        run = _tile_pass(A.device, name, power)
-        run(tile, A.unshift, B.unshift, A.sq_norms, B.sq_norms, theta, offset, out)
+        if self._from_points(A):
+            A.require_same_kind(B)
+            out[...] = np.nan
+            missing = out.size
+        else:
+            run = _tile_pass(A.device, name, power)
+            T, offset = A.inner_products(B), A.offset_to(B)
+            offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
+            norms = (self._sq_norms(side) for side in (A, B))
+            missing = run(T, A.unshift, B.unshift, *norms, theta, offset, *self._unknown(A, B, theta), out)
+        if missing:
+            self._make_from_points(_difference_pass(A.device, name), A, B, theta, out)
+
+    def _from_points(self, A):
+        """Whether no inner products are needed."""
+        return False
+
+    def _sq_norms(self, side):
+        """Return the squared norms that the profile takes."""
+        return side.original_sq_norms
+
+    def _unknown(self, A, B, theta):
+        """Return (slack, near), which entries inner products do not tell: see kernelfit.profiles.tile_pass."""
+        return 0.0, -math.inf
+
+    def _make_from_points(self, run, A, B, theta, out):
+        """Make what is NaN in out from the points."""
+        raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -103,14 +127,31 @@ class _DistanceKernel(_ProfileKernel):
     def open_bandwidth(self):
         return self.bandwidth is None
 
-    @property
-    def translation_invariant(self):
-        return True
-
     def _chosen_bandwidth(self):
         if self.bandwidth is None:
             raise InputError(f"{self} has no bandwidth yet; give one, or choose one with choose_bandwidth")
         return self.bandwidth
+
+    def _from_points(self, A):
+        return A.has_coordinates and not A.exact and A.d <= _FEW
+
+    def _sq_norms(self, side):
+        return side.sq_norms
+
+    def _unknown(self, A, B, theta):
+        if A.exact or not A.has_coordinates:
+            return 0.0, -math.inf
+        # |x|^2 + |z|^2 - 2 <x, z> is off by at most slack (|x|^2 + |z|^2).
+        slack = _rounding(A.d)
+        near = self._nearest(theta[0], slack * (A.largest + B.largest))
+        return (slack, near) if near > 0 else (0.0, -math.inf)
+
+    def _nearest(self, scale, error):
+        """Return the squared distance beyond which `error` in it changes the kernel by less than _TOLERANCE."""
+        raise NotImplementedError
+
+    def _make_from_points(self, run, A, B, theta, out):
+        run(A.values, B.values, A.sq_norms, B.sq_norms, theta, out)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,6 +169,10 @@ class Gaussian(_DistanceKernel):
     def _profile(self, unit):
         return "gaussian", [unit / (2 * self._chosen_bandwidth() ** 2)], 1
 
+    def _nearest(self, scale, error):
+        # d/dt exp(-scale t) = -scale exp(-scale t)
+        return math.log(max(1.0, scale * error / _TOLERANCE)) / scale
+
 
 @dataclasses.dataclass(frozen=True)
 class Laplacian(_DistanceKernel):
@@ -137,6 +182,11 @@ class Laplacian(_DistanceKernel):
 
     def _profile(self, unit):
         return "laplacian", [np.sqrt(unit) / self._chosen_bandwidth()], 1
+
+    def _nearest(self, scale, error):
+        # d/dt exp(-scale sqrt t) is less than scale exp(-x) / r with r = sqrt t, x = scale r; it is small enough where
+        # x exp(x) >= y, which x = log(1 + y) is.
+        return (math.log1p(scale**2 * error / _TOLERANCE) / scale) ** 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,14 +209,20 @@ class Polynomial(_ProfileKernel):
 
 @dataclasses.dataclass(frozen=True)
 class Cosine(_ProfileKernel):
-    """k(x, z) = (<x, z> / (|x| |z|))^degree. An author of the paper gets 1.18 % on MNIST with degree 4, "quartic"."""
+    """k(x, z) = (<x, z> / (|x| |z|))^degree. An author of the paper gets 1.18 % on MNIST with degree 4, "quartic".
+
+    It is 0 where x or z is zero, as in scikit-learn.
+    """
 
     degree: int = 1
     name = "cosine"
-    divides_by_norms = True
 
     def __post_init__(self):
         _set_count(self, "degree")
+
+    def block(self, A, B, out):
+        _require_digits_of_norms(A, B)
+        super().block(A, B, out)
 
     def _profile(self, unit):
         return "cosine", [], self.degree
@@ -183,38 +239,55 @@ class Linear(_ProfileKernel):
 
 
 @dataclasses.dataclass(frozen=True)
-class ArcCosine(_ProfileKernel):
+class _AngleKernel(_ProfileKernel):
+    """A kernel |x| |z| f(angle between x and z), 0 where x or z is zero."""
+
+    depth: int = 1
+
+    def __post_init__(self):
+        _set_count(self, "depth")
+
+    def block(self, A, B, out):
+        _require_digits_of_norms(A, B)
+        super().block(A, B, out)
+
+    def _unknown(self, A, B, theta):
+        if not A.has_coordinates:
+            return 0.0, -math.inf
+        # An error e of u = cos a moves the angle a by e / sin a, and 1 - |u| > sin(a)^2 / 2.
+        sine = (2 * _EPS if A.exact else _rounding(A.d)) / _TOLERANCE
+        return 0.0, 0.5 * min(1.0, sine) ** 2
+
+    def _make_from_points(self, run, A, B, theta, out):
+        units = [_unit_vectors(side) for side in (A, B)]
+        norms = [side.original_sq_norms for side in (A, B)]
+        if run(*units, *norms, (*theta, 1.0), out):
+            run(units[0], -units[1], *norms, (*theta, -1.0), out)
+
+
+@dataclasses.dataclass(frozen=True)
+class ArcCosine(_AngleKernel):
     """The arc-cosine kernel of order 1, composed `depth` times: wide ReLU layers of which the last is trained.
 
     k(x, z) = |x| |z| u_depth, u_0 = <x, z> / (|x| |z|), u_{l+1} = (sqrt(1 - u_l^2) + u_l (pi - arccos u_l)) / pi.
     Cho and Saul, "Kernel methods for deep learning", 2009, section 2.3, with weights scaled to preserve the norm.
     """
 
-    depth: int = 1
     name = "arccosine"
-    divides_by_norms = True
-
-    def __post_init__(self):
-        _set_count(self, "depth")
 
     def _profile(self, unit):
         return "arc_cosine", [unit, self.depth], 1
 
 
 @dataclasses.dataclass(frozen=True)
-class NeuralTangent(_ProfileKernel):
+class NeuralTangent(_AngleKernel):
     """The neural tangent kernel of a ReLU net with `depth` hidden layers and no biases.
 
     k(x, z) = |x| |z| t_depth, t_0 = u_0, t_{l+1} = u_{l+1} + t_l (pi - arccos u_l) / pi, u as for ArcCosine.
     Jacot, Gabriel and Hongler, "Neural tangent kernel", 2018; in this form Bietti and Mairal, 2019, section 2.
     """
 
-    depth: int = 1
     name = "ntk"
-    divides_by_norms = True
-
-    def __post_init__(self):
-        _set_count(self, "depth")
 
     def _profile(self, unit):
         return "neural_tangent", [unit, self.depth], 1
@@ -231,10 +304,6 @@ class Constant(Kernel):
 
     def block(self, A, B, out):
         out[...] = self.value
-
-    @property
-    def translation_invariant(self):
-        return True
 
     @property
     def of_products(self):
@@ -261,10 +330,6 @@ class _Pair(Kernel):
     @property
     def open_bandwidth(self):
         return self.left.open_bandwidth or self.right.open_bandwidth
-
-    @property
-    def translation_invariant(self):
-        return self.left.translation_invariant and self.right.translation_invariant
 
     @property
     def of_products(self):
@@ -376,10 +441,40 @@ def _set_count(kernel, name):
     object.__setattr__(kernel, name, count)
 
 
-def _require_nonzero(*sides):
+def _difference_pass(device, name):
+    """Return the pass from points to kernel values, for what inner products do not tell."""
+    if device.name == "cpu":
+        from kernelfit.profiles import difference_pass
+
+        return difference_pass(name)
+    from kernelfit.array_profiles import array_differences
+
+    return array_differences(name, device.xp)
+
+
+def _rounding(d):
+    """Return a bound on the error of inner products of d coordinates in float64, relative to |x|^2 + |z|^2.
+
+    d eps is never exceeded; errors of rounding behave as if they were random, and a few times sqrt(d) eps is not either
+    (Higham and Mary, "A new approach to probabilistic rounding error analysis", 2019). The constant includes the norms.
+    """
+    return 4 * math.sqrt(d) * _EPS
+
+
+def _unit_vectors(side):
+    X = side.coordinates()
+    norms = side.device.xp.sqrt((X * X).sum(axis=1))
+    return X / side.device.xp.where(norms > 0, norms, 1.0)[:, None]
+
+
+def _require_digits_of_norms(*sides):
+    """Raise InputError where a squared norm that is divided by has lost digits to underflow; 0 is handled."""
     for side in sides:
-        if not side.sq_norms.all():
-            row = side.start + int(np.flatnonzero(side.device.host(side.sq_norms) == 0)[0])
+        norms = side.original_sq_norms
+        lost = (norms > 0) & (norms < SMALLEST_SQ_NORM)
+        if lost.any():
+            row = side.start + int(np.flatnonzero(side.device.host(lost))[0])
             raise InputError(
-                f"point {row} is all zeros, and this kernel divides by |x|. Remove the point, or use another kernel"
+                f"point {row} is too small for a kernel that divides by |x|: |x|^2 has lost its digits in float64. "
+                "Scale the points, or leave it out"
             )

@@ -4,6 +4,8 @@ uint8 images are held as x - 128 in float32. Every partial sum of up to 1,024 pr
 at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on any machine; longer rows are summed in
 chunks of 1,024 in float64. Inner products, norms and squared distances are then exact integers below 2^53, and Gram
 entries have the same bits for every block size and number of threads, at float32 speed.
+
+Other numbers are held in float64, less an offset of each coordinate that costs no digit: see `_exact_offset`.
 """
 
 import dataclasses
@@ -18,6 +20,8 @@ from kernelfit.inner_products import InnerProducts
 
 _SHIFT = 128
 _EXACT_CHUNK = 1024
+# A smaller squared norm may have lost digits to underflow: this is 1e17 times the smallest number that has them all.
+SMALLEST_SQ_NORM = 1e-290
 
 
 class Points:
@@ -28,13 +32,15 @@ class Points:
     d : int
         Number of coordinates.
     unshift : float64 array, shape (n,), on the device where blocks are made, as are the other arrays
-        a with <x, z> = inner_products(x, z) + a_x + a_z.
+        a with <x, z> = inner_products(x, z) + a_x + a_z: points are held shifted, x - c, and this undoes it.
     sq_norms : float64 array, shape (n,)
-        |x|^2.
+        |x - c|^2, so that |x - z|^2 = sq_norms_x + sq_norms_z - 2 inner_products(x, z).
     unit : float
         What a product of two coordinates is worth in units of the kernel.
-    centre : float64 array, shape (d,), or None
-        What was subtracted from the coordinates; norms and inner products are then those of x - centre.
+    exact : bool
+        Whether norms and inner products are exact integers.
+    has_coordinates : bool
+        Whether distances can also be made from the points themselves.
     start : int
         Position of the first of these points in the set that they were cut from.
     origin : object
@@ -43,10 +49,21 @@ class Points:
         Where the arrays live.
     """
 
-    centre = None
+    exact = False
+    has_coordinates = False
 
     def __len__(self):
         return len(self.sq_norms)
+
+    @property
+    def original_sq_norms(self):
+        """|x|^2, of the points as they were given."""
+        return self.sq_norms + 2 * self.unshift
+
+    @property
+    def largest(self):
+        """No less than any of sq_norms."""
+        return float(self.sq_norms.max())
 
     def part(self, start, stop):
         """Return points start..stop-1, without a copy."""
@@ -95,11 +112,17 @@ class CoordinatePoints(Points):
     Attributes
     ----------
     values : array, shape (n, d)
-        float32 x - 128 for pixels x in 0..255, or float64 x for other data. For pixels sq_norms is in units of x, and
-        `unit` is 1 / 255^2.
+        float32 x - 128 for pixels x in 0..255, or float64 x - centre for other data. For pixels sq_norms is in units of
+        x, and `unit` is 1 / 255^2.
+    centre : float64 array, shape (d,), or None for zeros
+        Of data that are no pixels, on the host.
+    bound : float, optional
+        `largest`, where looking for it would wait for a device.
     products : InnerProducts or None
         Those of the whole set with itself, where they are kept.
     """
+
+    has_coordinates = True
 
     values: np.ndarray
     unshift: np.ndarray
@@ -107,6 +130,7 @@ class CoordinatePoints(Points):
     unit: float
     centre: np.ndarray | None = None
     start: int = 0
+    bound: float | None = None
     origin: object = dataclasses.field(default_factory=object, compare=False)
     products: InnerProducts | None = dataclasses.field(default=None, compare=False)
 
@@ -118,6 +142,10 @@ class CoordinatePoints(Points):
     def exact(self):
         """Whether inner products are exact integers."""
         return self.values.dtype == np.float32
+
+    @property
+    def largest(self):
+        return super().largest if self.bound is None else self.bound
 
     @property
     def product_dtype(self):
@@ -146,19 +174,16 @@ class CoordinatePoints(Points):
         return dataclasses.replace(self, products=InnerProducts.of(self, progress=progress))
 
     def coordinates(self):
-        return (self.values.astype(np.float64) + _SHIFT) / 255 if self.exact else self.values
+        if self.exact:
+            return (self.values.astype(np.float64) + _SHIFT) / 255
+        return self.values if self.centre is None else self.values + self.device.array(self.centre)
 
     def inner_products(self, other, out=None):
         """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise.
 
         They are written into `out` of product_dtype if it is given.
         """
-        if self.d != other.d or not isinstance(other, CoordinatePoints) or self.exact != other.exact:
-            kind = getattr(other, "values", self.sq_norms).dtype
-            raise InputError(
-                f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d} ({kind}); training and "
-                "test data must have one shape and one kind, pixels or floating point"
-            )
+        self.require_same_kind(other)
         if self.products is not None and self.products is other.products:
             return self.products.tile((self.start, self.start + len(self)), (other.start, other.start + len(other)))
         device = self.device
@@ -174,30 +199,48 @@ class CoordinatePoints(Points):
             out += tile
         return out
 
+    def require_same_kind(self, other):
+        """Raise InputError unless these and other points can be compared."""
+        if self.d != other.d or not isinstance(other, CoordinatePoints) or self.exact != other.exact:
+            kind = getattr(other, "values", self.sq_norms).dtype
+            raise InputError(
+                f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d} ({kind}); training and "
+                "test data must have one shape and one kind, pixels or floating point"
+            )
+
     def distances(self):
         from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
 
-        return pdist(self.device.host(self.coordinates()))
+        return pdist(self.device.host(self.coordinates() if self.exact else self.values))
 
     def twin_of(self, row):
         same = (self.values[:row] == self.values[row]).all(axis=1)
         return int(same.argmax()) if same.any() else None
 
     def fingerprint(self):
-        return sha256(self.device.host(self.values))
+        values = sha256(self.device.host(self.values))
+        return values if self.centre is None else sha256(f"{values} {sha256(self.centre)}".encode())
 
 
-def points(X, *, centre=None, device=backend.CPU):
+def points(X, *, beside=None, shifted=True, device=backend.CPU):
     """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
 
-    `centre`, shape (d,), is subtracted from float data; exact integers need none. Points are returned as they are.
+    Points are returned as they are.
+
+    Parameters
+    ----------
+    beside : Points, optional
+        Those that X will meet: X is shifted as they are.
+    shifted : bool
+        Whether float data may be held less an offset. `coordinates` gives back every digit of a set that was shifted
+        by an offset of its own, but not always of what stands beside it.
     """
     if isinstance(X, Points):
         return X
-    return _moved(_prepared(X, centre), device)
+    return _moved(_prepared(X, beside, shifted), device)
 
 
-def _prepared(X, centre):
+def _prepared(X, beside, shifted):
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
@@ -207,27 +250,66 @@ def _prepared(X, centre):
         sums = X.sum(axis=1, dtype=np.int64)
         values = X.astype(np.float32, order="C")
         values -= _SHIFT
-        sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64) + _SHIFT * (2 * sums - _SHIFT * X.shape[1])
+        sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64)
         # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
         return CoordinatePoints(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
     if X.dtype.kind != "f":
         raise InputError(
             f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
         )
-    if centre is not None and X.shape[1:] != centre.shape:
-        raise InputError(f"points of {X.shape[1]} coordinates meet points of {len(centre)}; give both one shape")
     values = np.ascontiguousarray(X, dtype=np.float64)
-    values = values if centre is None else values - centre
-    sq_norms = np.einsum("ij,ij->i", values, values)
-    if not np.isfinite(sq_norms).all():
-        row = int(np.flatnonzero(~np.isfinite(sq_norms))[0])
+    _require_numbers(values)
+    centre = getattr(beside, "centre", None)
+    if beside is None and shifted:
+        centre = _exact_offset(values)
+    if centre is None:
+        unshift = np.zeros(len(X))
+    elif X.shape[1:] != centre.shape:
+        raise InputError(
+            f"points of {X.shape[1]} coordinates meet points of {len(centre)}; training and test data must have one "
+            "shape and one kind"
+        )
+    else:
+        values = values - centre
+        # <x, z> = <x - c, z - c> + <x - c, c> + <z - c, c> + |c|^2
+        unshift = values @ centre + centre @ centre / 2
+    return CoordinatePoints(values, unshift, np.einsum("ij,ij->i", values, values), 1.0, centre)
+
+
+def _require_numbers(values):
+    """Raise InputError unless squared norms of float64 points (n, d) are finite and hold their digits."""
+    with np.errstate(over="ignore", under="ignore"):
+        sq_norms = np.einsum("ij,ij->i", values, values)
+    bad = ~np.isfinite(sq_norms)
+    if bad.any():
+        row = int(np.argmax(bad))
         raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
-    return CoordinatePoints(values, np.zeros(len(X)), sq_norms, 1.0, centre)
+    largest = np.abs(values).max()
+    if sq_norms.max() < SMALLEST_SQ_NORM and largest > 0:
+        raise InputError(
+            f"no coordinate is larger than {largest:.1e}: squares of such numbers have lost their digits in float64. "
+            "Scale the points, and the bandwidth with them"
+        )
+
+
+def _exact_offset(values):
+    """Return an offset of each coordinate that costs no digit, float64 (d,), or None where none is worth while.
+
+    |x|^2 + |z|^2 - 2 <x, z> loses the digits of what all points have in common. Where all values of a coordinate have
+    one sign, and none is more than twice another, the middle of their range lies within a factor of 2 of each, so that
+    x - c is exact (Sterbenz' lemma): differences of shifted points are those of the points, to the last bit. All other
+    coordinates are no larger than twice their range.
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    away = ((low > 0) & (high <= 2 * low)) | ((high < 0) & (low >= 2 * high))
+    return np.where(away, low / 2 + high / 2, 0.0) if away.any() else None
 
 
 def _moved(made, device):
+    if device is backend.CPU:
+        return made
     arrays = {name: device.array(getattr(made, name)) for name in ("values", "unshift", "sq_norms")}
-    return dataclasses.replace(made, **arrays)
+    return dataclasses.replace(made, **arrays, bound=made.largest)
 
 
 def product_dtype(d, *, pixels):

@@ -1,8 +1,9 @@
 """Kernel profiles: scalar functions of one pair's inner product and squared norms, fused into one pass by numba.
 
-A profile is f(s, p, q, theta) with s = <x, z>, p = |x|^2, q = |z|^2. The pass reads a tile of inner products once and
-writes a tile of kernel values once. It uses no fused multiply-add and no reordering, so that an entry has the same bits
-in every block, for every number of threads.
+A profile is a function of the squared distance, or f(s, p, q, theta) with s = <x, z>, p = |x|^2, q = |z|^2. The pass
+reads a tile of inner products once and writes a tile of kernel values once. Where inner products cannot tell an entry,
+it writes NaN, and a second pass makes it from the points. There is no fused multiply-add and no reordering, so that
+an entry has the same bits in every block, for every number of threads.
 
 Imported only when the first block is made: numba takes about half a second to load.
 """
@@ -53,70 +54,87 @@ def exp_of_negative(x):
     return value if x > _SMALLEST else 0.0
 
 
-@numba.njit(inline="always")
-def _squared_distance(s, p, q):
-    squared = p + q - 2.0 * s
-    return squared if squared > 0.0 else 0.0  # rounding may leave a tiny negative number
+# ---- profiles of the squared distance --------------------------------------------------------------------------------
 
 
 @numba.njit(inline="always")
-def _cosine(s, p, q):
-    u = s / math.sqrt(p * q)
-    u = u if u < 1.0 else 1.0
-    return u if u > -1.0 else -1.0
+def _gaussian(squared, theta):
+    return exp_of_negative(-squared * theta[0])
 
 
 @numba.njit(inline="always")
-def _sine(u):
-    return math.sqrt((1.0 - u) * (1.0 + u))  # 1 - u * u would lose half the digits near u = 1 and -1
+def _laplacian(squared, theta):
+    return exp_of_negative(-math.sqrt(squared) * theta[0])
+
+
+# ---- profiles of products and norms ----------------------------------------------------------------------------------
 
 
 @numba.njit(inline="always")
-def _gaussian(s, p, q, theta):
-    return exp_of_negative(-_squared_distance(s, p, q) * theta[0])
-
-
-@numba.njit(inline="always")
-def _laplacian(s, p, q, theta):
-    return exp_of_negative(-math.sqrt(_squared_distance(s, p, q)) * theta[0])
-
-
-@numba.njit(inline="always")
-def _affine(s, p, q, theta):
+def _affine(s, p, q, theta, near):
     return theta[0] * s + theta[1]
 
 
 @numba.njit(inline="always")
-def _cosine_of(s, p, q, theta):
-    return s / math.sqrt(p * q)
+def _root(p, q):
+    """|x| |z|: one root, unless the product of the squares leaves float64."""
+    product = p * q
+    return math.sqrt(product) if 1e-290 < product < 1e300 else math.sqrt(p) * math.sqrt(q)
+
+
+@numba.njit(inline="always")
+def _cosine(s, p, q, theta, near):
+    root = _root(p, q)
+    return s / root if root > 0.0 else 0.0
 
 
 @numba.njit
-def _arc_cosine(s, p, q, theta):
+def _arc_cosine(s, p, q, theta, near):
     """Depth-fold u -> (sqrt(1 - u^2) + u (pi - arccos u)) / pi, times |x| |z|."""
-    u = _cosine(s, p, q)
-    for _ in range(int(theta[1])):
-        u = min(1.0, (_sine(u) + u * (math.pi - math.acos(u))) / math.pi)
-    return theta[0] * math.sqrt(p * q) * u
+    root = _root(p, q)
+    if root == 0.0:
+        return 0.0
+    u = min(1.0, max(-1.0, s / root))
+    if 1.0 - abs(u) < near:
+        return math.nan
+    return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[0]
 
 
 @numba.njit
-def _neural_tangent(s, p, q, theta):
+def _neural_tangent(s, p, q, theta, near):
     """The recursion Theta <- Sigma' + Theta (pi - arccos u) / pi beside the arc-cosine recursion of Sigma = u."""
-    u = _cosine(s, p, q)
+    root = _root(p, q)
+    if root == 0.0:
+        return 0.0
+    u = min(1.0, max(-1.0, s / root))
+    if 1.0 - abs(u) < near:
+        return math.nan
+    return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[1]
+
+
+@numba.njit
+def _deep(v, w, angle, depth):
+    """Return (u_depth, t_depth) of ArcCosine and NeuralTangent for v = 1 - u_0, w = 1 + u_0 and the angle a_0.
+
+    v keeps the digits that u = 1 - v = cos a loses near 1: 1 - u_{l+1} = v - (sin a - a cos a) / pi.
+    """
+    u, sine = 1.0 - v, math.sqrt(v * w)
     tangent = u
-    for _ in range(int(theta[1])):
-        angle = (math.pi - math.acos(u)) / math.pi
-        u = min(1.0, _sine(u) / math.pi + u * angle)
-        tangent = u + tangent * angle
-    return theta[0] * math.sqrt(p * q) * tangent
+    for level in range(depth):
+        if level > 0:
+            sine = math.sqrt(v * (2.0 - v))
+            angle = math.acos(u) if v > 0.01 else 2.0 * math.asin(math.sqrt(0.5 * v))
+        tangent *= (math.pi - angle) / math.pi
+        v = min(1.0, max(0.0, v - (sine - angle * u) / math.pi))
+        u = 1.0 - v
+        tangent += u
+    return u, tangent
 
 
-_PROFILES = {
-    "gaussian": _gaussian,
-    "laplacian": _laplacian,
+_OF_DISTANCES = {"gaussian": _gaussian, "laplacian": _laplacian}
+_OF_PRODUCTS = {
     "affine": _affine,
-    "cosine": _cosine_of,
+    "cosine": _cosine,
     "arc_cosine": _arc_cosine,
     "neural_tangent": _neural_tangent,
 }
@@ -138,21 +156,157 @@ def _power(degree):
 
 @functools.cache
 def tile_pass(name, degree=1):
-    """Return the compiled pass out[i, j] = profile(T[i, j] + a[i] + b[j], p[i], q[j], theta)^degree.
+    """Return the compiled pass from inner products to kernel values, which returns how many it left NaN.
 
-    T (m, k) holds inner products of shifted points, a (m,) and b (k,) undo the shift, p and q are squared norms, theta
-    is a tuple of floats, out (m, k) is float64, or float32 to round each value once. Where row i and column i + offset
-    are the same point, s = p is used.
+    run(T, a, b, p, q, theta, offset, slack, near, out): T (m, k) holds inner products of shifted points, a (m,) and
+    b (k,) undo the shift where the profile is one of products, p and q are squared norms (of the shifted points where
+    it is one of distances), theta is a tuple of floats, out (m, k) is float64, or float32 to round each value once.
+    Where row i and column i + offset are the same point, the value is exactly that of a point with itself.
+
+    NaN is what inner products do not tell: squared distances below slack (p + q) + near, and cosines within `near` of 1
+    or -1 of a profile of the angle.
     """
-    profile, power = _PROFILES[name], _power(degree)
+    power = _power(degree)
+    if name in _OF_DISTANCES:
+        return _distance_pass(_OF_DISTANCES[name])
+    profile = _OF_PRODUCTS[name]
 
     @numba.njit(nogil=True, error_model="numpy")
-    def run(T, a, b, p, q, theta, offset, out):
+    def run(T, a, b, p, q, theta, offset, slack, near, out):
+        missing = 0
         for i in range(T.shape[0]):
             a_i, p_i = a[i], p[i]
             for j in range(T.shape[1]):
-                out[i, j] = power(profile(T[i, j] + (a_i + b[j]), p_i, q[j], theta))
+                value = profile(T[i, j] + (a_i + b[j]), p_i, q[j], theta, near)
+                missing += value != value
+                out[i, j] = power(value)
             if 0 <= i + offset < T.shape[1]:
-                out[i, i + offset] = power(profile(p_i, p_i, p_i, theta))
+                value = out[i, i + offset]
+                missing -= value != value
+                out[i, i + offset] = power(profile(p_i, p_i, p_i, theta, -1.0))
+        return missing
+
+    return run
+
+
+def _distance_pass(profile):
+    @numba.njit(nogil=True, error_model="numpy")
+    def run(T, a, b, p, q, theta, offset, slack, near, out):
+        missing = 0
+        for i in range(T.shape[0]):
+            p_i = p[i]
+            for j in range(T.shape[1]):
+                both = p_i + q[j]
+                squared = both - 2.0 * T[i, j]
+                unknown = squared < slack * both + near
+                missing += unknown
+                out[i, j] = math.nan if unknown else profile(squared if squared > 0.0 else 0.0, theta)
+            if 0 <= i + offset < T.shape[1]:
+                value = out[i, i + offset]
+                missing -= value != value
+                out[i, i + offset] = profile(0.0, theta)
+        return missing
+
+    return run
+
+
+# ---- the same from the points ----------------------------------------------------------------------------------------
+
+
+@numba.njit
+def _arc_cosine_of_units(squared, p, q, theta):
+    if squared > 2.0:
+        return math.nan
+    return theta[0] * _root(p, q) * _deep(*_from_units(squared, theta[2]), int(theta[1]))[0]
+
+
+@numba.njit
+def _neural_tangent_of_units(squared, p, q, theta):
+    if squared > 2.0:
+        return math.nan
+    return theta[0] * _root(p, q) * _deep(*_from_units(squared, theta[2]), int(theta[1]))[1]
+
+
+@numba.njit
+def _from_units(squared, sign):
+    """Return 1 - u, 1 + u and the angle of unit vectors from |x - z|^2 = 2 (1 - u), or with sign -1 from |x + z|^2.
+
+    It must be the smaller of the two, which tells the other.
+    """
+    small = 0.5 * squared
+    angle = 2.0 * math.atan2(math.sqrt(small), math.sqrt(2.0 - small))
+    return (small, 2.0 - small, angle) if sign > 0.0 else (2.0 - small, small, math.pi - angle)
+
+
+_OF_UNITS = {"arc_cosine": _arc_cosine_of_units, "neural_tangent": _neural_tangent_of_units}
+_COLUMNS = 64  # whose coordinates stay in a core's cache while rows pass by
+
+
+@functools.cache
+def difference_pass(name):
+    """Return the compiled pass that makes what is NaN in out (m, k) from the squared distances of A (m, d), B (k, d).
+
+    run(A, B, p, q, theta, out) returns how many are NaN still. Of profiles of distances, A and B are the points. Of
+    profiles of the angle they are unit vectors, p and q squared norms, and theta has one more number: 1, or -1 where B
+    are the opposite unit vectors; entries whose squared distance is above 2 stay NaN.
+
+    A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
+    """
+    if name in _OF_DISTANCES:
+        of_distance = _OF_DISTANCES[name]
+
+        @numba.njit(inline="always")
+        def profile(squared, p, q, theta):
+            return of_distance(squared, theta)
+
+    else:
+        profile = _OF_UNITS[name]
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def run(A, B, p, q, theta, out):
+        d, left = A.shape[1], 0
+        turned, sums = np.zeros((d, _COLUMNS)), np.empty(_COLUMNS)
+        for start in range(0, len(B), _COLUMNS):
+            width = min(_COLUMNS, len(B) - start)
+            ready = False
+            for i in range(len(A)):
+                missing = 0
+                for j in range(start, start + width):
+                    missing += out[i, j] != out[i, j]
+                if missing == 0:
+                    continue
+                together = missing * 8 > width
+                if together:
+                    if not ready:
+                        for j in range(width):
+                            for t in range(d):
+                                turned[t, j] = B[start + j, t]
+                        ready = True
+                    sums[:] = 0.0
+                    for t in range(d):
+                        value = A[i, t]
+                        for j in range(_COLUMNS):
+                            difference = value - turned[t, j]
+                            sums[j] += difference * difference
+                if missing == width:  # without a branch, so that this too is done in vector operations
+                    for j in range(width):
+                        value = profile(sums[j], p[i], q[start + j], theta)
+                        left += value != value
+                        out[i, start + j] = value
+                    continue
+                for j in range(start, start + width):
+                    if out[i, j] == out[i, j]:
+                        continue
+                    if together:
+                        squared = sums[j - start]
+                    else:
+                        squared = 0.0
+                        for t in range(d):
+                            difference = A[i, t] - B[j, t]
+                            squared += difference * difference
+                    value = profile(squared, p[i], q[j], theta)
+                    left += value != value
+                    out[i, j] = value
+        return left
 
     return run

@@ -430,9 +430,9 @@ def _on_device(function):
 
 def _namespace():
     cupy = types.ModuleType("cupy")
-    for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "abs", "isfinite"):
+    for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "arcsin", "arctan2", "abs", "isfinite", "isnan"):
         setattr(cupy, name, _elementwise(getattr(np, name)))
-    for name in ("zeros_like", "array_equal", "tril", "where"):
+    for name in ("zeros_like", "array_equal", "tril", "where", "nonzero"):
         setattr(cupy, name, _on_device(getattr(np, name)))
     cupy.stack = lambda arrays, axis=0: _device(np.stack([array._host() for array in arrays], axis))
     cupy.arange = lambda *arguments, **options: _device(np.arange(*arguments, **options))
@@ -443,6 +443,7 @@ def _namespace():
         norm=_on_device(np.linalg.norm), solve=_on_device(np.linalg.solve), qr=_on_device(np.linalg.qr)
     )
     cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = _Pool
+    cupy.nan = np.nan
     cupy.__version__ = "14.0.0-stand-in"
     cupy.cuda = types.SimpleNamespace(
         Device=Device,

@@ -3,13 +3,14 @@
 import dataclasses
 import gc
 import json
+import math
 import sys
 
 import numpy as np
 import pytest
 
 from kernelfit import backend
-from kernelfit.array_profiles import array_pass
+from kernelfit.array_profiles import array_differences, array_pass
 from kernelfit.backend.cuda import Cuda
 from kernelfit.datasets import load
 from kernelfit.errors import InputError, KernelfitError, NotEnoughMemoryError, SingularMatrixError
@@ -30,7 +31,7 @@ from kernelfit.kernels import (
     Polynomial,
 )
 from kernelfit.points import points
-from kernelfit.profiles import tile_pass
+from kernelfit.profiles import difference_pass, tile_pass
 from kernelfit.records import Record
 from kernelfit.solvers import cholesky as cholesky_module
 from kernelfit.solvers import forecast as forecast_module
@@ -201,12 +202,13 @@ KERNELS = [
 
 
 @pytest.mark.parametrize("kernel", KERNELS, ids=str)
-@pytest.mark.parametrize("kind", ["pixels", "floats", "many pixels"])
+@pytest.mark.parametrize("kind", ["pixels", "floats", "two far clusters", "many pixels"])
 def test_blocks_and_products_equal_those_of_the_cpu(device, kernel, kind, images):
     rng = np.random.default_rng(1)
     X = {
         "pixels": images,
         "floats": rng.standard_normal((150, 7)),
+        "two far clusters": rng.standard_normal((150, 12)) + 1e5 * rng.integers(0, 2, (150, 1)),
         "many pixels": rng.integers(0, 256, (90, 1030), dtype=np.uint8),  # longer than one exact chunk
     }[kind]
     Z = np.random.default_rng(2).permuted(X[:40], axis=1)
@@ -266,8 +268,12 @@ def test_a_precomputed_kernel_and_subsets_and_duplicates(device, images):
     )
     assert G.fingerprint() == gram(images, Gaussian(2.0)).fingerprint()
     images[20] = 0
-    with pytest.raises(InputError, match="point 20 is all zeros"):
-        gram(images, Cosine(), device=device).block((0, 150), (0, 150))
+    K = device.host(gram(images, Cosine(), device=device).block((0, 150), (0, 150)))
+    assert not K[20].any() and np.count_nonzero(K[19]) == 149
+    X = np.ones((30, 3))
+    X[20] = 1e-150
+    with pytest.raises(InputError, match="point 20 is too small"):
+        gram(X, Cosine(), device=device).block((0, 30), (0, 30))
 
 
 @pytest.mark.parametrize(
@@ -296,9 +302,31 @@ def test_array_profiles_equal_the_compiled_ones(request, setting, name, theta, d
         T, a, b = (x @ z.T).astype(dtype), 0.1 * rng.random(20), 0.1 * rng.random(11)
         p, q = (x * x).sum(axis=1) + 1, (z * z).sum(axis=1) + 1  # large enough that shifts leave |cosine| below 1
         expected, out = np.empty(T.shape, out_dtype), device.empty(T.shape, out_dtype)
-        tile_pass(name, degree)(T, a, b, p, q, tuple(map(float, theta)), offset, expected)
-        array_pass(name, degree, device.xp)(*map(device.array, (T, a, b, p, q)), theta, offset, out)
+        theta = tuple(map(float, theta))
+        unknown = np.median(p[:, None] + q - 2 * T) if name in ("gaussian", "laplacian") else 0.4
+        for slack, near in [(0.0, -math.inf), (0.01, float(unknown))]:
+            left = tile_pass(name, degree)(T, a, b, p, q, theta, offset, slack, near, expected)
+            arrays = map(device.array, (T, a, b, p, q))
+            assert array_pass(name, degree, device.xp)(*arrays, theta, offset, slack, near, out) == left
+            assert np.isnan(expected).sum() == left
+            np.testing.assert_allclose(device.host(out), expected, rtol=close)
+        if name in ("affine", "cosine"):
+            continue
+        assert left > 0
+        if name in ("arc_cosine", "neural_tangent"):
+            x, z = (part / np.sqrt((part * part).sum(axis=1))[:, None] for part in (x, -z))
+            theta = (*theta, 1.0)
+            expected[::2] = np.nan
+            out[...] = device.array(expected)
+        left = difference_pass(name)(x, z, p, q, theta, expected)
+        x, z, p, q = map(device.array, (x, z, p, q))
+        assert array_differences(name, device.xp)(x, z, p, q, theta, out) == left
         np.testing.assert_allclose(device.host(out), expected, rtol=close)
+        if left:
+            theta = (*theta[:2], -1.0)
+            assert difference_pass(name)(*map(device.host, (x, -z, p, q)), theta, expected) == 0
+            assert array_differences(name, device.xp)(x, -z, p, q, theta, out) == 0
+            np.testing.assert_allclose(device.host(out), expected, rtol=close)
 
 
 # ---- factors ---------------------------------------------------------------------------------------------------------

@@ -240,7 +240,7 @@ def test_float32_data_are_used_as_the_numbers_they_are(vectors):
 @pytest.mark.parametrize("integral", [True, False])
 def test_the_diagonal_is_exactly_k_of_x_with_itself(integral):
     X = pixels((40, 300)) if integral else 1e3 + np.random.default_rng(0).normal(size=(40, 300))
-    norms = points(X).sq_norms * (UNIT if integral else 1)
+    norms = points(X).original_sq_norms * (UNIT if integral else 1)
     assert (np.diag(dense(Gaussian(3.0), X)) == 1).all()
     assert (np.diag(dense(Laplacian(3.0), X)) == 1).all()
     assert (np.diag(dense(QUARTIC, X)) == 1).all()
@@ -337,12 +337,33 @@ def test_open_bandwidths_are_filled_wherever_they_are():
 
 @pytest.mark.parametrize("kernel", [QUARTIC, Cosine(1), ArcCosine(), NeuralTangent(2)], ids=str)
 @pytest.mark.parametrize("dtype", [np.uint8, float])
-def test_kernels_that_divide_by_the_norm_refuse_zero_vectors(kernel, dtype):
-    X = np.ones((6, 4), dtype)
+def test_kernels_of_the_angle_are_zero_at_zero(kernel, dtype):
+    """|x| |z| f(angle) is continuous there; the cosine is not, and 0 is scikit-learn's convention."""
+    X = np.random.default_rng(0).integers(1, 9, (6, 4)).astype(dtype)
     X[4] = 0
-    for side in [(X, None), (X, X[:2]), (X[:2], X)]:
-        with pytest.raises(InputError, match="point 4 "):
-            dense(kernel, *side)
+    K, others = dense(kernel, X), np.delete(np.arange(6), 4)
+    assert not K[4].any() and not K[:, 4].any()
+    assert np.array_equal(K[np.ix_(others, others)], dense(kernel, X[others]))
+    assert not dense(kernel, X[4:5], X[:3]).any() and not dense(kernel, X[:3], X[4:5]).any()
+
+
+@pytest.mark.parametrize("kernel", [QUARTIC, ArcCosine(), NeuralTangent(2)], ids=str)
+def test_norms_that_underflow_are_refused_where_they_are_divided_by(kernel):
+    X = np.ones((5, 3))
+    X[3] = 1e-150
+    with pytest.raises(InputError, match="point 3 is too small"):
+        dense(kernel, X)
+    assert np.array_equal(dense(Gaussian(1.0), X)[3, :2], np.exp([-1.5, -1.5]))
+    with pytest.raises(InputError, match=r"no coordinate is larger than 1.0e-160"):
+        dense(Gaussian(1.0), X * 1e-160)
+
+
+@pytest.mark.parametrize("scale", [1e-120, 1e-79, 1e-40, 1e70, 1e140])
+def test_cosines_do_not_depend_on_the_scale(scale):
+    X = np.random.default_rng(0).normal(size=(9, 3))
+    for kernel in (Cosine(3), Cosine(1)):
+        # |x|, |z| and their product are rounded, where the square of the product is out of range.
+        np.testing.assert_allclose(dense(kernel, X * scale), dense(kernel, X), rtol=0, atol=20 * EPS)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,6 @@ from distributed import SchedulerPlugin, WorkerPlugin
 
 from kernelfit import backend
 from kernelfit.gram import KernelGram
-from kernelfit.points import points
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
 _GRAMS, _QUICK = {}, {}  # by key: the matrix made from points, and the same from inner products that are kept
@@ -42,7 +41,7 @@ class PointsOnWorkers(WorkerPlugin):
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
         backend.keep_freed_memory()
-        K = KernelGram(points(self.raw, device=backend.device(self.device)), self.kernel)
+        K = KernelGram(self.raw, self.kernel, device=backend.device(self.device))
         _GRAMS[self.name] = K
         if self.kernel.of_products and K.device is backend.CPU:
             kept = KeptProducts(K.points, self.memory)
@@ -92,7 +91,7 @@ class PointsOfClient(SchedulerPlugin):
 
 def raw_points(points):
     """Return the points as they travel: uint8 pixels, or float64."""
-    return (points.values + 128).astype(np.uint8) if points.exact else points.values
+    return (points.values + 128).astype(np.uint8) if points.exact else points.coordinates()
 
 
 def describe(device, dask_worker=None):
@@ -139,8 +138,7 @@ def multiply(key, bounds, share, V, with_sums):
 def predict(key, raw, coef):
     """Return K(raw, X) coef for test points as raw_points returns them."""
     K = _GRAMS[key]
-    left = points(raw, device=K.device)
-    return KernelGram(left, K.kernel, K.points).product(coef)
+    return KernelGram(raw, K.kernel, K.points).product(coef)
 
 
 def rows_of(bounds, share):
