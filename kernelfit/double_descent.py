@@ -20,6 +20,8 @@ from kernelfit.points import first_duplicate, points
 from kernelfit.progress import Progress
 from kernelfit.random_features import checked_grid, feature_matrix, minimum_norm_path
 
+# What rounding of the features, times the condition number, must stay below for two digits of theta to be right.
+_LARGEST_ERROR = 1e-2
 # Least squares lose up to condition^2 eps of their residual (Higham, "Accuracy and Stability", 2nd ed., theorem 20.1):
 # beyond 1e8 nothing need be left.
 _WORST_CONDITION = 1e8
@@ -129,7 +131,7 @@ def double_descent(
             row=pair[1],
             duplicate=pair[0],
         )
-    seeds = list(seeds)
+    seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
     curves, warnings = {name: [] for name in _CURVES}, []
     with progress.phase("double descent", len(seeds) * len(grid)) as advance:
         for seed in seeds:
@@ -142,10 +144,10 @@ def double_descent(
                 norm = math.sqrt(p) * float(np.linalg.norm(theta))
                 train = error_rate(fitted, y), _squared_error(fitted, Y)
                 steps.append((*train, error_rate(scores, y_test), _squared_error(scores, Y_test), norm, condition))
-                if condition > _WORST_CONDITION:
+                if condition > worst:
                     warnings.append(
                         f"seed {seed}, p = {p}: the condition number is at least {condition:.1e}, so theta may have no "
-                        "correct digit. A smaller bandwidth makes features less alike"
+                        "correct digit. A smaller bandwidth makes features less alike, if points are not far apart"
                     )
                 advance(1)
             for name, values in zip(_CURVES, zip(*steps, strict=True), strict=True):

@@ -15,6 +15,7 @@ from kernelfit import backend
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.randomness import generator
 
+_EPS = np.finfo(np.float64).eps
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
 
 
@@ -35,6 +36,10 @@ class FourierFeatures:
                 f"bandwidth = {self.bandwidth}; it must be a positive number, e.g. the median distance of the points"
             )
 
+    def rounding(self, X):
+        """Return by how much a feature of points X may be off: the rounding of <w, x>, |w| about sqrt(d) / bandwidth."""
+        return 4 * math.sqrt(X.shape[1]) * _EPS * (1 + float(np.abs(X).max()) / self.bandwidth)
+
     def block(self, X, rng):
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""
         W = rng.standard_normal((X.shape[1], _BLOCK)) / self.bandwidth
@@ -49,6 +54,10 @@ class ReluFeatures:
     """
 
     name: ClassVar[str] = "relu"
+
+    def rounding(self, X):
+        """Return by how much a feature of points X may be off, relative to |x|."""
+        return 4 * math.sqrt(X.shape[1]) * _EPS
 
     def block(self, X, rng):
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""

@@ -15,7 +15,7 @@ from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.errors import KernelfitError
 from kernelfit.gram import gram
-from kernelfit.kernels import Linear
+from kernelfit.kernels import Gaussian, Linear, NeuralTangent
 from kernelfit.measures import check_solution
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.distributed import mpi_factor
@@ -36,6 +36,14 @@ def problem(eigenvalues=None):
     X = points(np.geomspace(1 / CONDITION, 1, N) if eigenvalues is None else eigenvalues)
     K = gram(X, Linear())
     return K, gram(np.random.default_rng(1).standard_normal((37, X.shape[1])), K.kernel, K.points)
+
+
+def far_problem():
+    """Return (K, against) of points that lie near to each other, and far from the origin and in two clusters."""
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0, 9, (N + 37, 12)) + 1e6 * np.append(np.ones(11), 0) + 1e5 * rng.integers(0, 2, (N + 37, 1))
+    K = gram(X[:N], Gaussian(20.0) + 1e-13 * NeuralTangent(1))
+    return K, gram(X[N:], K.kernel, K.points)
 
 
 def difference(found, expected):
@@ -70,6 +78,9 @@ def grids(number):
             for r in ((1, 10, 300) if block == 32 else (10,)) if engine.leads else ():
                 case = solved(engine, *problem(), rng.standard_normal((N, r)), ridge=0.0 if r > 1 else 0.01)
                 found.append({"asked": grid, "r": r} | case)
+            if engine.leads and grid == "2x2" and block == 32:
+                case = solved(engine, *far_problem(), rng.standard_normal((N, 1)), ridge=0.1)
+                found.append({"asked": grid, "r": 1} | case)
     return found
 
 

@@ -170,8 +170,8 @@ class TeamGram(Gram):
             return self.team.call("product", V, advance, r=V.shape[1], with_sums=with_sums)
 
     def _kind(self):
-        values = self.points.values
-        return {"d": values.shape[1], "dtype": values.dtype, "unit": self.points.unit}
+        points = self.points
+        return {"d": points.d, "dtype": points.values.dtype, "unit": points.unit, "centre": points.centre}
 
 
 class TeamMatrix:
