@@ -32,6 +32,9 @@ class Progress:
         """
         yield lambda amount, detail="", kind="": None
 
+    def expect(self, name, phases):
+        """Tell what is to come, called `name`: the names of phases in order, each with about how many seconds."""
+
     def note(self, message):
         """Tell the person one sentence."""
 
@@ -54,55 +57,108 @@ class Pace:
         if amount > 0:
             seen, seconds = self._seen[kind]
             self._seen[kind] = seen + amount, seconds + now - self._last
-            self._left[kind], self._last = max(0, self._left[kind] - amount), now
+            left = self._left[kind] - amount
+            # Sums of floating-point amounts end near the total.
+            self._left[kind], self._last = left if left > 1e-9 * self._totals[kind] else 0, now
+
+    @property
+    def known(self):
+        """Whether all kinds of work that are left were seen, so that something can be said of them."""
+        return all(self._seen[kind][0] for kind, left in self._left.items() if left)
 
     def seconds_left(self):
-        """Return how long the rest will take from the latest `add` on; None before every kind of the rest was seen."""
-        paces = self._paces()
-        return paces and sum(paces[kind] * left for kind, left in self._left.items())
+        """Return how long the rest will take from the latest `add` on, where that is known."""
+        return sum(self._pace(kind) * left for kind, left in self._left.items())
 
     def share(self):
         """Return how much of the time of the phase is over, earlier runs included: 0 to 1, and never less than before.
 
-        Before every kind was seen it is that which was shown last.
+        Meaningful where it is known.
         """
-        if paces := self._paces():
-            whole = sum(paces[kind] * total for kind, total in self._totals.items())
-            self._shown = max(self._shown, 1 - self.seconds_left() / whole if whole > 0 else 1.0)
-        return self._shown
+        whole = sum(self._pace(kind) * total for kind, total in self._totals.items())
+        self._shown = max(self._shown, 1 - self.seconds_left() / whole if whole else 0.0)
+        return self._shown if any(self._left.values()) else 1.0
 
     def percent(self):
         """Return the share in whole percent: 100 only when nothing is left."""
         return min(round(100 * self.share()), 99 if any(self._left.values()) else 100)
 
-    def _paces(self):
-        """Return the seconds of one unit of each kind, or None."""
-        if any(left and not self._seen[kind][0] for kind, left in self._left.items()):
-            return None
-        return {kind: seconds / seen if seen else 0.0 for kind, (seen, seconds) in self._seen.items()}
+    def _pace(self, kind):
+        """Return the seconds of one unit of a kind; 0 of one that was not seen, as may be where none of it is left."""
+        seen, seconds = self._seen[kind]
+        return seconds / seen if seen else 0.0
 
 
-class LogProgress(Progress):
+class Outlook:
+    """How long several phases will take that a plan foresaw: (name, seconds) of each, in order."""
+
+    def __init__(self, name, phases, now):
+        self.name, self._phases, self._begin, self._at = name, phases, now, -1
+
+    def enter(self, phase):
+        """Return whether a phase that begins now is one of those to come; those before it are over then."""
+        coming = (at for at in range(self._at + 1, len(self._phases)) if self._phases[at][0] == phase)
+        found = next(coming, None)
+        self._at = self._at if found is None else found
+        return found is not None
+
+    def seconds_left(self, left, now):
+        """Return the time to the end of all phases, of which the present one has `left` seconds.
+
+        What is to come is taken from the plan, and scaled by how the phases so far compare with it. As much weight as
+        the whole plan has is given to its being right: a short first phase tells little.
+        """
+        seconds = [seconds for _, seconds in self._phases]
+        begun, rest = sum(seconds[: self._at + 1]), sum(seconds[self._at + 1 :])
+        whole = begun + rest
+        return left + rest * (now - self._begin + left + whole) / (begun + whole) if rest else left
+
+
+class _Spoken(Progress):
+    """What a line and a bar have in common."""
+
+    def __init__(self, clock):
+        self.clock, self._outlook = clock, None
+
+    def expect(self, name, phases):
+        self._outlook = Outlook(name, phases, self.clock())
+
+    def _begin(self, phase, total, done, at_most):
+        """Return the Pace of a phase that begins, and a function of it that says in words how it stands."""
+        begin = self.clock()
+        pace, outlook = Pace(total, done, begin), self._outlook
+        foreseen = outlook is not None and outlook.enter(phase)
+
+        def words():
+            left = pace.seconds_left()
+            said = f"{pace.percent()} %, {'at most ' * at_most}{duration(left)} left"
+            whole = outlook.seconds_left(left, self.clock()) if foreseen else left
+            return f"{said}, {duration(whole)} for the {outlook.name}" if whole > left else said
+
+        return pace, words
+
+
+class LogProgress(_Spoken):
     """One line every `every` seconds on a stream that is not a terminal."""
 
     def __init__(self, stream=None, every=5.0, clock=time.monotonic):
+        super().__init__(clock)
         self.stream = stream or sys.stderr
         self.every = every
-        self.clock = clock
 
     @contextlib.contextmanager
     def phase(self, name, total, *, done=0, at_most=False):
         start = last = self.clock()
-        pace = Pace(total, done, start)
+        pace, words = self._begin(name, total, done, at_most)
+        state = ""
 
         def advance(amount, detail="", kind=""):
-            nonlocal last
-            now = self.clock()
+            nonlocal last, state
+            now, state = self.clock(), detail or state
             pace.add(amount, kind, now)
-            if now - last >= self.every and (left := pace.seconds_left()) is not None:
+            if now - last >= self.every and pace.known:
                 last = now
-                most, state = "at most " if at_most else "", f"; {detail}" if detail else ""
-                self.note(f"{name}: {pace.percent()} %, {most}{duration(left)} left{state}")
+                self.note(f"{name}: {words()}; {state}" if state else f"{name}: {words()}")
 
         yield advance
         if last > start:
@@ -112,12 +168,13 @@ class LogProgress(Progress):
         print(message, file=self.stream, flush=True)
 
 
-class BarProgress(Progress):
+class BarProgress(_Spoken):
     """A bar with the remaining time, on a terminal."""
 
-    def __init__(self, stream=None):
+    def __init__(self, stream=None, clock=time.monotonic):
         from rich.console import Console
 
+        super().__init__(clock)
         self.console = Console(file=stream or sys.stderr)
 
     @contextlib.contextmanager
@@ -127,17 +184,18 @@ class BarProgress(Progress):
         columns = (
             rich_progress.TextColumn("{task.description}"),
             rich_progress.BarColumn(),
-            rich_progress.TextColumn("{task.fields[left]}"),
+            rich_progress.TextColumn("{task.fields[words]}"),
         )
-        pace, most = Pace(total, done, time.monotonic()), "at most " if at_most else ""
+        pace, words = self._begin(name, total, done, at_most)
         with rich_progress.Progress(*columns, console=self.console, transient=True) as bar:
-            task = bar.add_task(name, total=1.0, left="")
+            task = bar.add_task(name, total=1.0, words="")
 
             def advance(amount, detail="", kind=""):
-                pace.add(amount, kind, time.monotonic())
-                left = pace.seconds_left()
-                words = "" if left is None else f"{pace.percent()} %, {most}{duration(left)} left"
-                bar.update(task, completed=pace.share(), left=words, description=f"{name} {detail}".strip())
+                pace.add(amount, kind, self.clock())
+                if pace.known:
+                    bar.update(task, completed=pace.share(), words=words())
+                if detail:
+                    bar.update(task, description=f"{name} {detail}")
 
             yield advance
 

@@ -58,8 +58,8 @@ class Way:
         Columns per panel.
     memory, host, disk : int
         Bytes needed of the device, of the host beside a GPU, and of the scratch disk.
-    seconds : float
-        Estimate of the whole solve.
+    phases : tuple of (str, float)
+        What the solve consists of, in order, by the names that it tells to a Progress, and estimates of the seconds.
     missing : tuple of str
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
     kept : int
@@ -73,9 +73,14 @@ class Way:
     memory: int
     host: int
     disk: int
-    seconds: float
+    phases: tuple
     missing: tuple = ()
     kept: int = 0
+
+    @property
+    def seconds(self):
+        """Estimate of the whole solve."""
+        return sum(seconds for _, seconds in self.phases)
 
     def __str__(self):
         place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
@@ -247,7 +252,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         int(memory),
         int(host),
         int(disk),
-        _seconds(problem, precision, storage, width, rates, steps, bool(kept)),
+        _phases(problem, precision, storage, width, rates, steps, bool(kept)),
         short,
         kept,
     )
@@ -266,7 +271,7 @@ def _product_seconds(problem, rates):
     return 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
 
 
-def _seconds(problem, precision, storage, width, rates, steps, kept):
+def _phases(problem, precision, storage, width, rates, steps, kept):
     n, m = problem.n, problem.n_test
     share = _SHARE if storage == "memory" else _STREAMED_SHARE
     half = (8 if precision == "float64" else 4) * n * n / 2
@@ -275,15 +280,21 @@ def _seconds(problem, precision, storage, width, rates, steps, kept):
         read, write = (rates.read, rates.write) if storage == "disk" else (rates.upload, rates.upload)
         factor = max(factor, half * n / (3 * width) / read, half / write)
     product = _product_seconds(problem, rates)
-    # The factor; the check, or one for each step, and one more from the points where inner products are kept.
-    products = 2 if precision == "float64" else 1 + (steps or STEPS) + kept
+    making = (rates.entry + product) * n * n / 2  # all of the matrix
+    from_kept = rates.entry * n * n / 2 if kept else making
     vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
-    solves = 1 if precision == "float64" else steps or STEPS
-    factor += vectors * (solves / rates.gemm(precision) + (products - 1) / rates.float64)
-    reads = (2 if precision == "float64" else 2 * (steps or STEPS)) if storage == "disk" else 0
-    made = 2 if kept else products  # the last check makes them again
-    entries = (rates.entry * products + product * made) * n * n / 2 + (rates.entry + product) * n * m
-    return factor + entries + reads * half / rates.read + 1.0
+    solve = vectors / rates.gemm(precision) + (2 * half / rates.read if storage == "disk" else 0)
+    corrections = 0 if precision == "float64" else steps or STEPS
+    # The factor; the check, or one for each correction, and one more from the points where inner products are kept.
+    checks = [from_kept + solve] * corrections + [making] * kept if corrections else [making + solve]
+    left_out = factor / 2 if problem.loo else 0.0
+    return (
+        *([("inner products", product * n * n / 2)] if kept else []),
+        ("factor", 1.0 + factor - left_out + from_kept),
+        *(("kernel product", check + vectors / rates.float64) for check in checks),
+        *([("leave-one-out", left_out)] if problem.loo else []),
+        ("kernel product", (rates.entry + product) * n * m),
+    )
 
 
 def _streamed_width(problem, size, free, device):
