@@ -168,7 +168,9 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
 
     with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
         timed("allocate", panels.allocate, advance)
-    total, finished = (_work(n, bounds, device) for bounds in (panels.bounds, panels.bounds[: panels.finished]))
+    total, finished = (
+        work_of_panels(n, bounds, device) for bounds in (panels.bounds, panels.bounds[: panels.finished])
+    )
     with progress.phase("factor", total, done=finished) as advance:
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
@@ -187,8 +189,8 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     return CholeskyFactor(panels, float(ridge), float(shift), seconds)
 
 
-def _work(n, bounds, device):
-    """Return what panels take, for Progress: entries of K, multiplications of products and of triangular solves."""
+def work_of_panels(n, bounds, device):
+    """Return what panels of the factor take: entries of K, multiplications of products and of triangular solves."""
     work = {"entries": 0, "products": 0, "solves": 0}
     for start, stop in bounds:
         rows, width = n - start, stop - start
