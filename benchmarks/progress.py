@@ -80,7 +80,10 @@ def claims(precision, n):
 
 
 def _cells(lines, begin, end, *, last):
-    """Return the largest percentage, and claimed by true time left at each mark, of the first or last claim of lines."""
+    """Return the largest percentage, and claimed by true time left at each mark.
+
+    A line claims for its phase, and then for the whole: `last` takes its last claim.
+    """
     read = [(at, re.search(r": (\d+) %, (.*?) left(?:, (.*) for the)?", line)) for at, line in lines]
     read = [(at, found[1], found[3] if last and found[3] else found[2]) for at, found in read if found]
     cells = [max((f"{int(percent)}" for _, percent, _ in read), key=int, default="")]

@@ -97,7 +97,7 @@ def test_each_kind_of_work_has_its_own_pace(log):
             advance(1, kind="make")
             clock.seconds += 1
             advance(100, kind="multiply")
-    # After 6 s nothing is said: no multiplications were seen. The second line comes when they alone are left of a tenth.
+    # After 6 s nothing is said: no multiplications were seen.
     assert lines()[:2] == ["factor: 10 %, 1 min 03 s left", "factor: 19 %, 57 s left"]
     assert lines()[-2:] == ["factor: 99 %, 1 s left", "factor: done in 1 min 10 s"]
 

@@ -168,10 +168,8 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
 
     with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
         timed("allocate", panels.allocate, advance)
-    total, finished = (
-        work_of_panels(n, bounds, device) for bounds in (panels.bounds, panels.bounds[: panels.finished])
-    )
-    with progress.phase("factor", total, done=finished) as advance:
+    finished = work_of_panels(n, panels.bounds[: panels.finished], device)
+    with progress.phase("factor", work_of_panels(n, panels.bounds, device), done=finished) as advance:
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
                 continue
