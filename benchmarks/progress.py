@@ -5,13 +5,15 @@
 
 Reads the lines that a person would see, and prints for every phase of 3 seconds and more, and for the whole solve, the
 time left that was claimed after 10, 25, 50 and 75 % of its time, divided by the time that really was left; the bar is
-0.75 to 1.25. Other work on the machine changes its speed meanwhile: run it alone. Needs MNIST (KERNELFIT_DATA).
+0.75 to 1.25. Other work on the machine changes its speed meanwhile: run it alone, or with --cpu. Needs MNIST
+(KERNELFIT_DATA).
 """
 
 import argparse
 import contextlib
 import json
 import re
+import time
 
 import common
 from common import table
@@ -28,24 +30,28 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("precisions", nargs="*", choices=[*PRECISIONS, []], help="default: both")
     parser.add_argument("--n", type=int, default=20_000)
-    parser.add_argument("--child", nargs=3, help=argparse.SUPPRESS)
+    parser.add_argument("--cpu", action="store_true", help="count CPU seconds: other work on the machine matters less")
+    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        print(json.dumps(claims(options.child[1], int(options.child[2]))))
+        _, precision, n, clock = options.child
+        print(json.dumps(claims(precision, int(n), getattr(time, clock))))
         return
     common.describe("Progress", {})
+    clock = "process_time" if options.cpu else "monotonic"
     for precision in options.precisions or PRECISIONS:
-        found = common.child(__file__, "claims", precision, options.n)
+        found = common.child(__file__, "claims", precision, options.n, clock)
         print(f"\n## MNIST, n = {options.n:,}, {precision}: claimed / true time left\n")
-        header = ["", "seconds", "most percent", *(f"after {100 * mark:.0f} %" for mark in MARKS)]
+        seconds = "CPU seconds" if options.cpu else "seconds"
+        header = ["", seconds, "most percent", *(f"after {100 * mark:.0f} %" for mark in MARKS)]
         table(header, [[name, f"{seconds:.1f}", *words] for name, seconds, words in found])
 
 
 class Reader(LogProgress):
     """Remembers the lines of every phase, and when they were written."""
 
-    def __init__(self):
-        super().__init__(every=0.2)
+    def __init__(self, clock):
+        super().__init__(every=0.2, clock=clock)
         self.phases, self.lines = [], []
 
     @contextlib.contextmanager
@@ -63,11 +69,11 @@ class Reader(LogProgress):
         self.begin = self.clock()
 
 
-def claims(precision, n):
+def claims(precision, n, clock):
     """Solve; return [name, seconds, table cells] of the phases and of the solve."""
     from kernelfit.experiments.solve import SolveSpec, run_solve
 
-    reader = Reader()
+    reader = Reader(clock)
     run_solve(SolveSpec(data="mnist", n_train=n, bandwidth=5.0, precision=precision), progress=reader)
     phases = [phase for phase in reader.phases if phase[2] - phase[1] >= SHORTEST]
     # The last phase of the solve does not name it: what is left of one is what is left of the other.

@@ -124,12 +124,14 @@ class _Spoken(Progress):
         self._outlook = Outlook(name, phases, self.clock())
 
     def _begin(self, phase, total, done, at_most):
-        """Return the Pace of a phase that begins, and a function of it that says in words how it stands."""
+        """Return the Pace of a phase that begins, and a function that says in words what is known of it, or ""."""
         begin = self.clock()
         pace, outlook = Pace(total, done, begin), self._outlook
         foreseen = outlook is not None and outlook.enter(phase)
 
         def words():
+            if not pace.known:
+                return ""
             left = pace.seconds_left()
             said = f"{pace.percent()} %, {'at most ' * at_most}{duration(left)} left"
             whole = outlook.seconds_left(left, self.clock()) if foreseen else left
@@ -156,9 +158,9 @@ class LogProgress(_Spoken):
             nonlocal last, state
             now, state = self.clock(), detail or state
             pace.add(amount, kind, now)
-            if now - last >= self.every and pace.known:
+            if now - last >= self.every and (said := "; ".join(filter(None, (words(), state)))):
                 last = now
-                self.note(f"{name}: {words()}; {state}" if state else f"{name}: {words()}")
+                self.note(f"{name}: {said}")
 
         yield advance
         if last > start:
@@ -192,8 +194,7 @@ class BarProgress(_Spoken):
 
             def advance(amount, detail="", kind=""):
                 pace.add(amount, kind, self.clock())
-                if pace.known:
-                    bar.update(task, completed=pace.share(), words=words())
+                bar.update(task, completed=pace.share() if pace.known else 0.0, words=words())
                 if detail:
                     bar.update(task, description=f"{name} {detail}")
 
