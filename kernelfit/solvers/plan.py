@@ -24,6 +24,9 @@ STEPS = 5  # corrections in mixed precision, until the matrix is looked at
 _COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
 _SHARE = 0.95  # of the matrix-product rate, that the panels reach
 _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and triangular solves weigh more
+# A product or a triangular solve with few right-hand sides waits for memory as long as so many more of them would take:
+# with ten it was measured at a tenth to a fifth of the matrix-product rate.
+_WAITING = 50
 _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 
@@ -58,12 +61,14 @@ class Way:
         Columns per panel.
     memory, host, disk : int
         Bytes needed of the device, of the host beside a GPU, and of the scratch disk.
-    phases : tuple of (str, float)
-        What the solve consists of, in order, by the names that it tells to a Progress, and estimates of the seconds.
+    seconds : float
+        Estimate of the whole solve.
     missing : tuple of str
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
     kept : int
         Bytes of `memory` that hold inner products, so that corrections need not make them again.
+    phases : tuple of (str, float)
+        What the seconds consist of, in order, by the names that the solve tells to a Progress.
     """
 
     precision: str
@@ -73,14 +78,10 @@ class Way:
     memory: int
     host: int
     disk: int
-    phases: tuple
+    seconds: float
     missing: tuple = ()
     kept: int = 0
-
-    @property
-    def seconds(self):
-        """Estimate of the whole solve."""
-        return sum(seconds for _, seconds in self.phases)
+    phases: tuple = ()
 
     def __str__(self):
         place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
@@ -242,6 +243,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     kept = _kept_bytes(problem, device, rates) if precision == "mixed" and storage == "memory" else 0
     kept = kept if memory + kept <= free["memory"] else 0
     memory += kept
+    phases = _phases(problem, precision, storage, width, rates, steps, bool(kept))
     bounds = {"memory": (memory, "memory"), "host memory": (host, "host"), "disk": (disk, "disk")}
     short = tuple(name for name, (needed, where) in bounds.items() if needed > free[where])
     return Way(
@@ -252,9 +254,10 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         int(memory),
         int(host),
         int(disk),
-        _phases(problem, precision, storage, width, rates, steps, bool(kept)),
+        sum(seconds for _, seconds in phases),
         short,
         kept,
+        phases,
     )
 
 
@@ -282,7 +285,7 @@ def _phases(problem, precision, storage, width, rates, steps, kept):
     product = _product_seconds(problem, rates)
     making = (rates.entry + product) * n * n / 2  # all of the matrix
     from_kept = rates.entry * n * n / 2 if kept else making
-    vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
+    vectors = 2 * n * n * (problem.outputs + _WAITING)  # operations of one product or one solve, and what they wait for
     solve = vectors / rates.gemm(precision) + (2 * half / rates.read if storage == "disk" else 0)
     corrections = 0 if precision == "float64" else steps or STEPS
     # The factor; the check, or one for each correction, and one more from the points where inner products are kept.
