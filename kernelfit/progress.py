@@ -185,7 +185,7 @@ class BarProgress(_Spoken):
 
         columns = (
             rich_progress.TextColumn("{task.description}"),
-            rich_progress.BarColumn(),
+            rich_progress.BarColumn(bar_width=15),  # so that the words fit on 80 columns
             rich_progress.TextColumn("{task.fields[words]}"),
         )
         pace, words = self._begin(name, total, done, at_most)

@@ -2,6 +2,7 @@
 
 import io
 import re
+import time
 
 import pytest
 
@@ -214,17 +215,23 @@ def test_notes_and_phases_follow_each_other(log):
 
 def test_a_bar_on_a_terminal_draws_and_prints_notes_as_they_are(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    stream = Terminal()
-    progress = BarProgress(stream)
-    for name in ("factor", "solve"):
+    monkeypatch.setenv("COLUMNS", "80")
+    stream, clock = Terminal(), Clock()
+    progress = BarProgress(stream, clock)
+    progress.expect("solve", [("factor", 3000.0), ("kernel product", 3000.0)])
+    for name in ("factor", "kernel product"):
         with progress.phase(name, 10.0) as advance:
+            clock.seconds += 1000
             advance(2.5)
+            time.sleep(0.3)  # it is drawn ten times a second
             progress.note("kept [bold]as written[/bold] 12")
+            clock.seconds += 3000
             advance(7.5)
     with pytest.raises(KeyboardInterrupt), progress.phase("broken off", 10) as advance:
         raise KeyboardInterrupt
     assert stream.getvalue().count("kept [bold]as written[/bold] 12") == 2
-    assert "factor" in stream.getvalue() and "solve" in stream.getvalue()
+    for words in ("factor", "kernel product", "25 %, 50 min 00 s left, 1 h 45 min for the solve", "100 %, 0 s left"):
+        assert words in stream.getvalue()
 
 
 def test_silent_progress_takes_everything_and_says_nothing(capfd):
