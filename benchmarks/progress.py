@@ -5,8 +5,8 @@
 
 Reads the lines that a person would see, and prints for every phase of 3 seconds and more, and for the whole solve, the
 time left that was claimed after 10, 25, 50 and 75 % of its time, divided by the time that really was left; the bar is
-0.75 to 1.25. Other work on the machine changes its speed meanwhile: run it alone, or with --cpu. Needs MNIST
-(KERNELFIT_DATA).
+0.75 to 1.25. Other work on the machine changes its speed meanwhile: run it alone, or with --cpu, which judges the
+phases by CPU seconds (the whole solve is planned in others). Needs MNIST (KERNELFIT_DATA).
 """
 
 import argparse
@@ -23,6 +23,7 @@ from kernelfit.progress import LogProgress
 PRECISIONS = ["float64", "mixed"]
 MARKS = (0.1, 0.25, 0.5, 0.75)
 SHORTEST = 3.0  # seconds: a line has whole seconds
+WHOLE = "the whole solve"
 _UNITS = {"h": 3600, "min": 60, "s": 1}
 
 
@@ -44,7 +45,8 @@ def main():
         print(f"\n## MNIST, n = {options.n:,}, {precision}: claimed / true time left\n")
         seconds = "CPU seconds" if options.cpu else "seconds"
         header = ["", seconds, "most percent", *(f"after {100 * mark:.0f} %" for mark in MARKS)]
-        table(header, [[name, f"{seconds:.1f}", *words] for name, seconds, words in found])
+        rows = [row for row in found if not (options.cpu and row[0] == WHOLE)]
+        table(header, [[name, f"{seconds:.1f}", *words] for name, seconds, words in rows])
 
 
 class Reader(LogProgress):
@@ -78,11 +80,8 @@ def claims(precision, n, clock):
     phases = [phase for phase in reader.phases if phase[2] - phase[1] >= SHORTEST]
     # The last phase of the solve does not name it: what is left of one is what is left of the other.
     whole = [line for phase in reader.phases if phase[1] >= reader.begin for line in phase[3]]
-    phases.append(("the whole solve", reader.begin, reader.phases[-1][2], whole))
-    return [
-        [name, end - begin, _cells(lines, begin, end, last=name == "the whole solve")]
-        for name, begin, end, lines in phases
-    ]
+    phases.append((WHOLE, reader.begin, reader.phases[-1][2], whole))
+    return [[name, end - begin, _cells(lines, begin, end, last=name == WHOLE)] for name, begin, end, lines in phases]
 
 
 def _cells(lines, begin, end, *, last):

@@ -23,7 +23,7 @@ class Tally(Progress):
         self.phases.append((name, totals, told))
 
         def advance(amount, detail="", kind=""):
-            assert amount > 0
+            assert amount >= 0
             told[kind] += amount
 
         try:

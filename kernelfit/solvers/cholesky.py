@@ -188,15 +188,20 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
 
 
 def work_of_panels(n, bounds, device):
-    """Return what panels of the factor take: entries of K, multiplications of products and of triangular solves."""
-    work = {"entries": 0, "products": 0, "solves": 0}
+    """Return what panels of the factor take by kind, each at a speed of its own.
+
+    These are entries of K, and multiplications of matrix products, of factorisations of blocks on the diagonal, and of
+    triangular solves with them.
+    """
+    work = {"entries": 0, "products": 0, "blocks": 0, "solves": 0}
     for start, stop in bounds:
         rows, width = n - start, stop - start
         work["entries"] += rows * width
         work["products"] += rows * width * start
         for first, last in panel_bounds(width, device.panel):
             work["products"] += (rows - last) * (last - first) * (width - last)
-            work["solves"] += (rows - first) * (last - first) ** 2 / 2
+            work["blocks"] += (last - first) ** 3 / 6
+            work["solves"] += (rows - last) * (last - first) ** 2 / 2
     return work
 
 
@@ -224,9 +229,10 @@ def _factor_panel(device, panel, advance):
         failed = device.potrf(block)
         if failed:
             return start + failed
+        advance((stop - start) ** 3 / 6, kind="blocks")
         device.trsm(block, below, right=True, transpose=True)
         device.synchronize()  # so that the time until here is that of the solve
-        advance((len(panel) - start) * (stop - start) ** 2 / 2, kind="solves")
+        advance(below.size * (stop - start) / 2, kind="solves")
         if stop < width:
             device.gemm(
                 below, panel[stop:width, start:stop], panel[stop:, stop:], alpha=-1.0, beta=1.0, transpose_b=True
