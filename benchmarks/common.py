@@ -44,13 +44,14 @@ def solve(**options):
 
     class Sampler(Progress):
         @contextlib.contextmanager
-        def phase(self, name, total):
+        def phase(self, name, total, **options):
             last = time.perf_counter()
 
-            def advance(amount):
+            def advance(amount, detail="", kind=""):
                 nonlocal last
                 begin = time.perf_counter()
-                if name == "factor" and begin - last > 10:
+                # After the entries of a panel: the other kinds are told from within what the factorisation times.
+                if name == "factor" and kind == "entries" and begin - last > 10:
                     sample()
                     last = time.perf_counter()
                     spent.append(last - begin)

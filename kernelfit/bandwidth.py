@@ -63,8 +63,9 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
     X = X.subset(rows) if isinstance(X, Points) else X[rows]
     y, Y = y[rows], one_hot(y[rows], n_classes)
     candidates, best, worse = [], None, 0
-    with progress.phase("bandwidth", len(_MULTIPLES)) as advance:
-        for bandwidth in _from_narrow_to_wide(X, Y, kernel, ridge):
+    widths = _from_narrow_to_wide(X, Y, kernel, ridge)
+    with progress.phase("bandwidth", len(widths), at_most=True) as advance:
+        for bandwidth in widths:
             try:
                 scores = _leave_one_out_scores(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
             except SingularMatrixError:

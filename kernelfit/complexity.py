@@ -59,8 +59,9 @@ def gram_sums(K, *, progress=None):
         tile -= shift
         return square, np.vdot(tile, tile), tile.sum(axis=1), tile.sum(axis=0), own
 
-    with (progress or Progress()).phase("kernel sums", n * (n + _TILE) / 2) as advance:
-        for k in starts:
+    entries = [(n - k) * min(_TILE, n - k) for k in starts]
+    with (progress or Progress()).phase("kernel sums", sum(entries)) as advance:
+        for k, made in zip(starts, entries, strict=True):
             corners = [(i, k) for i in range(k, n, _TILE)]
             for (i, _), (square, shifted, own, mirrored, tile_diagonal) in zip(
                 corners, backend.parallel_map(share, corners), strict=True
@@ -72,7 +73,7 @@ def gram_sums(K, *, progress=None):
                     diagonal[i : i + _TILE] = tile_diagonal
                 else:
                     rows[k : k + _TILE] += mirrored
-            advance((n - k) * min(_TILE, n - k))
+            advance(made)
     centred = shifted_squares - 2 * rows @ rows / n + (rows.sum() / n) ** 2
     return GramSums(
         trace=float(diagonal.sum()),

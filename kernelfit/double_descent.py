@@ -133,7 +133,8 @@ def double_descent(
         )
     seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
     curves, warnings = {name: [] for name in _CURVES}, []
-    with progress.phase("double descent", len(seeds) * len(grid)) as advance:
+    # What one p costs tells little of another, and all of the same p with another seed.
+    with progress.phase("double descent", {p: len(seeds) for p in grid}) as advance:
         for seed in seeds:
             y, _ = corrupt_labels(y_train, n_classes, probability, seed)
             Y, Y_test = one_hot(y, n_classes), one_hot(y_test, n_classes)
@@ -149,7 +150,7 @@ def double_descent(
                         f"seed {seed}, p = {p}: the condition number is at least {condition:.1e}, so theta may have no "
                         "correct digit. A smaller bandwidth makes features less alike, if points are not far apart"
                     )
-                advance(1)
+                advance(1, f"p = {p:,}", kind=p)
             for name, values in zip(_CURVES, zip(*steps, strict=True), strict=True):
                 curves[name].append(list(values))
     return DoubleDescent(

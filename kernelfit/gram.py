@@ -68,13 +68,15 @@ class Gram:
         xp = device.xp
         right = xp.ascontiguousarray(device.array(V), dtype=np.float64)
         out, sums = xp.zeros((n, V.shape[1])), xp.zeros(n)
-        total = n * (n + tile) / 2 if self.symmetric else n * m
-        with (progress or Progress()).phase("kernel product", total) as advance:
-            for columns in _spans(0, m, tile):
-                # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
-                rows = _spans(columns[0] if self.symmetric else 0, n, tile)
-                self.add_product([(part, columns) for part in rows], right, out, sums if with_sums else None)
-                advance((n - rows[0][0]) * (columns[1] - columns[0]))
+        # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
+        strips = [(columns, columns[0] if self.symmetric else 0) for columns in _spans(0, m, tile)]
+        entries = [(n - first) * (columns[1] - columns[0]) for columns, first in strips]
+        with (progress or Progress()).phase("kernel product", sum(entries)) as advance:
+            for (columns, first), made in zip(strips, entries, strict=True):
+                tiles = [(rows, columns) for rows in _spans(first, n, tile)]
+                self.add_product(tiles, right, out, sums if with_sums else None)
+                device.synchronize()
+                advance(made)
         return (device.host(out) if isinstance(V, np.ndarray) else out), sums
 
     def add_product(self, tiles, V, out, sums=None):

@@ -42,7 +42,7 @@ class InnerProducts:
         n, device = len(points), points.device
         made = cls(n, n, device=device, panels=_touched(n, n, device, points.product_dtype), sq_norms=points.sq_norms)
         step = device.tile
-        with (progress or Progress()).phase("inner products", n * (n + step) / 2) as advance:
+        with (progress or Progress()).phase("inner products", made.entries) as advance:
             for (start, stop), panel in zip(made.bounds, made.panels, strict=True):
                 columns = points.part(start, stop)
 
@@ -51,6 +51,7 @@ class InnerProducts:
                     points.part(row, last).inner_products(columns, out=panel[row - start : last - start])
 
                 device.map(run, range(start, n, step))
+                device.synchronize()
                 advance(panel.size)
         return made
 
@@ -85,6 +86,7 @@ class InnerProducts:
 
         for k in range(0, len(jobs), 64):
             device.map(run, jobs[k : k + 64])
+            device.synchronize()
             advance(sum((last - row) * (self.bounds[p][1] - self.bounds[p][0]) for p, row, last in jobs[k : k + 64]))
 
     def add_norms(self, features):

@@ -102,8 +102,7 @@ def randomization_test(
     missing = [key for key, identity in wanted.items() if identity not in found]
     # Seed by seed, so that what slows the first fits down (loading, compiling) falls on all levels, not on the first.
     missing.sort(key=lambda key: key[::-1])
-    with progress.phase("fits", len(wanted)) as advance:
-        advance(len(found))
+    with progress.phase("fits", len(wanted), done=len(found)) as advance:
         fits = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
             delayed(_fit)(estimator, X, labels, classes, X_test, y_test, level, seed, wanted[level, seed], common)
             for level, seed in missing

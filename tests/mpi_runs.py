@@ -20,6 +20,7 @@ from kernelfit.measures import check_solution
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.distributed import mpi_factor
 from kernelfit.solvers.distributed.mpi import MpiEngine
+from tests.tally import Tally
 
 CONDITION = 1e4
 N = 149  # no multiple of any block
@@ -52,7 +53,8 @@ def difference(found, expected):
 
 def solved(engine, K, against, Y, **options):
     """Solve in all processes and in this one; return how far apart they are, and what the Answer says of itself."""
-    answer = engine.solve(K, against, Y, **{"ridge": 0.0} | options)
+    tally = Tally()
+    answer = engine.solve(K, against, Y, **{"ridge": 0.0, "progress": tally} | options)
     factor = cholesky(K, ridge=answer.ridge)
     coef = factor.solve(Y)
     check = check_solution(K, Y, coef, ridge=answer.ridge)
@@ -67,6 +69,8 @@ def solved(engine, K, against, Y, **options):
         "precision": answer.precision,
         "report": answer.report,
         "condition": answer.condition_estimate,
+        "phases": tally.names,
+        "wrong_phases": tally.wrong(),
     }
 
 

@@ -82,6 +82,8 @@ def test_every_grid_gives_the_coefficients_of_one_process(tmp_path):
         assert max(case[name] for name in ("coef", "fitted", "scores", "energy")) < 1e-10, case
         assert case["norm_1"] < 1e-14 and case["pivot"] < 1e-10 and case["residual"] < 1e-11
         assert case["precision"] == "float64" and len(case["report"]["peaks"]) == 4
+        assert case["phases"] == ["kernel matrix", "factor", "kernel product", "predict"]
+        assert case["wrong_phases"] == []
         assert case["condition"] <= 10 * CONDITION * (1 + 1e-9)  # |.|_1 <= sqrt(n) |.|_2 on both sides; typically less
 
 

@@ -1,10 +1,15 @@
 """Progress: the remaining time is right on a made-up clock, and each stream gets the form that suits it."""
 
 import io
+import re
+import time
 
 import pytest
 
+from kernelfit.backend import CPU
 from kernelfit.progress import BarProgress, LogProgress, Progress, make_progress
+from kernelfit.solvers.cholesky import work_of_panels
+from kernelfit.solvers.panels import panel_bounds
 
 
 class Clock:
@@ -85,6 +90,110 @@ def test_a_slow_start_with_nothing_done_divides_by_nothing(log):
         advance(0)
 
 
+def test_each_kind_of_work_has_its_own_pace(log):
+    progress, clock, lines = log
+    with progress.phase("factor", {"make": 10, "multiply": 1000}) as advance:
+        for _ in range(10):
+            clock.seconds += 6
+            advance(1, kind="make")
+            clock.seconds += 1
+            advance(100, kind="multiply")
+    # After 6 s nothing is said: no multiplications were seen.
+    assert lines()[:2] == ["factor: 10 %, 1 min 03 s left", "factor: 19 %, 57 s left"]
+    assert lines()[-2:] == ["factor: 99 %, 1 s left", "factor: done in 1 min 10 s"]
+
+
+def test_what_an_earlier_run_did_says_nothing_of_the_pace(log):
+    progress, clock, lines = log
+    with progress.phase("factor", 100, done=80) as advance:
+        for _ in range(20):
+            clock.seconds += 5
+            advance(1)
+    assert lines()[0] == "factor: 81 %, 1 min 35 s left"
+    assert lines()[-2:] == ["factor: 100 %, 0 s left", "factor: done in 1 min 40 s"]
+    with progress.phase("nothing is left", {"make": 3, "multiply": 5}, done={"make": 3, "multiply": 5}):
+        clock.seconds += 5
+
+
+def test_no_line_passes_100_percent_and_none_reaches_it_early(log):
+    progress, clock, lines = log
+    with progress.phase("factor", 1000) as advance:
+        for amount in (990, 9, 1, 500):
+            clock.seconds += 5
+            advance(amount)
+    assert [line.split(",")[0] for line in lines()[:-1]] == [f"factor: {p} %" for p in (99, 99, 100, 100)]
+
+
+def test_work_that_may_end_early_is_told_so(log):
+    progress, clock, lines = log
+    with progress.phase("training", 20, at_most=True) as advance:
+        clock.seconds += 5
+        advance(1, "loss 0.5")
+        clock.seconds += 2
+        advance(1, "loss 0.4")
+        clock.seconds += 3
+        advance(1)  # the words last until there are others
+    assert lines() == [
+        "training: 5 %, at most 1 min 35 s left; loss 0.5",
+        "training: 15 %, at most 57 s left; loss 0.4",
+        "training: done in 10 s",
+    ]
+
+
+def test_the_whole_is_foreseen_by_the_plan_and_by_how_it_fares(log):
+    progress, clock, lines = log
+    progress.expect("solve", [("factor", 10.0), ("product", 5.0), ("product", 5.0)])
+    for name in ("allocate", "factor", "product", "product", "product"):
+        with progress.phase(name, 2) as advance:  # 20 s each
+            for _ in range(2):
+                clock.seconds += 10
+                advance(1)
+    claims = [line for line in lines() if "50 %" in line]
+    # 20 s in all were planned. Of the factor 10 s are left, and 20 + 20 s begun stand against 10 s: the rest of 10 s
+    # will take 10 (40 + 20) / (10 + 20) s. In the end three times as much was begun as planned.
+    assert claims == [
+        "allocate: 50 %, 10 s left",
+        "factor: 50 %, 10 s left, 30 s for the solve",
+        "product: 50 %, 10 s left, 21 s for the solve",
+        "product: 50 %, 10 s left",
+        "product: 50 %, 10 s left",
+    ]
+
+
+@pytest.mark.parametrize("making", [0.0, 1.0, 8.0])
+def test_the_factor_of_60000_points_is_foreseen_within_a_quarter(log, making):
+    """The panels of a real factorisation, where making an entry takes up to 8 ns, a multiplication in a solve twice as
+    long as in a product, and one on the diagonal ten times.
+
+    Besides, the first block waits 2 s for its code to be compiled.
+    """
+    progress, clock, _ = log
+    n, seconds = 60_000, {"entries": making * 1e-9, "products": 2e-11, "blocks": 2e-10, "solves": 4e-11}
+    bounds = panel_bounds(n, CPU.panel)
+    start, told = clock.seconds, []
+    progress.note = lambda line: told.append((clock.seconds, line))
+    with progress.phase("factor", work_of_panels(n, bounds, CPU)) as advance:
+        for j, panel in enumerate(bounds):
+            for kind, amount in work_of_panels(n, [panel], CPU).items():
+                clock.seconds += 2.0 * (j == 0 and kind == "entries")
+                for _ in range(j if kind == "products" else 1):
+                    part = amount / j if kind == "products" else amount
+                    clock.seconds += part * seconds[kind]
+                    advance(part, kind=kind)
+    end = clock.seconds
+    whole, claims = end - start, [(at - start, _seconds_left(line)) for at, line in told[:-1]]
+    assert whole > 600 and len(claims) > 60
+    for at, left in claims:
+        bound = 0.25 if at > 0.1 * whole else 0.5  # the first seconds are those of compilation
+        # The last claims are of a few seconds, told in whole ones.
+        assert abs(left - (whole - at)) <= bound * (whole - at) + 0.5, (at, left, whole - at)
+
+
+def _seconds_left(line):
+    found = re.search(r"%, (?:(\d+) min )?(\d+) s left", line)
+    return 60 * int(found[1] or 0) + int(found[2])
+
+
 def test_a_phase_that_fails_is_not_called_done(log):
     progress, clock, lines = log
     with pytest.raises(KeyboardInterrupt), progress.phase("factor", 2) as advance:
@@ -107,17 +216,23 @@ def test_notes_and_phases_follow_each_other(log):
 
 def test_a_bar_on_a_terminal_draws_and_prints_notes_as_they_are(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
-    stream = Terminal()
-    progress = BarProgress(stream)
-    for name in ("factor", "solve"):
+    monkeypatch.setenv("COLUMNS", "80")
+    stream, clock = Terminal(), Clock()
+    progress = BarProgress(stream, clock)
+    progress.expect("solve", [("factor", 3000.0), ("kernel product", 3000.0)])
+    for name in ("factor", "kernel product"):
         with progress.phase(name, 10.0) as advance:
+            clock.seconds += 1000
             advance(2.5)
+            time.sleep(0.3)  # it is drawn ten times a second
             progress.note("kept [bold]as written[/bold] 12")
+            clock.seconds += 3000
             advance(7.5)
     with pytest.raises(KeyboardInterrupt), progress.phase("broken off", 10) as advance:
         raise KeyboardInterrupt
     assert stream.getvalue().count("kept [bold]as written[/bold] 12") == 2
-    assert "factor" in stream.getvalue() and "solve" in stream.getvalue()
+    for words in ("factor", "kernel product", "25 %, 50 min 00 s left, 1 h 45 min for the solve", "100 %, 0 s left"):
+        assert words in stream.getvalue()
 
 
 def test_silent_progress_takes_everything_and_says_nothing(capfd):

@@ -80,20 +80,17 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
     mirrors = (False, True) if net.settings.flip else (False,)
     images = [_images(net, sets, mirror, device) for mirror in mirrors]
     buffer = device.empty((blocks, total, net.block_features), np.float32)
-    convolve = net.convolution.operations(total * len(mirrors), net.block)  # of one block, as all totals here
-    multiply = 2 * net.block_features * products.entries
     arrays, saved = [*products.panels, products.sq_norms], time.monotonic()
-    with progress.phase("features", (net.blocks - min(done)) * (convolve + multiply)) as advance:
+    work, finished = ({"images": total * k, "entries": products.entries * k} for k in (net.blocks, min(done)))
+    with progress.phase("features", work, done=finished) as advance:
         while (start := min(done)) < net.blocks:
             stop = min(start + blocks, net.blocks)
             count, features = stop - start, buffer[: stop - start]
             filters = device.array(np.hstack([net.filters(block) for block in range(start, stop)]))
-            _features(
-                net, images, filters, features, device, lambda m, count=count: advance(count * convolve * m / total)
-            )
+            _features(net, images, filters, features, device, lambda m, k=count: advance(k * m, kind="images"))
             rescale(features, products.n, net.settings.root, net.settings.standardise, device=device)
             skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
-            products.add(features, skip[:-1], lambda e, count=count: advance(count * multiply * e / products.entries))
+            products.add(features, skip[:-1], lambda entries, k=count: advance(k * entries, kind="entries"))
             products.add_norms(features[skip[-1] :])
             done[:] = [max(held, stop) for held in done]
             if time.monotonic() - saved > _SAVE_EVERY and stop < net.blocks:

@@ -77,7 +77,8 @@ class Checkpoint:
         # One file more while it is replaced.
         if shutil.disk_usage(self.folder).free < total - there + max(array.nbytes for array in arrays):
             raise self._full(total)
-        with self.progress.phase("verify", total) as advance:
+        to_read = sum(array.nbytes for j, array in enumerate(arrays) if self._path(j).exists())
+        with self.progress.phase("verify", to_read) as advance:
             steps = [self._read(j, array, advance) for j, array in enumerate(arrays)]
         if any(steps):
             self.progress.note(f"going on with the inner products in {self.folder}: {min(steps)} blocks of filters")

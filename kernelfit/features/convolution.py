@@ -135,6 +135,7 @@ class Convolution:
             Z = Z.reshape(len(part), height, width, f)
             cells = rectified_cells(Z, vertical, horizontal, self.pool, self.bias, self.two_sided, xp)
             _scatter(cells, out[:, start : start + len(part)])
+            device.synchronize()
             progress(len(part))
 
 

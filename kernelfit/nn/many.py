@@ -79,9 +79,9 @@ def train_many(members, *, checkpoint=None, identity="", resume=False, progress=
     allowed = math.floor((1 - shared.target) * n + 1e-9)  # wrong examples of a fitted training set
     stack, saved = None, time.perf_counter()
 
-    with true_float32(device), progress.phase(f"training {len(members)} nets", last_step) as advance:
-        done = max(history.steps for history in histories)
-        advance(done)
+    done = max(history.steps for history in histories)
+    name = f"training {len(members)} nets"
+    with true_float32(device), progress.phase(name, last_step, done=done, at_most=True) as advance:
         if state:
             progress.note(f"going on after {done:,} steps")
         while running := [pair for pair in zip(members, histories, strict=True) if pair[1].stopped_by is None]:

@@ -109,8 +109,8 @@ def train(
                 save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 
-    with _own_randomness(device), true_float32(device), progress.phase("training", last_step) as advance:
-        advance(history.steps)
+    training = progress.phase("training", last_step, done=history.steps, at_most=True)
+    with _own_randomness(device), true_float32(device), training as advance:
         while history.stopped_by is None:
             epoch = history.epoch
             rows = torch.from_numpy(draws.order(seed, epoch, n)).to(device)

@@ -65,9 +65,10 @@ class CholeskyFactor:
         diagonal = np.empty(self.n)
         # Panels that are not at hand are read once for every set of columns: the wider the sets, the fewer.
         columns = max(INVERSE_WIDTH, 0 if isinstance(self.panels, MemoryPanels) else self.panels.width)
-        with progress.phase("leave-one-out", self.n**3 / 3) as advance:
-            for k in range(0, self.n, columns):
-                width = min(columns, self.n - k)
+        bounds = panel_bounds(self.n, columns)
+        with progress.phase("leave-one-out", sum((stop - k) * (self.n - k) ** 2 for k, stop in bounds)) as advance:
+            for k, stop in bounds:
+                width = stop - k
                 Z = device.xp.zeros((self.n - k, width), self.panels.dtype)
                 device.xp.fill_diagonal(Z, 1.0)
                 self._forward(Z, first_row=k)
@@ -167,39 +168,57 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
 
     with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
         timed("allocate", panels.allocate, advance)
-    with progress.phase("factor", n**3 / 6) as advance:  # in multiplications
+    finished = work_of_panels(n, panels.bounds[: panels.finished], device)
+    with progress.phase("factor", work_of_panels(n, panels.bounds, device), done=finished) as advance:
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
-                advance((n - start) * (stop - start) * (start + (stop - start) / 2))
                 continue
             panel = timed("factor", panels.open, j)
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
+            advance(panel.size, kind="entries")
             top = panel[: stop - start]
             device.xp.fill_diagonal(top, top.diagonal() + (ridge + shift))
             diagonal = device.host(top.diagonal().copy())
             for earlier in range(j):
-                timed("factor", _subtract_product, device, panel, panels.read(earlier, start))
-                first, last = panels.bounds[earlier]
-                advance((n - start) * (stop - start) * (last - first))
-            failed = timed("factor", _factor_panel, device, panel)
+                timed("factor", _subtract_product, device, panel, panels.read(earlier, start), advance)
+            failed = timed("factor", _factor_panel, device, panel, advance)
             check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
             timed("factor", panels.close, j, panel)
-            advance((n - start) * (stop - start) ** 2 / 2)
     return CholeskyFactor(panels, float(ridge), float(shift), seconds)
 
 
-def _subtract_product(device, panel, pieces):
+def work_of_panels(n, bounds, device):
+    """Return what panels of the factor take by kind, each at a speed of its own.
+
+    These are entries of K, and multiplications of matrix products, of factorisations of blocks on the diagonal, and of
+    triangular solves with them.
+    """
+    work = {"entries": 0, "products": 0, "blocks": 0, "solves": 0}
+    for start, stop in bounds:
+        rows, width = n - start, stop - start
+        work["entries"] += rows * width
+        work["products"] += rows * width * start
+        for first, last in panel_bounds(width, device.panel):
+            work["products"] += (rows - last) * (last - first) * (width - last)
+            work["blocks"] += (last - first) ** 3 / 6
+            work["solves"] += (rows - last) * (last - first) ** 2 / 2
+    return work
+
+
+def _subtract_product(device, panel, pieces, advance):
     """panel -= E E[:width]^T for an earlier panel E that comes in pieces; only the lower triangle of the top block."""
-    width, right, at = panel.shape[1], None, 0
+    width, right, at, told = panel.shape[1], None, 0, 0
     for _, rows in pieces:
         if right is None:
             right, rows, at = rows[:width], rows[width:], width
             device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
         device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
-        at += len(rows)
+        device.synchronize()  # so that the time until here is that of the products
+        advance((at + len(rows) - told) * right.size, kind="products")
+        at = told = at + len(rows)
 
 
-def _factor_panel(device, panel):
+def _factor_panel(device, panel, advance):
     """Overwrite a panel, from which all earlier ones are subtracted, with its part of L; return 0 or the failed row.
 
     A panel wider than suits LAPACK and trsm is cut again, and each part is subtracted from the columns to its right.
@@ -210,11 +229,16 @@ def _factor_panel(device, panel):
         failed = device.potrf(block)
         if failed:
             return start + failed
+        advance((stop - start) ** 3 / 6, kind="blocks")
         device.trsm(block, below, right=True, transpose=True)
+        device.synchronize()  # so that the time until here is that of the solve
+        advance(below.size * (stop - start) / 2, kind="solves")
         if stop < width:
             device.gemm(
                 below, panel[stop:width, start:stop], panel[stop:, stop:], alpha=-1.0, beta=1.0, transpose_b=True
             )
+            device.synchronize()
+            advance(below.size * (width - stop), kind="products")
     return 0
 
 

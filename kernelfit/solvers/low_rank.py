@@ -85,7 +85,8 @@ def pivoted_cholesky(K, rank, *, seed=0, progress=None):
     left = K.diagonal()
     n, total, done = len(left), left.sum(), 0
     F = np.zeros((n, min(rank, n)))
-    with (progress or Progress()).phase("preconditioner", F.shape[1] ** 2) as advance:
+    work = {"columns": F.shape[1], "products": F.shape[1] ** 2}
+    with (progress or Progress()).phase("preconditioner", work) as advance:
         while done < F.shape[1] and left.sum() > n * np.finfo(np.float64).eps * total:
             drawn = rng.choice(n, size=_PROPOSED, p=left / left.sum())
             part = F[drawn, :done]
@@ -95,12 +96,13 @@ def pivoted_cholesky(K, rank, *, seed=0, progress=None):
                 continue
             pivots, new = drawn[taken], done + len(taken)
             columns = gram(K.points, K.kernel, K.points.subset(pivots)).block((0, n), (0, len(pivots)))
+            advance(len(pivots), kind="columns")
             columns -= F[:, :done] @ F[pivots, :done].T
             CPU.trsm(L, columns, right=True, transpose=True)
             F[:, done:new] = columns
             left = np.maximum(left - np.einsum("ij,ij->i", columns, columns), 0.0)
             left[pivots] = 0.0
-            advance(new**2 - done**2)
+            advance(new**2 - done**2, kind="products")
             done = new
     return F[:, :done], left
 

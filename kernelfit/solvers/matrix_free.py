@@ -81,8 +81,6 @@ def solve_matrix_free(K, Y, M, *, ridge=0.0, tolerance=TOLERANCE, steps=STEPS, c
     progress = progress or Progress()
     done = _first_state(Y, M, checkpoint)
     resumed, restarts, seconds = len(done.residuals), 0, {"solve": 0.0, "check": 0.0}
-    sizes = np.linalg.norm(Y, axis=0)
-    sizes[sizes == 0] = 1.0
     while True:
         start, before = time.perf_counter(), len(done.residuals)
         done = _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress)
@@ -91,7 +89,7 @@ def solve_matrix_free(K, Y, M, *, ridge=0.0, tolerance=TOLERANCE, steps=STEPS, c
         seconds["solve"] += middle - start
         seconds["check"] += time.perf_counter() - middle
         R = Y - check.fitted - ridge * done.X
-        by_output = np.linalg.norm(R, axis=0) / sizes
+        by_output = _relative(R, Y)
         worst = float(by_output.max(initial=0.0))
         if worst <= tolerance:
             break
@@ -140,27 +138,41 @@ def rank_of_state(checkpoint):
     return checkpoint.found[1]["preconditioner"][0]
 
 
+def _relative(R, Y):
+    """Return |R_j| / |Y_j| of every column, shape (r,); |R_j| where Y_j = 0."""
+    sizes = np.linalg.norm(Y, axis=0)
+    return np.linalg.norm(R, axis=0) / np.where(sizes == 0, 1.0, sizes)
+
+
 def _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress):
     """Return the Iterations from `done` on, saved from time to time."""
-    sofar = done
-    best = min(done.residuals, default=1.0)
-    with progress.phase("conjugate gradients", max(1e-9, math.log10(max(best, tolerance) / tolerance))) as advance:
+    sofar, goal = done, _MARGIN * tolerance
+
+    def digits(residual):
+        return -math.log10(min(1.0, max(float(residual), goal)))
+
+    reached = digits(_relative(done.R, Y).max(initial=0.0))
+    with progress.phase("conjugate gradients", digits(goal), done=reached) as advance:
+
+        def tell(residual):
+            nonlocal reached
+            if digits(residual) > reached:
+                advance(digits(residual) - reached)
+                reached = digits(residual)
 
         def after_step(state):
-            nonlocal sofar, best
+            nonlocal sofar
             sofar = state
-            if state.residuals[-1] < best:
-                advance(math.log10(best / state.residuals[-1]))
-                best = state.residuals[-1]
+            tell(state.residuals[-1])
             if checkpoint is not None and checkpoint.due:
                 _save(checkpoint, state, M)
 
         try:
-            return block_cg(
+            ended = block_cg(
                 lambda V: K.product(V) + ridge * V,
                 M.solve,
                 Y,
-                tolerance=_MARGIN * tolerance,
+                tolerance=goal,
                 steps=steps,
                 patience=_PATIENCE,
                 start=done,
@@ -170,6 +182,8 @@ def _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress):
             _save(checkpoint, sofar, M)
             _close(checkpoint)
             raise
+        tell(ended.residuals[-1] if ended.residuals else 1.0)
+        return ended
 
 
 def _first_state(Y, M, checkpoint):

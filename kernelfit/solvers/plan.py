@@ -24,6 +24,9 @@ STEPS = 5  # corrections in mixed precision, until the matrix is looked at
 _COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
 _SHARE = 0.95  # of the matrix-product rate, that the panels reach
 _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and triangular solves weigh more
+# A product or a triangular solve with few right-hand sides waits for memory as long as so many more of them would take:
+# with ten it was measured at a tenth to a fifth of the matrix-product rate.
+_WAITING = 50
 _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 
@@ -64,6 +67,8 @@ class Way:
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
     kept : int
         Bytes of `memory` that hold inner products, so that corrections need not make them again.
+    phases : tuple of (str, float)
+        What the seconds consist of, in order, by the names that the solve tells to a Progress.
     """
 
     precision: str
@@ -76,6 +81,7 @@ class Way:
     seconds: float
     missing: tuple = ()
     kept: int = 0
+    phases: tuple = ()
 
     def __str__(self):
         place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
@@ -237,6 +243,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     kept = _kept_bytes(problem, device, rates) if precision == "mixed" and storage == "memory" else 0
     kept = kept if memory + kept <= free["memory"] else 0
     memory += kept
+    phases = _phases(problem, precision, storage, width, rates, steps, bool(kept))
     bounds = {"memory": (memory, "memory"), "host memory": (host, "host"), "disk": (disk, "disk")}
     short = tuple(name for name, (needed, where) in bounds.items() if needed > free[where])
     return Way(
@@ -247,9 +254,10 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         int(memory),
         int(host),
         int(disk),
-        _seconds(problem, precision, storage, width, rates, steps, bool(kept)),
+        sum(seconds for _, seconds in phases),
         short,
         kept,
+        phases,
     )
 
 
@@ -266,7 +274,7 @@ def _product_seconds(problem, rates):
     return 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
 
 
-def _seconds(problem, precision, storage, width, rates, steps, kept):
+def _phases(problem, precision, storage, width, rates, steps, kept):
     n, m = problem.n, problem.n_test
     share = _SHARE if storage == "memory" else _STREAMED_SHARE
     half = (8 if precision == "float64" else 4) * n * n / 2
@@ -275,15 +283,21 @@ def _seconds(problem, precision, storage, width, rates, steps, kept):
         read, write = (rates.read, rates.write) if storage == "disk" else (rates.upload, rates.upload)
         factor = max(factor, half * n / (3 * width) / read, half / write)
     product = _product_seconds(problem, rates)
-    # The factor; the check, or one for each step, and one more from the points where inner products are kept.
-    products = 2 if precision == "float64" else 1 + (steps or STEPS) + kept
-    vectors = 2 * n * n * problem.outputs  # operations of one product or one solve with all right-hand sides
-    solves = 1 if precision == "float64" else steps or STEPS
-    factor += vectors * (solves / rates.gemm(precision) + (products - 1) / rates.float64)
-    reads = (2 if precision == "float64" else 2 * (steps or STEPS)) if storage == "disk" else 0
-    made = 2 if kept else products  # the last check makes them again
-    entries = (rates.entry * products + product * made) * n * n / 2 + (rates.entry + product) * n * m
-    return factor + entries + reads * half / rates.read + 1.0
+    making = (rates.entry + product) * n * n / 2  # all of the matrix
+    from_kept = rates.entry * n * n / 2 if kept else making
+    vectors = 2 * n * n * (problem.outputs + _WAITING)  # operations of one product or one solve, and what they wait for
+    solve = vectors / rates.gemm(precision) + (2 * half / rates.read if storage == "disk" else 0)
+    corrections = 0 if precision == "float64" else steps or STEPS
+    # The factor; the check, or one for each correction, and one more from the points where inner products are kept.
+    checks = [from_kept + solve] * corrections + [making] * kept if corrections else [making + solve]
+    left_out = factor / 2 if problem.loo else 0.0
+    return (
+        *([("inner products", product * n * n / 2)] if kept else []),
+        ("factor", 1.0 + factor - left_out + from_kept),
+        *(("kernel product", check + vectors / rates.float64) for check in checks),
+        *([("leave-one-out", left_out)] if problem.loo else []),
+        ("kernel product", (rates.entry + product) * n * m),
+    )
 
 
 def _streamed_width(problem, size, free, device):

@@ -108,6 +108,7 @@ def solve(gram, Y, way, *, ridge=0.0, fallback=None, scratch=None, resume=False,
 
 
 def _float64(gram, Y, way, *, ridge, scratch, resume, progress):
+    progress.expect("solve", way.phases)
     watch = Stopwatch()
     panels = _panels(gram, way, ridge, 0.0, scratch, resume, progress)
     resumed = panels.finished
@@ -130,6 +131,7 @@ def _float64(gram, Y, way, *, ridge, scratch, resume, progress):
 
 
 def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
+    progress.expect("solve", way.phases)
     found = unfinished(scratch) if way.storage == "disk" and resume else None
     resumed = 0
 

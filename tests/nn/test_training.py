@@ -243,7 +243,7 @@ def test_progress_tells_loss_accuracy_and_speed(monkeypatch):
     told = []
 
     class Told(Progress):
-        def phase(self, name, total):
+        def phase(self, name, total, **options):
             told.append((name, total))
             import contextlib
 

@@ -40,7 +40,7 @@ class FactorShare:
     def factorise(self, advance):
         """Overwrite the lower triangle with L; return 0, or the row, counted from 1, that failed, in every process.
 
-        advance(multiplications) is called after every block column.
+        advance(multiplications) is called after every block column; they are n^3 / 6 in all.
         """
         n = self.layout.n
         for start in range(0, n, self.layout.block):
@@ -50,7 +50,7 @@ class FactorShare:
                 return start + failed
             if stop < n:
                 self._subtract(stop, *self._panel(start, stop))
-            advance((n - start) ** 2 * (stop - start) / 2)
+            advance(((n - start) ** 3 - (n - stop) ** 3) / 6)
         return 0
 
     def half_solve(self, B, transpose):

@@ -34,7 +34,7 @@ class Share:
         Global indices of the rows and columns that are here, shape (m,) and (k,).
     row_points, column_points : CoordinatePoints
     entries : int
-        Of the strict lower triangle, by blocks, that are here.
+        Of the lower triangle, by blocks, that are here: the leader has some.
     """
 
     def __init__(self, team, layout):
@@ -43,7 +43,7 @@ class Share:
         # The processes of the same row of the grid, numbered by column, and those of the same column, by row.
         self.in_row, self.in_column = team.world.Split(self.row, rank), team.world.Split(self.column, rank)
         self.rows, self.columns = layout.row_indices(rank), layout.column_indices(rank)
-        self.entries = sum((last - first) * (len(self.rows) - below) for first, last, below, _ in self._strips())
+        self.entries = sum(map(self._strip_entries, self._strips()))
         self.scalapack, self.factor = Scalapack(layout.grid), None
 
     def take_points(self, points, *, kernel, d, dtype, unit, centre):
@@ -183,7 +183,8 @@ class Share:
 
     def _fill(self, At, added, advance):
         """Write the entries into At (k, m), the transpose of what is here, row-major."""
-        for first, last, below, diagonal in self._strips():
+        for strip in self._strips():
+            first, last, below, diagonal = strip
 
             def tile(span, columns=(first, last)):
                 At[slice(*columns), slice(*span)] = self._block(columns, span)
@@ -193,11 +194,13 @@ class Share:
                 block = At[first:last, diagonal : diagonal + last - first]
                 block[...] = self._diagonal_block(first, last)
                 np.fill_diagonal(block, block.diagonal() + added)
-            advance((last - first) * (len(self.rows) - below) / max(1, self.entries))
+            if held := self._strip_entries(strip):
+                advance(held / self.entries)
 
     def _multiply(self, beside, above, by_row, by_column, with_sums, advance):
         r = beside.shape[1]
-        for first, last, below, diagonal in self._strips():
+        for strip in self._strips():
+            first, last, below, diagonal = strip
             spans = self._spans(last - first, below)
 
             def tile(span, columns=(first, last)):
@@ -220,7 +223,8 @@ class Share:
                 K, own = self._diagonal_block(first, last), slice(diagonal, diagonal + last - first)
                 by_row[own, :r] += K @ above[first:last]
                 by_row[own, r] += np.abs(K).sum(axis=1) if with_sums else 0.0
-            advance((last - first) * (len(self.rows) - below) / max(1, self.entries))
+            if held := self._strip_entries(strip):
+                advance(held / self.entries)
 
     def _predict(self, points, own, coef):
         rows = self._spans(max(1, len(own)), 0, len(points))
@@ -247,6 +251,10 @@ class Share:
             start, stop = self.columns[first], self.columns[last - 1] + 1
             at, below = np.searchsorted(self.rows, (start, stop))
             yield first, last, int(below), int(at) if below > at else None
+
+    def _strip_entries(self, strip):
+        first, last, below, diagonal = strip
+        return (last - first) * (len(self.rows) - (below if diagonal is None else diagonal))
 
     def _spans(self, width, start, stop=None):
         """Return (first, last) of pieces of start..stop - 1, or of the own rows from start on, for tiles this wide."""
