@@ -37,7 +37,7 @@ class FourierFeatures:
             )
 
     def rounding(self, X):
-        """Return by how much a feature of points X may be off: the rounding of <w, x>, |w| about sqrt(d) / bandwidth."""
+        """Return by how much a feature of points X may be off: the rounding of <w, x> / bandwidth."""
         return 4 * math.sqrt(X.shape[1]) * _EPS * (1 + float(np.abs(X).max()) / self.bandwidth)
 
     def block(self, X, rng):
