@@ -90,7 +90,7 @@ class NetSpec(Settings):
         """Return the hash of all that decides the outcome; `data_sha256` is that of the corrupted data."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _INCIDENTAL}
         fields |= {"data": data_sha256}
-        return sha256(json.dumps(fields, sort_keys=True).encode())
+        return sha256(json.dumps(fields, sort_keys=True, default=str).encode())
 
 
 def default_lr(model):
@@ -162,7 +162,7 @@ def run_nets(specs, *, runs=None, resume=False, progress=None):
     first, watch, loaded = specs[0], Stopwatch(), {}
     with watch("load"):
         for spec in specs:
-            subset = (spec.seed,) if spec.n_train or spec.n_test or spec.data.startswith("synthetic") else ()
+            subset = (spec.seed,) if spec.n_train or spec.n_test or str(spec.data).startswith("synthetic") else ()
             if subset not in loaded:
                 loaded[subset] = _read(spec, progress)
             data = loaded[subset]
@@ -243,7 +243,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
         created=now(),
         version=importlib.metadata.version("kernelfit"),
         command=spec.command(),
-        dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
+        dataset={"asked": str(spec.data), "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=len(data.y_train),
         n_test=len(data.y_test),
         n_classes=len(data.classes),

@@ -11,6 +11,7 @@ import re
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from sklearn.tree import DecisionTreeClassifier
 
@@ -104,7 +105,7 @@ def interpolants(folder, monkeypatch):
 
 @writer()
 def descents(folder, monkeypatch):
-    run_descent(DescentSpec(data="digits", n_train=40, n_test=10, seeds=2), runs=folder)
+    run_descent(DescentSpec(data=SMALL["data"], n_train=40, n_test=10, seeds=2), runs=folder)
     run_descent(DescentSpec(data="digits", n_train=40, n_test=10, grid=(70,), features="relu", seeds=1), runs=folder)
     return {"double descents": 2}
 
@@ -140,7 +141,7 @@ def benchmarks(folder, monkeypatch):
 def nets(folder, monkeypatch):
     from kernelfit.experiments.nets import NetSpec, run_net, run_nets
 
-    small = {"data": "digits", "n_train": 40, "n_test": 20, "model": "mlp(hidden=[8])", "curve_every": 2}
+    small = {"data": SMALL["data"], "n_train": 40, "n_test": 20, "model": "mlp(hidden=[8])", "curve_every": 2}
     run_net(NetSpec(**small, epochs=2, test_every=0), runs=folder)
     run_net(NetSpec(**small, epochs=3, lr=1e30, labels="random", seed=2**70), runs=folder)  # diverges
     synthetic = small | {"data": "synthetic:3", "epochs": 1}
@@ -148,9 +149,18 @@ def nets(folder, monkeypatch):
     return {"trained nets": 4}
 
 
+@pytest.fixture(scope="module")
+def own_data(tmp_path_factory):
+    """The path, as an object, of an .npz file: what a script has, as against a command line."""
+    data, path = load("digits", n_train=100, n_test=30), tmp_path_factory.mktemp("data") / "own.npz"
+    np.savez(path, **{name: getattr(data, name) for name in ("X_train", "y_train", "X_test", "y_test")})
+    return path
+
+
 @pytest.fixture(autouse=True)
-def quick(monkeypatch):
+def quick(monkeypatch, own_data):
     monkeypatch.setattr(CPU, "probe", 64)  # rates do not matter here
+    monkeypatch.setitem(SMALL, "data", own_data)
 
 
 @pytest.mark.filterwarnings("ignore")
