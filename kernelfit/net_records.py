@@ -32,8 +32,8 @@ class NetRecord:
         the same seed with the same bytes.
     training : dict
         batch, lr, momentum, lr_decay (factor for each epoch), weight_decay, decay_layers, dropout, augment (random
-        crops), crop, stream (images were read from their files meanwhile), resize, whiten, init, target (training
-        accuracy to stop at), and further limits of the run.
+        crops), crop, stream (images were read from their files meanwhile), resize, whiten (images; the columns of a
+        table were standardised instead), init, target (training accuracy to stop at), and further limits of the run.
     precision, compiled, device
         "float32", or "bfloat16" where the forward pass used it; errors are always those of a float32 forward pass.
     stopped_by : str

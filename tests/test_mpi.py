@@ -17,6 +17,7 @@ from kernelfit.backend import CPU
 from kernelfit.errors import InputError
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.records import Record
+from kernelfit.report.runs import read_runs
 from kernelfit.solvers.distributed.mpi_layout import Layout, grid_shape
 from kernelfit.solvers.distributed.mpi_memory import matrix_bytes
 from tests.mpi_runs import CONDITION
@@ -165,6 +166,7 @@ def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     assert code == 0, errors
     record = Record.from_json(output)
     assert (tmp_path / "mpi" / "records.jsonl").read_text() == output
+    assert read_runs(tmp_path / "mpi").unread == []
     alone = subprocess.run(
         [sys.executable, "-m", "kernelfit.cli", *options, "--quiet", "--runs", tmp_path / "one"],
         cwd=ROOT, check=True, capture_output=True, text=True,

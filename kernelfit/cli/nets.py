@@ -212,7 +212,9 @@ def train(
     resize: Annotated[
         int | None, Parameter(help="Pixels a side of streamed images before the crop; default: 8/7 of the crop.")
     ] = None,
-    whiten: Annotated[bool, Parameter(help="Subtract each image's mean, divide by its deviation.")] = True,
+    whiten: Annotated[
+        bool, Parameter(help="Whiten each image by its mean and deviation; of a table, standardise each column.")
+    ] = True,
     init: Annotated[Literal["he", "torch"], Parameter(help="Initial weights: He et al., or PyTorch's own.")] = "he",
     precision: NetPrecision = "float32",
     compile: Compile = False,

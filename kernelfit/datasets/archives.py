@@ -23,13 +23,15 @@ _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, E
 
 
 def read_members(path, wanted):
-    """Return {name: content} of the regular members of an archive whose name satisfies `wanted`.
+    """Return {name: content} of the members of an archive whose name satisfies `wanted`; None for a folder.
+
+    Names are of the form "a/b/c". A backslash, with which archives made on Windows may part names, is a "/" too.
 
     Raises
     ------
     IntegrityError
-        If any member, wanted or not, has an absolute path, "..", a backslash or a name seen before, is a link or
-        a device; if the archive grows beyond all proportion, or is truncated or damaged.
+        If any member, wanted or not, has an absolute path, ".." or a name seen before, is a link or a device; if the
+        archive grows beyond all proportion, or is truncated or damaged.
     DataError
         If the file cannot be read, or is encrypted.
     """
@@ -70,9 +72,13 @@ def _read_zip(path, file, wanted):
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
             name = _normal(info.filename)
-            if not info.is_dir() and wanted(name):
-                members[name] = archive.read(info)  # stops at the declared size; the CRC tells if there was more
-                _check_size(path, name, len(members[name]), info.file_size)
+            if not name or not wanted(name):
+                continue
+            if info.filename.endswith(("/", "\\")):
+                members[name] = None
+                continue
+            members[name] = archive.read(info)  # stops at the declared size; the CRC tells if there was more
+            _check_size(path, name, len(members[name]), info.file_size)
     return members
 
 
@@ -84,6 +90,8 @@ def _read_tar(path, file, wanted):
             plain = (member.isreg() or member.isdir()) and not member.issparse()
             guard.admit(member.name, member.size, plain=plain)
             name = _normal(member.name)
+            if member.isdir() and name and wanted(name):
+                members[name] = None
             if member.isreg() and wanted(name):
                 members[name] = archive.extractfile(member).read()
                 _check_size(path, name, len(members[name]), member.size)
@@ -106,8 +114,8 @@ class _Guard:
         self.seen = set()
 
     def admit(self, name, size, plain):
-        parts = PurePosixPath(name).parts
-        if not name or name.startswith("/") or ".." in parts or "\\" in name or PureWindowsPath(name).drive:
+        parts = _parts(name)
+        if not name or name.startswith(("/", "\\")) or ".." in parts or PureWindowsPath(name).drive:
             raise IntegrityError(f"{self.path}: member {name!r} points outside of the archive; refused")
         if not plain:
             raise IntegrityError(f"{self.path}: member {name!r} is a link, a device or sparse; refused")
@@ -144,8 +152,12 @@ class _Bounded:
         return self.file.tell()
 
 
+def _parts(name):
+    return PurePosixPath(name.replace("\\", "/")).parts
+
+
 def _normal(name):
-    return "/".join(PurePosixPath(name).parts)
+    return "/".join(_parts(name))
 
 
 def _check_size(path, name, found, declared):

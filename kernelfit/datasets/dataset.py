@@ -1,6 +1,7 @@
 """What a dataset is: two splits of images or vectors with labels, checked once, frozen."""
 
 import dataclasses
+import unicodedata
 
 import numpy as np
 
@@ -23,7 +24,7 @@ class Dataset:
     y_train, y_test : int64 array, shape (n,)
         Indices into `classes`. Read-only.
     classes : tuple of str
-        Names of the classes in label order.
+        Names of the classes in label order, in Unicode's form NFC.
     provenance : str
         Where the data came from, in one sentence.
     """
@@ -37,7 +38,7 @@ class Dataset:
     provenance: str
 
     def __post_init__(self):
-        object.__setattr__(self, "classes", tuple(str(c) for c in self.classes))
+        object.__setattr__(self, "classes", tuple(composed(str(c)) for c in self.classes))
         for split in ("train", "test"):
             X, y = _checked(self.name, split, getattr(self, f"X_{split}"), getattr(self, f"y_{split}"))
             if y.min() < 0 or y.max() >= len(self.classes):
@@ -78,10 +79,38 @@ class Dataset:
         return {key: sha256(np.ascontiguousarray(value)) for key, value in arrays.items()}
 
 
+def composed(text):
+    """Return a text in Unicode's form NFC: "é" is one character, not an "e" and an accent.
+
+    Two spellings of a name look the same and are different strings; macOS tends to make the other one, NFD.
+    """
+    return unicodedata.normalize("NFC", text)
+
+
+def channels_first(X):
+    """Whether an array (n, a, b, c) looks like (n, channels, height, width), as PyTorch has images.
+
+    No picture has more than four channels, red, green, blue and transparency.
+    """
+    return X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4
+
+
+def channels_explained(name, X):
+    """Return what to say of such an array called `name`."""
+    _, a, b, c = X.shape
+    return (
+        f"{name} has shape {X.shape}, which looks like {a} channel{'s' * (a > 1)} first; images are (n, height, width, "
+        f"channels): take {name}.transpose(0, 2, 3, 1). If it does hold {c} channels of {a} x {b} pixels, give them as "
+        f"vectors: {name}.reshape(len({name}), -1)"
+    )
+
+
 def _checked(name, split, X, y):
     X, y = np.asarray(X), np.asarray(y)
     if X.ndim not in (2, 3, 4):
         raise DataError(f"{name}: X_{split} has shape {X.shape}; expected (n, d), (n, h, w) or (n, h, w, channels)")
+    if channels_first(X):
+        raise DataError(f"{name}: {channels_explained(f'X_{split}', X)}")
     if len(X) == 0:
         raise DataError(f"{name}: the {split} split is empty")
     if X.dtype != np.uint8 and X.dtype not in (np.float32, np.float64):

@@ -3,10 +3,15 @@
 import os
 from pathlib import Path
 
+import numpy as np
+
 from kernelfit.datasets import store
 from kernelfit.datasets.registry import ENTRIES, find_entry
 from kernelfit.errors import DataNotFoundError, InputError
 from kernelfit.progress import Progress
+
+_FEWEST_PIXELS = 64  # fewer columns of small whole numbers are counts and codes as often as pixels
+_LOOKED_AT = 1000  # examples
 
 
 def load(data, *, n_train=None, n_test=None, seed=0, data_dir=None, progress=None):
@@ -47,6 +52,11 @@ def load(data, *, n_train=None, n_test=None, seed=0, data_dir=None, progress=Non
     if name == "synthetic" and not isinstance(data, Path):
         return _synthetic(data, dimension if colon else "784", n_train, n_test, seed)
     dataset = _by_name(ENTRIES[data], data_dir, progress) if data in ENTRIES else _by_path(data, progress)
+    if _looks_like_grey_levels(dataset.X_train):
+        progress.note(
+            f"{dataset.name}: floating-point numbers are used as they are, and these are whole numbers from 0 to 255. "
+            "If they are grey levels, store them with astype(numpy.uint8): those stand for values / 255"
+        )
     return dataset.subset(n_train, n_test, seed)
 
 
@@ -62,6 +72,14 @@ def _by_name(entry, data_dir, progress):
     else:
         from kernelfit.datasets.cifar import read_cifar as read
     return read(folder, form, entry)
+
+
+def _looks_like_grey_levels(X):
+    """Whether an array of floating-point numbers has the values, and is as wide, as images that nobody divided."""
+    if X.dtype == np.uint8 or X[0].size < _FEWEST_PIXELS:
+        return False
+    some = X[:_LOOKED_AT]
+    return bool(some.min() >= 0 and 1 < some.max() <= 255 and (some == np.floor(some)).all())
 
 
 def _by_path(data, progress):

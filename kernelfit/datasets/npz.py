@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit.datasets import archives
-from kernelfit.datasets.dataset import Dataset
+from kernelfit.datasets.dataset import Dataset, composed
 from kernelfit.errors import DataError, IntegrityError, KernelfitError, NotEnoughMemoryError
 
 KEYS = ("X_train", "y_train", "X_test", "y_test")
@@ -17,7 +17,8 @@ def read_npz(path):
     """Return the Dataset in an .npz file with X_train, y_train, X_test, y_test and, if wanted, classes.
 
     X is uint8 images or vectors, or float32 or float64. y is integers or texts; the classes are the sorted values of
-    y_train, unless `classes` names them: then integers are indices into it and texts are looked up in it.
+    y_train, unless `classes` names them: then integers are indices into it and texts are looked up in it. Texts are
+    compared in Unicode's form NFC.
 
     Raises
     ------
@@ -120,9 +121,13 @@ def _index(path, y, values):
 
 
 def _as_text(path, labels):
-    if labels.dtype.kind != "S":
+    """Return labels that are bytes or texts as texts in Unicode's form NFC."""
+    if labels.dtype.kind == "S":
+        try:
+            labels = np.char.decode(labels, "utf-8")
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path}: a label is not UTF-8 text: {error}") from error
+    if labels.dtype.kind != "U":
         return labels
-    try:
-        return np.char.decode(labels, "utf-8")
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path}: a label is not UTF-8 text: {error}") from error
+    names, places = np.unique(labels, return_inverse=True)
+    return np.array([composed(str(name)) for name in names])[places].reshape(labels.shape)

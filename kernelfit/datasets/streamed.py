@@ -7,7 +7,7 @@ import numpy as np
 
 from kernelfit.datasets.class_folders import list_class_folders
 from kernelfit.datasets.dataset import stratified
-from kernelfit.errors import InputError
+from kernelfit.errors import DataError, InputError
 from kernelfit.files import sha256
 from kernelfit.randomness import generator
 
@@ -22,7 +22,8 @@ class ImageFiles:
     names : tuple of str
         Below the root.
     side : int
-        The middle square of an image, scaled to this many pixels a side, is what the file stands for, in RGB.
+        The middle square of an image, upright as its EXIF data say and scaled to this many pixels a side, is what the
+        file stands for, in RGB.
     """
 
     root: Path
@@ -33,9 +34,15 @@ class ImageFiles:
         return len(self.names)
 
     def sha256(self):
-        """Return a hash of names and sizes in bytes, and of `side`: the content of a million files is not read."""
-        lines = [f"{name} {(self.root / name).stat().st_size}" for name in self.names]
-        return sha256("\n".join([str(self.side), *lines]).encode())
+        """Return a hash of names and sizes in bytes, and of `side`: the content of a million files is not read.
+
+        Raises DataError if a file cannot be looked at, e.g. a link that leads nowhere.
+        """
+        try:
+            lines = [f"{name} {(self.root / name).stat().st_size}" for name in self.names]
+        except OSError as error:
+            raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
+        return sha256("\n".join([str(self.side), *lines]).encode(errors="surrogateescape"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +77,7 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
     InputError
         `path` is no folder, or a size is out of range.
     DataError
-        A split or a class is missing, or a file is not called like an image.
+        A split or a class is missing or empty, or a file is not called like an image.
     """
     path = Path(path).expanduser()
     if not path.is_dir():
@@ -80,12 +87,13 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
     rows, classes = list_class_folders(path)
     parts = []
     for split, size in (("train", n_train), ("test", n_test)):
-        names = ["/".join(row) for row in rows if row[0] == split]
+        names = [file.relative_to(path).as_posix() for row, file in rows.items() if row[0] == split]
         y = np.array([classes.index(row[1]) for row in rows if row[0] == split])
         kept = np.arange(len(y))
         if size is not None and size != len(y):
             kept = stratified(y, size, generator(seed, "subset", split), f"n_{split}")
         parts += [ImageFiles(path, tuple(names[row] for row in kept), side), y[kept]]
     name = path.resolve().name
-    provenance = f"{name}: class folders in {path}, streamed, the middle square scaled to {side} pixels a side"
+    what = f"turned upright as EXIF says, the middle square scaled to {side} pixels a side"
+    provenance = f"{name}: class folders in {path}, streamed, {what}"
     return StreamedDataset(name, *parts, tuple(classes), provenance)

@@ -58,7 +58,7 @@ def run_bench(spec, *, runs=None, progress=None):
     """
     progress = progress or Progress()
     chosen = spec.contenders or tuple(name for name in peers.CONTENDERS if name != "cuml")
-    shared = {"schema": SCHEMA, "created": now(), "data": spec.data, "bandwidth": spec.bandwidth}
+    shared = {"schema": SCHEMA, "created": now(), "data": str(spec.data), "bandwidth": spec.bandwidth}
     shared["command"] = spec.command()
     shared["environment"] = backend.describe()
     rows = []
@@ -82,7 +82,7 @@ def _run(name, n, spec):
     if needed > free:
         return {"skipped": f"needs about {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
     rate = measure_gemm(2048)
-    task = peers.Task(name, spec.data, n, spec.bandwidth, spec.data_dir, spec.scratch)
+    task = peers.Task(name, str(spec.data), n, spec.bandwidth, spec.data_dir, spec.scratch)
     command = [sys.executable, "-m", "kernelfit.peers", json.dumps(dataclasses.asdict(task))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode < 0:

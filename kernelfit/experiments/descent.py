@@ -109,7 +109,7 @@ def run_descent(spec, *, runs=None, progress=None):
         "created": now(),
         "version": importlib.metadata.version("kernelfit"),
         "command": spec.command(),
-        "dataset": {"asked": spec.data, "name": data.name, "sha256": data.hashes()},
+        "dataset": {"asked": str(spec.data), "name": data.name, "sha256": data.hashes()},
     }
     result = DescentResult(curves, shared)
     if runs is not None:

@@ -90,7 +90,7 @@ class NetSpec(Settings):
         """Return the hash of all that decides the outcome; `data_sha256` is that of the corrupted data."""
         fields = {name: value for name, value in dataclasses.asdict(self).items() if name not in _INCIDENTAL}
         fields |= {"data": data_sha256}
-        return sha256(json.dumps(fields, sort_keys=True).encode())
+        return sha256(json.dumps(fields, sort_keys=True, default=str).encode())
 
 
 def default_lr(model):
@@ -117,7 +117,7 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     progress, watch, team = progress or Progress(), Stopwatch(), team_of(find_device(spec.device))
     with watch("load"):
         data, changed = _load(spec, progress)
-    identity = spec.identity(changed.sha256)
+    identity = _identity(spec, changed)
     checkpoint = _checkpoint(runs, identity)
     fitted = fit_net(
         spec.model,
@@ -162,12 +162,12 @@ def run_nets(specs, *, runs=None, resume=False, progress=None):
     first, watch, loaded = specs[0], Stopwatch(), {}
     with watch("load"):
         for spec in specs:
-            subset = (spec.seed,) if spec.n_train or spec.n_test or spec.data.startswith("synthetic") else ()
+            subset = (spec.seed,) if spec.n_train or spec.n_test or str(spec.data).startswith("synthetic") else ()
             if subset not in loaded:
                 loaded[subset] = _read(spec, progress)
             data = loaded[subset]
             loaded[spec] = data, _corrupted(spec, data)
-    identities = [spec.identity(loaded[spec][1].sha256) for spec in specs]
+    identities = [_identity(spec, loaded[spec][1]) for spec in specs]
     identity = sha256("".join(identities).encode())
     checkpoint = _checkpoint(runs, identity)
     cases = [
@@ -213,6 +213,12 @@ def trains_together(specs):
     return len(specs) > 1 and len(alike) == 1 and is_mlp and nn.processes() == 1
 
 
+def _identity(spec, changed):
+    """Return the hash of a run. Tables used to be whitened as images are: a run of then is another than one of now."""
+    table = spec.whiten and not spec.stream and changed.X_train.ndim == 2
+    return spec.identity(changed.sha256 + (", columns standardised" if table else ""))
+
+
 def _checkpoint(runs, identity):
     return None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
 
@@ -221,7 +227,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
     """Return the NetRecord of a net that was fitted; with a folder `runs`, it is appended there."""
     from kernelfit.nn.fitting import describe_torch
 
-    history, learning, identity = fitted.history, None, spec.identity(changed.sha256)
+    history, learning, identity = fitted.history, None, _identity(spec, changed)
     wrong_label = changed.y_train != data.y_train
     if history.packed:
         rows = history.packed_rows()
@@ -237,7 +243,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
         created=now(),
         version=importlib.metadata.version("kernelfit"),
         command=spec.command(),
-        dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
+        dataset={"asked": str(spec.data), "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=len(data.y_train),
         n_test=len(data.y_test),
         n_classes=len(data.classes),

@@ -3,7 +3,10 @@
 import csv
 import io
 
+import numpy as np
+
 from kernelfit import datasets, measures
+from kernelfit.datasets.dataset import composed
 from kernelfit.errors import DataError
 from kernelfit.files import atomic_write
 from kernelfit.kernel_text import parse_kernel
@@ -24,22 +27,24 @@ def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_
             f"the model was fitted to {model.pixels} pixels, and its file does not hold what was done to them; "
             "kernelfit predict serves models of true pixels"
         )
-    if loaded.classes != model.classes:
+    place = {composed(name): k for k, name in enumerate(model.classes)}
+    if set(place) != set(loaded.classes) or len(place) < len(model.classes):
         raise DataError(
             f"the model knows the classes {', '.join(model.classes)}, but {loaded.name} has {', '.join(loaded.classes)}"
         )
+    true = np.array([place[name] for name in loaded.classes])[loaded.y_test]  # the order may be another
     scores = model.scores(loaded.X_test, progress=progress)
     if out is not None:
         with atomic_write(out) as file:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="")
             writer = csv.writer(text)
             writer.writerow(["index", "predicted", "true"])
-            for i, (predicted, true) in enumerate(zip(scores.argmax(axis=1), loaded.y_test, strict=True)):
-                writer.writerow([i, model.classes[predicted], model.classes[true]])
+            for i, labels in enumerate(zip(scores.argmax(axis=1), true, strict=True)):
+                writer.writerow([i, *(model.classes[label] for label in labels)])
             text.flush()
             text.detach()  # the file belongs to atomic_write
     return {
         "dataset": loaded.name,
         "n_test": len(loaded.y_test),
-        "test_error": measures.error_rate(scores, loaded.y_test),
+        "test_error": measures.error_rate(scores, true),
     }

@@ -66,7 +66,8 @@ class RandomizeSpec:
 def run_randomize(spec, *, progress=None):
     """Run a RandomizeSpec; return the RandomizationResult.
 
-    Images are flattened, and pixels divided by 255 in float32.
+    Images are flattened, and pixels divided by 255 in float32. An estimator with a parameter `image_shape`, as
+    kernelfit.nn.NetClassifier has one, is told what the rows were, unless it was given.
 
     Raises
     ------
@@ -76,6 +77,9 @@ def run_randomize(spec, *, progress=None):
     progress = progress or Progress()
     estimator = make_estimator(spec.estimator, spec.param)
     data = datasets.load(spec.data, n_train=spec.n_train, n_test=spec.n_test, data_dir=spec.data_dir, progress=progress)
+    options = estimator.get_params() if hasattr(estimator, "get_params") else {}
+    if data.X_train.ndim > 2 and options.get("image_shape", "no such parameter") is None:
+        estimator.set_params(image_shape=data.X_train.shape[1:])
     return randomization_test(
         estimator,
         _vectors(data.X_train),

@@ -213,7 +213,7 @@ def _shared(spec, ready, path, watch):
         "schema": SCHEMA,
         "created": now(),
         "command": spec.command(),
-        "dataset": {"asked": spec.data, "name": data.name, "sha256": data.hashes()},
+        "dataset": {"asked": str(spec.data), "name": data.name, "sha256": data.hashes()},
         "n_train": len(changed.y_train),
         "n_test": len(data.y_test),
         "n_classes": len(data.classes),

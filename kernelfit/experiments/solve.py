@@ -135,7 +135,7 @@ def _run(spec, engine, progress):
         created=now(),
         version=importlib.metadata.version("kernelfit"),
         command=(engine.launcher if engine else "") + spec.command(),
-        dataset={"asked": spec.data, "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
+        dataset={"asked": str(spec.data), "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=len(changed.y_train),
         n_test=len(data.y_test),
         d=ready.d,

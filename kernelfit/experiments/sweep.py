@@ -133,7 +133,7 @@ def run_sweep(spec, *, runs=None, progress=None):
         "schema": SCHEMA,
         "created": now(),
         "command": spec.command(),
-        "dataset": {"asked": spec.data, "name": ready.data.name, "sha256": ready.data.hashes()},
+        "dataset": {"asked": str(spec.data), "name": ready.data.name, "sha256": ready.data.hashes()},
         "n_train": len(ready.changed.y_train),
         "n_test": len(ready.data.y_test),
         "n_classes": len(ready.data.classes),

@@ -15,7 +15,7 @@ from kernelfit.nn.settings import Settings
 
 
 class NetClassifier(ClassifierMixin, BaseEstimator):
-    """Train a net on images or vectors until it fits them, or its epochs are over.
+    """Train a net on images or tables until it fits them, or its epochs are over.
 
     Parameters
     ----------
@@ -26,8 +26,10 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         `target`.
     image_shape : tuple, optional
         (h, w) or (h, w, channels) of images that X holds as rows (n, d).
-    crop, whiten, init, dropout, device
+    crop, init, dropout, device
         As for kernelfit.nn.fitting.fit_net.
+    whiten : bool
+        Whether each image is whitened, and each column of a table standardised by its mean and deviation in fit.
     random_state : int, optional
         Seed of weights, order, crops and dropout; None is 0.
 
@@ -36,10 +38,13 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     classes_ : array, shape (k,)
     net_ : torch.nn.Module
     history_ : kernelfit.nn.history.History
+    columns_ : kernelfit.nn.columns.Columns or None
+        What standardises a table.
 
     Notes
     -----
-    X is uint8, which stands for X / 255, or floating-point numbers, of shape (n, h, w), (n, h, w, channels) or (n, d).
+    X is uint8, which stands for X / 255, or finite floating-point numbers: images (n, h, w) or (n, h, w, channels), or
+    a table (n, d). Images whose rows are flat, (n, d), are a table unless `image_shape` tells what they are.
     """
 
     def __init__(
@@ -105,7 +110,8 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             dropout=self.dropout,
             device=self.device,
         )
-        self.net_, self.history_ = fitted.net, fitted.history
+        self.net_, self.history_, self.columns_ = fitted.net, fitted.history, fitted.columns
+        self._shape = X.shape[1:]
         return self
 
     def predict(self, X):
@@ -115,7 +121,10 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     def decision_function(self, X):
         """Return the logits, float32 (m, k)."""
         check_is_fitted(self)
-        images = Images(self._images(X), crop=self.crop, whiten=self.whiten, device=find_device(self.device))
+        X, device = self._images(X), find_device(self.device)
+        if X.shape[1:] != self._shape:
+            raise InputError(f"X has shape {X.shape}; the net was fitted to {('m', *self._shape)}")
+        images = Images(X, crop=self.crop, whiten=self.whiten, columns=self.columns_, device=device)
         net = self.net_.to(images.device).eval()
         with torch.inference_mode():
             parts = [net(x) for _, x in images.batches(torch.arange(len(images), device=images.device), 1024)]

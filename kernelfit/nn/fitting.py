@@ -8,6 +8,7 @@ from torch import nn
 
 from kernelfit.datasets.streamed import ImageFiles
 from kernelfit.errors import InputError
+from kernelfit.nn.columns import Columns
 from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import Evaluation, evaluate
 from kernelfit.nn.folders import FolderImages
@@ -35,6 +36,8 @@ class Fitted:
         Against the labels fitted, and the test labels; test is None where there were none.
     norms : dict
         As weight_norms returns.
+    columns : Columns or None
+        By which a table was standardised.
     input_shape : tuple
     parameters : int
     device : str
@@ -47,6 +50,7 @@ class Fitted:
     train: Evaluation
     test: Evaluation | None
     norms: dict
+    columns: Columns | None
     input_shape: tuple
     parameters: int
     device: str
@@ -152,11 +156,16 @@ class _Loader:
     def __init__(self, crop, whiten, device):
         self.options, self.loaded = {"crop": crop, "whiten": whiten, "device": device}, {}
 
-    def __call__(self, X):
-        if id(X) not in self.loaded:
-            make = FolderImages if isinstance(X, ImageFiles) else Images
-            self.loaded[id(X)] = X, make(X, **self.options)  # X is kept, so that its id stays its own
-        return self.loaded[id(X)][1]
+    def __call__(self, X, like=None):
+        """Return the images of X; a test split is standardised `like` the images of the training split."""
+        key = id(X), id(like)
+        if key not in self.loaded:
+            if isinstance(X, ImageFiles):
+                made = FolderImages(X, **self.options)
+            else:
+                made = Images(X, columns=None if like is None else like.columns, **self.options)
+            self.loaded[key] = X, made  # X is kept, so that its id stays its own
+        return self.loaded[key][1]
 
 
 def _member(model, case, n_classes, load, init, dropout):
@@ -166,7 +175,7 @@ def _member(model, case, n_classes, load, init, dropout):
     net = build_model(model, images.input_shape, n_classes, seed=case.seed, init=init, dropout=dropout)
     test = None
     if case.X_test is not None:
-        test = load(case.X_test), torch.tensor(np.asarray(case.y_test), device=device)
+        test = load(case.X_test, like=images), torch.tensor(np.asarray(case.y_test), device=device)
     for each in (images, *(test[:1] if test else ())):
         each.channels_last = is_convolutional(net)
     return Member(
@@ -194,6 +203,7 @@ def _measured(member, history, start, watch, team=ALONE):
         on_train,
         on_test,
         norms,
+        None if isinstance(member.images, FolderImages) else member.images.columns,
         member.images.input_shape,
         count_parameters(net),
         device_name(member.images.device),

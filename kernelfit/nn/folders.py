@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
+from kernelfit.datasets.images import upright
 from kernelfit.errors import DataError
 from kernelfit.nn.images import CROP, check_crop, whiten
 
@@ -24,8 +25,8 @@ class FolderImages:
     Parameters
     ----------
     files : ImageFiles
-        Each is scaled so that its middle square has files.side pixels a side, in RGB. Of JPEG files larger than twice
-        that, the decoder makes a smaller image at once.
+        Each is turned upright as its EXIF data say, and scaled so that its middle square has files.side pixels a side,
+        in RGB without transparency. Of JPEG files larger than twice that, the decoder makes a smaller image at once.
     crop, whiten, device
         As for Images.
     workers : int, optional
@@ -97,7 +98,11 @@ class FolderImages:
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.draft("RGB", (2 * side, 2 * side))
-                image = image.convert("RGB")
+                if image.mode.startswith(("I", "F")):  # Pillow would make white of all above 255
+                    raise DataError(f"{path} has mode {image.mode}; convert it to RGB or grey with 8 bits")
+                image = upright(image).convert("RGB")
+        except DataError:
+            raise
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as a PNG or JPEG image: {error}") from error
         edge = min(image.size)

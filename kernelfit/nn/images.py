@@ -5,7 +5,9 @@ import math
 import numpy as np
 import torch
 
+from kernelfit.datasets.dataset import channels_explained, channels_first
 from kernelfit.errors import InputError
+from kernelfit.nn.columns import Columns
 from kernelfit.nn.cutting import cutting_pass
 
 CROP = 28
@@ -21,7 +23,10 @@ class Images:
     crop : int
         Images larger than this are cut to crop x crop: from the middle, or where `batch` is told to. 0 cuts nothing.
     whiten : bool
-        Whether each image becomes (x - mean) / max(std, 1 / sqrt(d)), over all d numbers left after the crop.
+        Whether each image becomes (x - mean) / max(std, 1 / sqrt(d)), over all d numbers left after the crop. The
+        columns of a table (n, d), which measure different things, are standardised instead.
+    columns : Columns, optional
+        By which they are: those of the training examples. Of X itself unless given.
     device : torch.device or str
 
     Attributes
@@ -32,9 +37,16 @@ class Images:
         Of one input: (channels, height, width) or (d,).
     room : tuple of int
         Rows and columns that a crop has to spare.
+    columns : Columns or None
+
+    Raises
+    ------
+    InputError
+        X is neither images nor a table, is no uint8 or floating-point array, has its channels first, or holds numbers
+        that are NaN, infinite or too large for float32.
     """
 
-    def __init__(self, X, *, crop=CROP, whiten=True, device="cpu"):
+    def __init__(self, X, *, crop=CROP, whiten=True, columns=None, device="cpu"):
         check_crop(crop)
         X = np.asarray(X)
         if X.ndim not in (2, 3, 4) or (X.dtype != np.uint8 and X.dtype.kind != "f"):
@@ -42,11 +54,21 @@ class Images:
                 f"a net takes images (n, h, w) or (n, h, w, channels), or vectors (n, d), of uint8 or floating-point "
                 f"numbers; got {X.dtype} {X.shape}"
             )
-        if X.dtype != np.uint8:
-            X = X.astype(np.float32, copy=False)
+        if channels_first(X):
+            raise InputError(channels_explained("X", X))
+        self.columns = None
+        if whiten and X.ndim == 2 and X.size:
+            _check_finite(X)
+            self.columns = columns or Columns.of(X)
+            X = self.columns.standardised(X)
+        elif X.dtype != np.uint8:
+            with np.errstate(over="ignore"):
+                X = X.astype(np.float32, copy=False)
+        _check_finite(X)
         X = np.ascontiguousarray(X)
         pixels = torch.from_numpy(X if X.flags.writeable else X.copy()).to(device)
-        self.whiten, self.device, self.room, self.channels_last = whiten, pixels.device, (0, 0), False
+        self.whiten, self.device = whiten and X.ndim > 2, pixels.device
+        self.room, self.channels_last = (0, 0), False
         if X.ndim > 2:
             pixels = (pixels[..., None] if X.ndim == 3 else pixels).permute(0, 3, 1, 2)
             self.size = tuple(min(side, crop or side) for side in pixels.shape[2:])
@@ -103,6 +125,15 @@ class Images:
             offsets = torch.tensor([spare // 2 for spare in self.room]).expand(len(rows), 2)
         cutting_pass()(pixels.numpy(), rows.numpy(), offsets.numpy(), self.whiten, out.numpy())
         return x
+
+
+def _check_finite(X):
+    if X.dtype.kind == "f" and not np.isfinite(X).all():
+        row = int(np.flatnonzero(~np.isfinite(X.reshape(len(X), -1)).all(axis=1))[0])
+        raise InputError(
+            f"X has numbers that are NaN, infinite or too large for float32, first in row {row}; a net can say nothing "
+            "of them. Remove or fill them"
+        )
 
 
 def check_crop(crop):

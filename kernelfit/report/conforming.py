@@ -1,5 +1,6 @@
 """Whether a line is a Record that the report can show: every field that it reads is there and of its form."""
 
+import math
 import re
 
 from kernelfit.errors import DataError
@@ -7,9 +8,11 @@ from kernelfit.report.forms import CURVES, FORMS, NEEDED_FOR_VERDICTS, NEEDED_WH
 from kernelfit.report.paper import SECTION_5_CLAIMS
 
 _LARGEST, _TOO_LARGE = 2.0**63, 1e100  # of integers, and of numbers: sums and squares stay finite
-_TESTS = {  # "numbers" may have gaps, null
+_LARGEST_SEED = 2**256  # NumPy's own have 128 bits
+_TESTS = {  # "numbers" and "curve" may have gaps, null
     "text": lambda value: isinstance(value, str),
     "number": lambda value: _is_number(value),
+    "measure": lambda value: _is_number(value),
     "share": lambda value: _is_number(value) and 0 <= value <= 1,
     "size": lambda value: _is_number(value) and value >= 0,
     "positive": lambda value: _is_number(value) and value > 0,
@@ -17,10 +20,11 @@ _TESTS = {  # "numbers" may have gaps, null
     "count": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST,
     "flag": lambda value: isinstance(value, bool),
     "claim": lambda value: isinstance(value, str) and value in SECTION_5_CLAIMS,
-    "grid": lambda value: isinstance(value, list) and len(value) > 1 and all(map(_TESTS["positive"], value)),
-    "curve": lambda value: isinstance(value, list) and bool(value) and all(map(_are_numbers, value)),
+    "seed": lambda value: isinstance(value, int) and not isinstance(value, bool) and 0 <= value < _LARGEST_SEED,
+    "grid": lambda value: isinstance(value, list) and bool(value) and all(map(_TESTS["positive"], value)),
+    "curve": lambda value: isinstance(value, list) and bool(value) and all(map(_TESTS["numbers"], value)),
     "path": lambda value: _are_maps(value, 2, ridge="number", test_error="number"),
-    "others": lambda value: _are_maps(value, 1, name="text", labels="text", ratio="number"),
+    "others": lambda value: _are_maps(value, 1, name="text", labels="text", ratio="measure"),
     "map": lambda value: isinstance(value, dict),
     "names": lambda value: isinstance(value, dict) and value and all(isinstance(part, str) for part in value.values()),
     "seconds": lambda value: isinstance(value, dict) and all(map(_is_number, value.values())),
@@ -32,7 +36,7 @@ _TESTS = {  # "numbers" may have gaps, null
 
 
 def conform(fields):
-    """Return the fields of a line with every optional field in its place.
+    """Return the fields of a line with every optional field in its place, and NaN for measures that are null.
 
     Raises
     ------
@@ -50,12 +54,16 @@ def conform(fields):
         forms = forms | NEEDED_FOR_VERDICTS.get(row, {})
     done = {"kernelfit.bench/1": fields.get("skipped") is None, "kernelfit.interpolants/1": fields.get("failed") == ""}
     if done.get(schema):
-        forms = forms | {name: forms[name].rstrip("?") for name in NEEDED_WHEN_DONE[schema]}
+        forms = forms | {"test_error": "share"} | NEEDED_WHEN_DONE[schema]
     for path, form in forms.items():
         _conform(fields, path, form)
-    curves = CURVES if schema == "kernelfit.descent/1" else ()
-    if {len(run) for name in curves for run in fields[name]} - {len(fields.get("grid") or ())}:
-        raise DataError("the curves are not as long as the grid")
+    if schema == "kernelfit.descent/1":
+        for name in CURVES:
+            if {len(run) for run in fields[name]} != {len(fields["grid"])}:
+                raise DataError("the curves are not as long as the grid")
+            fields[name] = [list(map(_number_or_nan, run)) for run in fields[name]]
+    for each in fields.get("others") or () if schema == "kernelfit.section5/1" else ():
+        each["ratio"] = _number_or_nan(each.get("ratio"))
     return fields
 
 
@@ -68,6 +76,9 @@ def _conform(fields, path, form):
             return
         if not isinstance(holder, dict):
             raise DataError(f"{path} is missing")
+    if form == "measure" and name in holder and holder[name] is None:
+        holder[name] = math.nan
+        return
     value = holder.setdefault(name, None)
     if value is None and form.endswith("?"):
         return
@@ -77,15 +88,19 @@ def _conform(fields, path, form):
         raise DataError(f"{path} is no {form.rstrip('?')}: {str(value)[:40]!r}")
 
 
-def _are_numbers(value):
-    return isinstance(value, list) and all(map(_is_number, value))
-
-
 def _are_maps(value, least, **forms):
     """Whether value is a list of at least so many maps whose fields have these forms."""
     if not isinstance(value, list) or len(value) < least or not all(isinstance(each, dict) for each in value):
         return False
-    return all(_TESTS[form](each.get(name)) for each in value for name, form in forms.items())
+    return all(_fits(each.get(name), form) for each in value for name, form in forms.items())
+
+
+def _fits(value, form):
+    return (value is None and form == "measure") or _TESTS[form](value)
+
+
+def _number_or_nan(value):
+    return math.nan if value is None else value
 
 
 def _is_histogram(value):

@@ -1,7 +1,7 @@
 """Which fields of a line the report reads, and of which form they must be; whatever else a line holds is left alone.
 
 The forms are those of kernelfit.report.conforming. With "?" behind it a field may be null, or missing, which reads as
-null. "a.b" is the field b of the map a.
+null. A "measure" is a number, or null where rounding left none, which reads as NaN. "a.b" is the field b of the map a.
 """
 
 _SHARED = {"created": "text", "command": "text", "dataset.name": "text", "n_train": "count", "n_test": "count"}
@@ -10,6 +10,7 @@ _CORRUPTION = {"corruption.labels": "share", "corruption.pixels": "text", "corru
 CURVES = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
 """Fields of a line of double descent: lists over seeds of lists over the grid."""
 _NORMS = {"norm": "number?", "norm_pm1": "number?"}  # null where rounding left a negative square
+_MEASURED = {"norm": "measure", "norm_pm1": "measure", "relative_residual": "measure"}
 
 FORMS = {
     "kernelfit.record/1": {
@@ -26,7 +27,7 @@ FORMS = {
         "test_error": "share",
         "loo_error": "share?",
         "relative_residual": "number?",
-        "gemm_gflops": "positive",
+        "gemm_gflops": "positive?",  # an engine without a factor measures none
         "peak_bytes": "count",
         "warnings": "texts",
         "augmentation": "map?",
@@ -36,16 +37,14 @@ FORMS = {
     },
     "kernelfit.sweep/1": {
         **_SHARED,
-        "norm": "number",
-        "norm_pm1": "number",
-        "test_margins.mean": "number",
+        **_MEASURED,
+        "test_margins.mean": "measure",
         "features": "text?",
         "kernels": "names",
         "method": "text",
-        "relative_residual": "number",
         "pixels": "text",
         "level": "share",
-        "seed": "count",
+        "seed": "seed",
         "train_error": "share",
         "test_error": "share",
         "loo_error": "share?",
@@ -53,9 +52,8 @@ FORMS = {
     },
     "kernelfit.ridge/1": {
         **_SHARED,
+        **_MEASURED,
         "features": "text?",
-        "norm": "number",
-        "norm_pm1": "number",
         "kernel": "text",
         "method": "text",
         "reason": "text",
@@ -69,7 +67,6 @@ FORMS = {
         "loo_error": "share?",
         "test_corrected": "count",
         "test_broken": "count",
-        "relative_residual": "number",
     },
     "kernelfit.interpolants/1": {
         **_SHARED,
@@ -130,7 +127,7 @@ FORMS = {
         "n_test": "count",
         "n_classes": "positive count",
         "level": "share",
-        "seed": "count",
+        "seed": "seed",
         "train_error": "share",
         "train_error_clean": "share?",
         "train_error_corrupted": "share?",
@@ -160,10 +157,11 @@ FORMS = {
         "dataset.asked": "text?",
         "model": "text",
         "parameters": "count",
-        "seed": "count",
+        "seed": "seed",
         "stopped_by": "text",
         "epochs": "count",
         "steps": "count",
+        "precision": "text?",
         "training": "map",
         "training.augment": "flag?",
         "training.weight_decay": "number?",
@@ -190,9 +188,9 @@ FORMS = {
     },
 }
 NEEDED_FOR_VERDICTS = {name: {"path": "path"} for name in ("mnist-pixels-ridge", "mnist-gabor-ridge")}
-NEEDED_FOR_VERDICTS |= {name: {"test_error": "share", "norm": "number"} for name in ("mnist-pixels", "mnist-gabor")}
+NEEDED_FOR_VERDICTS |= {name: {"test_error": "share"} for name in ("mnist-pixels", "mnist-gabor")}
 NEEDED_FOR_VERDICTS["linear"] = {"distance": "number?", "norm_elsewhere": "number?", "norm": "positive"}
-NEEDED_WHEN_DONE = {
-    "kernelfit.bench/1": ("seconds", "peak_bytes", "test_error", "gemm_rate"),
-    "kernelfit.interpolants/1": ("norm", "ratio", "test_error", "relative_residual", "condition"),
+NEEDED_WHEN_DONE = {  # and a test error
+    "kernelfit.bench/1": {"seconds": "positive", "peak_bytes": "positive count", "gemm_rate": "positive"},
+    "kernelfit.interpolants/1": {**_MEASURED, "ratio": "measure", "condition": "measure"},
 }

@@ -1,5 +1,7 @@
 """Interpolants of the same labels and their norms, as a table in the terminal and as a figure."""
 
+import math
+
 from rich import box
 from rich.console import Group
 from rich.table import Table
@@ -38,7 +40,7 @@ def interpolants_table(result):
 
 def plot_interpolants(result, path):
     """Draw the norms as multiples of the least, as bars on a logarithmic axis; returns the path."""
-    rows = [row for row in result.rows if row.ratio]
+    rows = [row for row in result.rows if row.ratio is not None and row.ratio > 0]
     with figure(path, COLUMN) as made:
         axes = made.subplots()
         names = [interpolant_cells(row)[0].replace("minimum", "least").replace("$", r"\$") for row in rows]
@@ -46,7 +48,9 @@ def plot_interpolants(result, path):
         drawn = axes.barh(names, [row.ratio for row in rows], color=colours)
         axes.bar_label(drawn, [f" {_number(row.ratio)}" for row in rows], fontsize=7)
         axes.set(
-            xscale="log", xlabel="norm, as a multiple of the least", xlim=(0.5, 20 * max(row.ratio for row in rows))
+            xscale="log",
+            xlabel="norm, as a multiple of the least",
+            xlim=(0.5, 20 * max((row.ratio for row in rows), default=1)),
         )
         axes.invert_yaxis()
         axes.grid(axis="y", visible=False)
@@ -69,5 +73,7 @@ def _number(value):
 
 
 def _power(value, digits=0):
+    if not math.isfinite(value):
+        return f"{value}"
     mantissa, exponent = f"{value:.{digits}e}".split("e")
     return f"{mantissa}e{int(exponent)}"

@@ -38,7 +38,7 @@ def plot_training(group, path):
                 look = {"color": COLOURS[style % len(COLOURS)], "linestyle": "-" if style < len(COLOURS) else ":"}
                 axes.plot(*zip(*points, strict=True), label=labels_of(row.corruption), **look)
         axes.set(xlabel="steps", ylabel="training loss", ylim=(0, None))
-        titled(axes, f"{name} on {rows[-1].dataset['name']}")
+        titled(axes, name)
         axes.legend()
     return path
 

@@ -211,8 +211,9 @@ def _panels_1(outcomes):
     if curves:
         panels.append(lambda axes: _draw_losses(axes, curves))
     levels = _by_level(outcomes)
-    if levels:
+    if any(dict(points).get(0.0) for points in levels.values()):
         panels.append(lambda axes: _draw_levels(axes, levels, "time to fit relative to true labels", _relative))
+    if levels:
         panels.append(lambda axes: _draw_levels(axes, levels, "test error (%)", _test_errors))
     return panels
 
@@ -241,7 +242,8 @@ def _draw_losses(axes, curves):
 
 def _draw_levels(axes, levels, label, measure):
     for (model, points), colour in zip(levels.items(), COLOURS, strict=False):
-        drawn = [(100 * level, *mean_sd(measure(records, points[0][1]))) for level, records in points]
+        true = dict(points).get(0.0, ())
+        drawn = [(100 * level, *mean_sd(measure(records, true))) for level, records in points]
         drawn = [(x, mean, sd or 0) for x, mean, sd in drawn if mean is not None]
         if drawn:
             x, means, deviations = zip(*drawn, strict=True)

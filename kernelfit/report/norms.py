@@ -54,5 +54,6 @@ def _title(result):
 
 
 def _range(values):
+    values = [value for value in values if value == value] or values
     low, high = f"{min(values):.4g}", f"{max(values):.4g}"
     return low if low == high else f"{low} to {high}"

@@ -8,7 +8,7 @@ from kernelfit.report.bench import bench_table, plot_bench
 from kernelfit.report.descent import descent_table, plot_descent
 from kernelfit.report.interpolants import interpolants_table, plot_interpolants
 from kernelfit.report.margins import margins_table, plot_margins
-from kernelfit.report.net_curves import by_model
+from kernelfit.report.net_curves import by_curve
 from kernelfit.report.net_figures import (
     errors_table,
     overfit_table,
@@ -106,7 +106,7 @@ PLOTS = {
     "training": Plot(
         "training loss of nets against steps",
         "kernelfit nn train",
-        lambda runs: by_model(runs.nets),
+        lambda runs: by_curve(runs.nets),
         training_table,
         plot_training,
     ),

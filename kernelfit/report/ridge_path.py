@@ -89,7 +89,7 @@ def _sentence(result):
 
 def _how(result):
     shared = result.shared
-    residual = max(row.relative_residual for row in result.rows)
+    residual = max((row.relative_residual for row in result.rows), key=lambda value: (value != value, value))
     return (
         f"{len(result.rows)} ridges by {shared['method']} in {duration(shared['seconds']['total'])} "
         f"({shared['reason']}); relative residuals up to {residual:.1e}"

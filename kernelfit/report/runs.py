@@ -139,7 +139,7 @@ def _sorted_out(lines, unread):
         interpolants=_batches(rows.get("interpolants", []), lambda row: row.command),
         section5=list(outcomes.values()),
         benches=_batches(rows.get("bench", []), lambda row: (row.data, row.bandwidth, row.command)),
-        fits=_batches(fits.values(), lambda row: (row.estimator, row.data["name"], row.n_train), whole=True),
+        fits=_batches(fits.values(), lambda row: (row.estimator, repr(row.data), row.n_train), whole=True),
         descents=list({fields["command"]: _descent(fields) for fields in lines.get("descent", [])}.values()),
         nets=list(nets.values()),
         unread=unread,

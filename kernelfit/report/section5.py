@@ -47,7 +47,7 @@ def verdicts(outcomes):
     done = {outcome["row"]: outcome for outcome in outcomes if "failed" not in outcome}
     found = []
     pixels, gabor = done.get("mnist-pixels"), done.get("mnist-gabor")
-    if pixels and gabor:
+    if pixels and gabor and None not in (pixels["norm"], gabor["norm"]):
         larger, better = gabor["norm"] > pixels["norm"], gabor["test_error"] < pixels["test_error"]
         found.append(
             f"The norm {'does not predict' if larger and better else 'agrees with'} the error: Gabor features have "

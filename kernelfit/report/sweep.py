@@ -73,7 +73,7 @@ def _curve(axes, groups, name, *, scale=1, **look):
     """Draw means over seeds with their deviations, unless a value is missing."""
     values = [[getattr(row, name) for row in rows] for _, rows in groups]
     if not any(None in each for each in values):
-        means, deviations = zip(*(_mean([scale * value for value in each]) for each in values), strict=True)
+        means, deviations = zip(*(mean_and_spread([scale * value for value in each]) for each in values), strict=True)
         line(axes, [100 * level for level, _ in groups], means, spread=deviations, **look)
 
 
@@ -88,10 +88,12 @@ def _percent(rows, name):
     return _spread(values) if values else "-"
 
 
-def _mean(values):
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
+def mean_and_spread(values):
+    """Return the mean and the standard deviation, 0 of a single value; NaN and 0 where one of them is NaN."""
+    mean = statistics.fmean(values)
+    return mean, statistics.stdev(values) if len(values) > 1 and mean == mean else 0.0
 
 
 def _spread(values):
-    mean, deviation = _mean(values)
+    mean, deviation = mean_and_spread(values)
     return f"{mean:.4g}" + (f" ± {deviation:.2g}" if len(values) > 1 else "")

@@ -2,6 +2,7 @@
 
 import re
 
+from kernelfit.report.net_curves import by_curve
 from kernelfit.report.words import is_true
 
 _NETS = {
@@ -28,10 +29,14 @@ def in_words(row):
 
 
 def records_of(row, nets):
-    """Return the NetRecords of a row, of all seeds: those on the most images where there are several sizes."""
+    """Return the NetRecords of a row, one of each seed: those on the most images where there are several sizes.
+
+    Of several data sets, or ways to train, that of the last: accuracies of different ones have no mean.
+    """
     found = [record for record in nets if _row(record) == row]
     largest = max((record.n_train for record in found), default=0)
-    return [record for record in found if record.n_train == largest]
+    alike = by_curve([record for record in found if record.n_train == largest])
+    return list({record.seed: record for record in alike[-1][1]}.values()) if alike else []
 
 
 def _row(record):

@@ -56,8 +56,34 @@ def test_tar_dialects_folders_and_long_names(tmp_path, form):
 
 
 @pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
+def test_backslashes_part_names_and_folders_hold_nothing(tmp_path, kind):
+    folder = "top\\empty\\"
+    if kind != "zip":
+        folder = tarfile.TarInfo("top/empty")
+        folder.type = tarfile.DIRTYPE
+    path = packed(tmp_path, kind, [(folder, b"") if kind == "zip" else folder, ("top\\deep\\a.txt", b"x")])
+    assert everything(path) == {"top/empty": None, "top/deep/a.txt": b"x"}
+    path = packed(tmp_path, kind, [("a\\b.txt", b"x"), ("a/b.txt", b"y")])
+    with pytest.raises(IntegrityError, match="twice"):
+        everything(path)
+
+
+@pytest.mark.parametrize("kind", ["zip", "tar", "tar.gz"])
 @pytest.mark.parametrize(
-    "name", ["/etc/passwd", "../a.txt", "top/../../a.txt", "top\\..\\a.txt", "C:/a.txt", "C:a.txt", "//host/a.txt"]
+    "name",
+    [
+        "/etc/passwd",
+        "\\etc\\passwd",
+        "..\\a.txt",
+        "\\\\host\\a.txt",
+        "C:\\a.txt",
+        "../a.txt",
+        "top/../../a.txt",
+        "top\\..\\a.txt",
+        "C:/a.txt",
+        "C:a.txt",
+        "//host/a.txt",
+    ],
 )
 def test_a_name_that_points_outside_is_refused(tmp_path, kind, name):
     path = packed(tmp_path, kind, [("fine.txt", b"x"), (name, b"x")])

@@ -2,14 +2,16 @@ import io
 import shutil
 import struct
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kernelfit.datasets import load
+from kernelfit.datasets.streamed import stream
 from kernelfit.errors import DataError, IntegrityError
 
 
@@ -186,3 +188,153 @@ def test_two_datasets_in_one_archive_are_refused(folder, tmp_path):
         archive.write(folder / "train" / "cat" / "0.png", "two/train/cat/0.png")
     with pytest.raises(DataError, match="one, two"):
         load(path)
+
+
+def unicode_form(folder, form, *splits):
+    for split in splits:
+        (folder / split / "cat").rename(folder / split / unicodedata.normalize(form, "chaté"))
+    return folder
+
+
+def test_a_name_in_two_spellings_of_unicode_is_one_class(folder, tmp_path):
+    unicode_form(unicode_form(folder, "NFD", "train"), "NFC", "test")
+    for path in (folder, zipped(folder, tmp_path / "pets.zip"), tarred(folder, tmp_path / "pets.tar")):
+        data = load(path)
+        assert data.classes == ("chat\u00e9", "dog")
+        assert data.y_train.tolist() == [0, 0, 0, 1, 1, 1] and data.y_test.tolist() == [0, 1]
+    streamed = stream(folder, 4)
+    assert streamed.classes == data.classes and streamed.y_test.tolist() == [0, 1]
+    assert all((folder / name).exists() for name in streamed.X_train.names)  # files keep their own spelling
+    assert streamed.hashes()
+
+
+def test_the_order_is_that_of_the_composed_names(folder):
+    """As NFD an e with an accent stands before z, as NFC behind it."""
+    for split in ("train", "test"):
+        (folder / split / "cat").rename(folder / split / "e\u0301")
+        (folder / split / "dog").rename(folder / split / "z")
+    data = load(folder)
+    assert data.classes == ("z", "\u00e9") and data.y_train.tolist() == [0, 0, 0, 1, 1, 1]
+    assert (data.X_train[0] == np.asarray(Image.open(folder / "train" / "z" / "0.png"))).all()
+
+
+def test_two_folders_of_one_name_in_a_split_are_refused(folder, tmp_path):
+    unicode_form(folder, "NFD", "train", "test")
+    other = folder / "train" / "chat\u00e9"
+    other.mkdir()
+    for _ in range(2):  # an empty one, and one with an image
+        for path in (folder, zipped(folder, tmp_path / "pets.zip")):
+            with pytest.raises(DataError, match="two folders each are called train/chat\u00e9"):
+                load(path)
+        image(1).save(other / "x.png")
+
+
+def test_a_class_folder_without_images_is_named(folder, tmp_path):
+    for split in ("train", "test"):
+        (folder / split / "emu").mkdir()
+    (folder / "train" / "emu" / ".hidden.png").write_bytes(b"x")
+    for path in (folder, zipped(folder, tmp_path / "pets.zip"), tarred(folder, tmp_path / "pets.tgz")):
+        with pytest.raises(DataError, match=r"no images in the class folder\(s\) emu"):
+            load(path)
+    with pytest.raises(DataError, match="emu"):
+        stream(folder, 4)
+    shutil.rmtree(folder / "train" / "emu")
+    with pytest.raises(DataError, match="emu"):
+        load(folder)
+    image(3).save(folder / "test" / "emu" / "0.png")
+    with pytest.raises(DataError, match=r"no training images for the test class\(es\) emu"):
+        load(folder)
+
+
+def test_a_class_without_test_images_is_fine(folder):
+    shutil.rmtree(folder / "test" / "dog")
+    (folder / "test" / "dog").mkdir()
+    assert load(folder).y_test.tolist() == [0]
+
+
+def test_a_class_in_another_case_is_answered_with_its_name(folder):
+    (folder / "test" / "cat").rename(folder / "test" / "Cat")
+    with pytest.raises(DataError, match=r"Cat \(did you mean 'cat'"):
+        load(folder)
+
+
+def test_a_zip_made_on_windows_is_the_folder(folder, tmp_path):
+    expected = load(folder)
+    (folder / "train" / "cat" / "Thumbs.db").write_bytes(b"x")
+    (folder / "train" / "desktop.ini").write_bytes(b"x")
+    path = tmp_path / "pets.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.rglob("*"):
+            name = "my pets\\" + str(file.relative_to(folder)).replace("/", "\\")
+            archive.writestr(zipfile.ZipInfo(name + "\\" * file.is_dir()), b"" if file.is_dir() else file.read_bytes())
+    data = load(path)
+    assert data.hashes() == expected.hashes() == load(folder).hashes() and data.classes == expected.classes
+
+
+@pytest.mark.parametrize("orientation", range(9))
+def test_images_are_turned_as_exif_says(folder, orientation):
+    """0 is no orientation."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for k, file in enumerate(sorted(folder.rglob("*.png"))):
+        file.unlink()
+        image(k, "RGB").save(file.with_suffix(".jpg" if k % 2 else ".png"), exif=exif)
+    expected = [np.asarray(ImageOps.exif_transpose(Image.open(file))) for file in sorted(folder.glob("train/*/*"))]
+    data = load(folder)
+    assert (data.X_train == np.array(expected)).all()
+    assert data.X_train.shape == ((6, 5, 4, 3) if orientation >= 5 else (6, 4, 5, 3))
+    assert ("8 images turned upright" in data.provenance) == (orientation >= 2)
+
+
+def test_an_image_turned_to_another_shape_is_named(folder):
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    image(0).save(folder / "test" / "dog" / "0.png", exif=exif)
+    with pytest.raises(DataError, match=r"test/dog/0\.png has shape \(5, 4\)"):
+        load(folder)
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", [b"", b"Exif\0\0", b"Exif\0\0II*\0", b"Exif\0\0nonsense, long enough to be read"])
+def test_damaged_exif_data_turn_nothing(folder, exif):
+    expected, path = load(folder), folder / "train" / "cat" / "0.png"
+    Image.open(path).save(path, exif=exif)
+    assert load(folder).hashes() == expected.hashes()
+
+
+def test_16_bit_colours_and_a_transparent_colour_are_not_lost_in_silence(folder):
+    file = folder / "train" / "cat" / "0.png"
+    chunks = (
+        (b"IHDR", struct.pack(">IIBBBBB", 5, 4, 16, 2, 0, 0, 0)),
+        (b"IDAT", zlib.compress(bytes(4 * 31))),
+        (b"IEND", b""),
+    )
+    file.write_bytes(
+        b"\x89PNG\r\n\x1a\n"
+        + b"".join(struct.pack(">I", len(b)) + kind + b + struct.pack(">I", zlib.crc32(kind + b)) for kind, b in chunks)
+    )
+    with pytest.raises(DataError, match=r"cat/0\.png has 16 bits for each colour"):
+        load(folder)
+    image(0).save(file, transparency=3)
+    with pytest.raises(DataError, match=r"cat/0\.png has a transparent colour"):
+        load(folder)
+
+
+def test_links_that_lead_nowhere_are_named(folder):
+    link = folder / "train" / "cat" / "9.png"
+    link.symlink_to(link)
+    with pytest.raises(DataError, match=r"cat/9\.png cannot be read"):
+        load(folder)
+    with pytest.raises(DataError, match=r"cannot read .*cat/9\.png"):
+        stream(folder, 4).hashes()
+    link.unlink()
+    (folder / "train" / "cat" / "up").symlink_to(folder)
+    with pytest.raises(DataError, match="train/cat/up is not of the form"):
+        load(folder)
+
+
+def test_names_that_are_no_utf8_are_names(folder):
+    for split in ("train", "test"):
+        (folder / split / "cat").rename(folder / split / "caf\udce9")
+    assert load(folder).classes == ("caf\udce9", "dog")
+    assert stream(folder, 4).hashes()

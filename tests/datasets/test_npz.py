@@ -3,6 +3,7 @@ import pytest
 
 from kernelfit.datasets import load
 from kernelfit.errors import DataError, IntegrityError, NotEnoughMemoryError
+from kernelfit.progress import Progress
 
 
 def arrays(**changes):
@@ -84,6 +85,56 @@ def test_labels_become_indices(tmp_path, train, test, classes, names, y_train, y
 def test_unusable_content_is_refused(tmp_path, changes, message):
     with pytest.raises(DataError, match=message):
         load(saved(tmp_path, **changes))
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+@pytest.mark.parametrize("shape", [(3, 5, 7), (1, 28, 28), (4, 8, 8)])
+def test_channels_first_are_refused_with_the_cure(tmp_path, shape, dtype):
+    X = np.random.default_rng(0).integers(0, 256, (6, *shape)).astype(dtype)
+    with pytest.raises(DataError, match=rf"X_train.*{shape[0]} channels? first.*X_train\.transpose\(0, 2, 3, 1\)"):
+        load(saved(tmp_path, X_train=X, X_test=X[:3]))
+    cured = X.transpose(0, 2, 3, 1)
+    assert load(saved(tmp_path, X_train=cured, X_test=cured[:3])).X_train.shape == cured.shape
+
+
+@pytest.mark.parametrize("shape", [(3, 3, 3), (1, 4, 1), (3, 8, 4), (5, 5, 7), (2, 6, 6)])
+def test_what_may_be_channels_last_is_taken_so(tmp_path, shape):
+    X = np.zeros((6, *shape), np.uint8)
+    assert load(saved(tmp_path, X_train=X, X_test=X[:3])).X_train.shape == X.shape
+
+
+def test_labels_in_two_spellings_of_unicode_are_one_class(tmp_path):
+    composed, apart = "caf\u00e9", "cafe\u0301"
+    y_train, y_test = np.array([composed, apart, "tea"] * 2), np.array([apart.encode(), composed.encode(), b"tea"])
+    data = load(saved(tmp_path, y_train=y_train, y_test=y_test))
+    assert data.classes == (composed, "tea")
+    assert data.y_train.tolist() == [0, 0, 1] * 2 and data.y_test.tolist() == [0, 0, 1]
+    named = load(saved(tmp_path, y_train=y_train, y_test=y_test, classes=np.array(["tea", apart])))
+    assert named.classes == ("tea", composed) and named.y_test.tolist() == [1, 1, 0]
+    with pytest.raises(DataError, match="distinct"):
+        load(saved(tmp_path, y_train=y_train, y_test=y_test, classes=np.array(["tea", apart, composed])))
+
+
+def test_the_order_in_memory_and_the_width_of_labels_do_not_matter(tmp_path):
+    plain = load(saved(tmp_path))
+    parts = {key: np.asfortranarray(arrays()[key]) for key in ("X_train", "X_test")}
+    parts |= {"y_train": arrays()["y_train"].astype(np.uint8), "y_test": arrays()["y_test"].astype(">i2")}
+    data = load(saved(tmp_path, **parts))
+    assert data.hashes() == plain.hashes() and data.classes == plain.classes
+
+
+def test_grey_levels_stored_as_floats_are_told(tmp_path):
+    notes = []
+
+    class Told(Progress):
+        def note(self, message):
+            notes.append(message)
+
+    X = np.random.default_rng(0).integers(0, 256, (6, 8, 8)).astype(np.float32)
+    for values, told in ((X, 1), (X / 255, 0), (X + 0.5, 0), (X - 100, 0), (X[:, :3, :3], 0), (X * 300, 0)):
+        notes.clear()
+        data = load(saved(tmp_path, X_train=values, X_test=values[:3]), progress=Told())
+        assert ["astype(numpy.uint8)" in note for note in notes] == [True] * told and data.X_train.dtype == np.float32
 
 
 @pytest.mark.parametrize("change", [lambda d: d[:-30], lambda d: d[: len(d) // 2], lambda d: b"", lambda d: b"PK" * 99])

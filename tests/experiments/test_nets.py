@@ -54,6 +54,22 @@ def test_a_run_is_recorded_with_all_that_repeats_and_plots_it():
     assert again.learning == record.learning | {"file": None}
 
 
+def test_a_table_of_one_column_is_learnt_and_its_test_split_measured_alike():
+    """Two classes on both sides of 100; were the test split standardised by itself, most of it would be wrong."""
+    rng = np.random.default_rng(0)
+    y_train, y_test = np.arange(80) % 2, np.repeat([0, 1], [10, 90])
+    X_train, X_test = (100 + np.where(y, 1, -1) + rng.uniform(-0.9, 0.9, len(y)) for y in (y_train, y_test))
+    np.savez("table.npz", X_train=X_train[:, None], y_train=y_train, X_test=X_test[:, None], y_test=y_test)
+    spec = NetSpec(**SMALL | {"n_train": None, "n_test": None}, data="./table.npz", epochs=50)
+    record, _ = run_net(spec)
+    assert record.train_error == 0 and record.test_error < 0.05 and record.training["whiten"]
+    for each, _ in run_nets([spec, dataclasses.replace(spec, seed=1)]):
+        assert each.train_error == 0 and each.test_error < 0.05
+    assert each.warnings and each.identity != record.identity
+    raw, _ = run_net(dataclasses.replace(spec, whiten=False, epochs=1))
+    assert raw.train_error > 0.3  # 100 and a little, as it is
+
+
 def test_the_identity_is_that_of_what_decides():
     spec = NetSpec(**SMALL)
     same = NetSpec(**SMALL, device="cpu", checkpoint_every=1.0, test_every=0)

@@ -12,7 +12,9 @@ from kernelfit.experiments import nets_paper
 from kernelfit.experiments.nets_paper import SCALES, PaperSpec, run_study
 from kernelfit.net_records import read_nets
 from kernelfit.report.nets_paper import steps_to_loss, study_markdown, study_table, verdicts
+from kernelfit.report.page import report_page
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
+from kernelfit.report.runs import read_runs
 
 TINY = dataclasses.replace(
     SCALES["quick"],
@@ -63,6 +65,8 @@ def test_a_study_is_run_once(monkeypatch):
     assert all(len(outcome.records) == 2 and outcome.failed is None for outcome in first)
     assert len(read_nets("runs/nets.jsonl")) == 14
     assert first[1].records[0].corruption["pixels"] == "shuffled" and first[4].records[0].corruption["labels"] == 1
+    runs = read_runs("runs")
+    assert runs.unread == [] and len(runs.nets) == 14 and "could not be read" not in report_page(runs)
     ran = []
     actual = nets_paper.run_net
 

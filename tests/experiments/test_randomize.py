@@ -96,3 +96,13 @@ def test_the_command_repeats_it():
         *("kernelfit", "randomize", "--estimator", TREE, "--param", "max_depth=3", "--param", "criterion=a b"),
         *("--data", "digits", "--levels", "0.0", "--levels", "0.25", "--seeds", "5"),
     ]
+
+
+def test_a_net_is_told_that_rows_are_images(tmp_path):
+    """It whitens images, and would standardise the columns of a table."""
+    pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
+    asked = {"estimator": "kernelfit.nn.NetClassifier", "n_train": 40, "n_test": 20, "seeds": 1, "levels": (1.0,)}
+    result = run_randomize(RandomizeSpec(**asked, param=("epochs=1", "model=mlp(hidden=[8])"), runs=str(tmp_path)))
+    assert "image_shape=(8, 8)" in result.records[0].estimator
+    result = run_randomize(RandomizeSpec(**asked | {"data": "synthetic:5"}, param=("epochs=1",), runs=str(tmp_path)))
+    assert "image_shape" not in result.records[0].estimator

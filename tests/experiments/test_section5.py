@@ -10,7 +10,9 @@ from kernelfit.experiments import section5 as module
 from kernelfit.experiments.section5 import ROWS, Scale, Section5Spec, run_section5
 from kernelfit.features import parse_features
 from kernelfit.records import Record
+from kernelfit.report.page import report_page
 from kernelfit.report.paper import SECTION_5_CLAIMS
+from kernelfit.report.runs import read_runs
 from kernelfit.report.section5 import section5_markdown, verdicts
 
 TINY = Scale(200, 150, 64, (0, 1e-4, 1e-2), 60, 150, 64, 100, True)
@@ -61,6 +63,10 @@ def test_every_row_runs_once_and_is_kept(tmp_path, monkeypatch):
     assert done["cifar10-randomconv-ridge"]["ridge"] == best["ridge"]
     assert all(other["ratio"] > 1 for other in done["interpolants"]["others"])
     assert done["linear"]["distance"] < 1e-8 and done["linear"]["norm_elsewhere"] > done["linear"]["norm"]
+
+    runs = read_runs(tmp_path)  # the report shows all of it
+    assert runs.unread == [] and len(runs.section5) == len(ROWS) and len(runs.solves) == len(records)
+    assert len(runs.ridges) == 2 and len(runs.interpolants) == 1 and "could not be read" not in report_page(runs)
 
     monkeypatch.setattr(module, "run_solve", None)
     assert run(tmp_path) == json.loads(json.dumps(outcomes))  # nothing was run again

@@ -4,6 +4,8 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 from sklearn.base import clone
+from sklearn.datasets import load_iris, make_blobs
+from sklearn.tree import DecisionTreeClassifier
 
 from kernelfit.datasets import load
 from kernelfit.errors import InputError
@@ -50,6 +52,34 @@ def test_the_randomization_test_takes_it():
     assert true.test_error[0] < 0.25 and random.test_error[0] > 0.7
     by_path = make_estimator("kernelfit.nn.NetClassifier", ["epochs=3", "model=mlp3x512"])
     assert (by_path.epochs, by_path.model) == (3, "mlp3x512")
+
+
+def best_threshold_on_one_feature():
+    X, y = load_iris(return_X_y=True)
+    return X[:, 2:3], y, DecisionTreeClassifier(max_leaf_nodes=3).fit(X[:, 2:3], y).score(X[:, 2:3], y)
+
+
+@pytest.mark.parametrize("scale", [1, 1e6])
+def test_a_table_is_fitted_however_few_its_columns_and_whatever_their_units(scale):
+    """Whitened as an image is, a row of one feature is 0, and one of two has a single bit."""
+    X, y, reachable = best_threshold_on_one_feature()
+    net = NetClassifier("mlp(hidden=[64])", epochs=60, batch=32, lr=0.05, target=reachable).fit(scale * (X + 5), y)
+    assert net.score(scale * (X + 5), y) >= reachable - 0.03  # a net's thresholds are not the very best
+    assert net.predict(scale * (X[:1] + 5)) == net.predict(scale * (X + 5))[:1]  # not standardised by itself
+    X, y = make_blobs(100, centers=3, n_features=2, random_state=1)
+    net = clone(net).set_params(target=1.0).fit(X * [scale, 1], y)
+    assert net.score(X * [scale, 1], y) == 1.0
+
+
+def test_what_is_no_number_is_an_error_and_not_class_0():
+    X = DIGITS.X_train.reshape(200, 64) / 255
+    net = NetClassifier("mlp(hidden=[8])", epochs=1).fit(X, DIGITS.y_train)
+    X[7, 3] = np.nan
+    for ask in (lambda: net.predict(X), lambda: clone(net).fit(X, DIGITS.y_train)):
+        with pytest.raises(InputError, match="NaN, infinite or too large for float32, first in row 7"):
+            ask()
+    with pytest.raises(InputError, match=r"X has shape \(200, 63\); the net was fitted to \('m', 64\)"):
+        net.predict(X[:, 1:])
 
 
 def test_what_it_refuses():

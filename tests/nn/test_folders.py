@@ -7,7 +7,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from kernelfit import cli
 from kernelfit.corruption import corrupt_labels
@@ -105,6 +105,24 @@ def test_images_of_any_size_are_scaled_to_the_middle_square(tmp_path):
     ramp = big.batch(torch.tensor([big.files.names.index("train/cat/big.jpg")]))[0, 0].mean(0) * 255
     # The middle 300 of 400 columns of a ramp, in 12 columns: their centres.
     np.testing.assert_allclose(ramp, (50 + 25 * (np.arange(12) + 0.5)) * 255 / 399, atol=3)
+
+
+@pytest.mark.parametrize("orientation", [2, 3, 6, 8])
+def test_images_are_turned_as_exif_says(tmp_path, orientation):
+    write(tmp_path)
+    exif, path = Image.Exif(), tmp_path / "train" / "cat" / "00.png"
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+    files = FolderImages(stream(tmp_path, SIDE).X_train, crop=0, whiten=False)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(path)))
+    np.testing.assert_array_equal(files.batch(torch.tensor([0]))[0].permute(1, 2, 0) * 255, expected)
+
+
+def test_16_bit_grey_is_not_made_white(tmp_path):
+    path = write(tmp_path) / "train" / "cat" / "00.png"
+    Image.fromarray(np.full((SIDE, SIDE), 40_000, np.uint16)).save(path)
+    with pytest.raises(DataError, match=r"cat/00\.png has mode I;16; convert it"):
+        FolderImages(stream(tmp_path, SIDE).X_train, crop=CROP).batch(torch.tensor([0]))
 
 
 @pytest.mark.parametrize("content", [b"", b"no image", "cut"])

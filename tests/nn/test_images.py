@@ -4,6 +4,7 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
+from sklearn.preprocessing import StandardScaler
 
 from kernelfit.errors import InputError
 from kernelfit.nn import draws
@@ -57,12 +58,60 @@ def test_numbers_that_are_no_pixels_are_used_as_they_are():
     batch = Images(noise, whiten=False).batch(torch.arange(3))
     assert batch.dtype == torch.float32
     np.testing.assert_array_equal(batch[:, 0], noise.astype(np.float32))
-    vectors = noise.reshape(3, 16)
-    np.testing.assert_allclose(
-        Images(vectors).batch(torch.tensor([1]))[0],
-        (vectors[1] - vectors[1].mean()) / max(vectors[1].std(), 1 / 4),
-        atol=2e-6,
+    np.testing.assert_array_equal(
+        Images(noise.reshape(3, 16), whiten=False).batch(torch.arange(3)), noise.reshape(3, 16).astype(np.float32)
     )
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+def test_columns_of_a_table_are_standardised_by_the_training_examples(dtype, monkeypatch):
+    monkeypatch.setattr("kernelfit.nn.columns._NUMBERS", 100)  # several parts
+    table = np.random.default_rng(0).integers(0, 256, (50, 9)).astype(dtype)
+    table[:, 4] = 7
+    train = Images(table[:40])
+    test = Images(table[40:], columns=train.columns)
+    expected = StandardScaler().fit(table[:40].astype(np.float64))
+    for images, part in ((train, table[:40]), (test, table[40:])):
+        found = images.batch(torch.arange(len(part)))
+        # Both are made in float64 and rounded to float32 once.
+        np.testing.assert_allclose(found, expected.transform(part.astype(np.float64)), rtol=1e-6, atol=1e-6)
+        assert found.dtype == torch.float32 and not found[:, 4].any()
+    assert torch.equal(Images(table[:40, :1]).batch(torch.arange(40)), train.batch(torch.arange(40))[:, :1])
+
+
+def test_columns_of_any_size_keep_their_digits():
+    x = np.random.default_rng(0).standard_normal(50)
+    expected = (x - x.mean()) / x.std()
+    table = np.stack([x * 1e300, x * 1e-300, 1e9 + x, x], axis=1)
+    found = Images(table).batch(torch.arange(50)).numpy()
+    # 1e9 + x keeps x to 1e-7.
+    np.testing.assert_allclose(found, np.repeat(expected[:, None], 4, 1), atol=1e-6)
+    assert found[0, 0] == pytest.approx(found[0, 3], rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(6, 4), (6, 4, 4), (6, 4, 4, 3)])
+@pytest.mark.parametrize("whiten", [False, True])
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_what_is_no_finite_number_is_named(shape, whiten, value):
+    x = np.random.default_rng(0).standard_normal(shape)
+    x[3].flat[1] = value
+    with pytest.raises(InputError, match="NaN, infinite or too large for float32, first in row 3"):
+        Images(x, whiten=whiten)
+
+
+def test_numbers_beyond_float32_are_named():
+    x = np.ones((6, 4))
+    x[2, 1] = 1e39
+    with pytest.raises(InputError, match="first in row 2"):
+        Images(x, whiten=False)
+    with pytest.raises(InputError, match="first in row 2"):
+        Images(x, columns=Images(np.random.default_rng(0).standard_normal((6, 4))).columns)
+    assert Images(x)  # standardised, it is 2.2 deviations away
+
+
+def test_channels_first_are_refused_with_the_cure():
+    with pytest.raises(InputError, match=r"3 channels first.*X\.transpose\(0, 2, 3, 1\)"):
+        Images(X.transpose(0, 3, 1, 2))
 
 
 def test_read_only_images_are_fine_and_stay_as_they_are():
@@ -112,8 +161,8 @@ def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, channel
 
 
 def test_sums_of_large_images_are_exact():
-    white = np.full((1, 1_000_000), 255, np.uint8)
-    assert not Images(white).batch(torch.tensor([0])).any()
-    white[0, 0] = 254
-    found = Images(white).batch(torch.tensor([0]))[0].numpy()
-    np.testing.assert_allclose(found, whitened(white[:, :, None] / 255).ravel(), rtol=1e-6, atol=1e-9)
+    white = np.full((1, 1000, 1000), 255, np.uint8)
+    assert not Images(white, crop=0).batch(torch.tensor([0])).any()
+    white[0, 0, 0] = 254
+    found = Images(white, crop=0).batch(torch.tensor([0]))[0].numpy()
+    np.testing.assert_allclose(found, whitened(white[0, :, :, None] / 255), rtol=1e-6, atol=1e-9)

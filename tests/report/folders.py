@@ -113,7 +113,11 @@ def net(**changes):
     line |= {"stopped_by": "accuracy", "epochs": 3, "steps": 300, "train_error": 0.0, "test_error": 0.2}
     line |= {"training": {"augment": False, "weight_decay": 0.0, "lr": 0.1}, "train_loss": 0.01, "test_loss": 0.9}
     line |= {"time_to_fit": {"epochs": 3, "steps": 300, "seconds": 9.0}, "norms": {"spectral_product": 30.0}}
-    line |= {"curve": {"epoch": [1, 2, 3], "steps": [100, 200, 300], "loss": [2.0, 1.0, 0.1]}, "warnings": []}
+    line |= {
+        "precision": "float32",
+        "curve": {"epoch": [1, 2, 3], "steps": [100, 200, 300], "loss": [2.0, 1.0, 0.1]},
+        "warnings": [],
+    }
     line["dataset"] = {"asked": "cifar10.npz", "name": "cifar10-jpeg75"}
     line["curve"]["test_accuracy"] = [0.4, None, 0.8]
     return line | {"step_curve": {"every": 50, "loss": [2.3, 2.0, 1.5, 1.0, 0.5, 0.1]}} | changes

@@ -149,7 +149,7 @@ def test_broken_lines_are_named_and_skipped(tmp_path, capsys):
         9: json.dumps(good | {"pictures": {"misclassified": [{"index": 1}]}}),
         10: json.dumps(good | {"histograms": {"train_margins": {"low": 1.0, "high": 0.0, "counts": [1]}}}),
         11: "[" * 100_000,
-        12: json.dumps(folders.section5(row="mnist-pixels", norm=None)),
+        12: json.dumps(folders.section5(row="mnist-pixels", norm="none")),
         13: json.dumps(folders.section5(row="unheard of")),
         14: json.dumps(folders.descent(norm=[[1.0], [2.0]])),
     }
@@ -209,6 +209,27 @@ def test_sparse_folders_have_pages_too(tmp_path):
         runs = read_runs(folders.write(tmp_path / str(number), [bare]))
         assert not runs.unread
         Reader(report_page(runs))
+
+
+def test_measures_that_rounding_left_without_a_number_are_gaps(tmp_path):
+    """kernelfit writes null for what is no finite number, e.g. the square root of a square that came out negative."""
+    lines = folders.everything()
+    for line in lines:
+        measured = ("norm", "norm_pm1", "relative_residual", "condition", "gemm_gflops", "ratio", "test_margins")
+        for name in set(measured) & set(line):
+            line[name] = None
+        if line["schema"] == "kernelfit.descent/1":
+            line |= {name: [[0.4, None, 0.2], [0.3, 0.8, 0.1]] for name in ("norm", "condition")}
+        if line["schema"] == "kernelfit.sweep/1":
+            line["test_margins"] = {"mean": None}
+    lines.append(folders.section5(row="interpolants", others=[{"name": "pairs", "labels": "true", "ratio": None}]))
+    runs = read_runs(folders.write(tmp_path / "runs", lines))
+    assert runs.unread == []
+    assert "nan" not in Reader(report_page(runs)).text.replace("nan x", "").split()
+    for name, plot in PLOTS.items():
+        for shown in plot.find(runs)[-1:]:
+            Console(file=io.StringIO()).print(plot.table(shown))
+            plot.draw(shown, tmp_path / f"{name}.svg")
 
 
 def paths(fields, before=()):

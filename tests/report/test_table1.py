@@ -9,9 +9,9 @@ from kernelfit.report.table1 import in_words, records_of
 from tests.report import folders
 
 
-def net(model="inception", labels=0.0, crop=False, decay=0.0, pixels="true", dataset="cifar10", n_train=50_000):
+def net(model="inception", labels=0.0, crop=False, decay=0.0, pixels="true", dataset="cifar10", n_train=50_000, seed=0):
     about = {"model": model, "corruption": {"labels": labels, "pixels": pixels}, "n_train": n_train}
-    about |= {"training": {"augment": crop, "weight_decay": decay}, "dataset": {"name": dataset}}
+    about |= {"training": {"augment": crop, "weight_decay": decay}, "dataset": {"name": dataset}, "seed": seed}
     return types.SimpleNamespace(**folders.net(**about))
 
 
@@ -61,5 +61,5 @@ def test_others_belong_to_none(about):
 
 
 def test_of_several_sizes_the_largest_is_taken_and_all_its_seeds():
-    nets = [net(n_train=100), net(), net(), net(n_train=2000)]
+    nets = [net(n_train=100), net(seed=0), net(seed=1), net(n_train=2000)]
     assert records_of("inception-none", nets) == nets[1:3]

@@ -69,19 +69,23 @@ def _solve_figures(runs):
     """Return time against n of the solves that were run at several sizes."""
     found = {}
     for row in runs.solves:
-        if row.seconds["total"] > 0 and row.gemm_gflops > 0 and row.n_train > 0:
-            key = row.dataset["name"], row.precision
+        # Another engine, other features or copies of images are another job: no point of the same line.
+        copies = (row.augmentation or {}).get("what") not in (None, "none")
+        if row.seconds["total"] > 0 and row.n_train > 0 and not copies:
+            key = row.dataset["name"], row.features, row.method
             found.setdefault(key, {}).setdefault(row.n_train, []).append(row)
     found = {key: sizes for key, sizes in found.items() if len(sizes) > 1}
     if not found:
         return []
     series, limits, commands = [], {}, []
-    for style, ((name, precision), sizes) in enumerate(list(found.items())[:5]):
+    for style, ((name, features, method), sizes) in enumerate(list(found.items())[:5]):
         values = [(n, min(row.seconds["total"] for row in rows)) for n, rows in sorted(sizes.items())]
-        series.append(_series(f"{name}, {precision}", values, style, "s"))
+        what = "" if features == "pixels" else f", {features}"
+        series.append(_series(f"{name}{what}, {method}", values, style, "s"))
         commands += [row.command for rows in sizes.values() for row in rows]
-        if precision == "float64":
-            limits |= {n: n**3 / 3 / (1e9 * max(row.gemm_gflops for row in rows)) for n, rows in sizes.items()}
+        for n, rows in sizes.items():
+            rates = [row.gemm_gflops for row in rows if row.gemm_gflops is not None and row.precision == "float64"]
+            limits |= {n: n**3 / 3 / (1e9 * max(rates))} if rates else {}
     if limits:
         series.append(_limit("limit: n³/3 at the dgemm rate", sorted(limits.items()), "s"))
     return [_figure("Time against n: all solves", "seconds, whole solve", series, commands)]

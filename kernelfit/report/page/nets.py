@@ -4,7 +4,7 @@ import statistics
 
 from kernelfit.progress import duration
 from kernelfit.report.net_curves import (
-    by_model,
+    by_curve,
     errors_at_levels,
     losses,
     one_of_each,
@@ -12,7 +12,6 @@ from kernelfit.report.net_curves import (
     steps_to_fit,
     thinned,
     times_to_fit,
-    with_setting,
 )
 from kernelfit.report.norms import KINDS
 from kernelfit.report.page.parts import (
@@ -97,7 +96,7 @@ def _steps_of_the_paper():
 def _training_curves(nets):
     """Return a figure of training loss against steps for each net, a line for each kind of labels and pixels."""
     made = []
-    for name, rows in by_model(nets):
+    for name, rows in by_curve(nets):
         series = []
         for style, row in enumerate(one_of_each(rows)[:8]):
             label = labels_of(row.corruption)
@@ -124,12 +123,14 @@ def _training_curves(nets):
 def _test_curves(nets):
     """Return test accuracy against epochs of nets on true labels: the paper's figure 2b, with and without tricks."""
     series, commands = [], []
-    for row in nets:
+    true = [(name, [row for row in rows if is_true(row)]) for name, rows in by_curve(nets)]
+    for name, row in [
+        (name if len(rows) == 1 else f"{name}, seed {row.seed}", row) for name, rows in true for row in rows
+    ]:
         accuracies = (row.curve or {}).get("test_accuracy") or []
         epochs = (row.curve or {}).get("epoch") or []
         points = [(e, 100 * a) for e, a in zip(epochs, accuracies, strict=False) if e is not None and a is not None]
-        if is_true(row) and len(points) > 1 and len(series) < 8:
-            name = with_setting(row)
+        if len(points) > 1 and len(series) < 8:
             kept = thinned(points)
             told = tuple(Point(e, a, 0, f"{name}, epoch {e:g}: {a:.4g} %") for e, a in kept)
             series.append(Series(name=name, points=told, style=len(series), dashed=len(series) >= 6))
@@ -169,10 +170,17 @@ def _against_level(nets, title, label, measured, caption):
         x=_LEVEL,
         y=Axis(label=label, low=0.0, high=100.0 if error else None),
         series=series,
-        rules=[Rule(name="chance, 90 %", y=90.0)] if error and nets[0].n_classes == 10 else (),
+        rules=_chance(nets) if error else (),
     )
-    commands = [row.command for row in nets if with_setting(row) in measured]
+    commands = [row.command for name, rows in by_curve(nets) if name in measured for row in rows]
     return figure(f"{title}: nets", drawing, caption=caption, commands=commands)
+
+
+def _chance(nets):
+    """Return the Rule of a guess that knows nothing, where it is the same for all nets."""
+    classes = {row.n_classes for row in nets}
+    chance = 100 * (1 - 1 / max(classes))
+    return [Rule(name=f"chance, {chance:.3g} %", y=chance)] if len(classes) == 1 else ()
 
 
 def _norms(nets):

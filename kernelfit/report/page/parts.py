@@ -22,8 +22,8 @@ WAITS = Cell("not run yet", line=True)
 
 
 def number(value, text=None):
-    """Return the Cell of a number, or an empty one of None."""
-    if value is None:
+    """Return the Cell of a number, or an empty one of None or NaN."""
+    if value is None or value != value:
         return Cell("", number=True)
     return Cell(f"{value:.4g}" if text is None else text, value, True)
 

@@ -48,8 +48,8 @@ def _sweep_sentence(batch):
         return statistics.fmean(getattr(row, name) for row in rows)
 
     errors = f"{percent_text(mean(random, 'train_error'))} training and {percent_text(mean(random, 'test_error'))} test"
-    least = mean(true, "norm")
-    times = f", with {mean(random, 'norm') / least:.3g} times the norm" if least > 0 else ""
+    most, least = mean(random, "norm"), mean(true, "norm")
+    times = f", with {most / least:.3g} times the norm" if most > 0 < least else ""
     return (
         f"{batch.shared['dataset']['name']}, n = {batch.shared['n_train']:,}: on random labels {errors} error, on true "
         f"ones {percent_text(mean(true, 'train_error'))} and {percent_text(mean(true, 'test_error'))}{times}."

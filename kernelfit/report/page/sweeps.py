@@ -16,6 +16,7 @@ from kernelfit.report.page.parts import (
 )
 from kernelfit.report.svg.chart import Point, Rule, Series, chart
 from kernelfit.report.svg.scales import Axis
+from kernelfit.report.sweep import mean_and_spread
 from kernelfit.report.words import batch_title, compact
 
 LEVEL = Axis(label="training labels replaced (%)", low=0.0, high=100.0)
@@ -41,11 +42,6 @@ def groups(batch):
     """Return (pixels, level, rows of all seeds) for each setting of a sweep."""
     settings = dict.fromkeys((row.pixels, row.level) for row in batch.rows)
     return [(*each, [row for row in batch.rows if (row.pixels, row.level) == each]) for each in settings]
-
-
-def mean_and_spread(values):
-    """Return the mean and the standard deviation, 0 of a single value."""
-    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else 0.0
 
 
 def _sweep_row(batch, pixels, level, rows):

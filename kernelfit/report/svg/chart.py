@@ -5,6 +5,7 @@ too, so that nobody needs the colours. Every mark tells its values when pointed 
 """
 
 import dataclasses
+import math
 
 from kernelfit.report.svg.frame import BOTTOM, HEIGHT, LEFT, RIGHT, STYLES, TOP, WIDTH, at, axes, legend, mark_path, svg
 from kernelfit.report.svg.markup import element
@@ -25,7 +26,7 @@ class Point:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """Points that belong together.
+    """Points that belong together; those that are no finite numbers have no place and are left out.
 
     Attributes
     ----------
@@ -44,6 +45,10 @@ class Series:
     style: int = 0
     line: bool = True
     dashed: bool = False
+
+    def __post_init__(self):
+        kept = tuple(point for point in self.points if math.isfinite(point.x) and math.isfinite(point.y))
+        object.__setattr__(self, "points", kept)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,5 +1,7 @@
 """What all charts of the report share: the drawing, its axes, its legend, its marks."""
 
+import textwrap
+
 from kernelfit.report.svg.markup import Markup, element, join
 
 WIDTH, HEIGHT = 440, 300  # in units of the drawing, a page's pixel or a little less
@@ -58,8 +60,8 @@ def legend(names):
     """Return (the legend above a chart, how deep it is) for (name, style or None, dashed, line)."""
     parts, x, y = [], LEFT, 12
     for name, style, dashed, line in names:
-        shown = name if len(name) <= 48 else name[:47] + "…"
-        width = 30 + _LETTER * len(shown)
+        shown = textwrap.wrap(name, 48, max_lines=3, placeholder=" …") or [""]
+        width = 30 + _LETTER * max(map(len, shown))
         if x > LEFT and x + width > WIDTH - 4:
             x, y = LEFT, y + _ROW
         drawn = []
@@ -69,8 +71,9 @@ def legend(names):
         if style is not None:
             drawn.append(element("path", d=mark_path(style, x + 10, y), class_="mark"))
         group = element("g", *drawn, class_=None if style is None else f"c{style}")
-        parts.append(join(group, element("text", shown, x=at(x + 25), y=y + 4, class_="name")))
-        x += width + 16
+        texts = [element("text", text, x=at(x + 25), y=y + 4 + k * _ROW, class_="name") for k, text in enumerate(shown)]
+        parts.append(join(group, *texts))
+        x, y = x + width + 16, y + (len(shown) - 1) * _ROW
     return (join(*parts), y + 6) if parts else (Markup(""), 0)
 
 
