@@ -143,7 +143,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     --------
     >>> import numpy as np
     >>> X = np.linspace(0, 1, 20)[:, None]
-    >>> model = KernelInterpolator(bandwidth=0.2).fit(X, np.sin(6 * X[:, 0]))
+    >>> model = KernelInterpolator(bandwidth=0.1).fit(X, np.sin(6 * X[:, 0]))
     >>> bool(abs(model.predict([[0.512]])[0] - np.sin(6 * 0.512)) < 1e-4), model.report_.relative_residual < 1e-8
     (True, True)
     """
