@@ -1,22 +1,31 @@
 """Choosing a bandwidth by closed-form leave-one-out on a subsample of the training points, never on test points."""
 
 import dataclasses
+import functools
 
 import numpy as np
 
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
-from kernelfit.measures import check_solution, error_rate, leave_one_out, one_hot
+from kernelfit.measures import (
+    ACCURATE,
+    check_solution,
+    error_rate,
+    exponents_of,
+    in_units,
+    leave_one_out,
+    one_hot,
+    relative_residuals,
+)
 from kernelfit.points import Points, points
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
 from kernelfit.solvers.cholesky import cholesky
 
-# Multiples of the median distance, half an octave apart. The search goes from narrow to wide.
-_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-4, 7))
-_HALVINGS = 20  # of the narrowest, while its matrix is singular
-_FURTHER = 3  # more halvings then: the widest that can be factored is seldom the best
-ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
+# Candidates are multiples 2^(k/2) of the median distance. The search goes from narrow to wide.
+_NARROWEST, _WIDEST = -4, 6
+_LIMIT = -44  # the narrowest that is tried where wider ones are singular or worse: 2^-22 of the median distance
+_FURTHER = 6  # steps below the widest that can be solved at which the search begins then: that one is seldom the best
 _PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 500
 
@@ -32,21 +41,34 @@ class BandwidthChoice:
     n : int
         Size of the subsample.
     candidates : list of dict
-        bandwidth, loo_error, loo_squared_error for each that could be factored, in increasing order.
+        In increasing order, each that could be solved to 8 digits: bandwidth; for labels loo_error, the share of wrong
+        ones; loo_squared_error, for labels the mean of |y_i - f^(-i)(x_i)|^2, for numbers this for each output over its
+        mean square, averaged over the outputs: 1 is no better than f = 0, and the units of no output count.
     """
 
     bandwidth: float
     n: int
     candidates: list
 
+    @property
+    def best_first(self):
+        """The bandwidths of all candidates, the best first."""
+        return [candidate["bandwidth"] for candidate in sorted(self.candidates, key=_rank)]
 
-def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed=0, progress=None):
+
+def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000, seed=0, progress=None):
     """Return the BandwidthChoice for a kernel with an open bandwidth.
+
+    Candidates are half octaves of the median distance, from a quarter of it to 8 times, each checked to be solved to 8
+    digits. The search goes from narrow to wide, and ends where three in a row are no improvement, or where one cannot
+    be solved: wider ones are more singular still. Where even the first cannot be, it begins at a narrower one that can;
+    where the narrowest is the best of all, it goes on to narrower ones by the same rule.
 
     Parameters
     ----------
     X : array, shape (n, ...), or Points
-    y : int array, shape (n,)
+    y : int array, shape (n,), or float64 array, shape (n, r)
+        Labels 0 .. n_classes - 1, judged by how many are wrong; or, without n_classes, numbers, by squared error.
     kernel : Kernel
     subsample : int
         Points used, drawn without replacement by `seed`; fewer if there are fewer.
@@ -58,60 +80,84 @@ def choose_bandwidth(X, y, kernel, *, n_classes, ridge=0.0, subsample=3000, seed
     """
     if not kernel.open_bandwidth:
         raise InputError(f"kernel {kernel} has no open bandwidth to choose")
-    progress = progress or Progress()
     rows = generator(seed, "bandwidth").permutation(len(X))[:subsample]
     X = X.subset(rows) if isinstance(X, Points) else X[rows]
-    y, Y = y[rows], one_hot(y[rows], n_classes)
-    candidates, best, worse = [], None, 0
-    widths = _from_narrow_to_wide(X, Y, kernel, ridge)
-    with progress.phase("bandwidth", len(widths), at_most=True) as advance:
-        for bandwidth in widths:
-            try:
-                scores = _leave_one_out_scores(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
-            except SingularMatrixError:
-                break  # too wide; wider ones are more singular still
-            loo_error, squared = error_rate(scores, y), float(np.mean(np.sum((scores - Y) ** 2, axis=1)))
-            candidates.append({"bandwidth": float(bandwidth), "loo_error": loo_error, "loo_squared_error": squared})
-            advance(1)
-            if best is None or (loo_error, squared) < best[:2]:
-                best, worse = (loo_error, squared, float(bandwidth)), 0
-            else:
-                worse += 1
-                if worse == _PATIENCE:
-                    break
-    return BandwidthChoice(best[2], len(rows), candidates)
+    Y, score = (y[rows], _score_of_numbers) if n_classes is None else (one_hot(y[rows], n_classes), _score_of_labels)
+    Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
+    median, failures = median_distance(X), []
 
-
-def _from_narrow_to_wide(X, Y, kernel, ridge):
-    """Return the candidates; the narrowest is halved until its matrix can be factored."""
-    widths = median_distance(X) * np.array(_MULTIPLES)
-    for halving in range(_HALVINGS + 1):
+    @functools.cache
+    def tried(k):
+        """Return the candidate of the multiple 2^(k / 2), or None if it cannot be solved."""
+        bandwidth = float(median * 2.0 ** (k / 2))
         try:
-            _accurate_solve(gram(X, kernel.with_bandwidth(widths[0] / 2**halving)), Y, ridge)
+            factor, coef = _accurate_solve(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
         except SingularMatrixError as error:
-            singular = error
-            continue
-        narrower = halving + _FURTHER if halving else 0
-        return [*(widths[0] / 2.0**k for k in range(narrower, 0, -1)), *widths]
-    raise SingularMatrixError(
-        f"no bandwidth could be chosen: even at {widths[0] / 2**_HALVINGS:.3g} the matrix of {len(X)} training points "
-        "is singular. Are there equal or nearly equal points? Name a --bandwidth, or give a ridge, e.g. 1e-6",
-        row=singular.row,
-    ) from singular
+            failures.append(error)
+            return None
+        advance(1)
+        return {"bandwidth": bandwidth} | score(Y, leave_one_out(Y, coef, factor.inverse_diagonal()))
+
+    with (progress or Progress()).phase("bandwidth", _WIDEST - _NARROWEST + 1, at_most=True) as advance:
+        candidates = _search(tried)
+    if not candidates:
+        raise SingularMatrixError(
+            f"no bandwidth could be chosen: even at {median * 2.0 ** (_LIMIT / 2):.3g} the matrix of {len(X)} training "
+            "points is singular. Are there equal or nearly equal points? Name a bandwidth, or give a ridge, e.g. 1e-6",
+            row=failures[-1].row,
+        ) from failures[-1]
+    return BandwidthChoice(min(candidates, key=_rank)["bandwidth"], len(X), candidates)
 
 
 def median_distance(X):
-    """Return the median Euclidean distance between different points among the first 500 (pixels / 255)."""
+    """Return the median Euclidean distance between different points among the first 500 (pixels / 255).
+
+    Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
+    """
     sample = X.part(0, min(len(X), _MEDIAN_SAMPLE)) if isinstance(X, Points) else points(X[:_MEDIAN_SAMPLE])
-    median = float(np.median(sample.distances()))
-    if median == 0:
-        raise InputError("more than half of the training points are identical; no bandwidth can tell them apart")
-    return median
+    distances = sample.distances()
+    distances = distances[distances > 0]
+    if not len(distances):
+        raise InputError(f"the first {len(sample)} training points are identical; no bandwidth can tell them apart")
+    return float(np.median(distances))
 
 
-def _leave_one_out_scores(matrix, Y, ridge):
-    factor, coef = _accurate_solve(matrix, Y, ridge)
-    return leave_one_out(Y, coef, factor.inverse_diagonal())
+def _search(tried):
+    """Return the candidates that tried(k) gave, by increasing k."""
+    found = {}
+
+    def walk(steps):
+        worse = 0
+        for k in steps:
+            candidate = tried(k)
+            if candidate is None:
+                break
+            worse = worse + 1 if found and _rank(candidate) >= min(map(_rank, found.values())) else 0
+            found[k] = candidate
+            if worse == _PATIENCE:
+                break
+
+    first = next((k for k in range(_NARROWEST, _LIMIT - 1, -2) if tried(k)), None)
+    if first is None:
+        return []
+    start = first if first == _NARROWEST else first - _FURTHER
+    walk(range(start, _WIDEST + 1))
+    if found and min(found, key=lambda k: _rank(found[k])) == start:
+        walk(range(start - 1, _LIMIT - _FURTHER - 1, -1))
+    return [found[k] for k in sorted(found)]
+
+
+def _rank(candidate):
+    return candidate.get("loo_error", 0.0), candidate["loo_squared_error"]
+
+
+def _score_of_labels(Y, left_out):
+    squared = float(np.mean(np.sum((left_out - Y) ** 2, axis=1)))
+    return {"loo_error": error_rate(left_out, Y.argmax(axis=1)), "loo_squared_error": squared}
+
+
+def _score_of_numbers(Y, left_out):
+    return {"loo_squared_error": float(np.mean(relative_residuals(Y, left_out) ** 2))}
 
 
 def _accurate_solve(matrix, Y, ridge):

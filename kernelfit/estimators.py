@@ -9,13 +9,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.bandwidth import ACCURATE, choose_bandwidth
+from kernelfit.bandwidth import choose_bandwidth
 from kernelfit.errors import InputError
 from kernelfit.gram import gram
-from kernelfit.interpolation import bandwidth_by_squared_error, interpolate
+from kernelfit.interpolation import interpolate
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Custom, Kernel, Precomputed
 from kernelfit.measures import one_hot
+from kernelfit.pixels import pixels_in_doubt
 
 
 class _KernelInterpolation(BaseEstimator):
@@ -36,23 +37,28 @@ class _KernelInterpolation(BaseEstimator):
         return isinstance(self.kernel, Precomputed) or (isinstance(self.kernel, str) and self.kernel == "precomputed")
 
     def _dtypes(self):
-        """Of X: float64, but that uint8 stays what it is everywhere in kernelfit, pixels / 255 with exact distances."""
-        return np.float64 if self._precomputed() else [np.float64, np.uint8]
+        """Of X: float64, but that uint8 stays what it is everywhere in kernelfit, pixels / 255 with exact distances.
+
+        A float32 K stays too: whether it is symmetric is a matter of its own rounding.
+        """
+        return [np.float64, np.float32 if self._precomputed() else np.uint8]
 
     def _solve(self, X, Y):
         """Solve for the targets Y (n, r) and set what both estimators have."""
         if not (isinstance(self.ridge, numbers.Real) and 0 <= self.ridge < float("inf")):
             raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
         kernel = self._kernel_with_bandwidth()
+        doubtful = pixels_in_doubt(X)
+        if doubtful:
+            warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
         found = interpolate(X, Y, kernel, choose=self._choose, ridge=float(self.ridge), loo=self.loo)
         self.kernel_, self.support_, self.points_ = found.kernel, found.support, found.points
         self.dual_coef_, self.norm_, self.loo_residuals_ = found.coef, found.norm, found.loo_residuals
         self.report_ = found.report
-        if not self.report_.relative_residual <= ACCURATE:
+        if self.report_.warnings:
             warnings.warn(
-                f"the relative residual of the fit is {self.report_.relative_residual:.1e}: the kernel matrix is "
-                f"ill-conditioned, by {self.report_.condition_estimate:.1e} or more. Try a smaller bandwidth, or a "
-                "ridge",
+                f"{'; '.join(self.report_.warnings)}. The kernel matrix is ill-conditioned: try a smaller bandwidth, "
+                "or a larger ridge",
                 LinAlgWarning,
                 stacklevel=3,
             )
@@ -91,11 +97,11 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         A text that kernelfit.kernel_text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
         "gaussian + 0.1 * linear", "precomputed", ...), a kernelfit.kernels.Kernel, or a function of two float64
         matrices (a, d), (b, d) that returns the kernel matrix (a, b); several threads may call it at once.
-        With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict.
+        With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict, float64 or float32.
     bandwidth : float or "auto"
-        For a kernel whose bandwidth is open. "auto": the multiple of the median distance, from 1/512 to 4, with the
-        least closed-form leave-one-out squared error on up to 1,500 training points, drawn by a fixed seed; see
-        FitReport.bandwidth_choice.
+        For a kernel whose bandwidth is open. "auto": the multiple of the median distance with the least closed-form
+        leave-one-out squared error on up to 3,000 training points, drawn by a fixed seed; the error of each output is
+        relative to its mean square. See kernelfit.bandwidth.choose_bandwidth and FitReport.bandwidth_choice.
     ridge : float
         Added to the diagonal of K; 0 unless given, and never changed.
     loo : bool
@@ -119,9 +125,12 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
 
     Notes
     -----
-    X holds numbers used as they are, or uint8 pixels, which stand for x / 255 as everywhere in kernelfit.
+    X holds numbers used as they are, or uint8 pixels, which stand for x / 255 as everywhere in kernelfit; uint8 numbers
+    that do not look like pixels are told by a UserWarning.
     Identical points make K singular. Without a ridge, copies of a point that have its target too are left out: the
     function of least norm is the same without them. Copies with another target raise SingularMatrixError.
+
+    What is doubtful about the numbers of a fit is told by a LinAlgWarning, and kept in report_.warnings.
 
     Raises
     ------
@@ -134,7 +143,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     --------
     >>> import numpy as np
     >>> X = np.linspace(0, 1, 20)[:, None]
-    >>> model = KernelInterpolator(bandwidth=0.2).fit(X, np.sin(6 * X[:, 0]))
+    >>> model = KernelInterpolator(bandwidth=0.1).fit(X, np.sin(6 * X[:, 0]))
     >>> bool(abs(model.predict([[0.512]])[0] - np.sin(6 * 0.512)) < 1e-4), model.report_.relative_residual < 1e-8
     (True, True)
     """
@@ -154,7 +163,9 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         scores = self._scores(X)
         return scores[:, 0] if self.dual_coef_.ndim == 1 else scores
 
-    _choose = staticmethod(bandwidth_by_squared_error)
+    @staticmethod
+    def _choose(X, Y, kernel, ridge):
+        return choose_bandwidth(X, Y, kernel, ridge=ridge)
 
 
 class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):

@@ -180,7 +180,7 @@ class MatrixGram(Gram):
             raise DataError(f"a precomputed kernel is a floating-point matrix; got {self.K.dtype} {self.K.shape}")
         self.shape = self.K.shape
         self.points = self.K.T
-        self.symmetric = symmetric
+        self.symmetric, self._mirrored = symmetric, False
         for start, stop in _spans(0, len(self.K), 1024):  # in parts, to make no other array of its size
             if not np.isfinite(self.K[start:stop]).all():
                 raise DataError(f"the precomputed kernel holds NaN or infinite values in rows from {start} on")
@@ -190,7 +190,11 @@ class MatrixGram(Gram):
     def block(self, rows, columns, out=None):
         (i, j), (k, last) = self._bounds(rows, columns)
         out = self.device.empty((j - i, last - k)) if out is None else out
-        out[...] = self.device.array(self.K[i:j, k:last])
+        tile = self.K[i:j, k:last]
+        if self._mirrored and last > i + 1:
+            above = np.arange(i, j)[:, None] < np.arange(k, last)
+            tile = np.where(above, self.K[k:last, i:j].T, tile)
+        out[...] = self.device.array(tile)
         return out
 
     def subset(self, rows):
@@ -200,14 +204,34 @@ class MatrixGram(Gram):
         return sha256(json.dumps([str(self.K.dtype), self.shape, sha256(np.ascontiguousarray(self.K))]).encode())
 
     def _check_symmetry(self):
+        """Raise DataError unless K is symmetric but for the rounding of its dtype, or of float32 if its entries are.
+
+        Where K and its transpose differ by that, the lower triangle is K, for the factor and for every product.
+        """
         if self.shape[0] != self.shape[1]:
             raise DataError(f"a precomputed training kernel must be square; got {self.shape}")
+        precision = self.K.dtype
         for start, stop in _spans(0, len(self.K), 1024):
             rows, transposed = self.K[start:stop], self.K[:, start:stop].T
+            largest, difference = np.abs(rows).max(initial=0), np.abs(rows - transposed).max(initial=0)
+            self._mirrored |= bool(difference > 0)
             # Rounding of a product of two factors leaves differences of some eps; anything larger is another matrix.
-            tolerance = 1e3 * np.finfo(self.K.dtype).eps * np.abs(rows).max(initial=0)
-            if np.abs(rows - transposed).max(initial=0) > tolerance:
-                raise DataError("the precomputed training kernel is not symmetric")
+            if difference > 1e3 * np.finfo(precision).eps * largest and self._made_in_float32():
+                precision = np.dtype(np.float32)
+            if difference > 1e3 * np.finfo(precision).eps * largest:
+                raise DataError(
+                    f"the precomputed training kernel is not symmetric: K and its transpose differ by {difference:.1e} "
+                    f"in rows {start} to {stop - 1}, whose largest entry is {largest:.1e}; rounding of {precision} "
+                    "leaves less. Give (K + K.T) / 2 if the difference means nothing"
+                )
+
+    def _made_in_float32(self):
+        """Whether every entry is a float32 number: such a K was rounded to float32 before it was cast to float64."""
+        with np.errstate(over="ignore"):
+            return all(
+                (self.K[start:stop] == self.K[start:stop].astype(np.float32)).all()
+                for start, stop in _spans(0, len(self.K), 1024)
+            )
 
 
 def gram(X, kernel, Z=None, *, device=backend.CPU):

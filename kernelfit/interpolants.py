@@ -20,7 +20,6 @@ from kernelfit.kernels import Kernel, Precomputed
 from kernelfit.points import Points, points
 from kernelfit.solvers.cholesky import cholesky
 
-ACCURATE = 1e-8  # largest relative residual of what counts as an interpolant: 8 digits
 _LARGEST = 46_340  # n^2 entries are counted by LAPACK's 32-bit integers
 
 
@@ -38,7 +37,7 @@ class Expansion:
     fitted : float64 array, shape (n, r)
         f at the training points, from recomputed blocks.
     relative_residual : float
-        |Y - fitted|_F / |Y|_F over all labels that f was to have.
+        |Y_c - fitted_c| / |Y_c| over all labels that f was to have, of the output c where it is largest.
     condition : float
         Estimate (from below) of the 1-norm condition number of the matrix that was factored: K(X, Z), or its triangular
         factor R where there are more centres than points, or K of all points.
@@ -122,8 +121,8 @@ def interpolate_about(Z, X, Y, kernel, *, progress=None):
     solve = _square if m == n else _least_norm
     coef, condition = solve(K, Z, X, Y, progress)
     fitted = gram(X, kernel, K.points).product(coef, progress=progress)
-    residual = float(np.linalg.norm(Y - fitted) / (np.linalg.norm(Y) or 1.0))
-    if not residual <= ACCURATE:
+    residual = float(measures.relative_residuals(Y, fitted).max())
+    if not residual <= measures.ACCURATE:
         raise SingularMatrixError(
             f"the expansion about {m} centres fits {n} points to a relative residual of {residual:.1e} only, condition "
             f"number at least {condition:.1e}. {_CAUSES}",

@@ -7,17 +7,12 @@ import time
 import numpy as np
 
 from kernelfit import measures
-from kernelfit.bandwidth import ACCURATE, BandwidthChoice, median_distance
+from kernelfit.bandwidth import BandwidthChoice
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import Gram, gram
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.randomness import generator
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 
-# Multiples of the median distance, half an octave apart. The widest is all but constant on the data; the narrowest
-# leaves neighbours apart even of 1,500 points on a line, whose gaps are about 1/500 of it.
-_MULTIPLES = tuple(2.0 ** (k / 2) for k in range(-18, 5))
-_SUBSAMPLE = 1500  # 23 candidates of 2 n^3 / 3 operations each: seconds
 _HALVINGS = 10  # of the narrowest candidate, while its system is not solved to 8 digits
 
 
@@ -39,15 +34,18 @@ class FitReport:
         targets, up to where rounding takes over.
     ridge : float
     relative_residual : float
-        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+        |Y_j - (K + ridge I) coef_j| / |Y_j| against recomputed Gram blocks, of the output j where it is largest.
     norm_disagreement : float
-        Relative difference of the norm between two routes, one through recomputed blocks, one through the factor.
+        Relative difference of the norm between two routes, one through recomputed blocks, one through the factor; of
+        all outputs together or of the one where it is largest.
     condition_estimate : float
         Of K + ridge I in the 1-norm; a lower bound.
     smallest_pivot : float
         Of the factor; an upper bound on the smallest eigenvalue of K + ridge I.
     seconds : float
         The whole fit.
+    warnings : tuple of str
+        What kernelfit.measures.doubts has to say about these numbers.
     """
 
     n: int
@@ -60,6 +58,7 @@ class FitReport:
     condition_estimate: float
     smallest_pivot: float
     seconds: float
+    warnings: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,12 +100,14 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
     loo : bool
         Whether to compute leave-one-out residuals, n^3 / 3 operations more.
     choose : function (X, Y, kernel, ridge) -> BandwidthChoice
-        Asked if the bandwidth of the kernel is open, for instance bandwidth_by_squared_error.
+        Asked if the bandwidth of the kernel is open: kernelfit.bandwidth.choose_bandwidth, for labels or numbers.
 
     Raises
     ------
     SingularMatrixError
         Identical points have different targets, or the matrix is singular to working precision.
+    InputError
+        Targets so large that coefficients or norm are beyond the largest number.
     """
     start, n, precomputed = time.perf_counter(), len(X), isinstance(kernel, Precomputed)
     # With a ridge a repeated point weighs more, and merging would change the problem.
@@ -114,24 +115,40 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
     merged = n - len(support)
     if merged:
         X = X[np.ix_(support, support)] if precomputed else X[support]
+    # Targets are brought to size 1 by powers of two, which change no digit, and the solution back: neither residual nor
+    # norm depends on the units of an output.
+    exponents = measures.exponents_of(Y)
+    Y = measures.in_units(Y[support], -exponents)
     try:
-        choice, system = _system(X, Y[support], kernel, ridge, choose)
+        choice, system = _system(X, Y, kernel, ridge, choose)
     except SingularMatrixError as error:
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
         raise
-    factor, loo_residuals = system.factor, None
+    factor, coef, check = system.factor, system.coef, system.check
+    half = factor.half_solve(Y)
+    norm = measures.rkhs_norm(coef, check.fitted, (half, half), ridge)
+    scaled, norms = measures.in_units(coef, exponents), measures.in_units(np.array(norm.per_output), exponents)
+    if not (np.isfinite(scaled).all() and not np.isinf(norms).any()):
+        raise InputError(
+            f"targets reach {np.ldexp(1.0, exponents.max()):.1e}, so that coefficients or norm are beyond the largest "
+            "number of float64. Divide y by a constant"
+        )
+    loo_residuals = None
     if loo:
-        loo_residuals = _spread(system.coef / factor.inverse_diagonal()[:, None], support, n)
+        loo_residuals = measures.in_units(_spread(coef / factor.inverse_diagonal()[:, None], support, n), exponents)
         loo_residuals[twins] = 0.0  # whichever of two twins is left out, the other is fitted
-    half = factor.half_solve(Y[support])
-    norm = measures.rkhs_norm(system.coef, system.fitted, (half, half), ridge)
+    numbers = {
+        "relative_residual": check.relative_residual,
+        "norm_disagreement": norm.disagreement,
+        "condition_estimate": measures.condition_estimate(factor, check.norm_1),
+    }
     return Interpolant(
         kernel=system.kernel,
-        coef=_spread(system.coef, support, n),
+        coef=_spread(scaled, support, n),
         support=support,
         points=np.empty((len(support), 0)) if precomputed else system.K.points,  # of K itself only the size is needed
-        norm=norm.total,
+        norm=float(measures.column_norms(norms[:, None])[0]),
         loo_residuals=loo_residuals,
         report=FitReport(
             n=len(support),
@@ -139,11 +156,10 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
             kernel=str(system.kernel),
             bandwidth_choice=choice,
             ridge=ridge,
-            relative_residual=system.relative_residual,
-            norm_disagreement=norm.disagreement,
-            condition_estimate=measures.condition_estimate(factor, system.norm_1),
+            **numbers,
             smallest_pivot=factor.smallest_pivot(),
             seconds=time.perf_counter() - start,
+            warnings=tuple(measures.doubts(**numbers)),
         ),
     )
 
@@ -172,30 +188,6 @@ def distinct_points(X, Y):
     return np.array(support), twins
 
 
-def bandwidth_by_squared_error(X, Y, kernel, ridge):
-    """Return the BandwidthChoice of least closed-form leave-one-out squared error on up to 1,500 points."""
-    rows = generator(0, "bandwidth").permutation(len(X))[:_SUBSAMPLE]
-    X, Y = X[rows], Y[rows]
-    median, candidates, singular = median_distance(X), [], None
-    for multiple in _MULTIPLES:
-        try:
-            factor = cholesky(gram(X, kernel.with_bandwidth(multiple * median)), ridge=ridge)
-        except SingularMatrixError as error:
-            singular = error
-            break  # wider ones are more singular still
-        residuals = factor.solve(Y) / factor.inverse_diagonal()[:, None]
-        squared = float(np.mean(np.sum(residuals**2, axis=1)))
-        candidates.append({"bandwidth": multiple * median, "loo_squared_error": squared})
-    if not candidates:
-        raise SingularMatrixError(
-            f"no bandwidth could be chosen: even at {_MULTIPLES[0] * median:.3g} the matrix of {len(X)} training "
-            "points is singular. Are there nearly equal points? Give a bandwidth, or a ridge, e.g. 1e-6",
-            row=singular.row,
-        ) from singular
-    best = min(candidates, key=lambda candidate: candidate["loo_squared_error"])
-    return BandwidthChoice(best["bandwidth"], len(X), candidates)
-
-
 @dataclasses.dataclass(frozen=True)
 class _System:
     """A kernel's (K + ridge I) coef = Y, solved and checked."""
@@ -204,17 +196,14 @@ class _System:
     K: Gram
     factor: CholeskyFactor
     coef: np.ndarray
-    fitted: np.ndarray
-    norm_1: float
-    relative_residual: float
+    check: measures.Check
 
 
 def _solved(X, Y, kernel, ridge):
     K = gram(X, kernel)
     factor = cholesky(K, ridge=ridge)
     coef = factor.solve(Y)
-    check = measures.check_solution(K, Y, coef, ridge=ridge)
-    return _System(kernel, K, factor, coef, check.fitted, check.norm_1, check.relative_residual)
+    return _System(kernel, K, factor, coef, measures.check_solution(K, Y, coef, ridge=ridge))
 
 
 def _system(X, Y, kernel, ridge, choose):
@@ -227,8 +216,7 @@ def _system(X, Y, kernel, ridge, choose):
             "(n_samples = 1). Give a bandwidth"
         )
     choice, singular = choose(X, Y, kernel, ridge), None
-    best_first = sorted(choice.candidates, key=lambda each: (each.get("loo_error", 0), each["loo_squared_error"]))
-    bandwidths = [candidate["bandwidth"] for candidate in best_first]
+    bandwidths = choice.best_first
     bandwidths += [min(bandwidths) / 2**k for k in range(1, _HALVINGS + 1)]
     for bandwidth in bandwidths:
         try:
@@ -236,7 +224,7 @@ def _system(X, Y, kernel, ridge, choose):
         except SingularMatrixError as error:
             singular = error
             continue
-        if system.relative_residual <= ACCURATE:
+        if system.check.relative_residual <= measures.ACCURATE:
             return choice, system
         del system  # before the next: half an n x n matrix
     raise SingularMatrixError(

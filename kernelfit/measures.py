@@ -1,8 +1,10 @@
-"""Measures of an interpolant: errors, norm by two routes, residual, condition, leave-one-out."""
+"""Measures of an interpolant: errors, norm by two routes, residual, condition, leave-one-out, and what they warn of."""
 
 import dataclasses
 
 import numpy as np
+
+ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 
 
 def one_hot(y, n_classes):
@@ -43,7 +45,8 @@ class Norm:
     per_output : list of float
         |f_c|.
     disagreement : float
-        Relative difference of `total` between the two routes; infinite where a square came out negative.
+        Relative difference between the two routes, of `total` or of the output where it is largest; infinite where a
+        square came out negative.
     """
 
     total: float
@@ -58,6 +61,11 @@ def rkhs_norm(coef, fitted, energy, ridge=0.0):
     (K + ridge I) coef = Y, coef^T K coef = Y^T coef - ridge |coef|^2 column by column, and Y^T coef = |L^-1 Y|^2 where
     there is a factor L L^T = K + ridge I. They agree only if coef solves the system, and the factor belongs to it.
 
+    The entries of K, rounded to eps, determine coef^T K coef to about eps |K| |coef|^2 and no better: a small ridge on
+    a matrix of low rank leaves coefficients so large that digits of the norm are lost. The second route has the
+    rounding of the factor too and subtracts two large terms, so that the first is usually the better, and the distance
+    between them says how many digits both have.
+
     Parameters
     ----------
     coef, fitted : array, shape (n, r)
@@ -65,13 +73,42 @@ def rkhs_norm(coef, fitted, energy, ridge=0.0):
     energy : (array, array)
         L^-1 Y twice, or Y and coef: their inner products column by column are Y^T (K + ridge I)^-1 Y.
     """
-    squares = np.einsum("ij,ij->j", coef, fitted)
-    others = np.einsum("ij,ij->j", *energy) - ridge * np.einsum("ij,ij->j", coef, coef)
-    with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
-        total, other = float(np.sqrt(squares.sum())), float(np.sqrt(others.sum()))
-        per_output = np.sqrt(squares).tolist()
-    disagreement = abs(total - other) / max(total, other, np.finfo(float).tiny)
-    return Norm(total, per_output, disagreement if np.isfinite(disagreement) else float("inf"))
+    own, others, shrunk = (_inner_products(*pair) for pair in ((coef, fitted), energy, (coef, coef)))
+    exponents = np.maximum(others[1], shrunk[1])
+    others = np.ldexp(others[0], others[1] - exponents) - ridge * np.ldexp(shrunk[0], shrunk[1] - exponents), exponents
+    (total, per_output), (other, other_per_output) = _roots(*own), _roots(*others)
+    ours, theirs = np.append(per_output, total), np.append(other_per_output, other)
+    disagreement = float((np.abs(ours - theirs) / np.maximum(np.maximum(ours, theirs), np.finfo(float).tiny)).max())
+    return Norm(total, per_output.tolist(), disagreement if np.isfinite(disagreement) else float("inf"))
+
+
+def exponents_of(V):
+    """Return integers e, one for each column of V (n, r), with 2^e <= its largest entry < 2^(e + 1); 0 for zeros."""
+    largest = np.maximum(V.max(axis=0, initial=0.0), -V.min(axis=0, initial=0.0))
+    return np.where(largest > 0, np.frexp(largest)[1] - 1, 0)
+
+
+def in_units(V, exponents):
+    """Return V with its columns times 2^exponents, and V itself where all of these are 0.
+
+    With -exponents_of(V), every column comes to size 1: no digit changes, and no square over- or underflows.
+    """
+    with np.errstate(over="ignore"):
+        return np.ldexp(V, exponents) if exponents.any() else V
+
+
+def _inner_products(U, V):
+    """Return (m, e) with the inner products m 2^e of the columns of U and V."""
+    e, f = exponents_of(U), exponents_of(V)
+    return np.einsum("ij,ij->j", in_units(U, -e), in_units(V, -f)), e + f
+
+
+def _roots(squares, exponents):
+    """Return (root of the sum, roots) of squares 2^exponents; infinite beyond the largest number."""
+    largest = int(exponents.max(where=squares != 0, initial=-5000)) // 2 * 2
+    with np.errstate(invalid="ignore", over="ignore"):  # rounding may leave a negative square: NaN, never 0
+        total = np.ldexp(np.sqrt(np.ldexp(squares, exponents - largest).sum()), largest // 2)
+        return float(total), np.ldexp(np.sqrt(np.ldexp(squares, exponents % 2)), exponents // 2)
 
 
 def leave_one_out(Y, coef, inverse_diagonal):
@@ -105,15 +142,20 @@ class Check:
     ----------
     fitted : array, shape (n, r)
         K coef: the interpolant at the training points.
-    relative_residual : float
-        |Y - (K + ridge I) coef|_F / |Y|_F, or without the division where Y = 0.
+    residual_per_output : float64 array, shape (r,)
+        |Y_j - (K + ridge I) coef_j| / |Y_j|, or without the division where Y_j = 0.
     norm_1 : float
         Largest absolute column sum of K + ridge I.
     """
 
     fitted: np.ndarray
-    relative_residual: float
+    residual_per_output: np.ndarray
     norm_1: float
+
+    @property
+    def relative_residual(self):
+        """The largest residual of all outputs: pooled, a small output could be wrong in every digit beside a large."""
+        return float(self.residual_per_output.max(initial=0.0))
 
 
 def check_solution(gram, Y, coef, *, ridge=0.0, norm_1=None, progress=None):
@@ -123,26 +165,70 @@ def check_solution(gram, Y, coef, *, ridge=0.0, norm_1=None, progress=None):
         norm_1 = norm + ridge  # a kernel has a diagonal >= 0, so that the ridge adds to every absolute column sum
     else:
         fitted = gram.product(coef, progress=progress)
-    return Check(fitted, relative_residual(Y, coef, fitted, ridge), norm_1)
+    return Check(fitted, relative_residuals(Y, fitted + ridge * coef if ridge else fitted), norm_1)
 
 
-def relative_residual(Y, coef, fitted, ridge=0.0):
-    """Return |Y - (K + ridge I) coef|_F / |Y|_F for fitted = K coef, or without the division where Y = 0."""
-    residual = Y - fitted - ridge * coef
-    return float(np.linalg.norm(residual) / (np.linalg.norm(Y) or 1.0))
+def relative_residuals(Y, reached):
+    """Return |Y_j - reached_j| / |Y_j| for each column j, shape (r,), or without the division where Y_j = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relative_residuals(np.array([[1e200, 1.0], [0.0, 0.0]]), np.array([[1e200, 0.5], [0.0, 0.0]])).tolist()
+    [0.0, 0.5]
+    """
+    size = column_norms(Y)
+    return column_norms(Y - reached) / np.where(size == 0, 1.0, size)
+
+
+def column_norms(V):
+    """Return the Euclidean norm of each column of V, whatever its units: no square over- or underflows."""
+    exponents = exponents_of(V)
+    V = in_units(V, -exponents)
+    return in_units(np.sqrt(np.einsum("ij,ij->j", V, V)), exponents)
 
 
 def condition_estimate(factor, norm_1):
-    """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I.
+    """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I."""
+    return float(norm_1 * (factor.inverse_norm or inverse_norm(factor)))
 
-    |A^-1|_1 is estimated by Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).
+
+def inverse_norm(factor, roots=1.0):
+    """Return a lower bound, usually within a factor of 3, of |D (L L^T)^-1 D|_1 with D = diag(roots).
+
+    By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).
     """
     from scipy.sparse.linalg import LinearOperator, onenormest
 
+    roots = np.reshape(roots, (-1, 1))
+
     def solve(V):
-        return factor.solve(V.reshape(factor.n, -1)).reshape(V.shape)
+        return (roots * factor.solve(roots * V.reshape(factor.n, -1))).reshape(V.shape)
 
     inverse = LinearOperator(
         (factor.n, factor.n), matvec=solve, rmatvec=solve, matmat=solve, rmatmat=solve, dtype=float
     )
-    return float(norm_1 * onenormest(inverse, t=1))  # t = 1 draws no random numbers
+    return float(onenormest(inverse, t=1))  # t = 1 draws no random numbers
+
+
+def doubts(*, relative_residual=None, norm_disagreement=None, condition_estimate=None):
+    """Return what a reader of these numbers must know, one sentence for each that is bad; None is "not measured".
+
+    Each bound is where fewer than about six to eight digits are left; NaN is bad. Every command and estimator asks
+    here, so that the same numbers warn everywhere.
+
+    Examples
+    --------
+    >>> doubts(relative_residual=1e-12, norm_disagreement=6.3e-3)
+    ['two routes to the norm differ by 6.3e-03']
+    """
+    found = []
+    if relative_residual is not None and not relative_residual <= ACCURATE:
+        found.append(f"the relative residual is {relative_residual:.1e}: the system is not solved to 8 digits")
+    if norm_disagreement is not None and not norm_disagreement <= 1e-6:
+        found.append(f"two routes to the norm differ by {norm_disagreement:.1e}")
+    if condition_estimate is not None and not condition_estimate <= 1e12:
+        found.append(
+            f"the condition number is at least {condition_estimate:.1e}: the coefficients have few correct digits"
+        )
+    return found

@@ -68,8 +68,10 @@ class MeasuresTable:
     draws, seed : int
         Random signs of the Rademacher rows; the same for both columns.
     norm_disagreement : float
-        Larger relative difference of the norms between two routes (measures.rkhs_norm).
+        Largest relative difference of the norms between two routes (measures.rkhs_norm).
     measures : list of Measure
+    warnings : list of str
+        What measures.doubts has to say about residuals, norms and condition.
     """
 
     n: int
@@ -80,6 +82,7 @@ class MeasuresTable:
     seed: int
     norm_disagreement: float
     measures: list
+    warnings: list = dataclasses.field(default_factory=list)
 
 
 def measures_table(
@@ -124,12 +127,13 @@ def measures_table(
         "effective dimension": effective_dimension(diagonal, factor.ridge),
         "fit of random signs": _fit_of_signs(factor, signs[:, :draws]),
     }
-    columns, disagreements = [], []
+    columns, disagreements, residuals = [], [], []
     for y, Y, half, coef, fitted, KY, scores in zip(
         labels, targets, halves, coefs, parts[:2], parts[2:4], tests, strict=True
     ):
         norm = measures.rkhs_norm(coef, fitted, (half, half), factor.ridge)
         disagreements.append(norm.disagreement)
+        residuals.append(measures.relative_residuals(Y, fitted + factor.ridge * coef).max())
         rademacher = rademacher_of(signs, parts[4], norm.total, draws).value
         moved = stability(factor, coef, diagonal, largest_diagonal=sums.largest_diagonal, progress=progress)
         left_out = measures.leave_one_out(Y, coef, diagonal)
@@ -154,7 +158,13 @@ def measures_table(
         )
     chance = 1 - float(np.bincount(labels[0]).max()) / n
     rows = [_measure(name, columns[0][name], columns[1][name], chance) for name in columns[0]]
-    return MeasuresTable(n, n_classes, factor.ridge, chance, draws, seed, max(disagreements), rows)
+    found = measures.doubts(
+        relative_residual=float(np.max(residuals)),
+        norm_disagreement=max(disagreements),
+        # No row sum is more than the 1-norm, and of a kernel >= 0 the largest is the 1-norm.
+        condition_estimate=measures.condition_estimate(factor, float(np.abs(sums.row_sums).max()) + factor.ridge),
+    )
+    return MeasuresTable(n, n_classes, factor.ridge, chance, draws, seed, max(disagreements), rows, found)
 
 
 _PAPER = "Zhang et al. 2021"

@@ -33,11 +33,13 @@ class Record:
     norm_per_output, norm_pm1_per_output : list of float
         sqrt(coef_c^T K coef_c) for each class.
     norm_disagreement : float
-        Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor.
+        Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor; or
+        of norm_pm1, or of one of the classes, where it is largest. Early Records have it of all classes pooled.
     relative_residual : float
-        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+        |Y_c - (K + ridge I) coef_c| / |Y_c| against recomputed Gram blocks, of the class c where it is largest. Early
+        Records have it of all classes pooled, |Y - (K + ridge I) coef|_F / |Y|_F, which is never more.
     condition_estimate : float or None
-        Of K + ridge I in the 1-norm; a lower bound. Of the shifted matrix if solver["shift"] is not 0.
+        Of K + ridge I in the 1-norm; a lower bound, with or without a shift. None where it would cost too much.
     smallest_pivot : float
         Of the factor: an upper bound on the smallest eigenvalue of K + (ridge + shift) I.
     precision : str

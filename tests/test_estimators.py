@@ -14,7 +14,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kernelfit.datasets import load
-from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.errors import DataError, InputError, SingularMatrixError
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.kernels import Gaussian, Linear
@@ -165,7 +165,7 @@ def test_copies_with_other_targets_are_refused(estimator):
     with pytest.raises(SingularMatrixError, match="1 and 3 are identical but their targets are not") as caught:
         estimator(bandwidth=0.5).fit(X, [0, 1, 0, 0])
     assert (caught.value.row, caught.value.duplicate) == (3, 1)
-    assert np.isfinite(estimator(bandwidth=0.5, ridge=1e-6).fit(X, [0, 1, 0, 0]).dual_coef_).all()
+    assert np.isfinite(estimator(bandwidth=0.5, ridge=1e-3).fit(X, [0, 1, 0, 0]).dual_coef_).all()
 
 
 def test_a_singular_matrix_is_an_error_and_says_what_was_merged():
@@ -195,8 +195,10 @@ def test_the_automatic_bandwidth_of_the_regressor_minimises_leave_one_out(proble
         with warnings.catch_warnings():  # the widest may be ill-conditioned, which is told, depending on rounding
             warnings.simplefilter("ignore", LinAlgWarning)
             residuals = KernelInterpolator(bandwidth=candidate["bandwidth"], loo=True).fit(X, y).loo_residuals_
-        # Relative to the targets, of size 1: the order of the points differs, and cond eps reaches 1e-6.
-        np.testing.assert_allclose(candidate["loo_squared_error"], np.mean(residuals**2), rtol=1e-5)
+        # The order of the points differs, and cond eps reaches 1e-6.
+        np.testing.assert_allclose(
+            candidate["loo_squared_error"], np.mean(residuals**2) / np.mean(y**2), rtol=1e-5, atol=1e-14
+        )
         if candidate["bandwidth"] == choice.bandwidth:
             assert candidate["loo_squared_error"] == min(errors)
 
@@ -270,3 +272,93 @@ def test_what_is_refused(estimator, options, message):
 def test_targets_that_are_zero_have_a_zero_function():
     model = KernelInterpolator(bandwidth=1.0).fit(np.eye(3), np.zeros(3))
     assert model.norm_ == 0 and not model.dual_coef_.any() and model.report_.relative_residual == 0
+
+
+def test_the_worst_output_decides_whether_a_fit_warns():
+    X = np.linspace(0, 1, 40)[:, None]
+    rough = np.random.default_rng(0).standard_normal(40)
+    found = []
+    for unit in (1, 1e6):
+        with pytest.warns(LinAlgWarning, match="relative residual"):
+            model = KernelInterpolator(bandwidth=0.07).fit(X, np.c_[unit * np.sin(3 * X[:, 0]), rough])
+        found.append(model.report_.relative_residual)
+        error = np.linalg.norm(model.predict(X)[:, 1] - rough) / np.linalg.norm(rough)
+        assert found[-1] == pytest.approx(error, rel=0.5)
+    assert found[0] == pytest.approx(found[1], rel=1e-3)
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-165, 1e155, 1e290])
+def test_units_of_the_targets_change_nothing_else(unit):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((60, 8))
+    y = np.tanh(3 * X[:, 0]) + rng.standard_normal(60)
+    plain, scaled = (KernelInterpolator(loo=True).fit(X, u * y) for u in (1.0, unit))
+    assert scaled.kernel_ == plain.kernel_ and scaled.report_.relative_residual < 1e-11
+    np.testing.assert_allclose(scaled.norm_ / unit, plain.norm_, rtol=1e-9)
+    np.testing.assert_allclose(scaled.dual_coef_ / unit, plain.dual_coef_, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(scaled.loo_residuals_ / unit, plain.loo_residuals_, rtol=1e-7, atol=1e-9)
+    np.testing.assert_allclose(scaled.predict(X) / unit, y, rtol=1e-9, atol=1e-9)
+
+
+def test_coefficients_beyond_the_largest_number_are_an_error():
+    K = np.diag([1e-10, 1.0])
+    with pytest.raises(InputError, match=r"targets reach .*e\+299.*Divide y"):
+        KernelInterpolator("precomputed").fit(K, [1e300, 1.0])
+
+
+def test_clusters_have_an_automatic_bandwidth_for_both():
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.uniform(0, 1, 40), 100 + rng.uniform(0, 1, 40)][:, None]
+    y = np.sin(9 * (X[:, 0] % 1))
+    for estimator, targets in ((KernelInterpolator, y), (KernelInterpolationClassifier, y > 0)):
+        model = estimator().fit(X, targets)
+        assert model.kernel_.bandwidth < 0.1 and model.report_.relative_residual <= 1e-8
+
+
+@pytest.mark.parametrize("ridge", [0.0, 1e-3])
+def test_many_equal_points_are_no_obstacle(ridge):
+    X = np.random.default_rng(1).standard_normal((10, 3))
+    y = np.r_[np.zeros(40), np.sin(X).sum(1)]
+    model = KernelInterpolator(ridge=ridge).fit(np.vstack([np.zeros((40, 3)), X]), y)
+    assert model.kernel_.bandwidth > 0.1 and model.report_.merged == (39 if ridge == 0 else 0)
+
+
+@pytest.mark.parametrize("cast", [np.float32, np.float64])
+def test_a_kernel_made_in_float32_is_judged_by_its_own_rounding(cast):
+    rng = np.random.default_rng(0)
+    A = rng.standard_normal((80, 200)).astype(np.float32)
+    K = np.tril(A @ A.T) / 200
+    K = np.tril(K) + np.tril(K, -1).T
+    K[3, 60] += 2e-7  # as a product of two factors leaves it
+    model = KernelInterpolator("precomputed").fit(K.astype(cast), np.arange(80.0))
+    assert model.report_.relative_residual < 1e-10, "one triangle is K, for the factor and for the check"
+    lower = np.tril(K).astype(float)
+    expected = np.linalg.solve(lower + np.tril(lower, -1).T, np.arange(80.0))
+    np.testing.assert_allclose(model.dual_coef_, expected, rtol=1e-8, atol=1e-8)
+    K[3, 60] += 1e-3
+    with pytest.raises(DataError, match="not symmetric"):
+        KernelInterpolator("precomputed").fit(K.astype(cast), np.arange(80.0))
+
+
+def test_a_norm_with_few_digits_warns():
+    """Rank 4, and a ridge so small that coefficients reach 1e7: more digits of the norm are not in the entries of K."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 4))
+    y = np.sin(2 * X[:, 0]) + X[:, 1]
+    with pytest.warns(LinAlgWarning, match="two routes to the norm differ"):
+        model = KernelInterpolator("linear", ridge=1e-6).fit(X, y)
+    weights = np.linalg.solve(X.T @ X + 1e-6 * np.eye(4), X.T @ y)
+    assert abs(model.norm_ / np.linalg.norm(weights) - 1) < model.report_.norm_disagreement
+    assert model.report_.warnings == tuple(model.report_.warnings) != ()
+
+
+@pytest.mark.parametrize("estimator", BOTH)
+def test_small_whole_numbers_are_not_taken_for_pixels_in_silence(estimator):
+    X = np.random.default_rng(0).integers(0, 40, (60, 3)).astype(np.uint8)
+    y = (X[:, 0] > 20).astype(int)
+    with pytest.warns(UserWarning, match=r"divided by 255.*X.astype\(float\)"):
+        model = estimator("laplacian", bandwidth=5.0, ridge=1e-3).fit(X, y)
+    model.predict(X)  # not told again
+    estimator("laplacian", bandwidth=5.0, ridge=1e-3).fit(X.astype(float), y)
+    images = np.random.default_rng(0).integers(0, 256, (60, 36)).astype(np.uint8)
+    estimator(bandwidth=1.0).fit(images, y)

@@ -27,6 +27,7 @@ LAYERS = {
     "array_profiles": 1,
     "inner_products": 1,
     "points": 1,
+    "pixels": 1,
     "kernels": 1,
     "kernel_text": 1,
     "gram": 1,

@@ -96,7 +96,9 @@ def test_check_solution_sees_what_is_wrong(problem, ridge):
     np.testing.assert_allclose(check.fitted, dense(G) @ coef, atol=1e-12)
     coef[17, 2] += 1e-3
     wrong = measures.check_solution(G, Y, coef, ridge=ridge)
-    np.testing.assert_allclose(wrong.relative_residual, 1e-3 * np.linalg.norm(K[:, 17]) / np.linalg.norm(Y), rtol=1e-6)
+    expected = 1e-3 * np.linalg.norm(K[:, 17]) / np.linalg.norm(Y[:, 2])
+    np.testing.assert_allclose(wrong.residual_per_output, [0, 0, expected, 0], rtol=1e-6, atol=1e-13)
+    assert wrong.relative_residual == wrong.residual_per_output[2], "the worst output decides"
 
 
 @pytest.mark.parametrize("condition", [1e2, 1e6, 1e10])
@@ -107,3 +109,46 @@ def test_condition_estimate(condition):
     exact = norm_1 * np.linalg.norm(inverse, 1)
     # A lower bound up to rounding (cond * n eps = 2e-4 at worst), and Hager's method is seldom off by more than 3.
     assert exact / 3 <= estimate <= exact * 1.001
+
+
+@pytest.mark.parametrize("unit", [1e-300, 1e-165, 1e155, 1e290])
+def test_norms_and_residuals_in_extreme_units(problem, unit):
+    """No square over- or underflows, of targets or of the kernel."""
+    G, Y, _ = problem
+    K = dense(G)
+    Y, coef = unit * Y, unit * np.linalg.solve(K, Y)
+    plain = measures.rkhs_norm(coef / unit, K @ coef / unit, (Y / unit, coef / unit))
+    for ridge in RIDGES:
+        norm = measures.rkhs_norm(coef, K @ coef, (Y + ridge * coef, coef), ridge)
+        np.testing.assert_allclose(norm.total / unit, plain.total, rtol=1e-12)
+        np.testing.assert_allclose(np.divide(norm.per_output, unit), plain.per_output, rtol=1e-12)
+        assert norm.disagreement < 1e-11
+    assert measures.check_solution(G, Y, coef).relative_residual < 1e-13
+    assert measures.check_solution(G, Y, 1.001 * coef).relative_residual == pytest.approx(1e-3, rel=1e-9)
+    # A kernel in units of its own: K / unit has coefficients unit coef.
+    other = measures.rkhs_norm(coef / unit, K @ coef, (Y, coef / unit))
+    np.testing.assert_allclose(other.total / np.sqrt(unit), plain.total, rtol=1e-12)
+
+
+def test_a_small_output_is_not_hidden_by_a_large_one(problem):
+    G, Y, _ = problem
+    coef = np.linalg.solve(dense(G), Y)
+    scaled = Y * [1, 1e6, 1, 1], coef * [1, 1e6, 1, 1]
+    scaled[1][:, 3] *= 1.001
+    assert measures.check_solution(G, *scaled).relative_residual == pytest.approx(1e-3, rel=1e-9)
+    fitted = dense(G) @ scaled[1]
+    # coef^T K coef has the error twice, Y^T coef once
+    assert measures.rkhs_norm(scaled[1], fitted, scaled).disagreement == pytest.approx(5e-4, rel=1e-2)
+
+
+def test_doubts_are_one_sentence_for_each_bad_number():
+    good = {"relative_residual": 1e-9, "norm_disagreement": 1e-7, "condition_estimate": 1e11}
+    assert measures.doubts(**good) == measures.doubts() == []
+    for name, bad, sentence in (
+        ("relative_residual", 2e-8, "not solved to 8 digits"),
+        ("norm_disagreement", 6e-3, "two routes to the norm differ by 6.0e-03"),
+        ("condition_estimate", 2e12, "at least 2.0e+12"),
+    ):
+        (found,) = measures.doubts(**good | {name: bad})
+        assert sentence in found
+        assert len(measures.doubts(**good | {name: np.nan})) == 1

@@ -70,6 +70,17 @@ def test_ten_digits_where_the_coefficients_are_small(condition):
     assert done.check.relative_residual <= TOLERANCE
 
 
+@pytest.mark.parametrize("units", [[1e6, 1.0], [1e-6, 1.0], [1e-165, 1e155]], ids=str)
+def test_every_output_is_solved(units):
+    """Pooled, the residual of a small output would be lost beside that of a large one."""
+    K, _ = symmetric_matrix(90, 1e6)
+    Y = np.c_[K @ np.ones(90), K @ np.random.default_rng(1).standard_normal(90)]
+    done = corrected(K, Y * units)
+    truth = np.linalg.norm(Y - K @ (done.coef / units), axis=0) / np.linalg.norm(Y, axis=0)
+    assert truth.max() <= 2 * TOLERANCE and done.check.relative_residual <= TOLERANCE
+    np.testing.assert_allclose(done.check.fitted / units, Y, atol=1e-9)
+
+
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
 def test_kept_inner_products_lead_to_the_same_answer(ridge):
     X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)

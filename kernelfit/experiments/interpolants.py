@@ -11,7 +11,7 @@ from kernelfit import backend, measures
 from kernelfit.centres import parse_centres
 from kernelfit.corruption import corrupt_labels
 from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
-from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.files import append_line
 from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
@@ -84,7 +84,7 @@ class InterpolantRow:
     train_error, test_error : float
         Against the labels fitted, and against true labels.
     relative_residual : float
-        Over all labels fitted.
+        Over all labels fitted, of the class where it is largest.
     condition : float
         Of the system solved, an estimate from below.
     defect : float
@@ -117,7 +117,8 @@ class InterpolantsResult:
     rows : list of InterpolantRow
         The minimum-norm interpolant of the true labels, that of random labels, and the others.
     shared : dict
-        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernel, seconds, environment.
+        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernel, warnings, seconds,
+        environment.
     """
 
     rows: list
@@ -151,6 +152,7 @@ def run_interpolants(spec, *, runs=None, progress=None):
         "n_classes": len(ready.data.classes),
         "features": str(ready.features),
         "kernel": str(ready.kernel),
+        "warnings": _warnings(rows) + doubts_of_data(ready),
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
     }
@@ -190,8 +192,6 @@ def _minimum_norms(ready, spec, watch, progress):
     rows = []
     with solve(ready.K, Y, ready.way, progress=progress) as solution:
         watch.add(solution.seconds)
-        with watch("condition"):
-            condition = measures.condition_estimate(solution.factor, solution.check.norm_1)
         with watch("predict"):
             scores = ready.against.product(solution.coef, progress=progress)
         for index, (name, y) in enumerate(zip(("true", "random"), labels, strict=True)):
@@ -207,8 +207,8 @@ def _minimum_norms(ready, spec, watch, progress):
                 ratio=norm / (rows[0].norm if rows else norm),
                 train_error=measures.error_rate(fitted, y),
                 test_error=measures.error_rate(scores[:, part], ready.data.y_test),
-                relative_residual=float(np.linalg.norm(Y[:, part] - fitted) / np.linalg.norm(Y[:, part])),
-                condition=condition,
+                relative_residual=float(solution.check.residual_per_output[part].max()),
+                condition=solution.condition_estimate,
                 defect=None if rows else 0.0,
             )
             rows.append(row)
@@ -247,6 +247,15 @@ def _other(text, ready, least, minimum, seed, progress):
         condition=made.condition,
         defect=defect,
     )
+
+
+def _warnings(rows):
+    """What a reader of the rows must know."""
+    found = (
+        (row, measures.doubts(relative_residual=row.relative_residual, condition_estimate=row.condition))
+        for row in rows
+    )
+    return [f"{row.name}, {row.labels} labels: {doubt}" for row, doubts in found for doubt in doubts]
 
 
 def _norms(coef, values):

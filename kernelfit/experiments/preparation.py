@@ -14,6 +14,7 @@ from kernelfit.features import Features, ImageMap, Pixels, parse_features
 from kernelfit.gram import Gram, gram
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.kernels import Kernel, Precomputed
+from kernelfit.pixels import pixels_in_doubt
 from kernelfit.points import CoordinatePoints, Points, first_duplicate
 from kernelfit.solvers.forecast import forecast
 from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
@@ -139,6 +140,12 @@ def prepare(spec, *, label_sets=1, planned=True, watch, progress):
     return Prepared(
         data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason
     )
+
+
+def doubts_of_data(ready):
+    """Return what a reader must know of the data of a Prepared problem, a list of sentences."""
+    found = pixels_in_doubt(ready.changed.X_train)
+    return [f"{found}. Store the array as float to have the numbers as they are"] if found else []
 
 
 def _load(spec, kernel, features, progress):

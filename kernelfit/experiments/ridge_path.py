@@ -9,7 +9,7 @@ import numpy as np
 
 from kernelfit import measures
 from kernelfit.errors import InputError
-from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.files import append_line
 from kernelfit.progress import Progress
@@ -72,7 +72,7 @@ class RidgeRow:
     norm_disagreement : float
         The larger relative difference of two routes to them.
     relative_residual : float
-        |Y - (K + ridge I) coef| / |Y| against recomputed Gram blocks.
+        |Y_c - (K + ridge I) coef_c| / |Y_c| against recomputed Gram blocks, of the class c where it is largest.
     way : str
     """
 
@@ -147,7 +147,7 @@ def run_ridge_path(spec, *, method="auto", progress=None):
             for solution, own in zip(path.solutions, scores, strict=True)
         ]
     watch.seconds["total"] = watch.total()
-    shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows)}
+    shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows, path, ready)}
     return RidgePathResult(rows, shared)
 
 
@@ -230,12 +230,14 @@ def _shared(spec, ready, path, watch):
     }
 
 
-def _warnings(rows):
-    """What a reader of the rows must know; each bound is where fewer than about six digits are left."""
+def _warnings(rows, path, ready):
+    """What a reader of the rows must know."""
     found = []
-    for row in rows:
-        if not row.relative_residual <= 1e-8:
-            found.append(f"ridge {row.ridge:g}: the relative residual is {row.relative_residual:.1e}")
-        if not row.norm_disagreement <= 1e-6:
-            found.append(f"ridge {row.ridge:g}: two routes to the norm differ by {row.norm_disagreement:.1e}")
-    return found
+    for row, solution in zip(rows, path.solutions, strict=True):
+        doubts = measures.doubts(
+            relative_residual=row.relative_residual,
+            norm_disagreement=row.norm_disagreement,
+            condition_estimate=solution.condition_estimate,
+        )
+        found += [f"ridge {row.ridge:g}: {doubt}" for doubt in doubts]
+    return found + doubts_of_data(ready)

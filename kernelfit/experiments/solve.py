@@ -10,7 +10,7 @@ from kernelfit import backend, illustrations, measures
 from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
 from kernelfit.experiments.engines import check_engine, open_engine
-from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.kernels import Precomputed
 from kernelfit.model import Model
 from kernelfit.progress import Progress
@@ -159,7 +159,7 @@ def _run(spec, engine, progress):
         test_error=measures.error_rate(answer.scores, data.y_test),
         **measured,
         **illustrated,
-        warnings=_warnings(measured, spec.ridge, choice, answer.scores, set(range(k)) - set(changed.y_train.tolist())),
+        warnings=_warnings(ready, measured, spec.ridge, answer),
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         gflops=answer.gflops,
         gemm_gflops=answer.gemm_gflops,
@@ -187,10 +187,7 @@ def _solve_here(spec, ready, Y, progress):
     )
     watch, factor, way = Stopwatch(), solution.factor, solution.way
     with solution:
-        condition = inverse_diagonal = None
-        if way.storage != "disk":  # each of its solves would read the whole factor twice
-            with watch("condition"):
-                condition = measures.condition_estimate(factor, solution.check.norm_1)
+        inverse_diagonal = None
         if spec.loo:
             with watch("leave_one_out"):
                 inverse_diagonal = factor.inverse_diagonal(progress=progress)
@@ -203,7 +200,7 @@ def _solve_here(spec, ready, Y, progress):
         energy=solution.energy,
         scores=scores,
         inverse_diagonal=inverse_diagonal,
-        condition_estimate=condition,
+        condition_estimate=solution.condition_estimate,
         smallest_pivot=smallest_pivot,
         ridge=factor.ridge,
         method=str(way),
@@ -267,24 +264,25 @@ def _illustrations(ready, spec, Y, answer):
     return {"histograms": drawn, "pictures": pictures}
 
 
-def _warnings(measured, ridge, choice, scores, missing):
-    """What a reader of the numbers must know; each bound is where fewer than about six digits are left."""
-    residual, disagreement = measured["relative_residual"], measured["norm_disagreement"]
-    condition, train_error = measured["condition_estimate"], measured["train_error"]
-    tried = [candidate["bandwidth"] for candidate in choice.candidates] if choice else []
-    found = []
-    if not residual <= 1e-8:
-        found.append(f"the relative residual is {residual:.1e}: the system is not solved to 8 digits")
-    if not disagreement <= 1e-6:
-        found.append(f"two routes to the norm differ by {disagreement:.1e}")
-    if condition is not None and not condition <= 1e12:
-        found.append(f"the condition number is at least {condition:.1e}: the coefficients have few correct digits")
-    if ridge == 0 and train_error > 0:
-        found.append(f"{100 * train_error:.3g} % of the training points are not fitted: this is no interpolant")
-    if not np.isfinite(scores).all():
+def _warnings(ready, measured, ridge, answer):
+    """What a reader of the numbers must know."""
+    names = ("relative_residual", "norm_disagreement", "condition_estimate")
+    found = measures.doubts(**{name: measured[name] for name in names})
+    if answer.report["shift"]:
+        found.append(
+            f"float32 broke down, and its factor is that of a matrix with {answer.report['shift']:.1e} more on the "
+            "diagonal; the smallest pivot is that of this matrix, all else of the problem itself"
+        )
+    if ridge == 0 and measured["train_error"] > 0:
+        found.append(
+            f"{100 * measured['train_error']:.3g} % of the training points are not fitted: this is no interpolant"
+        )
+    if not np.isfinite(answer.scores).all():
         found.append("some test points have no finite prediction; they count as errors")
-    if missing:
-        found.append(f"{len(missing)} of {scores.shape[1]} classes have no training example")
-    if choice and choice.bandwidth in (tried[0], tried[-1]):
+    k, present = answer.scores.shape[1], set(ready.changed.y_train.tolist())
+    if len(present) < k:
+        found.append(f"{k - len(present)} of {k} classes have no training example")
+    choice = ready.choice
+    if choice and choice.bandwidth in (choice.candidates[0]["bandwidth"], choice.candidates[-1]["bandwidth"]):
         found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the outermost that could be tried")
-    return found
+    return found + doubts_of_data(ready)

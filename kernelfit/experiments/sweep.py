@@ -10,7 +10,7 @@ import numpy as np
 from kernelfit import measures
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.errors import InputError
-from kernelfit.experiments.preparation import prepare
+from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.files import append_line
 from kernelfit.leaving_out import margin_distribution, margins
@@ -109,7 +109,8 @@ class SweepResult:
     rows : list of SweepRow
     shared : dict
         JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernels (text for each pixel
-        setting), method, seconds (by phase, over all pixel settings), relative_residual (the largest), environment.
+        setting), method, seconds (by phase, over all pixel settings), relative_residual (the largest of all classes of
+        all sets), warnings, environment.
     """
 
     rows: list
@@ -120,14 +121,15 @@ class SweepResult:
 def run_sweep(spec, *, runs=None, progress=None):
     """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`."""
     progress, watch = progress or Progress(), Stopwatch()
-    rows, kernels, residuals = [], {}, []
+    rows, kernels, residuals, warnings = [], {}, [], []
     for pixels in spec.pixel_settings:
         scratch = spec.scratch and str(Path(spec.scratch) / pixels)  # each setting has a factor of its own
         setting = dataclasses.replace(spec, pixels=pixels, scratch=scratch)
-        ready, solution, own = _sweep_labels(setting, watch, progress)
+        ready, solution, own, numbers = _sweep_labels(setting, watch, progress)
         rows += own
         kernels[pixels] = str(ready.kernel)
-        residuals.append(solution.check.relative_residual)
+        residuals.append(numbers["relative_residual"])
+        warnings += [f"pixels {pixels}: {doubt}" for doubt in measures.doubts(**numbers) + doubts_of_data(ready)]
     watch.seconds["total"] = watch.total()
     shared = {
         "schema": SCHEMA,
@@ -141,7 +143,8 @@ def run_sweep(spec, *, runs=None, progress=None):
         "kernels": kernels,
         "ridge": spec.ridge,
         "method": str(solution.way),
-        "relative_residual": max(residuals),
+        "relative_residual": float(np.max(residuals)),
+        "warnings": warnings,
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
     }
@@ -152,7 +155,7 @@ def run_sweep(spec, *, runs=None, progress=None):
 
 
 def _sweep_labels(spec, watch, progress):
-    """Return (Prepared, Solution, rows) of all levels and seeds on one factor."""
+    """Return (Prepared, Solution, rows, the worst numbers of all rows) of all levels and seeds on one factor."""
     # Without replaced labels all seeds are one: solved once, and reported once.
     settings = [(level, seed) for level in spec.levels for seed in range(spec.seeds if level else 1)]
     ready = prepare(spec, label_sets=len(settings), watch=watch, progress=progress)
@@ -179,13 +182,23 @@ def _sweep_labels(spec, watch, progress):
         with watch("predict"):
             scores = ready.against.product(solution.coef, progress=progress)
     with watch("measure"):
-        rows = []
+        rows, residuals, disagreements = [], [], []
         for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):
             setting = {"pixels": spec.pixels, "level": level, "seed": seed}
             solved = (solution.coef, solution.check.fitted, scores, *solution.energy)
             loo = None if left_out is None else _of_set(left_out, index, k)
-            rows.append(_row(setting, ready, y, *(_of_set(V, index, k) for V in solved), loo, spec.ridge))
-    return ready, solution, rows
+            row, residual, disagreement = _row(
+                setting, ready, y, *(_of_set(V, index, k) for V in solved), loo, spec.ridge
+            )
+            rows.append(row)
+            residuals.append(residual)
+            disagreements.append(disagreement)
+    numbers = {
+        "relative_residual": float(np.max(residuals)),
+        "norm_disagreement": float(np.max(disagreements)),
+        "condition_estimate": solution.condition_estimate,
+    }
+    return ready, solution, rows, numbers
 
 
 def _targets(labels, k):
@@ -203,10 +216,15 @@ def _of_set(V, index, k):
 
 
 def _row(setting, ready, y, coef, fitted, scores, energy_left, energy_right, left_out, ridge):
-    energy = (energy_left, energy_right)
+    """Return (SweepRow, relative residual, norm disagreement) of one set of labels."""
+    Y = measures.one_hot(y, scores.shape[1])
+    # What is the difference of the others is only nearly 0 for a class without examples.
+    coef, fitted, *energy = (V * Y.any(axis=0) for V in (coef, fitted, energy_left, energy_right))
     pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *energy)]
+    norm, norm_pm1 = (measures.rkhs_norm(V[0], V[1], V[2:], ridge) for V in ((coef, fitted, *energy), pm1))
+    residual = measures.relative_residuals(Y, fitted + ridge * coef).max()
     true, changed = ready.data.y_train, y != ready.data.y_train
-    return SweepRow(
+    row = SweepRow(
         **setting,
         labels_changed=int(changed.sum()),
         train_error=measures.error_rate(fitted, y),
@@ -217,11 +235,12 @@ def _row(setting, ready, y, coef, fitted, scores, energy_left, energy_right, lef
         clean_loo_error=None if left_out is None else _error(left_out, y, ~changed),
         changed_loo_error=None if left_out is None else _error(left_out, y, changed),
         recovered=None if left_out is None or not changed.any() else 1.0 - _error(left_out, true, changed),
-        norm=measures.rkhs_norm(coef, fitted, energy, ridge).total,
-        norm_pm1=measures.rkhs_norm(pm1[0], pm1[1], pm1[2:], ridge).total,
+        norm=norm.total,
+        norm_pm1=norm_pm1.total,
         train_margins=margin_distribution(margins(fitted, y)),
         test_margins=margin_distribution(margins(scores, ready.data.y_test)),
     )
+    return row, residual, max(norm.disagreement, norm_pm1.disagreement)
 
 
 def _error(scores, y, rows):

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.errors import InputError
+from kernelfit.measures import relative_residuals
 from kernelfit.points import points
 
 
@@ -23,7 +24,8 @@ class LeastSquares:
     row_space : float64 array, shape (d, rank)
         Orthonormal basis V of the span of the training points; P_null = I - V V^T.
     relative_residual : float
-        |X W - Y|_F / |Y|_F: rounding where Y can be interpolated, more where it cannot.
+        |X W_c - Y_c| / |Y_c| of the output c where it is largest: rounding where Y can be interpolated, more where it
+        cannot.
     """
 
     weights: np.ndarray
@@ -86,8 +88,7 @@ def minimum_norm(X, Y):
     U, S, Vt = decompose(X)
     projected = U.T @ targets / S[:, None]
     weights, dual_coef = Vt.T @ projected, U @ (projected / S[:, None])
-    size = np.linalg.norm(targets)
-    residual = np.linalg.norm(X @ weights - targets) / size if size else 0.0
+    residual = relative_residuals(targets, X @ weights).max(initial=0.0)
     shape = np.shape(Y)[1:]
     return LeastSquares(weights.reshape(-1, *shape), dual_coef.reshape(-1, *shape), S, Vt.T, float(residual))
 

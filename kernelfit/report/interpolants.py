@@ -23,6 +23,7 @@ def interpolants_table(result):
         title_justify="left",
         caption=Text(
             f"RKHS norms for targets 0/1; condition: a lower bound; all in {duration(shared['seconds']['total'])}"
+            + "".join(f"\nwarning: {found}" for found in shared.get("warnings", []))
         ),
         caption_justify="left",
         box=box.SIMPLE_HEAD,

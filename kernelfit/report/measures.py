@@ -12,7 +12,7 @@ def measures_report(made, title):
         title_justify="left",
         caption=Text(
             "tells apart: differs by more than 10 %; vacuous: claims to be an error, and is no better than chance "
-            f"({100 * made.chance:.3g} %) on true labels"
+            f"({100 * made.chance:.3g} %) on true labels" + "".join(f"\nwarning: {found}" for found in made.warnings)
         ),
         caption_justify="left",
         box=box.SIMPLE_HEAD,

@@ -24,7 +24,7 @@ def sweep_table(result):
             f"{shared['dataset']['name']}: {shared['n_train']:,} training and {shared['n_test']:,} test examples"
         ),
         title_justify="left",
-        caption=Text(caption),
+        caption=Text("\n".join([caption, *map("warning: {}".format, shared.get("warnings", []))])),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_edge=False,

@@ -12,9 +12,10 @@ import time
 
 import numpy as np
 
-from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.errors import InputError
 from kernelfit.progress import Progress
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
+from kernelfit.solvers.regularity import require_regular, rounding, singular
 
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
@@ -33,13 +34,16 @@ class CholeskyFactor:
     ridge, shift : float
         What was added to the diagonal: what the problem asks for, and what a preconditioner needs beyond it.
     seconds : dict
-        Time spent in "allocate" (first touch of the memory), "gram" and "factor".
+        Time spent in "allocate" (first touch of the memory), "gram", "factor" and "condition".
+    inverse_norm : float or None
+        Estimate of |(L L^T)^-1|_1, from below, where the test for a singular matrix has found it.
     """
 
     panels: MemoryPanels
     ridge: float
     shift: float
     seconds: dict
+    inverse_norm: float | None = None
 
     @property
     def n(self):
@@ -136,9 +140,10 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     Raises
     ------
     SingularMatrixError
-        A pivot is not above n eps (K_ii + ridge), the rounding error of a pivot, so the row depends on earlier rows to
-        working precision and no digit of the solution would mean anything. A float32 factor is only ever corrected by
-        float64 steps, so there only a pivot that is not positive counts.
+        The rows depend on each other to working precision, so that no digit of a solution would mean anything; see
+        kernelfit.solvers.regularity. A pivot that is rounding of its K_ii + ridge shows it at once; of a factor in
+        memory the inverse is estimated too. A float32 factor is only ever corrected by float64 steps, so there only a
+        pivot that is not positive counts.
 
     Examples
     --------
@@ -157,7 +162,8 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     progress = progress or Progress()
     n, device = gram.shape[0], gram.device
     panels = panels or MemoryPanels(n, width or panel_width(n, device), device=device)
-    seconds = dict.fromkeys(("allocate", "gram", "factor"), 0.0)
+    seconds = dict.fromkeys(("allocate", "gram", "factor", "condition"), 0.0)
+    diagonals, roots = np.empty(n), np.empty(n)
 
     def timed(name, function, *arguments, **options):
         start = time.perf_counter()
@@ -178,13 +184,19 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
             advance(panel.size, kind="entries")
             top = panel[: stop - start]
             device.xp.fill_diagonal(top, top.diagonal() + (ridge + shift))
-            diagonal = device.host(top.diagonal().copy())
+            diagonals[start:stop] = device.host(top.diagonal().copy())
             for earlier in range(j):
                 timed("factor", _subtract_product, device, panel, panels.read(earlier, start), advance)
             failed = timed("factor", _factor_panel, device, panel, advance)
-            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonal, failed)
+            roots[start:stop] = device.host(top.diagonal())
+            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonals[start:stop], failed)
             timed("factor", panels.close, j, panel)
-    return CholeskyFactor(panels, float(ridge), float(shift), seconds)
+    factor = CholeskyFactor(panels, float(ridge), float(shift), seconds)
+    # Panels elsewhere would be read whole for every solve.
+    if panels.dtype != np.float64 or not isinstance(panels, MemoryPanels):
+        return factor
+    found = timed("condition", require_regular, gram, factor, np.sqrt(diagonals), roots**2)
+    return dataclasses.replace(factor, inverse_norm=found)
 
 
 def work_of_panels(n, bounds, device):
@@ -258,8 +270,7 @@ def check_pivots(gram, ridge, start, roots, diagonal, failed):
     """
     n = gram.shape[0]
     pivots = np.square(roots)
-    # Backward error of a pivot: |delta| <= about n eps K_ii (Higham, "Accuracy and Stability", 2nd ed., theorem 10.3).
-    error = n * np.finfo(roots.dtype).eps if roots.dtype == np.float64 else 0.0
+    error = rounding(n) if roots.dtype == np.float64 else 0.0  # a pivot / K_ii is not below the smallest eigenvalue
     bad = ~(pivots > error * np.abs(diagonal))
     if failed:
         bad[failed - 1 :] = True
@@ -271,20 +282,4 @@ def check_pivots(gram, ridge, start, roots, diagonal, failed):
         raise InputError(f"the kernel is not finite at training point {row}: K[{row}, {row}] = {diagonal[local]}")
     pivot = float("nan") if failed == local + 1 else float(pivots[local])
     seen = "its pivot is not positive" if np.isnan(pivot) else f"its pivot is {pivot:.1e} of {diagonal[local]:.1e}"
-    twin = gram.duplicate_of(row)
-    if twin is not None:
-        cause = f"Training points {twin} and {row} are identical. Remove one, or give a ridge, e.g. 1e-6"
-    else:
-        cause = (
-            "No earlier point is identical to it. Likely causes: (a) the bandwidth is too wide: try a smaller one; "
-            "(b) the kernel has finite rank (linear, low-degree polynomial) below n: use fewer points, or another "
-            "kernel; (c) nearly equal points; (d) the kernel is not positive definite. A ridge, e.g. 1e-6, makes the "
-            "problem regular"
-        )
-    raise SingularMatrixError(
-        f"K + {ridge:g} I is numerically singular at training point {row} of {n}: {seen}, below the rounding error. "
-        f"{cause}",
-        row=row,
-        pivot=pivot,
-        duplicate=twin,
-    )
+    raise singular(gram, ridge, row, seen, pivot=pivot)

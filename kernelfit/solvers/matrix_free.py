@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from kernelfit.errors import KernelfitError, NotConvergedError
-from kernelfit.measures import Check, check_solution
+from kernelfit.measures import Check, check_solution, column_norms, exponents_of, in_units
 from kernelfit.progress import Progress
 from kernelfit.solvers.cg import Iterations, block_cg
 
@@ -36,7 +36,7 @@ class MatrixFreeSolution:
     residuals : list of float
         The largest of these after each step, by recurrence.
     norm_error : float
-        No less than the error of the RKHS norm of all outputs together, see error_of_norm.
+        No less than the error of the RKHS norm of all outputs together, see errors_of_norm.
     norm_error_is : str
         "bound", or "estimate".
     restarts : int
@@ -79,6 +79,8 @@ def solve_matrix_free(K, Y, M, *, ridge=0.0, tolerance=TOLERANCE, steps=STEPS, c
         The state is in the checkpoint, and can be gone on with.
     """
     progress = progress or Progress()
+    exponents = exponents_of(Y)  # targets of size 1, and back, by powers of two: no digit changes, no square is lost
+    Y = in_units(Y, -exponents)
     done = _first_state(Y, M, checkpoint)
     resumed, restarts, seconds = len(done.residuals), 0, {"solve": 0.0, "check": 0.0}
     while True:
@@ -89,8 +91,7 @@ def solve_matrix_free(K, Y, M, *, ridge=0.0, tolerance=TOLERANCE, steps=STEPS, c
         seconds["solve"] += middle - start
         seconds["check"] += time.perf_counter() - middle
         R = Y - check.fitted - ridge * done.X
-        by_output = _relative(R, Y)
-        worst = float(by_output.max(initial=0.0))
+        worst = check.relative_residual
         if worst <= tolerance:
             break
         given_up = len(done.residuals) >= steps or done.residuals[-1] > tolerance
@@ -104,33 +105,36 @@ def solve_matrix_free(K, Y, M, *, ridge=0.0, tolerance=TOLERANCE, steps=STEPS, c
         done = dataclasses.replace(done, R=R, P=None)
     if checkpoint is not None:
         checkpoint.remove()
-    error, kind = error_of_norm(done, R, M, ridge, worst)
-    return MatrixFreeSolution(
-        done.X, check, by_output.tolist(), done.residuals, error, kind, restarts, resumed, seconds
-    )
+    errors, kind = errors_of_norm(done, R, M, ridge, worst)
+    error = float(column_norms(in_units(errors, exponents)[:, None])[0])
+    by_output = check.residual_per_output.tolist()
+    check = dataclasses.replace(check, fitted=in_units(check.fitted, exponents))
+    coef = in_units(done.X, exponents)
+    return MatrixFreeSolution(coef, check, by_output, done.residuals, error, kind, restarts, resumed, seconds)
 
 
-def error_of_norm(done, R, M, ridge, worst):
-    """Return (error, "bound" or "estimate") of the RKHS norm of an interpolant with residual R.
+def errors_of_norm(done, R, M, ridge, worst):
+    """Return (errors, "bound" or "estimate") of the RKHS norms of interpolants with residuals R (n, r), one each.
 
-    With A = K + ridge I and e the error of coef, the norm is off by at most |e|_K <= |e|_A, all outputs together.
+    With A = K + ridge I and e the error of coef, the norm is off by at most |e|_K <= |e|_A, and that of all outputs
+    together by at most the root of the sum of squares.
 
     With a ridge, K >= F F^T for the preconditioner M = F F^T + (ridge + shift) I, so that
-    A >= ridge / (ridge + shift) M and |e|_A^2 = tr(R^T A^-1 R) <= (1 + shift / ridge) tr(R^T M^-1 R): a bound.
+    A >= ridge / (ridge + shift) M and |e|_A^2 = R^T A^-1 R <= (1 + shift / ridge) R^T M^-1 R: a bound.
 
     Without, the steps themselves say by how much |e|_A^2 fell (Hestenes and Stiefel, 1952; Strakos and Tichy, "On error
     estimation in the conjugate gradient method", 2002): what the steps gained since the residual was ten times as large
     exceeds what is left if as much is left to gain as then at most, an estimate.
     """
     if ridge > 0:
-        return float(np.sqrt((1 + M.shift / ridge) * np.sum(R * M.solve(R)))), "bound"
+        return np.sqrt((1 + M.shift / ridge) * np.sum(R * M.solve(R), axis=0)), "bound"
     if not done.residuals:
-        return 0.0, "estimate"
+        return np.zeros(R.shape[1]), "estimate"
     last = done.residuals[-1]
     delay = next((d for d, value in enumerate(reversed(done.residuals)) if value >= 10 * last), len(done.residuals))
-    gained = sum(float(gain.sum()) for gain in done.gains[-max(1, delay) :])
+    gained = np.sum(done.gains[-max(1, delay) :], axis=0)
     # The gains are those of the recurrence; rounding may have left more.
-    return math.sqrt(max(0.0, gained)) * max(1.0, worst / last), "estimate"
+    return np.sqrt(np.maximum(0.0, gained)) * max(1.0, worst / last), "estimate"
 
 
 def rank_of_state(checkpoint):

@@ -13,14 +13,14 @@ import time
 import numpy as np
 
 from kernelfit.errors import InputError, NotConvergedError, SingularMatrixError
-from kernelfit.measures import Check, check_solution
+from kernelfit.measures import ACCURATE, Check, check_solution, exponents_of, in_units
 from kernelfit.progress import Progress
 from kernelfit.solvers.cg import block_cg
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
+from kernelfit.solvers.regularity import judged
 
 TOLERANCE = 1e-10
 STEPS = 30
-_LARGEST = 1e-8
 _GAIN = 10.0  # by which a correction must reduce the residual; below it conjugate gradients gain more
 _SHIFTS = 3
 
@@ -39,7 +39,9 @@ class MixedSolution:
     breakdowns : list of float
         Shifts with which the float32 factorisation failed before.
     residuals : list of float
-        Relative residual after each step.
+        Relative residual after each step, of the output where it is largest.
+    condition_estimate : float or None
+        Of K + ridge I in the 1-norm; a lower bound, with or without a shift. None if it was not estimated.
     seconds : dict
     """
 
@@ -48,6 +50,7 @@ class MixedSolution:
     factor: CholeskyFactor
     breakdowns: list
     residuals: list
+    condition_estimate: float | None
     seconds: dict
 
 
@@ -59,6 +62,7 @@ def solve_mixed(
     ridge=0.0,
     first_shift=0.0,
     keep=False,
+    estimate=True,
     tolerance=TOLERANCE,
     factorise=cholesky,
     progress=None,
@@ -75,11 +79,18 @@ def solve_mixed(
         Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
     keep : bool
         Keep inner products, see Gram.kept.
+    estimate : bool
+        Whether to estimate the condition where float32 did not break down, by a few solves; where it did, products with
+        K tell what is singular.
+    tolerance : float
+        Of the relative residual of every output.
     factorise : callable
         kernelfit.solvers.cholesky.cholesky, or another with its contract.
 
     Raises
     ------
+    SingularMatrixError
+        K + ridge I is singular to float64 (kernelfit.solvers.regularity), whether or not Y has a solution.
     NotConvergedError
         float32 broke down with every shift or cannot hold the entries of K, or the steps stopped gaining before the
         residual was below the tolerance or what rounding in float64 allows.
@@ -92,15 +103,20 @@ def solve_mixed(
     before = {"keep": time.perf_counter() - start}
     factor, breakdowns, seconds = _factored(kept, make_panels, factorise, ridge, first_shift, progress)
     seconds |= before
+    exponents = exponents_of(Y)  # targets of size 1, and back, by powers of two: no digit changes, no square is lost
     try:
-        coef, check, residuals = _corrected(gram, kept, Y, factor, tolerance, seconds, progress)
-    except NotConvergedError:
+        coef, check, residuals = _corrected(gram, kept, in_units(Y, -exponents), factor, tolerance, seconds, progress)
+        start = time.perf_counter()
+        condition = judged(kept, factor, check.norm_1, estimate=estimate, progress=progress)
+        seconds["condition"] += time.perf_counter() - start
+    except (NotConvergedError, SingularMatrixError):
         factor.panels.finish()
         raise
     except BaseException:
         factor.panels.abandon()
         raise
-    return MixedSolution(coef, check, factor, breakdowns, residuals, seconds)
+    check = dataclasses.replace(check, fitted=in_units(check.fitted, exponents))
+    return MixedSolution(in_units(coef, exponents), check, factor, breakdowns, residuals, condition, seconds)
 
 
 def _corrected(gram, kept, Y, factor, tolerance, seconds, progress):
@@ -109,16 +125,17 @@ def _corrected(gram, kept, Y, factor, tolerance, seconds, progress):
     `kept` is the same matrix as `gram`, quicker to multiply with; the last check is made with `gram`.
     """
     device, xp, ridge = gram.device, gram.device.xp, factor.ridge
-    size, start = float(np.linalg.norm(Y)) or 1.0, time.perf_counter()
+    start, sizes = time.perf_counter(), np.linalg.norm(Y, axis=0)
+    sizes[sizes == 0] = 1.0
 
     def multiply(V):
         return kept.product(V, progress=progress) + ridge * V
 
     def small(check, coef):
-        # A backward error of half an eps: where that is more than the tolerance, no float64 solver promises less. Large
-        # coefficients alone must not do: what is not solved to 8 digits is not solved.
-        attainable = np.finfo(np.float64).eps / 2 * check.norm_1 * np.linalg.norm(coef) / size
-        return check.relative_residual <= max(tolerance, min(attainable, _LARGEST))
+        # Every output by itself. A backward error of half an eps: where that is more than the tolerance, no float64
+        # solver promises less. Large coefficients alone must not do: what is not solved to 8 digits is not solved.
+        attainable = np.finfo(np.float64).eps / 2 * check.norm_1 * np.linalg.norm(coef, axis=0) / sizes
+        return bool((check.residual_per_output <= np.maximum(tolerance, np.minimum(attainable, ACCURATE))).all())
 
     def precondition(R):
         scale = xp.abs(R).max(axis=0)

@@ -13,7 +13,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError, SingularMatrixError
-from kernelfit.measures import Check, relative_residual
+from kernelfit.measures import Check, relative_residuals
 from kernelfit.progress import Progress, duration
 from kernelfit.solvers.rates import measure_rates
 from kernelfit.solvers.solve import memory_explained, solve
@@ -42,6 +42,8 @@ class RidgeSolution:
         Residual and fitted values from recomputed Gram blocks.
     energy : (array, array)
         Two arrays (n, r) whose columns' inner products are Y^T (K + ridge I)^-1 Y without use of `check`.
+    condition_estimate : float or None
+        Of K + ridge I: in the 1-norm, a lower bound, or from its extreme eigenvalues where they are known.
     inverse_diagonal : array, shape (n,), or None
         Of K + ridge I, for leave-one-out; None if it costs a factorisation and was not asked for.
     way : str
@@ -52,6 +54,7 @@ class RidgeSolution:
     coef: np.ndarray
     check: Check
     energy: tuple
+    condition_estimate: float | None
     inverse_diagonal: np.ndarray | None
     way: str
 
@@ -223,8 +226,9 @@ def _by_eigendecomposition(gram, Y, ridges, reason, progress):
         RidgeSolution(
             ridge,
             coef,
-            Check(own, relative_residual(Y, coef, own, ridge), norm + ridge),
+            Check(own, relative_residuals(Y, own + ridge * coef), norm + ridge),
             (half, half),
+            made.condition(ridge),
             diagonal,
             "eigendecomposition in float64, in memory",
         )
@@ -246,7 +250,15 @@ def _by_refactoring(gram, Y, ridges, reason, way, loo, fallback, scratch, progre
                 with watch("leave_one_out"):
                     diagonal = solution.factor.inverse_diagonal(progress=progress)
         solutions.append(
-            RidgeSolution(ridge, solution.coef, solution.check, solution.energy, diagonal, str(solution.way))
+            RidgeSolution(
+                ridge,
+                solution.coef,
+                solution.check,
+                solution.energy,
+                solution.condition_estimate,
+                diagonal,
+                str(solution.way),
+            )
         )
         del solution  # before the next: its factor is half a matrix
     return RidgePath(tuple(solutions), "refactoring", reason, None, watch.seconds)

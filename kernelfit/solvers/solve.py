@@ -7,7 +7,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.errors import InputError, NotConvergedError, NotEnoughMemoryError, SingularMatrixError
-from kernelfit.measures import Check, check_solution
+from kernelfit.measures import Check, check_solution, condition_estimate
 from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 from kernelfit.solvers.mixed import solve_mixed
@@ -30,6 +30,8 @@ class Solution:
     energy : (array, array)
         Two arrays (n, r) whose columns' inner products are Y^T (K + ridge I)^-1 Y without use of `check`: L^-1 Y twice
         from a float64 factor, Y and coef otherwise.
+    condition_estimate : float or None
+        Of K + ridge I in the 1-norm, a lower bound; None where the factor is on disk, and read twice in every solve.
     factor : CholeskyFactor
         Of K + (ridge + shift) I, in the precision of the way. Use it in a block `with solution:`, after which it is
         gone, or kept where a later run can go on with it if the block ended with an error.
@@ -44,6 +46,7 @@ class Solution:
     coef: np.ndarray
     check: Check
     energy: tuple
+    condition_estimate: float | None
     factor: CholeskyFactor
     way: Way
     report: dict
@@ -120,6 +123,8 @@ def _float64(gram, Y, way, *, ridge, scratch, resume, progress):
             coef = factor.half_solve_transposed(half)
         with watch("check"):
             check = check_solution(gram, Y, coef, ridge=ridge, progress=progress)
+        with watch("condition"):
+            condition = None if way.storage == "disk" else condition_estimate(factor, check.norm_1)
     except (SingularMatrixError, InputError):
         panels.finish()  # it would fail again
         raise
@@ -127,7 +132,7 @@ def _float64(gram, Y, way, *, ridge, scratch, resume, progress):
         panels.abandon()
         raise
     report = _report(way, factor, resumed)
-    return Solution(coef, check, (half, half), factor, way, report, watch.seconds)
+    return Solution(coef, check, (half, half), condition, factor, way, report, watch.seconds)
 
 
 def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
@@ -148,6 +153,7 @@ def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
         ridge=ridge,
         first_shift=found.get("shift", 0.0) if found else 0.0,
         keep=bool(way.kept),
+        estimate=way.storage != "disk",
         progress=progress,
     )
     report = _report(way, done.factor, resumed) | {
@@ -155,7 +161,8 @@ def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
         "steps": len(done.residuals),
         "residuals": done.residuals,
     }
-    return Solution(done.coef, done.check, (Y, done.coef), done.factor, way, report, done.seconds)
+    energy = Y, done.coef
+    return Solution(done.coef, done.check, energy, done.condition_estimate, done.factor, way, report, done.seconds)
 
 
 def _panels(gram, way, ridge, shift, scratch, resume, progress):

@@ -41,6 +41,10 @@ class Spectrum:
         smallest, largest = self.values[0] + ridge, self.values[-1] + ridge
         return bool(smallest > len(self.values) * np.finfo(float).eps * largest)
 
+    def condition(self, ridge):
+        """Return the condition number of K + ridge I in the 2-norm, which is at most that in the 1-norm."""
+        return float((self.values[-1] + ridge) / (self.values[0] + ridge))
+
     def halves(self, Y, ridges):
         """Return (lambda + ridge)^-1/2 Q^T Y, shape (n, r), for each ridge; see Solution.energy."""
         projected = self.vectors.T @ Y

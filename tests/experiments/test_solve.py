@@ -10,6 +10,7 @@ from kernelfit import backend, datasets
 from kernelfit.datasets import load
 from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.records import Record
 
 
@@ -27,6 +28,32 @@ def save(folder, name="mine", **arrays):
     path = folder / f"{name}.npz"
     np.savez(path, **arrays)
     return str(path)
+
+
+def test_a_table_of_small_whole_numbers_is_told_from_images(tmp_path):
+    rng = np.random.default_rng(0)
+    y = np.arange(60) % 2
+    X = (rng.integers(0, 40, (60, 5)) + 20 * y[:, None]).astype(np.uint8)
+    labels = {"y_train": y[:40], "y_test": y[40:]}
+    options = {"bandwidth": 0.05, "precision": "float64"}
+    table = save(tmp_path, "table", X_train=X[:40], X_test=X[40:], **labels)
+    assert [w for w in run_solve(SolveSpec(data=table, **options))[0].warnings if "divided by 255" in w]
+    swept = run_sweep(SweepSpec(data=table, levels=(0.0,), seeds=1, **options))
+    assert [w for w in swept.shared["warnings"] if w.startswith("pixels true: uint8 features")]
+    as_it_is = save(tmp_path, "floats", X_train=X[:40] / 255, X_test=X[40:] / 255, **labels)
+    assert not [w for w in run_solve(SolveSpec(data=as_it_is, **options))[0].warnings if "255" in w]
+
+
+def test_a_shift_is_told_and_the_condition_is_that_of_the_problem(tmp_path):
+    Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((150, 150)))
+    K = (Q * np.resize([1.0, 0.5, 3e-8], 150)) @ Q.T
+    K = (K + K.T) / 2
+    y = np.arange(150) % 3
+    data = save(tmp_path, "K", X_train=K, y_train=y, X_test=K[:9], y_test=y[:9])
+    record, _ = run_solve(SolveSpec(data=data, kernel="precomputed", precision="mixed"))
+    assert record.precision == "mixed" and record.solver["shift"] > 0
+    assert [warning for warning in record.warnings if "more on the diagonal" in warning]
+    assert 3e7 < record.condition_estimate <= 1.01 * np.linalg.cond(K, 1)
 
 
 def test_predictions_and_coefficients_of_scikit_learn(digits, solved):

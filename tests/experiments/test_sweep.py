@@ -86,7 +86,7 @@ def test_mixed_precision_sweeps_too(swept):
     mixed = run_sweep(spec)
     for row, reference in zip(mixed.rows, swept.rows, strict=False):
         assert (row.level, row.seed) == (reference.level, reference.seed)
-        # The residual is at most 1e-10 of all targets together, and the norm is of second order in it.
+        # The residual is at most 1e-10 of the targets, and the norm is of second order in it.
         assert row.norm == pytest.approx(reference.norm, rel=1e-8)
         assert row.test_error == reference.test_error
 
@@ -96,7 +96,7 @@ def test_rows_are_kept_and_shown(swept, tmp_path):
     lines = [json.loads(line) for line in (tmp_path / "sweep.jsonl").read_text().splitlines()]
     assert [line["level"] for line in lines] == [0.0, 1.0]
     assert lines[1]["norm"] == again.rows[1].norm and lines[0]["schema"] == "kernelfit.sweep/1"
-    assert sweep_table(swept).row_count == 6
+    assert sweep_table(swept).row_count == 6 and swept.shared["warnings"] == lines[0]["warnings"] == []
     paths = [plot_sweep(swept, tmp_path / name) for name in ("a.svg", "b.svg")]
     assert paths[0].read_bytes() == paths[1].read_bytes()
 

@@ -20,6 +20,7 @@ from kernelfit.solvers.distributed.mpi_share import Share
 from kernelfit.solvers.distributed.mpi_team import Team
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.solvers.regularity import require_regular
 from kernelfit.stopwatch import Stopwatch
 
 
@@ -71,8 +72,6 @@ class MpiEngine(Engine):
         with watch("gram"):
             shared = TeamGram(K, team)
         solved = (_float64 if precision == "float64" else _mixed)(shared, Y, ridge, progress)
-        with watch("condition"):
-            condition = condition_estimate(solved.factor, solved.check.norm_1)
         with watch("predict"):
             scores = shared.predict(against.left, solved.coef, progress)
         peaks = team.call("peaks")
@@ -84,7 +83,7 @@ class MpiEngine(Engine):
             check=solved.check,
             energy=solved.energy,
             scores=scores,
-            condition_estimate=condition,
+            condition_estimate=solved.condition_estimate,
             smallest_pivot=solved.factor.smallest_pivot(),
             ridge=solved.factor.ridge,
             method=method,
@@ -115,6 +114,7 @@ class _Solved:
     coef: np.ndarray
     check: Check
     energy: tuple
+    condition_estimate: float
     factor: object
     report: dict
     seconds: dict
@@ -129,7 +129,10 @@ def _float64(shared, Y, ridge, progress):
         coef = factor.half_solve_transposed(half)
     with watch("check"):
         check = check_solution(shared, Y, coef, ridge=ridge, progress=progress)
-    return _Solved(coef, check, (half, half), factor, {"breakdowns": [], "steps": 0, "residuals": []}, watch.seconds)
+    with watch("condition"):
+        condition = condition_estimate(factor, check.norm_1)
+    report = {"breakdowns": [], "steps": 0, "residuals": []}
+    return _Solved(coef, check, (half, half), condition, factor, report, watch.seconds)
 
 
 def _mixed(shared, Y, ridge, progress):
@@ -142,7 +145,7 @@ def _mixed(shared, Y, ridge, progress):
         progress=progress,
     )
     report = {"breakdowns": done.breakdowns, "steps": len(done.residuals), "residuals": done.residuals}
-    return _Solved(done.coef, done.check, (Y, done.coef), done.factor, report, done.seconds)
+    return _Solved(done.coef, done.check, (Y, done.coef), done.condition_estimate, done.factor, report, done.seconds)
 
 
 class TeamGram(Gram):
@@ -202,6 +205,7 @@ class TeamFactor:
     ridge: float
     shift: float
     seconds: dict
+    inverse_norm: float | None = None
 
     @property
     def n(self):
@@ -237,4 +241,8 @@ def factorise(shared, *, ridge, shift=0.0, panels, progress):
         failed = team.call("factorise", advance)
     roots = team.call("diagonal")
     check_pivots(shared, ridge, 0, roots, diagonal, failed)
-    return TeamFactor(panels, roots, float(ridge), float(shift), watch.seconds)
+    factor, found = TeamFactor(panels, roots, float(ridge), float(shift), watch.seconds), None
+    with watch("condition"):
+        if panels.dtype == np.float64:
+            found = require_regular(shared, factor, np.sqrt(diagonal), np.square(roots))
+    return dataclasses.replace(factor, inverse_norm=found)
