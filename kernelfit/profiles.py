@@ -15,6 +15,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from kernelfit.array_profiles import array_pass
+
 # exp(x) = 2^k exp(r) with k = round(x / ln 2) and |r| <= ln(2) / 2, where the Taylor sum up to r^13 / 13! is accurate
 # to 4e-18. ln 2 is split in two (as in fdlibm) so that k ln2_high is exact; adding 1.5 * 2^52 rounds to an integer and
 # leaves it in the low bits. numba's own exp is a scalar call, about four times slower.
@@ -142,8 +144,10 @@ def tile_pass(name, degree=1):
 
     T (m, k) holds inner products of shifted points, a (m,) and b (k,) undo the shift, p and q are squared norms, theta
     is a tuple of floats, out (m, k) is float64, or float32 to round each value once. Where row i and column i + offset
-    are the same point, s = p is used.
+    are the same point, s = p is used. Where numba is told not to compile (NUMBA_DISABLE_JIT), array expressions do it.
     """
+    if numba.config.DISABLE_JIT:
+        return array_pass(name, degree, np)
     profile, power = _PROFILES[name], _power(degree)
 
     @numba.njit(nogil=True, error_model="numpy")

@@ -6,6 +6,7 @@ from pathlib import Path
 from kernelfit.datasets import store
 from kernelfit.datasets.registry import ENTRIES, find_entry
 from kernelfit.errors import DataNotFoundError, InputError
+from kernelfit.files import expanded
 from kernelfit.progress import Progress
 
 
@@ -68,7 +69,7 @@ def _by_path(data, progress):
     from kernelfit.datasets.class_folders import ARCHIVES, read_class_folders
     from kernelfit.datasets.npz import read_npz
 
-    path = Path(data).expanduser()
+    path = expanded(data)
     name = path.name.lower()
     if not path.exists():
         if isinstance(data, Path) or "/" in data or name.endswith((".npz", *ARCHIVES)):

@@ -8,7 +8,7 @@ import numpy as np
 from kernelfit.datasets.class_folders import list_class_folders
 from kernelfit.datasets.dataset import stratified
 from kernelfit.errors import InputError
-from kernelfit.files import sha256
+from kernelfit.files import expanded, sha256
 from kernelfit.randomness import generator
 
 
@@ -72,7 +72,7 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
     DataError
         A split or a class is missing, or a file is not called like an image.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise InputError(f"{path} is no folder; only class folders, train/CLASS and test/CLASS, are streamed")
     if not (isinstance(side, int) and side >= 1):

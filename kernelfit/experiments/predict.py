@@ -5,16 +5,17 @@ import io
 
 from kernelfit import datasets, measures
 from kernelfit.errors import DataError
-from kernelfit.files import atomic_write
+from kernelfit.files import write_text
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.model import load_model
 from kernelfit.progress import Progress
 
 
-def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
-    """Predict the test split of `data` with the model at `path`; return a dict with dataset, n_test and test_error.
+def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
+    """Predict the test split of `data` with the model at `path`; return (result, rows).
 
-    Writes one CSV line per example (index, predicted, true) to `out` if given, whole or not at all.
+    The result is a dict with dataset, n_test and test_error, the rows (index, predicted class, true class) for each
+    example.
     """
     progress = progress or Progress()
     model = load_model(path, kernel=parse_kernel(kernel) if kernel else None)
@@ -29,17 +30,17 @@ def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_
             f"the model knows the classes {', '.join(model.classes)}, but {loaded.name} has {', '.join(loaded.classes)}"
         )
     scores = model.scores(loaded.X_test, progress=progress)
-    if out is not None:
-        with atomic_write(out) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            writer = csv.writer(text)
-            writer.writerow(["index", "predicted", "true"])
-            for i, (predicted, true) in enumerate(zip(scores.argmax(axis=1), loaded.y_test, strict=True)):
-                writer.writerow([i, model.classes[predicted], model.classes[true]])
-            text.flush()
-            text.detach()  # the file belongs to atomic_write
-    return {
+    result = {
         "dataset": loaded.name,
         "n_test": len(loaded.y_test),
         "test_error": measures.error_rate(scores, loaded.y_test),
     }
+    pairs = zip(scores.argmax(axis=1), loaded.y_test, strict=True)
+    return result, [(i, model.classes[predicted], model.classes[true]) for i, (predicted, true) in enumerate(pairs)]
+
+
+def write_predictions(path, rows):
+    """Write the rows of run_predict to `path` as CSV, whole or not at all; return the path."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("index", "predicted", "true"), *rows])
+    return write_text(path, text.getvalue())

@@ -64,13 +64,13 @@ def test_a_study_is_run_once(monkeypatch):
     assert len(read_nets("runs/nets.jsonl")) == 14
     assert first[1].records[0].corruption["pixels"] == "shuffled" and first[4].records[0].corruption["labels"] == 1
     ran = []
-    actual = nets_paper.run_net
+    actual = nets_paper.run_nets
 
-    def counted(net_spec, **options):
-        ran.append(net_spec.seed)
-        return actual(net_spec, **options)
+    def counted(specs, **options):
+        ran.extend(spec.seed for spec in specs)
+        return actual(specs, **options)
 
-    monkeypatch.setattr(nets_paper, "run_net", counted)
+    monkeypatch.setattr(nets_paper, "run_nets", counted)
     again = list(run_study(spec("figure1"), runs="runs"))
     assert ran == [] and [o.records for o in again] == [o.records for o in first]
     list(run_study(dataclasses.replace(spec("figure1", rows=("true",)), seeds=3), runs="runs"))
