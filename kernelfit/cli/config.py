@@ -1,7 +1,10 @@
 """Options from a TOML file: --config FILE, for every command."""
 
+import contextlib
 import tomllib
+import typing
 
+from cyclopts import CoercionError
 from cyclopts.config import Dict
 
 from kernelfit.errors import InputError
@@ -35,6 +38,16 @@ def split_config(arguments):
     if len(found) > 1:
         raise InputError(f"--config was given {len(found)} times ({', '.join(found)}); give one file")
     return kept, _read(expanded(found[0])) if found else None
+
+
+def refuse_fractions(app, commands, arguments):
+    """Refuse 1.5 where a whole number is asked for: cyclopts would round it without a word."""
+    for argument in arguments:
+        if int in (argument.hint, *typing.get_args(argument.hint)):
+            for token in argument.tokens:
+                with contextlib.suppress(ValueError):  # no number at all: cyclopts says so
+                    if not float(token.value).is_integer():
+                        raise CoercionError(token=token, argument=argument, target_type=int)
 
 
 def _read(path):

@@ -19,7 +19,7 @@ from kernelfit.cli import (  # noqa: F401  (they register their commands)
     studying,
 )
 from kernelfit.cli.application import app
-from kernelfit.cli.config import split_config
+from kernelfit.cli.config import refuse_fractions, split_config
 from kernelfit.cli.output import show_now
 from kernelfit.cli.streams import steady_streams
 from kernelfit.errors import InputError, KernelfitError
@@ -51,7 +51,7 @@ def run(arguments):
 def parsed(arguments, **options):
     """Return (function, BoundArguments) of a command: the options of --config are in, and ~ in paths is a folder."""
     words, config = split_config(arguments)
-    app.config = () if config is None else (config,)
+    app.config = (refuse_fractions,) if config is None else (config, refuse_fractions)
     try:
         command, bound, _ = app.parse_args(words, exit_on_error=False, **options)
     finally:

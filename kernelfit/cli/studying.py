@@ -29,6 +29,7 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_table, write_each
+from kernelfit.errors import UnwrittenError
 from kernelfit.units import parse_bytes, parse_range
 
 
@@ -219,13 +220,18 @@ def randomize(
         runs=str(runs),
     )
     progress = make_progress(quiet)
+    unwritten = None
     with interruption(f"fits that are done are in {runs / 'fits.jsonl'}: repeat the command to go on"):
-        result = run_randomize(spec, progress=progress)
+        try:
+            result = run_randomize(spec, progress=progress)
+        except UnwrittenError as error:
+            result, unwritten = error.result, error
     if json:
         show_json(result)
     else:
         show_table(randomization_table, result)
-    writes = [lambda: f"fits are kept in {runs / 'fits.jsonl'}"]
     if plot is not None:
-        writes.append(lambda: plot_randomization(result, plot) or f"figure written to {plot}")
-    write_each(progress, *writes)
+        write_each(progress, lambda: plot_randomization(result, plot) or f"figure written to {plot}")
+    if unwritten:
+        raise unwritten
+    progress.note(f"fits are kept in {runs / 'fits.jsonl'}")
