@@ -1,5 +1,8 @@
 """The command line: parse -> spec -> run -> write -> show. Results go to standard output, all else to the other one."""
 
+import contextlib
+import os
+import signal
 import sys
 
 
@@ -13,10 +16,29 @@ def __getattr__(name):
 
 def main(arguments=None):
     """Run the command line; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
+    with _ending_at_once():
+        from kernelfit.cli.program import run
     try:
-        from kernelfit.cli.program import run  # here, since loading takes a moment in which Ctrl-C may come
-
         return run(sys.argv[1:] if arguments is None else arguments)
-    except KeyboardInterrupt:
-        print("kernelfit: interrupted at its start or end; no file is left half written", file=sys.stderr)
+    except KeyboardInterrupt:  # outside of the work itself, where run tells it
+        print("kernelfit: interrupted; no file is left half written", file=sys.stderr)
         return 130
+
+
+@contextlib.contextmanager
+def _ending_at_once():
+    """Let Ctrl-C end the process: Python's own handler raises into the loading of modules, where it may be lost."""
+    try:
+        before = signal.signal(signal.SIGINT, _end)
+    except ValueError:  # not the main thread, which alone has handlers
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _end(number, frame):
+    os.write(2, b"kernelfit: interrupted before it began\n")
+    os._exit(130)
