@@ -22,8 +22,8 @@ def expanded(path):
     except RuntimeError as error:
         first = Path(path).parts[0]
         raise InputError(
-            f"{path}: the home folder that {first} stands for is not known; give the whole path, or write ./{first} if "
-            "that is the name of a file or folder here"
+            f"{path}: the home folder that {first} stands for is not known (is the name mistyped, or $HOME not set?); "
+            "write the path from / on"
         ) from error
 
 

@@ -114,6 +114,22 @@ def test_letters_that_a_terminal_does_not_have_are_escaped(encoding, monkeypatch
     assert stream.errors == "strict", "the stream is as it was"
 
 
+def test_names_that_are_not_unicode_are_written_to_every_kind_of_file(capsys):
+    """A byte of a file or class name that is not UTF-8 comes into Python as a lone surrogate."""
+    X = datasets.load("digits", n_train=40, n_test=20)
+    labels = np.array(["c\udce9", "d"])
+    y, y_test = labels[X.y_train % 2], labels[X.y_test % 2]
+    np.savez("n\udce9.npz", X_train=X.X_train, y_train=y, X_test=X.X_test, y_test=y_test)
+    some = ["--data", "./n\udce9.npz", "--quiet"]
+    assert cli.main(["solve", *some, "--bandwidth", "2", "--save", "m.npz"]) == 0
+    assert cli.main(["predict", "m.npz", *some, "--out", "p.csv"]) == 0
+    assert Path("p.csv").read_text(encoding="utf-8").splitlines()[1].endswith(("c\\udce9", "d"))
+    assert "c\\udce9" in Path("p.csv").read_text(encoding="utf-8")
+    sweep = ["sweep", *some, "--bandwidth", "2", "--levels", "0", "--seeds", "1", "--plot", "s.svg"]
+    assert cli.main(sweep) == 0 and "n\\udce9" in Path("s.svg").read_text(encoding="utf-8")
+    assert cli.main(["report"]) == 0 and "udce9" in Path("report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize("columns", ["0", "1", "-3", "²", "99999999999", ""])
 def test_a_terminal_of_no_width_gets_help(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)

@@ -28,15 +28,14 @@ def main(arguments=None):
 @contextlib.contextmanager
 def _ending_at_once():
     """Let Ctrl-C end the process: Python's own handler raises into the loading of modules, where it may be lost."""
-    try:
-        before = signal.signal(signal.SIGINT, _end)
-    except ValueError:  # not the main thread, which alone has handlers
-        yield
-        return
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not ignored, and nobody else's
+    with contextlib.suppress(ValueError):  # not the main thread, which alone has handlers
+        usual and signal.signal(signal.SIGINT, _end)
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        with contextlib.suppress(ValueError):
+            usual and signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _end(number, frame):

@@ -8,7 +8,7 @@ import numpy as np
 from kernelfit.datasets.class_folders import list_class_folders
 from kernelfit.datasets.dataset import stratified
 from kernelfit.errors import InputError
-from kernelfit.files import expanded, sha256
+from kernelfit.files import encoded, expanded, sha256
 from kernelfit.randomness import generator
 
 
@@ -35,7 +35,7 @@ class ImageFiles:
     def sha256(self):
         """Return a hash of names and sizes in bytes, and of `side`: the content of a million files is not read."""
         lines = [f"{name} {(self.root / name).stat().st_size}" for name in self.names]
-        return sha256("\n".join([str(self.side), *lines]).encode())
+        return sha256(encoded("\n".join([str(self.side), *lines])))
 
 
 @dataclasses.dataclass(frozen=True)
