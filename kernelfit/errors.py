@@ -42,6 +42,14 @@ class ScratchError(KernelfitError, OSError):
     """A scratch folder is in use, or holds files that are damaged or belong to another problem."""
 
 
+class UnwrittenError(KernelfitError, OSError):
+    """Results were computed, and could not be written to their file; they are the attribute `result`."""
+
+    def __init__(self, message, *, result):
+        super().__init__(message)
+        self.result = result
+
+
 class WorkersLostError(KernelfitError, ConnectionError):
     """The processes that an engine works with, on this or other machines, cannot be reached, or are gone."""
 

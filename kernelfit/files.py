@@ -1,13 +1,48 @@
-"""Files that are whole or absent: atomic writes, content hashes, appended JSON lines, folders with a lock."""
+"""Files that are whole or absent: atomic writes, content hashes, appended lines, folders with a lock; where home is."""
 
 import contextlib
 import fcntl
 import hashlib
 import os
 import secrets
+import sys
 from pathlib import Path
 
-from kernelfit.errors import ScratchError
+from kernelfit.errors import InputError, ScratchError
+
+
+def expanded(path):
+    """Return a Path in which a leading ~ or ~name is the home folder of a person.
+
+    Raises InputError where that folder is not known: there is no such person, or neither $HOME nor an entry for the
+    user in the list of users.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        first = Path(path).parts[0]
+        raise InputError(
+            f"{path}: the home folder that {first} stands for is not known (is the name mistyped, or $HOME not set?); "
+            "write the path from / on"
+        ) from error
+
+
+def user_cache():
+    """Return the folder for what kernelfit keeps of this user, made or not; or None where no home folder is known."""
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    # the XDG specification: a relative path is invalid and must be ignored
+    if os.path.isabs(given) and sys.platform != "darwin":
+        return Path(given) / "kernelfit"
+    try:
+        home = Path.home()
+    except RuntimeError:  # no $HOME, and a user without an entry in the list of users
+        return None
+    return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "kernelfit"
+
+
+def encoded(text):
+    """Return UTF-8 of a text; what UTF-8 cannot hold, such as a byte of a file name in another code, as \\udcff."""
+    return text.encode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
@@ -31,19 +66,55 @@ def atomic_write(path):
         raise
 
 
+def write_text(path, text):
+    """Write a text to `path`, whole or not at all; return the path."""
+    with atomic_write(path) as file:
+        file.write(encoded(text))
+    return path
+
+
 def append_line(path, line):
-    """Append one line of text to `path`, on a line of its own even after a torn write or beside other writers."""
-    if "\n" in line:
-        raise ValueError("append_line takes one line, without a newline in it")
+    """Append one line of text to `path`, as append_lines does."""
+    append_lines(path, line)
+
+
+def append_lines(path, *lines):
+    """Append lines of text to `path`: all of them or, where the disk is full, none; return the path.
+
+    They start on a line of their own even after a torn write, and other writers wait.
+    """
+    if any("\n" in line for line in lines):
+        raise ValueError("append_lines takes texts of one line, without a newline in them")
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+b") as file:
+    with open(path, "a+b", buffering=0) as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # released when the file is closed
         size = file.seek(0, os.SEEK_END)
         torn = size > 0 and os.pread(file.fileno(), 1, size - 1) != b"\n"
-        file.write(b"\n" * torn + line.encode() + b"\n")
-        file.flush()
-        os.fsync(file.fileno())
+        content = memoryview(b"\n" * torn + b"".join(encoded(line) + b"\n" for line in lines))
+        try:
+            while content:
+                content = content[file.write(content) :]
+            os.fsync(file.fileno())
+        except BaseException:
+            os.ftruncate(file.fileno(), size)
+            raise
+    return path
+
+
+def written(value, write, *arguments):
+    """Call write(*arguments), then yield `value`; where it raises OSError, yield the value first and raise after it.
+
+    For what took long to compute: a disk that is full must not lose it for those who wait for it.
+    """
+    failure = None
+    try:
+        write(*arguments)
+    except OSError as error:
+        failure = error
+    yield value
+    if failure:
+        raise failure
 
 
 def sha256(data):

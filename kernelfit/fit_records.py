@@ -2,13 +2,11 @@
 
 import collections
 import dataclasses
-import json
 import math
 import statistics
 
-from kernelfit.files import append_line
 from kernelfit.progress import Progress
-from kernelfit.records import parse_record, read_lines
+from kernelfit.records import append_json, parse_record, read_lines, to_json
 
 SCHEMA = "kernelfit.fit/1"
 # The models that the paper's table 1 counts as fitting random labels end between 0 and 0.66 % training error.
@@ -62,7 +60,7 @@ class FitRecord:
 
     def to_json(self):
         """Return the record as one line of strict JSON."""
-        return json.dumps(dataclasses.asdict(self), allow_nan=False)
+        return to_json(self)
 
     @classmethod
     def from_json(cls, line):
@@ -154,18 +152,16 @@ class RandomizationResult:
             "verdict": self.verdict,
             "chance": self.chance,
             "time_ratio": self.time_ratio,
-            "levels": [
-                {key: _without_nan(value) for key, value in dataclasses.asdict(each).items()} for each in self.summary
-            ],
+            "levels": self.summary,
             "resumed": self.resumed,
             "skipped": self.skipped,
         }
-        return json.dumps(outcome, allow_nan=False)
+        return to_json(outcome)
 
 
 def append_fit(path, record):
     """Append a FitRecord to the file at `path` (made if missing)."""
-    append_line(path, record.to_json())
+    append_json(path, record)
 
 
 def read_fits(path, *, progress=None):
@@ -186,7 +182,3 @@ def _mean_sd(values):
 def _range(errors):
     low, high = (f"{100 * error:.3g}" for error in (min(errors), max(errors)))
     return f"{low} %" if low == high else f"{low} to {high} %"
-
-
-def _without_nan(value):
-    return [None if math.isnan(part) else part for part in value] if isinstance(value, tuple) else value

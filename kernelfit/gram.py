@@ -240,6 +240,8 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
     Blocks are made on `device`, or on that of Z if Z are Points. With the kernel Precomputed, X is the matrix itself:
     K (n, n), or with Z the cross matrix (n, m).
 
+    Raises InputError for sparse arrays, and where there is no point.
+
     Examples
     --------
     >>> import numpy as np
@@ -251,6 +253,7 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
     array([[1.   , 0.607, 0.011],
            [0.607, 1.   , 0.135]])
     """
+    _check_arrays(X, Z)
     if isinstance(kernel, Precomputed):
         made = MatrixGram(X, symmetric=Z is None, device=device)
         if Z is not None and made.shape[1] != len(Z):
@@ -260,6 +263,16 @@ def gram(X, kernel, Z=None, *, device=backend.CPU):
     if made.symmetric:
         _check_symmetric_kernel(made)
     return made
+
+
+def _check_arrays(*arrays):
+    for X in arrays:
+        if X is None or isinstance(X, Points):
+            continue
+        if hasattr(X, "toarray"):
+            raise InputError(f"got a sparse {type(X).__name__}; points are dense arrays: give X.toarray()")
+        if 0 in np.shape(X):
+            raise InputError(f"got an array of shape {np.shape(X)}; a Gram matrix needs at least one point")
 
 
 def _spans(start, stop, size):

@@ -1,11 +1,9 @@
 """Records of trained nets, one JSON line each, with the curves of their training."""
 
 import dataclasses
-import json
 
-from kernelfit.files import append_line
 from kernelfit.progress import Progress
-from kernelfit.records import finite, parse_record, read_lines
+from kernelfit.records import append_json, parse_record, read_lines, to_json
 
 SCHEMA = "kernelfit.net/1"
 FILE = "nets.jsonl"
@@ -120,7 +118,7 @@ class NetRecord:
 
     def to_json(self):
         """Return the record as one line of strict JSON; numbers that are not finite become null."""
-        return json.dumps(finite(dataclasses.asdict(self)), allow_nan=False, default=lambda number: number.item())
+        return to_json(self)
 
     @classmethod
     def from_json(cls, line):
@@ -130,7 +128,7 @@ class NetRecord:
 
 def append_net(path, record):
     """Append a NetRecord to the file at `path` (made if missing)."""
-    append_line(path, record.to_json())
+    append_json(path, record)
 
 
 def read_nets(path, *, progress=None):

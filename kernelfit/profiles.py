@@ -16,6 +16,8 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
+from kernelfit.array_profiles import array_differences, array_pass
+
 # exp(x) = 2^k exp(r) with k = round(x / ln 2) and |r| <= ln(2) / 2, where the Taylor sum up to r^13 / 13! is accurate
 # to 4e-18. ln 2 is split in two (as in fdlibm) so that k ln2_high is exact; adding 1.5 * 2^52 rounds to an integer and
 # leaves it in the low bits. numba's own exp is a scalar call, about four times slower.
@@ -164,8 +166,10 @@ def tile_pass(name, degree=1):
     Where row i and column i + offset are the same point, the value is exactly that of a point with itself.
 
     NaN is what inner products do not tell: squared distances below slack (p + q) + near, and cosines within `near` of 1
-    or -1 of a profile of the angle.
+    or -1 of a profile of the angle. Where numba is told not to compile (NUMBA_DISABLE_JIT), array expressions do it.
     """
+    if numba.config.DISABLE_JIT:
+        return array_pass(name, degree, np)
     power = _power(degree)
     if name in _OF_DISTANCES:
         return _distance_pass(_OF_DISTANCES[name])
@@ -252,6 +256,8 @@ def difference_pass(name):
 
     A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
     """
+    if numba.config.DISABLE_JIT:
+        return array_differences(name, np)
     if name in _OF_DISTANCES:
         of_distance = _OF_DISTANCES[name]
 

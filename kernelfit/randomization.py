@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.errors import InputError
+from kernelfit.errors import InputError, UnwrittenError
 from kernelfit.fit_records import FitRecord, RandomizationResult, append_fit, read_fits
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
@@ -64,6 +64,8 @@ def randomization_test(
     ------
     InputError
         Labels, levels or predictions are not what the test needs.
+    UnwrittenError
+        All fits were made, and some could not be appended to `records`; has the result.
 
     Examples
     --------
@@ -102,6 +104,7 @@ def randomization_test(
     missing = [key for key, identity in wanted.items() if identity not in found]
     # Seed by seed, so that what slows the first fits down (loading, compiling) falls on all levels, not on the first.
     missing.sort(key=lambda key: key[::-1])
+    unwritten = []
     with progress.phase("fits", len(wanted), done=len(found)) as advance:
         fits = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
             delayed(_fit)(estimator, X, labels, classes, X_test, y_test, level, seed, wanted[level, seed], common)
@@ -109,11 +112,18 @@ def randomization_test(
         )
         for record in fits:
             if records:
-                append_fit(records, record)
+                try:
+                    append_fit(records, record)
+                except OSError as error:  # the other fits are being made meanwhile
+                    unwritten.append(error)
             found[record.identity] = record
             advance(1)
     in_order = tuple(found[identity] for identity in wanted.values())
-    return RandomizationResult(in_order, len(wanted) - len(missing), skipped)
+    result = RandomizationResult(in_order, len(wanted) - len(missing), skipped)
+    if unwritten:
+        message = f"{len(unwritten)} of {len(missing)} fits could not be appended to {records}: {unwritten[0]}"
+        raise UnwrittenError(message, result=result) from unwritten[0]
+    return result
 
 
 def _fit(estimator, X, labels, classes, X_test, y_test, level, seed, identity, common):

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 from kernelfit.errors import DataError
-from kernelfit.files import append_line
+from kernelfit.files import append_lines
 
 SCHEMA = "kernelfit.record/1"
 
@@ -108,7 +108,7 @@ class Record:
 
     def to_json(self):
         """Return the Record as one line of strict JSON; numbers that are not finite become null."""
-        return json.dumps(finite(dataclasses.asdict(self)), allow_nan=False, default=lambda number: number.item())
+        return to_json(self)
 
     @classmethod
     def from_json(cls, line):
@@ -118,15 +118,18 @@ class Record:
 
 def append_record(folder, record):
     """Append a Record to records.jsonl in `folder` (made if missing); return the file's path."""
-    path = Path(folder) / "records.jsonl"
-    append_line(path, record.to_json())
-    return path
+    return append_json(Path(folder) / "records.jsonl", record)
+
+
+def append_json(path, *values):
+    """Append values to the file at `path`, a line of strict JSON each, all of them or none; return the path."""
+    return append_lines(path, *map(to_json, values))
 
 
 def parse_record(cls, schema, line):
     """Return the record, of dataclass `cls`, of a JSON line; raises DataError if it is not one of this schema."""
     try:
-        fields = json.loads(line)
+        fields = from_json(line)
         if not isinstance(fields, dict) or fields.get("schema") != schema:
             raise DataError(f"not a record of schema {schema}: {line[:80]!r}")
         return cls(**fields)
@@ -160,10 +163,39 @@ def now():
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
 
-def finite(value):
-    """Return a JSON-ready value in which numbers that are not finite have become None."""
+def to_json(value):
+    """Return a value as one line of strict JSON, as every command and every record writes it.
+
+    Numbers that are not finite, for which JSON has no word, become null; NumPy's numbers and arrays plain ones;
+    dataclasses dicts; paths and whatever else is no number, text, list or dict, its text.
+
+    Examples
+    --------
+    >>> to_json({"norm": float("nan"), "errors": (0.5, float("inf"))})
+    '{"norm": null, "errors": [0.5, null]}'
+    """
+    return json.dumps(_plain(value), allow_nan=False)
+
+
+def from_json(line):
+    """Return the value of a line of JSON; NaN and Infinity, which old lines may hold, become None, as to_json has them.
+
+    A byte order mark, which some editors put before a text, is skipped. Raises ValueError if it is no JSON, or
+    RecursionError.
+    """
+    return json.loads(line.removeprefix("\ufeff"), parse_constant=lambda name: None)
+
+
+def _plain(value):
+    """Return a value of dicts, lists, texts, whole and finite numbers, booleans and None."""
+    if hasattr(value, "tolist"):  # a number or an array of NumPy's
+        value = value.tolist()
     if isinstance(value, dict):
-        return {key: finite(part) for key, part in value.items()}
+        return {key: _plain(part) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [finite(part) for part in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        return [_plain(part) for part in value]
+    if dataclasses.is_dataclass(value):
+        return _plain(dataclasses.asdict(value))
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str | int) else str(value)

@@ -13,7 +13,9 @@ import threading
 import numpy as np
 import pytest
 
-from kernelfit.files import append_line, atomic_write, sha256
+from kernelfit import cli
+from kernelfit.errors import InputError
+from kernelfit.files import append_line, atomic_write, encoded, expanded, sha256, user_cache, written
 
 
 class PulledPlug(BaseException):
@@ -164,3 +166,48 @@ def test_sha256_of_bytes_buffers_and_files():
     changed = data.copy()
     changed[-1] ^= 1
     assert sha256(changed) != sha256(data)
+
+
+@pytest.fixture
+def homeless(monkeypatch):
+    """No $HOME, and a user whom the list of users does not have."""
+    for name in ("HOME", "XDG_CACHE_HOME", "KERNELFIT_DATA"):
+        monkeypatch.delenv(name, raising=False)
+
+    def unknown(number):
+        raise KeyError(number)
+
+    monkeypatch.setattr("pwd.getpwuid", unknown)
+
+
+def test_without_a_home_there_is_no_cache_and_no_traceback(homeless, monkeypatch, tmp_path, capsys):
+    assert user_cache() is None
+    with pytest.raises(InputError, match="the home folder that ~ stands for is not known"):
+        expanded("~/x")
+    assert cli.main(["data", "verify", "mnist"]) == 1
+    assert cli.main(["plan", "--n", "1000", "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert user_cache() == tmp_path / "kernelfit" or sys.platform == "darwin"
+
+
+def test_a_leading_tilde_is_a_home(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/of/mine")
+    assert [str(expanded(path)) for path in ("~/x", "~", "x/~")] == ["/home/of/mine/x", "/home/of/mine", "x/~"]
+    with pytest.raises(InputError, match="the home folder that ~nobody_here stands for is not known"):
+        expanded("~nobody_here/x")
+
+
+def test_a_text_of_any_letters_can_be_encoded():
+    assert encoded("é\udce9\ud800") == b"\xc3\xa9\\udce9\\ud800"
+
+
+def test_what_could_not_be_written_is_yielded_before_the_failure():
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    found = []
+    with pytest.raises(OSError, match="No space"):
+        found.extend(written("value", full, 1, 2))
+    assert found == ["value"]
+    assert list(written("value", found.append, "kept")) == ["value"] and found == ["value", "kept"]

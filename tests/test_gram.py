@@ -331,3 +331,19 @@ def test_an_error_in_a_strip_reaches_the_caller(small_tiles):
 
     with pytest.raises(RuntimeError, match="in the middle"):
         gram(vectors(20, 3), Custom(fails)).product(np.ones((20, 1)))
+
+
+@pytest.mark.parametrize("kernel", [Gaussian(1.0), Precomputed()], ids=str)
+def test_sparse_arrays_and_no_points_are_refused(kernel):
+    from scipy import sparse
+
+    for made in (sparse.csr_array(np.eye(3)), sparse.coo_matrix(np.eye(3))):
+        with pytest.raises(InputError, match="dense"):
+            gram(made, kernel)
+        with pytest.raises(InputError, match="dense"):
+            gram(np.eye(3), kernel, made)
+    for shape in ((0, 3), (0, 0), (3, 0)):
+        with pytest.raises(InputError, match="at least one"):
+            gram(np.zeros(shape), kernel)
+        with pytest.raises(InputError, match="at least one"):
+            gram(np.eye(3), kernel, np.zeros(shape))

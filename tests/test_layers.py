@@ -58,9 +58,16 @@ LAYERS = {
     "experiments": 4,
     "report": 4,
     "cli": 5,
+    "__main__": 6,
 }
 # Within layer 1: points below kernels below gram. Within layer 0: errors below all.
-WITHIN_A_LAYER = {("kernels", "points"), ("kernels", "profiles"), ("gram", "points"), ("gram", "kernels")}
+WITHIN_A_LAYER = {
+    ("kernels", "points"),
+    ("kernels", "profiles"),
+    ("profiles", "array_profiles"),
+    ("gram", "points"),
+    ("gram", "kernels"),
+}
 WITHIN_A_LAYER |= {("points", "inner_products"), ("features", "inner_products")}
 WITHIN_A_LAYER |= {
     ("features", "points"),

@@ -293,3 +293,12 @@ def test_what_is_no_path(ridges, message):
 def test_an_unknown_method_is_refused():
     with pytest.raises(InputError, match="known are auto"):
         solved(MatrixGram(np.eye(3)), np.eye(3), method="svd")
+
+
+def test_ridges_may_be_numbers_of_numpy():
+    for ridges in (np.arange(3), np.arange(3.0), np.float32([2, 0, 1]), [np.int8(1), 0, np.float64(2)]):
+        found = checked_ridges(ridges)
+        assert found == (0.0, 1.0, 2.0) and all(type(ridge) is float for ridge in found)
+    for wrong in (np.array([-1]), np.float32([np.nan]), [1j], np.array(["0"])):
+        with pytest.raises(InputError):
+            checked_ridges(wrong)

@@ -1,59 +1,43 @@
-"""The command line: parse -> spec -> run -> print. Results go to standard output, all else to standard error."""
+"""The command line: parse -> spec -> run -> write -> show. Results go to standard output, all else to the other one."""
 
+import contextlib
 import os
+import signal
 import sys
 
-from cyclopts import CycloptsError
 
-from kernelfit.cli import (  # noqa: F401  (they register their commands)
-    data,
-    descending,
-    interpolating,
-    machine,
-    nets,
-    reproducing,
-    showing,
-    solving,
-    studying,
-)
-from kernelfit.cli.app import app
-from kernelfit.cli.config import split_config
-from kernelfit.errors import InputError, KernelfitError
+def __getattr__(name):
+    if name == "app":  # the application with all its commands, loaded when it is asked for
+        from kernelfit.cli.program import app
+
+        return app
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def main(arguments=None):
     """Run the command line; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
-    arguments = sys.argv[1:] if arguments is None else arguments
-    follows = _follows(arguments)
+    with _ending_at_once():
+        from kernelfit.cli.program import run
     try:
-        arguments, config = split_config(arguments)
-        app.config = () if config is None else (config,)
-        code = app(arguments, exit_on_error=False, print_error=not follows) or 0
-        sys.stdout.flush()  # so that a reader who has gone, or a full disk, is noticed here
-        return code
-    except CycloptsError:
-        return 2  # cyclopts has printed what is wrong
-    except KernelfitError as error:
-        # All processes of mpiexec see a wrong option, and what they agreed on.
-        if not (follows and (isinstance(error, InputError) or getattr(error, "agreed", False))):
-            print(f"kernelfit: {error}", file=sys.stderr)
-        return 2 if isinstance(error, InputError) else 1
-    except KeyboardInterrupt as error:
-        if not follows:
-            print(f"kernelfit: interrupted; {error or 'nothing was written half'}", file=sys.stderr)
+        return run(sys.argv[1:] if arguments is None else arguments)
+    except KeyboardInterrupt:  # outside of the work itself, where run tells it
+        print("kernelfit: interrupted; no file is left half written", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        # The reader of our output has gone, as in `kernelfit data list | head -1`; Python flushes once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except (OSError, MemoryError) as error:
-        print(f"kernelfit: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
+
+
+@contextlib.contextmanager
+def _ending_at_once():
+    """Let Ctrl-C end the process: Python's own handler raises into the loading of modules, where it may be lost."""
+    usual = signal.getsignal(signal.SIGINT) is signal.default_int_handler  # not ignored, and nobody else's
+    with contextlib.suppress(ValueError):  # not the main thread, which alone has handlers
+        usual and signal.signal(signal.SIGINT, _end)
+    try:
+        yield
     finally:
-        app.config = ()  # a file of options is for one command
+        with contextlib.suppress(ValueError):
+            usual and signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-def _follows(arguments):
-    """Whether this is one of several processes of mpiexec, and not the first, which speaks for all."""
-    numbers = (os.environ.get(name, "0") for name in ("PMI_RANK", "PMIX_RANK"))
-    return any(word.endswith("mpi") for word in arguments) and any(number != "0" for number in numbers)
+def _end(number, frame):
+    os.write(2, b"kernelfit: interrupted before it began\n")
+    os._exit(130)

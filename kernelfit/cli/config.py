@@ -1,11 +1,14 @@
 """Options from a TOML file: --config FILE, for every command."""
 
+import contextlib
 import tomllib
-from pathlib import Path
+import typing
 
+from cyclopts import CoercionError
 from cyclopts.config import Dict
 
 from kernelfit.errors import InputError
+from kernelfit.files import expanded
 
 
 def split_config(arguments):
@@ -34,16 +37,28 @@ def split_config(arguments):
             kept.append(word)
     if len(found) > 1:
         raise InputError(f"--config was given {len(found)} times ({', '.join(found)}); give one file")
-    return kept, _read(Path(found[0])) if found else None
+    return kept, _read(expanded(found[0])) if found else None
+
+
+def refuse_fractions(app, commands, arguments):
+    """Refuse 1.5 where a whole number is asked for: cyclopts would round it without a word."""
+    for argument in arguments:
+        if int in (argument.hint, *typing.get_args(argument.hint)):
+            for token in argument.tokens:
+                with contextlib.suppress(ValueError):  # no number at all: cyclopts says so
+                    if not float(token.value).is_integer():
+                        raise CoercionError(token=token, argument=argument, target_type=int)
 
 
 def _read(path):
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"--config {path} cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(
             f'--config {path} is no TOML: {error}. Write a line for each option, as in data = "mnist"'
         ) from error
-    return Dict(content, source=str(path), use_commands_as_keys=False)
+    config = Dict(content, source=str(path))
+    # As the options of a command without a name: cyclopts would skip keys that are names of commands, as data and plot.
+    return lambda app, commands, arguments: config(app, (), arguments)

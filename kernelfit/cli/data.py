@@ -5,14 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import data_app
-from kernelfit.cli.options import (
-    DataDir,
-    DataName,
-    Json,
-    Quiet,
-    print_json,
-)
+from kernelfit.cli.application import data_app
+from kernelfit.cli.options import DataDir, DataName, Json, Quiet
+from kernelfit.cli.output import show_json, show_text
 
 Name = Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")]
 
@@ -24,13 +19,13 @@ def list_(*, json: Json = False, quiet: Quiet = False):
 
     entries = datasets.names()
     if json:
-        print_json(
+        show_json(
             [{key: getattr(entry, key) for key in ("name", "description", "home", "licence")} for entry in entries]
         )
         return
     for entry in entries:
-        print(f"{entry.name:10} {entry.description}\n{'':10} {entry.home}; licence: {entry.licence}")
-    print(
+        show_text(f"{entry.name:10} {entry.description}\n{'':10} {entry.home}; licence: {entry.licence}")
+    show_text(
         f"{'PATH':10} your own .npz (X_train, y_train, X_test, y_test), class folders train/CLASS/*.png, .zip or .tar"
     )
 
@@ -43,9 +38,9 @@ def fetch(name: Name, *, data_dir: DataDir = None, json: Json = False, quiet: Qu
 
     folder = datasets.fetch(name, data_dir=data_dir, progress=make_progress(quiet))
     if json:
-        print_json({"name": name, "folder": folder and str(folder)})
+        show_json({"name": name, "folder": folder and str(folder)})
     else:
-        print(f"{name} needs no files" if folder is None else folder)
+        show_text(f"{name} needs no files" if folder is None else folder)
 
 
 @data_app.command
@@ -55,12 +50,12 @@ def verify(name: Name, *, data_dir: DataDir = None, json: Json = False, quiet: Q
 
     checks = datasets.verify(name, data_dir=data_dir)
     if json:
-        print_json([vars(check) | {"path": check.path and str(check.path)} for check in checks])
+        show_json([vars(check) | {"path": check.path and str(check.path)} for check in checks])
     else:
         for check in checks:
-            print(f"{'ok ' if check.ok else 'BAD'} {check.path or check.name}: {check.verdict}")
+            show_text(f"{'ok ' if check.ok else 'BAD'} {check.path or check.name}: {check.verdict}")
         if not checks:
-            print(f"{name} needs no files")
+            show_text(f"{name} needs no files")
     return 0 if all(check.ok for check in checks) else 1
 
 
@@ -82,6 +77,6 @@ def show(
     loaded = datasets.load(data, data_dir=data_dir, progress=make_progress(quiet))
     path = datasets.picture_grid(loaded, out or Path(f"{loaded.name}.png"), rows=rows, columns=columns)
     if json:
-        print_json({"name": loaded.name, "picture": str(path), "classes": list(loaded.classes)})
+        show_json({"name": loaded.name, "picture": str(path), "classes": list(loaded.classes)})
     else:
-        print(path)
+        show_text(path)

@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
-from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets, print_table
+from kernelfit.cli.application import app
+from kernelfit.cli.options import DataDir, DataName, Json, NTest, NTrain, Quiet, check_targets
+from kernelfit.cli.output import show_json, show_table, write_each
 
 
 @app.command
@@ -45,7 +46,7 @@ def descent(
     quiet: Quiet = False,
 ):
     """Show double descent: minimum-norm fits on few to many random features, through the point where they fit all."""
-    from kernelfit.experiments.descent import DescentSpec, run_descent
+    from kernelfit.experiments.descent import DescentSpec, append_result, run_descent
     from kernelfit.progress import make_progress
     from kernelfit.report.descent import descent_table, plot_descent
     from kernelfit.report.figures import check_figure
@@ -65,10 +66,12 @@ def descent(
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
-    result = run_descent(spec, runs=runs, progress=progress)
+    result = run_descent(spec, progress=progress)
     if json:
-        print(result.to_json(), flush=True)
+        show_json(result)
     else:
-        print_table(descent_table(result))
+        show_table(descent_table, result)
+    writes = [lambda: f"curves appended to {append_result(runs, result)}"]
     if plot is not None:
-        progress.note(f"figure written to {plot_descent(result, plot)}")
+        writes.append(lambda: f"figure written to {plot_descent(result, plot)}")
+    write_each(progress, *writes)

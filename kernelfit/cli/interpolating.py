@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
+from kernelfit.cli.application import app
 from kernelfit.cli.options import (
     Bandwidth,
     BandwidthPoints,
@@ -20,9 +20,8 @@ from kernelfit.cli.options import (
     Quiet,
     check_targets,
     in_words,
-    print_json,
-    print_table,
 )
+from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.units import parse_bytes
 
 
@@ -61,9 +60,7 @@ def interpolants(
     quiet: Quiet = False,
 ):
     """Compare the minimum-norm interpolant with others of the same labels: norms, errors, residuals, conditions."""
-    import dataclasses
-
-    from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
+    from kernelfit.experiments.interpolants import InterpolantsSpec, append_rows, run_interpolants
     from kernelfit.progress import make_progress
     from kernelfit.report.interpolants import interpolants_table
 
@@ -82,8 +79,10 @@ def interpolants(
         memory=None if memory is None else parse_bytes(memory),
         data_dir=None if data_dir is None else str(data_dir),
     )
-    result = run_interpolants(spec, runs=runs, progress=make_progress(quiet))
+    progress = make_progress(quiet)
+    result = run_interpolants(spec, progress=progress)
     if json:
-        print_json(result.shared | {"rows": [dataclasses.asdict(row) for row in result.rows]})
+        show_json(result.shared | {"rows": result.rows})
     else:
-        print_table(interpolants_table(result))
+        show_table(interpolants_table, result)
+    write_each(progress, lambda: f"rows appended to {append_rows(runs, result)}")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
+from kernelfit.cli.application import app
 from kernelfit.cli.options import (
     DataDir,
     Device,
@@ -15,9 +15,9 @@ from kernelfit.cli.options import (
     Scratch,
     check_targets,
     in_words,
-    print_json,
-    print_table,
+    interruption,
 )
+from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.units import parse_bytes
 
 
@@ -82,11 +82,11 @@ def plan(
     )
     if json:
         ways = [dataclasses.asdict(way) | {"chosen": way is made.chosen} for way in made.ways]
-        print_json({"n": made.problem.n, "free": made.free, "largest_n": made.largest_n, "ways": ways})
+        show_json({"n": made.problem.n, "free": made.free, "largest_n": made.largest_n, "ways": ways})
     else:
         from kernelfit.report.table import plan_table
 
-        print_table(plan_table(made))
+        show_table(plan_table, made)
 
 
 def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):
@@ -106,11 +106,11 @@ def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflop
         tflops=tflops,
     )
     if json:
-        print_json(made.to_dict())
+        show_json(made.to_dict())
     else:
         from kernelfit.report.cluster_plan import cluster_plan_table
 
-        print_table(cluster_plan_table(made))
+        show_table(cluster_plan_table, made)
 
 
 @app.command
@@ -146,8 +146,11 @@ def bench(
     from kernelfit.experiments.bench import BenchSpec, run_bench
     from kernelfit.progress import make_progress
     from kernelfit.report.bench import bench_table, plot_bench
+    from kernelfit.report.figures import check_figure
 
     check_targets(runs, None, scratch)
+    if plot is not None:
+        check_figure(plot)
     spec = BenchSpec(
         data=data,
         sizes=sizes,
@@ -157,10 +160,14 @@ def bench(
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
-    rows = run_bench(spec, runs=runs, progress=progress)
-    if json:
-        print_json(rows)
-    else:
-        print_table(bench_table(rows))
+    rows = []
+    try:
+        with interruption(f"the rows done are in {runs / 'bench.jsonl'}"):
+            rows.extend(run_bench(spec, runs=runs, progress=progress))
+    finally:
+        if json and rows:
+            show_json(rows)
+        elif rows:
+            show_table(bench_table, rows)
     if plot is not None:
-        progress.note(f"figure written to {plot_bench(rows, plot)}")
+        write_each(progress, lambda: f"figure written to {plot_bench(rows, plot)}")

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import nn_app, reproduce_app
+from kernelfit.cli.application import nn_app, reproduce_app
 from kernelfit.cli.options import (
     DataDir,
     DataName,
@@ -15,9 +15,9 @@ from kernelfit.cli.options import (
     Quiet,
     check_targets,
     in_words,
-    print_json,
-    print_table,
+    interruption,
 )
+from kernelfit.cli.output import show_json, show_now, show_table, write_each
 from kernelfit.errors import InputError
 
 NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
@@ -139,30 +139,40 @@ def _study(study, options, runs, out, plot, json, quiet):
     spec = PaperSpec(study=study, **options | {"data_dir": None if data_dir is None else str(data_dir)})
     leads = nn.rank() == 0  # of the processes that torchrun started
     progress = make_progress(quiet or not leads)
+    outcomes = []
     try:
-        outcomes = list(run_study(spec, runs=runs, progress=progress))
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt("what is done is kept: repeat the command to go on") from error
+        with interruption("what is done is kept: repeat the command to go on"):
+            outcomes.extend(run_study(spec, runs=runs, progress=progress))
+    finally:
+        if leads and outcomes:
+            _show_study(study, outcomes, json)
     if leads:
-        _tell_study(study, outcomes, out, plot, json, progress)
+        _write_study(study, outcomes, out, plot, progress)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
 
-def _tell_study(study, outcomes, out, plot, json, progress):
-    """Print the table or JSON; write the table and the figure where they are asked for."""
-    from kernelfit.files import atomic_write
-    from kernelfit.report.nets_paper import plot_study, study_markdown, study_table
+def _show_study(study, outcomes, json):
+    """Show the table or JSON."""
+    from kernelfit.report.nets_paper import study_table
 
     if json:
         shown = [(each, [record.identity for record in each.records]) for each in outcomes]
-        print_json([{"row": each.entry.name, "records": ids, "failed": each.failed} for each, ids in shown])
+        show_json([{"row": each.entry.name, "records": ids, "failed": each.failed} for each, ids in shown])
     else:
-        print_table(study_table(study, outcomes))
+        show_table(study_table, study, outcomes)
+
+
+def _write_study(study, outcomes, out, plot, progress):
+    """Write the table and the figure where they are asked for."""
+    from kernelfit.files import write_text
+    from kernelfit.report.nets_paper import plot_study, study_markdown
+
+    writes = []
     if out is not None:
-        with atomic_write(out) as file:
-            file.write(study_markdown(study, outcomes).encode())
+        writes.append(lambda: f"table written to {write_text(out, study_markdown(study, outcomes))}")
     if plot is not None:
-        progress.note(f"figure written to {plot_study(study, outcomes, plot)}")
+        writes.append(lambda: f"figure written to {plot_study(study, outcomes, plot)}")
+    write_each(progress, *writes)
 
 
 @nn_app.command
@@ -292,25 +302,29 @@ def train(
     leads = nn.rank() == 0
     progress = make_progress(quiet or not leads)
     specs = [dataclasses.replace(spec, labels=p, seed=seed + k) for k in range(seeds) for p in labels]
-    try:
+    failures = []
+    with interruption("repeat the command with --resume to go on from the last checkpoint"):
         for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
             if leads:
                 _tell(record, net, json, save, plot, progress)
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt("repeat the command with --resume to go on from the last checkpoint") from error
+                failures += show_now()  # further nets may take hours
+    if failures:
+        raise failures[0]
 
 
 def _tell(record, net, json, save, plot, progress):
-    """Print a record, write the weights and the figure where they are asked for."""
+    """Show a record, write the weights and the figure where they are asked for."""
     from kernelfit.report.nets import net_table, plot_training
 
     if json:
-        print(record.to_json(), flush=True)
+        show_json(record)
     else:
-        print_table(net_table(record))
+        show_table(net_table, record)
+    writes = []
     if save is not None:
         from kernelfit.nn.checkpoints import save_weights
 
-        progress.note(f"weights written to {save_weights(save, net)}")
+        writes.append(lambda: f"weights written to {save_weights(save, net)}")
     if plot is not None:
-        progress.note(f"figure written to {plot_training(record, plot)}")
+        writes.append(lambda: f"figure written to {plot_training(record, plot)}")
+    write_each(progress, *writes)

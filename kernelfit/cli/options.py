@@ -1,8 +1,9 @@
-"""Options that several commands share, checks before the work, and how results are printed.
+"""Options that several commands share, and checks before the work.
 
 Every option says what it is, in which unit, and what it is by default: where that is None, in its help.
 """
 
+import contextlib
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -74,6 +75,15 @@ def in_words(values):
     return " ".join(map(str, values)) or "all"
 
 
+@contextlib.contextmanager
+def interruption(how):
+    """Let Ctrl-C say how to go on: `how` is a sentence, or a function that returns one, or nothing."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(how() if callable(how) else how) from error
+
+
 def how_to_go_on(spec):
     """Return how to go on after Ctrl-C, or nothing where nothing unfinished was kept."""
     from kernelfit.solvers.checkpoint import has_state
@@ -96,15 +106,3 @@ def check_targets(runs, save, scratch=None):
         existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK):
             raise InputError(f"{option} {folder}: {existing} is not a folder that can be written to")
-
-
-def print_table(renderable):
-    from rich.console import Console
-
-    Console().print(renderable)
-
-
-def print_json(value):
-    import json
-
-    print(json.dumps(value))

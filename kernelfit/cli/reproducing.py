@@ -5,8 +5,9 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import reproduce_app
-from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, print_json, print_table
+from kernelfit.cli.application import reproduce_app
+from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, interruption
+from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.units import parse_bytes
 
 
@@ -44,7 +45,7 @@ def section5(
 ):
     """Repeat every row of section 5 of the paper and print it beside ours. Goes on where an earlier run stopped."""
     from kernelfit.experiments.section5 import Section5Spec, run_section5
-    from kernelfit.files import atomic_write
+    from kernelfit.files import write_text
     from kernelfit.progress import make_progress
     from kernelfit.report.section5 import section5_markdown, section5_table
 
@@ -58,12 +59,15 @@ def section5(
         scratch=None if scratch is None else str(scratch),
         data_dir=None if data_dir is None else str(data_dir),
     )
-    outcomes = list(run_section5(spec, runs=runs, progress=make_progress(quiet)))
-    if json:
-        print_json(outcomes)
-    else:
-        print_table(section5_table(outcomes))
+    progress, outcomes = make_progress(quiet), []
+    try:
+        with interruption("rows that are done are kept: repeat the command to go on"):
+            outcomes.extend(run_section5(spec, runs=runs, progress=progress))
+    finally:
+        if json and outcomes:
+            show_json(outcomes)
+        elif outcomes:
+            show_table(section5_table, outcomes)
     if out is not None:
-        with atomic_write(out) as file:
-            file.write(section5_markdown(outcomes).encode())
+        write_each(progress, lambda: f"table written to {write_text(out, section5_markdown(outcomes))}")
     return 1 if any("failed" in outcome for outcome in outcomes) else 0

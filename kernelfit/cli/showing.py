@@ -5,8 +5,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
-from kernelfit.cli.options import Json, Quiet, print_json, print_table
+from kernelfit.cli.application import app
+from kernelfit.cli.options import Json, Quiet
+from kernelfit.cli.output import show_json, show_table, show_text
 
 
 @app.command
@@ -19,7 +20,7 @@ def report(
 ):
     """Write one self-contained HTML page of every Record in a folder: tables, figures, pictures, commands."""
     from kernelfit.errors import InputError
-    from kernelfit.files import atomic_write
+    from kernelfit.files import write_text
     from kernelfit.progress import make_progress
     from kernelfit.report.page import report_page
     from kernelfit.report.runs import read_runs
@@ -27,14 +28,12 @@ def report(
     if out.suffix.lower() not in (".html", ".htm"):
         raise InputError(f"--out {out}: the report is a web page; end its name in .html")
     found = read_runs(runs, progress=make_progress(quiet))
-    content = report_page(found).encode()
-    with atomic_write(out) as file:
-        file.write(content)
+    write_text(out, report_page(found))
     if json:
         unread = [{"file": each.file, "line": each.number, "reason": each.reason} for each in found.unread]
-        print_json({"report": str(out), "bytes": len(content), "records": found.lines, "unread": unread})
+        show_json({"report": str(out), "bytes": out.stat().st_size, "records": found.lines, "unread": unread})
     else:
-        print(out)
+        show_text(out)
 
 
 @app.command
@@ -60,10 +59,10 @@ def plot(
 
     if name is None:
         if json:
-            print_json({name: {"about": each.about, "made_by": each.made_by} for name, each in PLOTS.items()})
+            show_json({name: {"about": each.about, "made_by": each.made_by} for name, each in PLOTS.items()})
             return
         for each, found in PLOTS.items():
-            print(f"{each:14} {found.about}; made by: {found.made_by}")
+            show_text(f"{each:14} {found.about}; made by: {found.made_by}")
         return
     chosen = find_plot(name)
     if out is not None:
@@ -72,10 +71,10 @@ def plot(
     if out is not None:
         chosen.draw(shown, out)
     if json:
-        print_json({"figure": name, "number": number or count, "of": count, "out": None if out is None else str(out)})
+        show_json({"figure": name, "number": number or count, "of": count, "out": None if out is None else str(out)})
     elif out is not None:
-        print(out)
+        show_text(out)
     else:
-        print_table(chosen.table(shown))
+        show_table(chosen.table, shown)
         if count > 1:
             make_progress(quiet).note(f"{number or count} of {count}; --number shows another")

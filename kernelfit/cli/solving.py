@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
+from kernelfit.cli.application import app
 from kernelfit.cli.options import (
     Augment,
     Bandwidth,
@@ -28,9 +28,9 @@ from kernelfit.cli.options import (
     check_targets,
     how_to_go_on,
     in_words,
-    print_json,
-    print_table,
+    interruption,
 )
+from kernelfit.cli.output import show_json, show_table, show_text, write_each
 from kernelfit.errors import InputError
 from kernelfit.units import parse_bytes
 
@@ -158,53 +158,51 @@ def solve(
 
 
 def _solve_one(spec, *, runs, save, json, progress):
-    """Run a SolveSpec, print its Record, and keep it."""
+    """Run a SolveSpec, show its Record, and keep it."""
     from kernelfit.experiments.solve import run_solve
     from kernelfit.records import append_record
 
-    try:
+    with interruption(lambda: how_to_go_on(spec)):
         record, model = run_solve(spec, progress=progress)
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(how_to_go_on(spec)) from error
-    if record is None:  # this process followed another, which prints and writes
+    if record is None:  # this process followed another, which shows and writes
         return
-    # Printed first: what was computed must not be lost to a disk that has filled up meanwhile.
     if json:
-        print(record.to_json(), flush=True)
-        for warning in record.warnings:
-            print(f"kernelfit: warning: {warning}", file=sys.stderr)
+        show_json(record)
+        _warn(record.warnings)
     else:
         from kernelfit.report.table import solve_table
 
-        print_table(solve_table(record))  # holds the warnings
-    path = append_record(runs, record)
+        show_table(solve_table, record)  # holds the warnings
+    writes = [lambda: f"Record appended to {append_record(runs, record)}"]
     if save is not None:
-        model.save(save)
-    progress.note(f"Record appended to {path}" + (f", model saved to {save}" if save else ""))
+        writes.append(lambda: model.save(save) or f"model saved to {save}")
+    write_each(progress, *writes)
+
+
+def _warn(warnings):
+    """Tell warnings where JSON alone stands on standard output."""
+    for warning in warnings:
+        print(f"kernelfit: warning: {warning}", file=sys.stderr)
 
 
 def _solve_path(spec, *, runs, plot, json, progress):
-    """Run a RidgePathSpec, print its rows, and draw them."""
+    """Run a RidgePathSpec, show its rows, keep and draw them."""
     from kernelfit.experiments.ridge_path import append_rows, run_ridge_path
     from kernelfit.report.figures import check_figure
+    from kernelfit.report.ridge_path import plot_ridge_path, ridge_table
 
     if plot is not None:
         check_figure(plot)
     result = run_ridge_path(spec, progress=progress)
     if json:
-        print(result.to_json(), flush=True)
-        for warning in result.shared["warnings"]:
-            print(f"kernelfit: warning: {warning}", file=sys.stderr)
+        show_json(result)
+        _warn(result.shared["warnings"])
     else:
-        from kernelfit.report.ridge_path import ridge_table
-
-        print_table(ridge_table(result))  # holds the warnings
-    path = append_rows(runs, result)
+        show_table(ridge_table, result)  # holds the warnings
+    writes = [lambda: f"rows appended to {append_rows(runs, result)}"]
     if plot is not None:
-        from kernelfit.report.ridge_path import plot_ridge_path
-
-        plot_ridge_path(result, plot)
-    progress.note(f"Rows appended to {path}" + (f", figure written to {plot}" if plot else ""))
+        writes.append(lambda: f"figure written to {plot_ridge_path(result, plot)}")
+    write_each(progress, *writes)
 
 
 @app.command
@@ -225,20 +223,18 @@ def predict(
     quiet: Quiet = False,
 ):
     """Predict the test split of a dataset with a model that `kernelfit solve --save` wrote."""
-    from kernelfit.experiments.predict import run_predict
+    from kernelfit.experiments.predict import run_predict, write_predictions
     from kernelfit.progress import make_progress
 
-    result = run_predict(
-        model,
-        data=data,
-        out=out,
-        kernel=kernel,
-        n_test=n_test,
-        seed=seed,
-        data_dir=data_dir,
-        progress=make_progress(quiet),
+    progress = make_progress(quiet)
+    result, rows = run_predict(
+        model, data=data, kernel=kernel, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress
     )
     if json:
-        print_json(result)
+        show_json(result)
     else:
-        print(f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples")
+        show_text(
+            f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples"
+        )
+    if out is not None:
+        write_each(progress, lambda: f"predictions written to {write_predictions(out, rows)}")

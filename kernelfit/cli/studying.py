@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.cli.app import app
+from kernelfit.cli.application import app
 from kernelfit.cli.options import (
     Bandwidth,
     BandwidthPoints,
@@ -24,10 +24,12 @@ from kernelfit.cli.options import (
     Resume,
     Scratch,
     check_targets,
+    how_to_go_on,
     in_words,
-    print_json,
-    print_table,
+    interruption,
 )
+from kernelfit.cli.output import show_json, show_table, write_each
+from kernelfit.errors import UnwrittenError
 from kernelfit.units import parse_bytes, parse_range
 
 
@@ -79,9 +81,7 @@ def sweep(
     quiet: Quiet = False,
 ):
     """Sweep label corruption on one factor: errors, norm and margins at every level, for the price of one solve."""
-    import dataclasses
-
-    from kernelfit.experiments.sweep import SweepSpec, run_sweep
+    from kernelfit.experiments.sweep import SweepSpec, append_rows, run_sweep
     from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
     from kernelfit.report.sweep import plot_sweep, sweep_table
@@ -111,13 +111,16 @@ def sweep(
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
-    result = run_sweep(spec, runs=runs, progress=progress)
+    with interruption(lambda: next(filter(None, map(how_to_go_on, spec.settings())), "")):
+        result = run_sweep(spec, progress=progress)
     if json:
-        print_json(result.shared | {"rows": [dataclasses.asdict(row) for row in result.rows]})
+        show_json(result.shared | {"rows": result.rows})
     else:
-        print_table(sweep_table(result))
+        show_table(sweep_table, result)
+    writes = [lambda: f"rows appended to {append_rows(runs, result)}"]
     if plot is not None:
-        progress.note(f"figure written to {plot_sweep(result, plot)}")
+        writes.append(lambda: f"figure written to {plot_sweep(result, plot)}")
+    write_each(progress, *writes)
 
 
 @app.command
@@ -137,8 +140,6 @@ def measures(
     quiet: Quiet = False,
 ):
     """Show every measure of complexity on true and on random labels, and whether it can tell them apart."""
-    import dataclasses
-
     from kernelfit.experiments.measures import run_measures
     from kernelfit.experiments.solve import SolveSpec
     from kernelfit.progress import make_progress
@@ -158,11 +159,11 @@ def measures(
     )
     made, title = run_measures(spec, progress=make_progress(quiet))
     if json:
-        print_json(dataclasses.asdict(made))
+        show_json(made)
     else:
         from kernelfit.report.measures import measures_report
 
-        print_table(measures_report(made, title))
+        show_table(measures_report, made, title)
 
 
 @app.command
@@ -219,11 +220,18 @@ def randomize(
         runs=str(runs),
     )
     progress = make_progress(quiet)
-    result = run_randomize(spec, progress=progress)
+    unwritten = None
+    with interruption(f"fits that are done are in {runs / 'fits.jsonl'}: repeat the command to go on"):
+        try:
+            result = run_randomize(spec, progress=progress)
+        except UnwrittenError as error:
+            result, unwritten = error.result, error
     if json:
-        print(result.to_json(), flush=True)
+        show_json(result)
     else:
-        print_table(randomization_table(result))
+        show_table(randomization_table, result)
     if plot is not None:
-        plot_randomization(result, plot)
-    progress.note(f"fits are kept in {runs / 'fits.jsonl'}" + (f", figure written to {plot}" if plot else ""))
+        write_each(progress, lambda: plot_randomization(result, plot) or f"figure written to {plot}")
+    if unwritten:
+        raise unwritten
+    progress.note(f"fits are kept in {runs / 'fits.jsonl'}")

@@ -8,6 +8,7 @@ import numpy as np
 from kernelfit.datasets import store
 from kernelfit.datasets.registry import ENTRIES, find_entry
 from kernelfit.errors import DataNotFoundError, InputError
+from kernelfit.files import expanded
 from kernelfit.progress import Progress
 
 _FEWEST_PIXELS = 64  # fewer columns of small whole numbers are counts and codes as often as pixels
@@ -86,7 +87,7 @@ def _by_path(data, progress):
     from kernelfit.datasets.class_folders import ARCHIVES, read_class_folders
     from kernelfit.datasets.npz import read_npz
 
-    path = Path(data).expanduser()
+    path = expanded(data)
     name = path.name.lower()
     if not path.exists():
         if isinstance(data, Path) or "/" in data or name.endswith((".npz", *ARCHIVES)):

@@ -1,17 +1,17 @@
 """Where datasets are looked for, in which order, and where a download goes."""
 
 import os
-import sys
 from pathlib import Path
 
 from kernelfit.errors import InputError
+from kernelfit.files import expanded, user_cache
 
 
 def folders(data_dir=None):
     """Return the folders in which datasets are looked for, first to last.
 
-    `data_dir`, then $KERNELFIT_DATA, then data/ of a checkout, then the user's cache folder. The last two need not
-    exist.
+    `data_dir`, then $KERNELFIT_DATA, then data/ of a checkout, then the user's cache folder, if one is known. The last
+    two need not exist.
 
     Raises
     ------
@@ -21,12 +21,11 @@ def folders(data_dir=None):
     found = []
     for origin, value in (("data_dir", data_dir), ("$KERNELFIT_DATA", os.environ.get("KERNELFIT_DATA"))):
         if value:
-            folder = Path(value).expanduser()
+            folder = expanded(value)
             if not folder.is_dir():
                 raise InputError(f"{origin} is {str(value)!r}, which is not a folder; create it or correct the path")
             found.append(folder)
-    checkout = _checkout_data()
-    return [*found, *([checkout] if checkout else []), _user_cache()]
+    return [*found, *(place for place in (_checkout_data(), user_cache()) if place)]
 
 
 def locate(entry, data_dir=None):
@@ -64,7 +63,9 @@ def download_folder(entry, data_dir=None):
         existing = next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
         if os.access(existing, os.W_OK):
             return place / entry.name
-    raise InputError(f"no folder for {entry.name} can be written, tried: {', '.join(map(str, places))}; give another")
+    raise InputError(
+        f"no folder for {entry.name} can be written, tried: {', '.join(map(str, places)) or 'none'}; give another"
+    )
 
 
 def _checkout_data():
@@ -74,11 +75,3 @@ def _checkout_data():
     if project.is_file() and 'name = "kernelfit"' in project.read_text(encoding="utf-8"):
         return root / "data"
     return None
-
-
-def _user_cache():
-    if sys.platform == "darwin":
-        return Path.home() / "Library" / "Caches" / "kernelfit"
-    given = os.environ.get("XDG_CACHE_HOME", "")
-    # the XDG specification: a relative path is invalid and must be ignored
-    return (Path(given) if os.path.isabs(given) else Path.home() / ".cache") / "kernelfit"

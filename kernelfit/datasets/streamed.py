@@ -8,7 +8,7 @@ import numpy as np
 from kernelfit.datasets.class_folders import list_class_folders
 from kernelfit.datasets.dataset import stratified
 from kernelfit.errors import DataError, InputError
-from kernelfit.files import sha256
+from kernelfit.files import encoded, expanded, sha256
 from kernelfit.randomness import generator
 
 
@@ -42,7 +42,7 @@ class ImageFiles:
             lines = [f"{name} {(self.root / name).stat().st_size}" for name in self.names]
         except OSError as error:
             raise DataError(f"cannot read {error.filename}: {error.strerror}") from error
-        return sha256("\n".join([str(self.side), *lines]).encode(errors="surrogateescape"))
+        return sha256(encoded("\n".join([str(self.side), *lines])))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,7 +79,7 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
     DataError
         A split or a class is missing or empty, or a file is not called like an image.
     """
-    path = Path(path).expanduser()
+    path = expanded(path)
     if not path.is_dir():
         raise InputError(f"{path} is no folder; only class folders, train/CLASS and test/CLASS, are streamed")
     if not (isinstance(side, int) and side >= 1):

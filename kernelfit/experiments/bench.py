@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kernelfit import backend, peers
 from kernelfit.errors import InputError, suggestion
-from kernelfit.files import append_line
+from kernelfit.files import written
 from kernelfit.progress import Progress
-from kernelfit.records import now
+from kernelfit.records import append_json, now
 from kernelfit.solvers.rates import measure_gemm
 
 SCHEMA = "kernelfit.bench/1"
@@ -51,7 +51,7 @@ class BenchSpec:
 
 
 def run_bench(spec, *, runs=None, progress=None):
-    """Run every contender at every size; return a list of rows, also appended to bench.jsonl in the folder `runs`.
+    """Run every contender at every size; yield rows, each also appended to bench.jsonl in the folder `runs`.
 
     A row is a dict: contender, n, either "skipped" (why) or what kernelfit.peers.measure returns, and gemm_rate, the
     float64 matrix-product rate measured just before, in operations per second.
@@ -61,17 +61,16 @@ def run_bench(spec, *, runs=None, progress=None):
     shared = {"schema": SCHEMA, "created": now(), "data": str(spec.data), "bandwidth": spec.bandwidth}
     shared["command"] = spec.command()
     shared["environment"] = backend.describe()
-    rows = []
     with progress.phase("bench", sum(n**3 for n in spec.sizes) * len(chosen)) as advance:
         for n in spec.sizes:
             for name in chosen:
                 about = {"contender": name, "note": peers.CONTENDERS[name].note, "n": n}
                 row = shared | about | _run(name, n, spec)
-                rows.append(row)
-                if runs is not None:
-                    append_line(Path(runs) / "bench.jsonl", json.dumps(row))
+                if runs is None:
+                    yield row
+                else:
+                    yield from written(row, append_json, Path(runs) / "bench.jsonl", row)
                 advance(n**3)
-    return rows
 
 
 def _run(name, n, spec):

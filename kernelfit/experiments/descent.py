@@ -2,7 +2,6 @@
 
 import dataclasses
 import importlib.metadata
-import json
 import shlex
 from pathlib import Path
 
@@ -11,10 +10,9 @@ from kernelfit.bandwidth import median_distance
 from kernelfit.corruption import label_probability
 from kernelfit.double_descent import DoubleDescent, double_descent
 from kernelfit.errors import InputError, suggestion
-from kernelfit.files import append_line
 from kernelfit.progress import Progress
 from kernelfit.random_features import FourierFeatures, ReluFeatures
-from kernelfit.records import finite, now
+from kernelfit.records import append_json, now, to_json
 
 SCHEMA = "kernelfit.descent/1"
 KINDS = ("fourier", "relu")
@@ -82,7 +80,11 @@ class DescentResult:
 
     def to_json(self):
         """Return shared and curves as one line of strict JSON."""
-        return json.dumps(finite(self.shared | dataclasses.asdict(self.curves)), allow_nan=False)
+        return to_json(self.fields())
+
+    def fields(self):
+        """Return shared and curves as one dict."""
+        return self.shared | dataclasses.asdict(self.curves)
 
 
 def run_descent(spec, *, runs=None, progress=None):
@@ -113,5 +115,10 @@ def run_descent(spec, *, runs=None, progress=None):
     }
     result = DescentResult(curves, shared)
     if runs is not None:
-        append_line(Path(runs) / "descent.jsonl", result.to_json())
+        append_result(runs, result)
     return result
+
+
+def append_result(folder, result):
+    """Append a DescentResult to descent.jsonl in `folder` as a JSON line; return the file's path."""
+    return append_json(Path(folder) / "descent.jsonl", result.fields())

@@ -1,7 +1,6 @@
 """`kernelfit interpolants`: norms of other interpolants of the training labels beside the minimum (section 5)."""
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 
@@ -13,13 +12,12 @@ from kernelfit.corruption import corrupt_labels
 from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.files import append_line
 from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.kernels import Precomputed
 from kernelfit.points import Points
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
-from kernelfit.records import now
+from kernelfit.records import append_json, now
 from kernelfit.solvers.plan import Problem, plan_solve
 from kernelfit.solvers.solve import memory_explained, solve
 from kernelfit.stopwatch import Stopwatch
@@ -156,10 +154,16 @@ def run_interpolants(spec, *, runs=None, progress=None):
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
     }
+    result = InterpolantsResult(rows, shared)
     if runs is not None:
-        for row in rows:
-            append_line(Path(runs) / "interpolants.jsonl", json.dumps(shared | dataclasses.asdict(row)))
-    return InterpolantsResult(rows, shared)
+        append_rows(runs, result)
+    return result
+
+
+def append_rows(folder, result):
+    """Append the rows of an InterpolantsResult to interpolants.jsonl in `folder`, a JSON line each; return its path."""
+    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
+    return append_json(Path(folder) / "interpolants.jsonl", *lines)
 
 
 def _require_memory(spec, ready):

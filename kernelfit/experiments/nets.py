@@ -12,7 +12,7 @@ from kernelfit import backend, datasets, nn
 from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
 from kernelfit.datasets.streamed import stream
 from kernelfit.errors import InputError
-from kernelfit.files import sha256
+from kernelfit.files import sha256, written
 from kernelfit.learning_order import learning_summary, save_correctness
 from kernelfit.leaving_out import margin_distribution
 from kernelfit.net_records import FILE, NetRecord, append_net
@@ -110,7 +110,12 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     KernelfitError
         PyTorch is missing, data are not found or unusable, or an option is out of range.
     """
-    nn.require_torch()
+    [made] = run_nets([spec], runs=runs, resume=resume, progress=progress)
+    return made
+
+
+def _run_one(spec, runs, resume, progress):
+    """Yield (NetRecord, net) of one net."""
     from kernelfit.nn.distributed import team_of
     from kernelfit.nn.fitting import find_device, fit_net
 
@@ -140,10 +145,9 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
         progress=progress,
         team=team,
     )
-    record = _recorded(spec, data, changed, fitted, watch, runs if team.leads else None, team.size)
-    if runs is not None and team.leads:
-        checkpoint.unlink(missing_ok=True)
-    return record, fitted.net
+    runs = runs if team.leads else None
+    record = _recorded(spec, data, changed, fitted, watch, runs, team.size)
+    yield from written((record, fitted.net), _keep, runs, record, fitted.history, checkpoint)
 
 
 def run_nets(specs, *, runs=None, resume=False, progress=None):
@@ -157,7 +161,7 @@ def run_nets(specs, *, runs=None, resume=False, progress=None):
     specs, progress = list(specs), progress or Progress()
     if not trains_together(specs):
         for spec in specs:
-            yield run_net(spec, runs=runs, resume=resume, progress=progress)
+            yield from _run_one(spec, runs, resume, progress)
         return
     first, watch, loaded = specs[0], Stopwatch(), {}
     with watch("load"):
@@ -195,9 +199,16 @@ def run_nets(specs, *, runs=None, resume=False, progress=None):
         resume=resume,
         progress=progress,
     )
+    unwritten = []
     for spec, fitted in zip(specs, fits, strict=True):
         record = _recorded(spec, *loaded[spec], fitted, Stopwatch(watch.seconds), runs, together=len(specs))
+        try:
+            _keep(runs, record, fitted.history)
+        except OSError as error:  # all nets are trained: the others are still to be yielded
+            unwritten.append(error)
         yield record, fitted.net
+    if unwritten:
+        raise unwritten[0]
     if checkpoint is not None:
         checkpoint.unlink(missing_ok=True)
 
@@ -224,7 +235,7 @@ def _checkpoint(runs, identity):
 
 
 def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1):
-    """Return the NetRecord of a net that was fitted; with a folder `runs`, it is appended there."""
+    """Return the NetRecord of a net that was fitted, and that _keep writes to the folder `runs`, if any."""
     from kernelfit.nn.fitting import describe_torch
 
     history, learning, identity = fitted.history, None, _identity(spec, changed)
@@ -234,11 +245,10 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
         correct = np.unpackbits(rows, axis=1, count=len(wrong_label)).astype(bool)
         learning = learning_summary(correct, wrong_label) | {"file": None}
         if runs is not None:
-            save_correctness(Path(runs) / "nets" / f"{identity[:16]}.npz", rows, len(wrong_label))
             learning["file"] = f"nets/{identity[:16]}.npz"
     watch.add(fitted.seconds)
     seconds = {name: round(value, 4) for name, value in watch.seconds.items()} | {"total": round(watch.total(), 4)}
-    record = NetRecord(
+    return NetRecord(
         identity=identity,
         created=now(),
         version=importlib.metadata.version("kernelfit"),
@@ -281,9 +291,17 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
         environment=backend.describe() | describe_torch() | {"processes": processes},
         resumed=history.resumed,
     )
-    if runs is not None:
-        append_net(Path(runs) / FILE, record)
-    return record
+
+
+def _keep(runs, record, history, checkpoint=None):
+    """Write what a NetRecord says about each example, and the record, to the folder `runs`; remove the checkpoint."""
+    if runs is None:
+        return
+    if history.packed:
+        save_correctness(Path(runs) / record.learning["file"], history.packed_rows(), record.n_train)
+    append_net(Path(runs) / FILE, record)
+    if checkpoint is not None:
+        checkpoint.unlink(missing_ok=True)
 
 
 def _load(spec, progress):

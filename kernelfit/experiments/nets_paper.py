@@ -14,7 +14,7 @@ soon as pictures (measured).
 import dataclasses
 
 from kernelfit.errors import InputError, KernelfitError, suggestion
-from kernelfit.experiments.nets import NetSpec, run_net
+from kernelfit.experiments.nets import NetSpec, run_nets
 from kernelfit.net_records import FILE, read_nets
 from kernelfit.progress import Progress
 
@@ -198,13 +198,17 @@ def run_study(spec, *, runs, progress=None):
                 record = kept.get(net_spec.command())
                 if record is None:
                     progress.note(f"{entry.name}, seed {seed} ...")
-                    record, _ = run_net(net_spec, runs=runs, resume=True, progress=progress)
-                    kept[record.command] = record
+                    for record, _ in run_nets([net_spec], runs=runs, resume=True, progress=progress):
+                        kept[record.command] = record
+                        records.append(record)
                 else:
                     progress.note(f"{entry.name}, seed {seed}: kept from {record.created}")
-                records.append(record)
+                    records.append(record)
         except KernelfitError as error:
             yield Outcome(entry, tuple(records), str(error))
+        except OSError as error:  # the disk is full: what there is is shown, and then the failure
+            yield Outcome(entry, tuple(records), str(error))
+            raise
         else:
             yield Outcome(entry, tuple(records))
 

@@ -4,7 +4,6 @@ import contextlib
 import dataclasses
 import json
 import math
-import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +11,7 @@ import numpy as np
 from kernelfit import backend, datasets
 from kernelfit.backend.cuda import Cuda
 from kernelfit.errors import InputError
-from kernelfit.files import atomic_write
+from kernelfit.files import atomic_write, user_cache
 from kernelfit.solvers.plan import Problem, plan_solve
 from kernelfit.solvers.rates import Rates, measure_rates
 
@@ -102,12 +101,12 @@ class _WithMemory:
 
 def calibrated(device, scratch, calibrate):
     """Return the Rates of this machine, measured now or by an earlier plan with the same libraries and folder."""
-    place = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kernelfit" / "rates.json"
+    cache = user_cache()
     key = json.dumps([device.describe(), str(scratch and Path(scratch).absolute())], sort_keys=True)
-    try:
-        known = dict(json.loads(place.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # none yet, or damaged
-        known = {}
+    known, place = {}, cache and cache / "rates.json"
+    if place:
+        with contextlib.suppress(OSError, ValueError, TypeError):  # none yet, or damaged
+            known = dict(json.loads(place.read_text(encoding="utf-8")))
     if key in known and not calibrate:
         with contextlib.suppress(TypeError):  # a damaged entry
             rates = Rates(**known[key])
@@ -115,6 +114,7 @@ def calibrated(device, scratch, calibrate):
                 return rates
     rates = measure_rates(device, scratch)
     fields = {name: value for name, value in dataclasses.asdict(rates).items() if np.isfinite(value)}
-    with contextlib.suppress(OSError), atomic_write(place) as file:  # a home that is read-only costs the time again
-        file.write(json.dumps(known | {key: fields}).encode())
+    if place:
+        with contextlib.suppress(OSError), atomic_write(place) as file:  # a home that is read-only costs the time again
+            file.write(json.dumps(known | {key: fields}).encode())
     return rates

@@ -8,16 +8,17 @@ import numpy as np
 from kernelfit import datasets, measures
 from kernelfit.datasets.dataset import composed
 from kernelfit.errors import DataError
-from kernelfit.files import atomic_write
+from kernelfit.files import write_text
 from kernelfit.kernel_text import parse_kernel
 from kernelfit.model import load_model
 from kernelfit.progress import Progress
 
 
-def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
-    """Predict the test split of `data` with the model at `path`; return a dict with dataset, n_test and test_error.
+def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
+    """Predict the test split of `data` with the model at `path`; return (result, rows).
 
-    Writes one CSV line per example (index, predicted, true) to `out` if given, whole or not at all.
+    The result is a dict with dataset, n_test and test_error, the rows (index, predicted class, true class) for each
+    example.
     """
     progress = progress or Progress()
     model = load_model(path, kernel=parse_kernel(kernel) if kernel else None)
@@ -34,17 +35,17 @@ def run_predict(path, *, data, out=None, kernel=None, n_test=None, seed=0, data_
         )
     true = np.array([place[name] for name in loaded.classes])[loaded.y_test]  # the order may be another
     scores = model.scores(loaded.X_test, progress=progress)
-    if out is not None:
-        with atomic_write(out) as file:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="")
-            writer = csv.writer(text)
-            writer.writerow(["index", "predicted", "true"])
-            for i, labels in enumerate(zip(scores.argmax(axis=1), true, strict=True)):
-                writer.writerow([i, *(model.classes[label] for label in labels)])
-            text.flush()
-            text.detach()  # the file belongs to atomic_write
-    return {
+    result = {
         "dataset": loaded.name,
         "n_test": len(loaded.y_test),
         "test_error": measures.error_rate(scores, true),
     }
+    pairs = zip(scores.argmax(axis=1), true, strict=True)
+    return result, [(i, *(model.classes[label] for label in pair)) for i, pair in enumerate(pairs)]
+
+
+def write_predictions(path, rows):
+    """Write the rows of run_predict to `path` as CSV, whole or not at all; return the path."""
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows([("index", "predicted", "true"), *rows])
+    return write_text(path, text.getvalue())

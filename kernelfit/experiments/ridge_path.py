@@ -1,7 +1,6 @@
 """`kernelfit solve --ridge 0 1e-8 ...`: does regularisation help? (the paper's section 5 says that it does not)."""
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 
@@ -11,9 +10,8 @@ from kernelfit import measures
 from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.files import append_line
 from kernelfit.progress import Progress
-from kernelfit.records import finite, now
+from kernelfit.records import append_json, now, to_json
 from kernelfit.solvers.ridge_path import checked_ridges, ridge_path
 from kernelfit.solvers.solve import memory_explained
 from kernelfit.stopwatch import Stopwatch
@@ -109,7 +107,7 @@ class RidgePathResult:
 
     def to_json(self):
         """Return all of it as one line of strict JSON."""
-        return json.dumps(finite(self.shared | {"rows": [dataclasses.asdict(row) for row in self.rows]}))
+        return to_json(self.shared | {"rows": self.rows})
 
 
 @memory_explained()
@@ -153,10 +151,8 @@ def run_ridge_path(spec, *, method="auto", progress=None):
 
 def append_rows(folder, result):
     """Append the rows of a RidgePathResult to ridge.jsonl in `folder`, a JSON line each; return the file's path."""
-    path = Path(folder) / "ridge.jsonl"
-    for row in result.rows:
-        append_line(path, json.dumps(finite(result.shared | dataclasses.asdict(row))))
-    return path
+    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
+    return append_json(Path(folder) / "ridge.jsonl", *lines)
 
 
 def verdict(rows):

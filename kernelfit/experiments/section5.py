@@ -2,20 +2,20 @@
 
 import dataclasses
 import functools
-import json
 import shlex
 from pathlib import Path
 
 import numpy as np
 
 from kernelfit.errors import DataError, InputError, KernelfitError, suggestion
+from kernelfit.experiments import interpolants, ridge_path
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
-from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path
+from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.files import append_line
+from kernelfit.files import written
 from kernelfit.progress import Progress
 from kernelfit.randomness import generator
-from kernelfit.records import append_record, finite, now, read_lines
+from kernelfit.records import append_json, append_record, from_json, now, read_lines
 from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.section5/1"
@@ -115,16 +115,27 @@ def run_section5(spec, *, runs, progress=None):
             yield known
             continue
         progress.note(f"{name} ...")
-        watch = Stopwatch()
+        watch, unwritten = Stopwatch(), []
+        keep = functools.partial(_keep, runs, unwritten)
         outcome = {"schema": SCHEMA, "row": name, "scale": spec.scale, "command": spec.command(name), "created": now()}
         try:
-            outcome |= ROWS[name](spec, SCALES[spec.scale], Path(runs), progress)
+            outcome |= ROWS[name](spec, SCALES[spec.scale], keep, progress)
         except KernelfitError as error:
             yield outcome | {"failed": str(error)}
             continue
         outcome |= {"seconds": round(watch.total(), 3)}
-        append_line(Path(runs) / "section5.jsonl", json.dumps(finite(outcome)))
-        yield outcome
+        if unwritten:
+            yield outcome
+            raise unwritten[0]
+        yield from written(outcome, append_json, Path(runs) / "section5.jsonl", outcome)
+
+
+def _keep(runs, unwritten, append, result):
+    """Append a result to its file in the folder `runs`; a failure is put into a list: the row that asks goes on."""
+    try:
+        append(runs, result)
+    except OSError as error:
+        unwritten.append(error)
 
 
 def read_outcomes(path, *, progress=None):
@@ -135,7 +146,7 @@ def read_outcomes(path, *, progress=None):
 
 def _outcome(line):
     try:
-        outcome = json.loads(line)
+        outcome = from_json(line)
         known = outcome["schema"] == SCHEMA and {"row", "command"} <= set(outcome)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"no outcome of a row: {line[:80]!r}") from error
@@ -144,10 +155,10 @@ def _outcome(line):
     return outcome
 
 
-def _solve(spec, runs, progress, **options):
+def _solve(spec, keep, progress, **options):
     """Run one solve, keep its Record, and return what the table shows of it."""
     record, _ = run_solve(SolveSpec(**options), progress=progress)
-    append_record(runs, record)
+    keep(append_record, record)
     return {
         "dataset": record.dataset["name"],
         "n_train": record.n_train,
@@ -165,23 +176,23 @@ def _solve(spec, runs, progress, **options):
     }
 
 
-def _mnist_pixels(spec, scale, runs, progress):
-    return _solve(spec, runs, progress, **spec.options("mnist", n_train=scale.mnist, bandwidth=5.0, loo=scale.loo))
+def _mnist_pixels(spec, scale, keep, progress):
+    return _solve(spec, keep, progress, **spec.options("mnist", n_train=scale.mnist, bandwidth=5.0, loo=scale.loo))
 
 
-def _mnist_gabor(spec, scale, runs, progress):
-    return _solve(spec, runs, progress, **spec.options("mnist", n_train=scale.mnist, features="gabor", loo=scale.loo))
+def _mnist_gabor(spec, scale, keep, progress):
+    return _solve(spec, keep, progress, **spec.options("mnist", n_train=scale.mnist, features="gabor", loo=scale.loo))
 
 
-def _mnist_scattering(spec, scale, runs, progress):
+def _mnist_scattering(spec, scale, keep, progress):
     options = spec.options("mnist", n_train=scale.mnist, features="scattering", loo=scale.loo)
-    return _solve(spec, runs, progress, **options)
+    return _solve(spec, keep, progress, **options)
 
 
-def _ridge_path(spec, scale, runs, progress, **options):
+def _ridge_path(spec, scale, keep, progress, **options):
     options = spec.options("mnist", n_train=scale.mnist, loo=scale.loo) | options
     result = run_ridge_path(RidgePathSpec(ridges=scale.ridges, **options), progress=progress)
-    append_rows(runs, result)
+    keep(ridge_path.append_rows, result)
     shared, rows = result.shared, result.rows
     return {
         "dataset": shared["dataset"]["name"],
@@ -203,16 +214,16 @@ def _ridge_path(spec, scale, runs, progress, **options):
     }
 
 
-def _mnist_pixels_ridge(spec, scale, runs, progress):
-    return _ridge_path(spec, scale, runs, progress, bandwidth=5.0)
+def _mnist_pixels_ridge(spec, scale, keep, progress):
+    return _ridge_path(spec, scale, keep, progress, bandwidth=5.0)
 
 
-def _mnist_gabor_ridge(spec, scale, runs, progress):
-    return _ridge_path(spec, scale, runs, progress, features="gabor")
+def _mnist_gabor_ridge(spec, scale, keep, progress):
+    return _ridge_path(spec, scale, keep, progress, features="gabor")
 
 
-def _cifar10_pixels(spec, scale, runs, progress):
-    return _solve(spec, runs, progress, **spec.options("cifar10", n_train=scale.cifar10, loo=scale.loo))
+def _cifar10_pixels(spec, scale, keep, progress):
+    return _solve(spec, keep, progress, **spec.options("cifar10", n_train=scale.cifar10, loo=scale.loo))
 
 
 def _conv(recipe, filters):
@@ -220,32 +231,33 @@ def _conv(recipe, filters):
     return features.format(filters // images)
 
 
-def _cifar10_randomconv(spec, scale, runs, progress, *, recipe="normalised"):
+def _cifar10_randomconv(spec, scale, keep, progress, *, recipe="normalised"):
     features = _conv(recipe, scale.filters)
     options = spec.options("cifar10", n_train=scale.cifar10, features=features, scratch=spec.scratch, loo=scale.loo)
-    return _solve(spec, runs, progress, **options)
+    return _solve(spec, keep, progress, **options)
 
 
-def _cifar10_randomconv_ridge(spec, scale, runs, progress, *, recipe="normalised"):
+def _cifar10_randomconv_ridge(spec, scale, keep, progress, *, recipe="normalised"):
     """The ridge of least leave-one-out error on a part of the training images, each with the best bandwidth for it."""
     few = _conv(recipe, scale.selection_filters)
     tried = []
     for ridge in _RIDGES_TRIED:
         options = spec.options("cifar10", n_train=scale.selection, features=few, scratch=spec.scratch)
-        tried.append(_solve(spec, runs, progress, **options, ridge=ridge, loo=True))
+        tried.append(_solve(spec, keep, progress, **options, ridge=ridge, loo=True))
     best = min(tried, key=lambda outcome: (outcome["loo_error"], outcome["ridge"]))
     candidates = [{key: outcome[key] for key in ("ridge", "kernel", "loo_error")} for outcome in tried]
     if (scale.selection, scale.selection_filters) == (scale.cifar10, scale.filters):
         return best | {"ridges_tried": candidates}
     features = _conv(recipe, scale.filters)
     options = spec.options("cifar10", n_train=scale.cifar10, features=features, scratch=spec.scratch)
-    return _solve(spec, runs, progress, **options, ridge=best["ridge"]) | {"ridges_tried": candidates}
+    return _solve(spec, keep, progress, **options, ridge=best["ridge"]) | {"ridges_tried": candidates}
 
 
-def _interpolants(spec, scale, runs, progress):
+def _interpolants(spec, scale, keep, progress):
     options = spec.options("mnist", n_train=scale.interpolants, n_test=scale.interpolants, bandwidth=5.0)
     options |= {"device": "cpu"}
-    result = run_interpolants(InterpolantsSpec(**options), runs=runs, progress=progress)
+    result = run_interpolants(InterpolantsSpec(**options), progress=progress)
+    keep(interpolants.append_rows, result)
     rows = [row for row in result.rows if row.norm is not None]
     least = rows[0]
     return {
@@ -261,7 +273,7 @@ def _interpolants(spec, scale, runs, progress):
     }
 
 
-def _linear(spec, scale, runs, progress):
+def _linear(spec, scale, keep, progress):
     """SGD from 0, and from elsewhere, on a linear model with more coordinates than points (seeded Gaussian data)."""
     from kernelfit.linear import stochastic_gradient_descent
 

@@ -1,7 +1,6 @@
 """Label corruption from 0 to 1 for the price of one solve: labels never touch the factor (the paper's figure 1c)."""
 
 import dataclasses
-import json
 import shlex
 from pathlib import Path
 
@@ -12,10 +11,9 @@ from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import doubts_of_data, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.files import append_line
 from kernelfit.leaving_out import margin_distribution, margins
 from kernelfit.progress import Progress
-from kernelfit.records import now
+from kernelfit.records import append_json, now
 from kernelfit.solvers.solve import memory_explained, solve
 from kernelfit.stopwatch import Stopwatch
 
@@ -50,6 +48,11 @@ class SweepSpec(SolveSpec):
             raise InputError("a sweep changes labels one by one, so no image may have copies; leave out --augment")
         if not (isinstance(self.seeds, int) and self.seeds >= 1):
             raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
+
+    def settings(self):
+        """Return a SweepSpec for each pixel setting, with a scratch folder of its own: each has its own factor."""
+        folders = {pixels: self.scratch and str(Path(self.scratch) / pixels) for pixels in self.pixel_settings}
+        return [dataclasses.replace(self, pixels=pixels, scratch=folder) for pixels, folder in folders.items()]
 
     def command(self):
         """Return the command line that repeats the sweep."""
@@ -122,14 +125,13 @@ def run_sweep(spec, *, runs=None, progress=None):
     """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`."""
     progress, watch = progress or Progress(), Stopwatch()
     rows, kernels, residuals, warnings = [], {}, [], []
-    for pixels in spec.pixel_settings:
-        scratch = spec.scratch and str(Path(spec.scratch) / pixels)  # each setting has a factor of its own
-        setting = dataclasses.replace(spec, pixels=pixels, scratch=scratch)
+    for setting in spec.settings():
         ready, solution, own, numbers = _sweep_labels(setting, watch, progress)
         rows += own
-        kernels[pixels] = str(ready.kernel)
+        kernels[setting.pixels] = str(ready.kernel)
         residuals.append(numbers["relative_residual"])
-        warnings += [f"pixels {pixels}: {doubt}" for doubt in measures.doubts(**numbers) + doubts_of_data(ready)]
+        doubts = measures.doubts(**numbers) + doubts_of_data(ready)
+        warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in doubts]
     watch.seconds["total"] = watch.total()
     shared = {
         "schema": SCHEMA,
@@ -148,10 +150,16 @@ def run_sweep(spec, *, runs=None, progress=None):
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
     }
+    result = SweepResult(rows, shared)
     if runs is not None:
-        for row in rows:
-            append_line(Path(runs) / "sweep.jsonl", json.dumps(shared | dataclasses.asdict(row)))
-    return SweepResult(rows, shared)
+        append_rows(runs, result)
+    return result
+
+
+def append_rows(folder, result):
+    """Append the rows of a SweepResult to sweep.jsonl in `folder`, a JSON line each; return the file's path."""
+    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
+    return append_json(Path(folder) / "sweep.jsonl", *lines)
 
 
 def _sweep_labels(spec, watch, progress):

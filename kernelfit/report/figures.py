@@ -5,7 +5,7 @@ import io
 from pathlib import Path
 
 from kernelfit.errors import InputError
-from kernelfit.files import atomic_write
+from kernelfit.files import atomic_write, encoded
 
 KINDS = (".svg", ".png", ".pdf")
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # told apart by all eyes, and by lightness
@@ -68,6 +68,10 @@ def figure(path, size=PAGE):
         for legend in filter(None, (axes.get_legend() for axes in made.axes)):
             for text in legend.get_texts():
                 text.set_parse_math(False)  # a name with two dollars in it is a name
+        for text in made.findobj(lambda part: hasattr(part, "set_text")):
+            shown = encoded(text.get_text()).decode()  # names of files need not be Unicode; matplotlib's texts must be
+            if shown != text.get_text():
+                text.set_text(shown)
         made.savefig(content, format=kind, metadata=_DATES.get(kind))
     with atomic_write(path) as file:
         file.write(content.getvalue())

@@ -120,7 +120,7 @@ def read_runs(folder, *, progress=None):
 
 def _parsed(line):
     try:
-        return json.loads(line.decode("utf-8"), parse_constant=lambda name: None)
+        return json.loads(line.decode("utf-8-sig"), parse_constant=lambda name: None)
     except (ValueError, RecursionError) as error:  # bad UTF-8 is a ValueError too
         raise DataError(f"no JSON: {str(error)[:120]}") from error
 

@@ -8,6 +8,7 @@ at the rate of the matrix product, while half of the reduction to tridiagonal fo
 
 import dataclasses
 import itertools
+import numbers
 
 import numpy as np
 
@@ -90,7 +91,7 @@ def checked_ridges(ridges):
     """
     ridges = tuple(ridges)
     for ridge in ridges:
-        if not (isinstance(ridge, int | float) and 0 <= ridge < float("inf")):
+        if not (isinstance(ridge, numbers.Real) and 0 <= ridge < float("inf")):
             raise InputError(f"ridge = {ridge!r}; it must be 0 or a positive number")
     ordered = tuple(sorted(map(float, ridges)))
     if not ordered:

@@ -42,7 +42,7 @@ def test_what_cannot_run_is_named_and_the_others_run(monkeypatch):
     large = peers.Contender(None, 1e9)
     monkeypatch.setattr(peers, "CONTENDERS", {"absent": absent, "large": large, "numpy": peers.CONTENDERS["numpy"]})
     monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
-    rows = run_bench(BenchSpec(data="digits", sizes=(10_000_000, 100), bandwidth=1.0))
+    rows = list(run_bench(BenchSpec(data="digits", sizes=(10_000_000, 100), bandwidth=1.0)))
     skipped = [row["skipped"] for row in rows if "skipped" in row]
     assert any("not installed" in reason for reason in skipped)
     assert any("needs about" in reason for reason in skipped)

@@ -30,7 +30,7 @@ def test_products_kept_on_disk_give_the_same_record(tmp_path):
 def test_a_saved_model_predicts_what_the_record_says(tmp_path):
     record, model = run_solve(SolveSpec(features=CONV, seed=2, **SMALL))
     model.save(tmp_path / "model.npz")
-    done = run_predict(tmp_path / "model.npz", data="digits", n_test=60, seed=2)
+    done, _ = run_predict(tmp_path / "model.npz", data="digits", n_test=60, seed=2)
     assert done["test_error"] == record.test_error
 
 

@@ -68,13 +68,13 @@ def test_a_study_is_run_once(monkeypatch):
     runs = read_runs("runs")
     assert runs.unread == [] and len(runs.nets) == 14 and "could not be read" not in report_page(runs)
     ran = []
-    actual = nets_paper.run_net
+    actual = nets_paper.run_nets
 
-    def counted(net_spec, **options):
-        ran.append(net_spec.seed)
-        return actual(net_spec, **options)
+    def counted(specs, **options):
+        ran.extend(spec.seed for spec in specs)
+        return actual(specs, **options)
 
-    monkeypatch.setattr(nets_paper, "run_net", counted)
+    monkeypatch.setattr(nets_paper, "run_nets", counted)
     again = list(run_study(spec("figure1"), runs="runs"))
     assert ran == [] and [o.records for o in again] == [o.records for o in first]
     list(run_study(dataclasses.replace(spec("figure1", rows=("true",)), seeds=3), runs="runs"))

@@ -9,7 +9,7 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.errors import DataError
-from kernelfit.experiments.predict import run_predict
+from kernelfit.experiments.predict import run_predict, write_predictions
 from kernelfit.experiments.solve import SolveSpec, run_solve
 
 COMPOSED, APART = "caf\u00e9", "cafe\u0301"  # NFC, NFD
@@ -38,7 +38,8 @@ def test_a_model_of_names_in_another_spelling_and_order_predicts(tmp_path):
     old = dataclasses.replace(model, classes=(APART, "caff"), coef=model.coef[:, ::-1])
     for number, each in enumerate((model, old)):
         each.save(f"{number}.npz")
-        found = run_predict(f"{number}.npz", data=data, out=f"{number}.csv")
+        found, predictions = run_predict(f"{number}.npz", data=data)
+        write_predictions(Path(f"{number}.csv"), predictions)
         assert found["test_error"] == record.test_error < 0.5
     rows = [list(csv.reader(Path(f"{k}.csv").read_text(encoding="utf-8").splitlines()))[1:] for k in range(2)]
     assert [row[2] for row in rows[0]] == [COMPOSED, "caff"] * 10

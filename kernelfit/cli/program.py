@@ -1,0 +1,92 @@
+"""One command from its words to its exit code: parsed, run, shown; and every failure told in a sentence."""
+
+import os
+import sys
+import traceback
+from pathlib import Path
+
+from cyclopts import CycloptsError
+
+from kernelfit.cli import (  # noqa: F401  (they register their commands)
+    data,
+    descending,
+    interpolating,
+    machine,
+    nets,
+    reproducing,
+    showing,
+    solving,
+    studying,
+)
+from kernelfit.cli.application import app
+from kernelfit.cli.config import refuse_fractions, split_config
+from kernelfit.cli.output import show_now
+from kernelfit.cli.streams import steady_streams
+from kernelfit.errors import InputError, KernelfitError
+from kernelfit.files import expanded
+
+
+def run(arguments):
+    """Run a command; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
+    follows = _follows(arguments)
+    with steady_streams() as output:
+        code, failures = 0, []
+        try:
+            command, bound = parsed(arguments, print_error=not follows)
+            code = command(*bound.args, **bound.kwargs) or 0
+        except CycloptsError:
+            code = 2  # cyclopts has printed what is wrong
+        except (Exception, KeyboardInterrupt) as error:
+            code, failures = _exit_code(error), [error]
+        failures += show_now()
+        for error in failures:
+            if not (follows and _known_to_all(error)):
+                print(f"kernelfit: {sentence(error)}", file=sys.stderr)
+        # A reader who has gone, as in `kernelfit data list | head -1`, has what they wanted, and is told nothing.
+        if output.failure and not isinstance(output.failure, BrokenPipeError):
+            print(f"kernelfit: standard output cannot be written: {output.failure}", file=sys.stderr)
+        return code or int(bool(failures or output.failure))
+
+
+def parsed(arguments, **options):
+    """Return (function, BoundArguments) of a command: the options of --config are in, and ~ in paths is a folder."""
+    words, config = split_config(arguments)
+    app.config = (refuse_fractions,) if config is None else (config, refuse_fractions)
+    try:
+        command, bound, _ = app.parse_args(words, exit_on_error=False, **options)
+    finally:
+        app.config = ()  # a file of options is for one command
+    for name, value in bound.arguments.items():
+        if isinstance(value, Path):
+            bound.arguments[name] = expanded(value)
+    return command, bound
+
+
+def sentence(error):
+    """Return what a failure is told as: one line."""
+    if isinstance(error, KeyboardInterrupt):
+        return f"interrupted; {str(error) or 'no file is left half written'}"
+    if isinstance(error, KernelfitError):
+        return str(error)
+    told = " ".join(f"{type(error).__name__}: {error}".split())
+    if isinstance(error, OSError | MemoryError):
+        return told
+    if os.environ.get("KERNELFIT_TRACEBACK"):
+        traceback.print_exception(error)
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{told} ({place.name}, line {place.lineno} of {place.filename}; KERNELFIT_TRACEBACK=1 shows the way there)"
+
+
+def _exit_code(error):
+    return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, InputError) else 1
+
+
+def _known_to_all(error):
+    """Whether all processes of mpiexec see the failure, so that the first speaks for all."""
+    return isinstance(error, InputError | KeyboardInterrupt) or getattr(error, "agreed", False)
+
+
+def _follows(arguments):
+    """Whether this is one of several processes of mpiexec, and not the first, which speaks for all."""
+    numbers = (os.environ.get(name, "0") for name in ("PMI_RANK", "PMIX_RANK"))
+    return any(word.endswith("mpi") for word in arguments) and any(number != "0" for number in numbers)
