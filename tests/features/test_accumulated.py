@@ -228,6 +228,7 @@ def test_finished_products_are_read_and_not_made_again(net, tmp_path, monkeypatc
     assert len(list(tmp_path.iterdir())) == 2  # other images are another folder
 
 
+@pytest.mark.heavy
 def test_sigkill_and_the_same_bits(tmp_path):
     """A process of its own is killed with SIGKILL in the middle, and another goes on."""
     program = (
