@@ -1,13 +1,31 @@
+import functools
+import os
 import signal
+
+# Threads of BLAS and OpenMP that wait for the next call do so asleep, not awake: the problems here are small, and where
+# others use the cores too, each of thousands of calls would wait for a thread that waits. Read when NumPy is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 import pytest
 
 from kernelfit import datasets
 from kernelfit.datasets import search
 from kernelfit.datasets.registry import find_entry
+from kernelfit.solvers import rates
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def rates_measured_once():
+    """Every solve measures matrix products for half a second, which is more than it then computes here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(rates, "measure_gemm", functools.cache(rates.measure_gemm))
+        # So does every solve on a disk, with 256 MB; 1 MB has a rate too.
+        patch.setattr(rates, "_timed_file", lambda folder, size, timed=rates._timed_file: timed(folder, 2**20))
+        yield
 
 
 @pytest.fixture(scope="session")

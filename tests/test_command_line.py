@@ -71,6 +71,11 @@ def in_terminal(*arguments, **environment):
     return process.returncode, written.decode()
 
 
+def plain(text):
+    """Return a message without frame, line breaks and quotes, which not all releases of cyclopts have."""
+    return " ".join(text.replace("│", "").replace('"', "").split())
+
+
 COLOUR = re.compile(r"\x1b\[(?:[\d;]*;)?(?:3[0-8]|9[0-7])(?:;[\d;]*)?m")
 
 
@@ -121,8 +126,8 @@ def test_starting_up_loads_nothing_heavy():
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["solv"], 'Did you mean "solve"'),
-        (["data", "lst"], 'Did you mean "list"'),
+        (["solv"], "Did you mean solve"),
+        (["data", "lst"], "Did you mean list"),
         (["solve", "--bandwith", "5"], "Did you mean --bandwidth"),
         (["solve", "--data", "mnsit"], "did you mean 'mnist'"),
         (["solve", "--kernel", "gausian"], "did you mean 'gaussian'"),
@@ -142,7 +147,7 @@ def test_starting_up_loads_nothing_heavy():
 def test_a_mistyped_word_is_answered_with_the_right_one(capsys, tmp_path, arguments, words):
     assert cli.main(arguments) == 2
     out, err = capsys.readouterr()
-    assert words in " ".join((out + err).replace("│", "").split()) and "Traceback" not in err
+    assert words in plain(out + err) and "Traceback" not in err
     assert not list(tmp_path.iterdir())
 
 
@@ -210,7 +215,7 @@ def test_a_wrong_file_is_named(tmp_path, capsys, content, words):
         (tmp_path / "run.toml").write_bytes(content.encode("latin-1"))
     assert cli.main(["solve", "--config", "run.toml"]) == 2
     out, err = capsys.readouterr()
-    assert words in " ".join((out + err).replace("│", "").split())
+    assert words in plain(out + err)
     assert cli.main(["solve", "--config"]) == 2
     assert cli.main(["solve", "--config", "a.toml", "--config", "b.toml"]) == 2
 

@@ -68,6 +68,7 @@ def dense(K):
     return K.block((0, K.shape[0]), (0, K.shape[1]))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("kernel", [Gaussian(3.0), ArcCosine(1), Laplacian(2.0) + Constant(1.0)], ids=str)
 @pytest.mark.parametrize("kind", ["pixels", "floats"])
 def test_products(client, kernel, kind):
@@ -88,6 +89,7 @@ def points_kept():
     return len(dask_worker._GRAMS)
 
 
+@pytest.mark.heavy
 def test_a_result_that_is_long_in_coming(client, monkeypatch):
     """Neither a long computation nor a long transfer is broken off."""
     monkeypatch.setattr("kernelfit.solvers.distributed.dask_gram._LOOK", 1e-3)
@@ -122,6 +124,7 @@ def test_inner_products_are_kept_as_far_as_memory_goes():
         assert np.abs(results[0] - dense(K) @ V).max() <= 1e-10
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("memory", [0, 10**9])
 def test_what_is_kept_changes_nothing(client, memory):
     K, _, V = problem(Gaussian(3.0))
@@ -131,6 +134,7 @@ def test_what_is_kept_changes_nothing(client, memory):
         np.testing.assert_allclose(first, dense(K) @ V, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("kernel", "ridge"), [(Gaussian(1.5), 0.0), (Laplacian(2.0), 0.0), (Gaussian(3.0), 1e-2), (Polynomial(2), 1.0)]
 )
@@ -168,6 +172,7 @@ def test_a_worker_with_a_gpu(monkeypatch):
     np.testing.assert_allclose(scores, dense(against) @ V, rtol=1e-9, atol=1e-9)
 
 
+@pytest.mark.heavy
 def test_the_preconditioner_cuts_steps(cluster):
     K, against, Y = problem(Gaussian(3.0))
     steps = []
@@ -177,6 +182,7 @@ def test_the_preconditioner_cuts_steps(cluster):
     assert steps[1] < 0.8 * steps[0]
 
 
+@pytest.mark.heavy
 def test_each_entry_is_made_once(client):
     K, _, V = problem(Gaussian(3.0))
     with DaskGram(K, client, progress=Progress()) as shared:
@@ -208,6 +214,7 @@ def stop_counting():
     del Gaussian.block
 
 
+@pytest.mark.heavy
 def test_a_worker_that_is_killed_costs_its_share_and_nothing_else(monkeypatch):
     K, against, Y = problem(Gaussian(3.0))
     exact = np.linalg.solve(dense(K) + 1e-2 * np.eye(N), Y)
@@ -238,6 +245,7 @@ def slow_down():
     dask_worker.rows_of = lambda *arguments: time.sleep(0.1) or quick(*arguments)
 
 
+@pytest.mark.heavy
 def test_another_answer_when_it_does_not_converge(cluster, tmp_path):
     K, against, Y = problem(Gaussian(3.0))
     options = {"scheduler": cluster, "rank": 0, "scratch": tmp_path}
@@ -260,6 +268,7 @@ if __name__ == "__main__":
 """
 
 
+@pytest.mark.heavy
 def test_a_client_that_is_killed_goes_on(cluster, client, tmp_path):
     """kill -9 once a state is there; the workers stay, and nothing of the dead client stays with them."""
     (tmp_path / "client.py").write_text(CLIENT)
@@ -283,6 +292,7 @@ def test_a_client_that_is_killed_goes_on(cluster, client, tmp_path):
     assert not state.exists()
 
 
+@pytest.mark.heavy
 def test_a_record_like_any_other(cluster, tmp_path, capsys):
     options = {"data": "digits", "bandwidth": 1.0, "n_train": 600, "n_test": 200}
     expected, _ = run_solve(SolveSpec(**options, precision="float64"))
@@ -312,6 +322,7 @@ def test_no_scheduler(monkeypatch):
         pass
 
 
+@pytest.mark.heavy
 def test_the_file_of_a_scheduler(cluster, tmp_path):
     path = tmp_path / "scheduler.json"
     path.write_text(json.dumps({"address": cluster}))
@@ -321,6 +332,7 @@ def test_the_file_of_a_scheduler(cluster, tmp_path):
         pass
 
 
+@pytest.mark.heavy
 def test_a_kernel_that_fails_says_so(cluster):
     X = np.zeros((5, 3), np.uint8)
     X[1:] = np.random.default_rng(0).integers(1, 256, (4, 3))

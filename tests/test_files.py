@@ -146,6 +146,7 @@ def test_threads_that_append_at_once_leave_whole_lines_and_no_empty_ones(tmp_pat
     assert collections.Counter(written) == collections.Counter([*lines, start, ""] if start else [*lines, ""])
 
 
+@pytest.mark.heavy
 def test_processes_that_append_at_once_leave_whole_lines_and_no_empty_ones(tmp_path):
     path, go = tmp_path / "lines.jsonl", tmp_path / "go"
     with contextlib.ExitStack() as stack:

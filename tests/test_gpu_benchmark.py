@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 PROGRAM = Path(__file__).parents[1] / "benchmarks" / "gpu.py"
 PARTS = ["gemm", "blocks", "gram", "solve", "large", "small", "factor"]
 
@@ -13,6 +15,7 @@ def run(*arguments):
     return subprocess.run([sys.executable, PROGRAM, *arguments], capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.heavy
 def test_every_part_runs_on_the_stand_in(tmp_path):
     results = tmp_path / "results" / "gpu.jsonl"
     done = run("--smoke", "--results", str(results))
@@ -28,6 +31,7 @@ def test_every_part_runs_on_the_stand_in(tmp_path):
     assert small == [("mixed", "memory"), ("float64", "host"), ("mixed", "host")]
 
 
+@pytest.mark.heavy
 def test_a_part_alone_writes_nothing_in_a_smoke_run(tmp_path):
     before = PROGRAM.parent / "results" / "gpu.jsonl"
     size = before.stat().st_size if before.exists() else None

@@ -74,6 +74,7 @@ def alive(pid):
         return False
 
 
+@pytest.mark.heavy
 def test_every_grid_gives_the_coefficients_of_one_process(tmp_path):
     cases = result(4, "grids", tmp_path)
     assert {tuple(case["report"]["grid"]) for case in cases} == {(1, 4), (2, 2), (4, 1)}
@@ -88,6 +89,7 @@ def test_every_grid_gives_the_coefficients_of_one_process(tmp_path):
         assert case["condition"] <= 10 * CONDITION * (1 + 1e-9)  # |.|_1 <= sqrt(n) |.|_2 on both sides; typically less
 
 
+@pytest.mark.heavy
 def test_mixed_precision_gives_the_float64_answer(tmp_path):
     case = result(3, "mixed", tmp_path)
     assert case["precision"] == "mixed" and 1 <= case["report"]["steps"] < 10
@@ -97,6 +99,7 @@ def test_mixed_precision_gives_the_float64_answer(tmp_path):
     assert case["report"]["grid"] == [1, 3]
 
 
+@pytest.mark.heavy
 def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp_path):
     grid, memory, one, allocation, tile, singular, coarse, end = result(3, "agreed", tmp_path)
     assert grid[0] == "InputError" and "3x5 has 15 processes; there are 3" in grid[1]
@@ -111,6 +114,7 @@ def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp
     assert end == "solved"
 
 
+@pytest.mark.heavy
 def test_an_exception_in_one_process_ends_all_with_one_message(tmp_path):
     process = start(3, "tests.mpi_runs", "stuck", tmp_path)
     wait_for(tmp_path / "begun", process)
@@ -122,6 +126,7 @@ def test_an_exception_in_one_process_ends_all_with_one_message(tmp_path):
     assert gone(tmp_path)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a_killed_process_ends_all(tmp_path, victim):
     process = start(3, "tests.mpi_runs", "endless", tmp_path)
@@ -134,6 +139,7 @@ def test_a_killed_process_ends_all(tmp_path, victim):
     assert gone(tmp_path)
 
 
+@pytest.mark.heavy
 def test_ctrl_c_ends_all(tmp_path):
     process = start(3, "tests.mpi_runs", "endless", tmp_path)
     wait_for(tmp_path / "begun", process)
@@ -158,6 +164,7 @@ def gone(folder):
     return len(numbers(folder)) == 3 and not any(map(alive, numbers(folder)))
 
 
+@pytest.mark.heavy
 def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     options = ["solve", "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--precision", "float64", "--json"]
     places = ["--runs", tmp_path / "mpi", "--save", tmp_path / "mpi.npz"]
@@ -186,6 +193,7 @@ def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     )
 
 
+@pytest.mark.heavy
 def test_a_wrong_option_is_told_once(tmp_path):
     for options in (["--data", "nonesuch"], ["--grid", "3x5"], ["--loo"], ["--bogus"]):
         code, output, errors = finished(start(2, "kernelfit.cli", "solve", "--engine", "mpi", *options))

@@ -97,6 +97,7 @@ def killed_runs(mode, folder):
     return json.loads(done.stdout)
 
 
+@pytest.mark.heavy
 def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     """Each of 40 kills is followed by a run that resumes; the panel in the making and the one being written may go."""
     told = killed_runs("random", tmp_path)
@@ -104,6 +105,7 @@ def test_killed_at_random_moments_it_ends_with_the_same_bits(tmp_path):
     assert told["most_lost"] <= 1, "of the panels that were made"
 
 
+@pytest.mark.heavy
 def test_killed_at_every_touch_of_a_file_it_ends_with_the_same_bits(tmp_path):
     assert killed_runs("events", tmp_path)["kills"] > 40
 

@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from kernelfit.errors import InputError
 from kernelfit.features.convolution import Convolution
@@ -126,9 +127,10 @@ class Net:
             patches = np.empty((count, len(self._shift)))
             for start in range(0, len(distinct), 4096):  # images are prepared when they are drawn: no copy of all
                 images = self.images(self._sample[distinct[start : start + 4096]])
-                for i in np.flatnonzero((at >= start) & (at < start + 4096)):
-                    window = images[at[i] - start, top[i] : top[i] + size, left[i] : left[i] + size]
-                    patches[i] = window.reshape(-1)
+                windows = sliding_window_view(images, (size, size), axis=(1, 2))
+                here = np.flatnonzero((at >= start) & (at < start + 4096))
+                drawn = windows[at[here] - start, top[here], left[here]]  # (patches, channels, height, width)
+                patches[here] = drawn.transpose(0, 2, 3, 1).reshape(len(here), -1)
             patches = patches[patches.var(axis=1) > _FLAT * self.settings.scale**2 / 255**2]
             found.append(patches)
             have += len(patches)

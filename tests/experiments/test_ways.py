@@ -335,6 +335,7 @@ sys.exit(cli.main(sys.argv[1:]))
 """
 
 
+@pytest.mark.heavy
 def test_ctrl_c_says_how_to_go_on_and_that_works(elsewhere):
     command = [sys.executable, "-c", PROGRAM, *SMALL, "--scratch", "scratch", "--precision", "float64"]
     environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}

@@ -12,6 +12,8 @@ import torch
 from kernelfit.net_records import read_nets
 from tests.team_of_nets import COMMAND, RUNS, STOP_AFTER, outcome
 
+pytestmark = pytest.mark.heavy
+
 # Two processes add the gradients of their shares: the same float32 terms in another order, 1e-7 of them in a step.
 CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 

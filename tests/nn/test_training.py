@@ -190,6 +190,7 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path, monkeypatch
     assert again.steps == 30, "a run that has ended is not run again"
 
 
+@pytest.mark.heavy
 def test_killed_runs_end_with_the_same_bits(tmp_path):
     """Killed by kill -9 at random events, in a process of its own (see tests/killed_nets.py)."""
     command = [sys.executable, "-W", "error", "-m", "tests.killed_nets", str(tmp_path), "0"]

@@ -7,7 +7,10 @@ from kernelfit.report.runs import read_runs
 from tests import browser
 from tests.report import folders
 
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no Chromium on this machine")
+pytestmark = [
+    pytest.mark.heavy,
+    pytest.mark.skipif(browser.CHROMIUM is None, reason="there is no Chromium on this machine"),
+]
 
 # Every figure with a drawing or a picture in it, how much of it the window is wide enough for, and its smallest text.
 FIGURES = """[...document.querySelectorAll("figure")].map(figure => {
