@@ -8,8 +8,9 @@ import numpy as np
 from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
 from kernelfit.measures import (
-    ACCURATE,
     check_solution,
+    condition_estimate,
+    doubts,
     error_rate,
     exponents_of,
     in_units,
@@ -41,7 +42,7 @@ class BandwidthChoice:
     n : int
         Size of the subsample.
     candidates : list of dict
-        In increasing order, each that could be solved to 8 digits: bandwidth; for labels loo_error, the share of wrong
+        In increasing order, each that could be solved: bandwidth; for labels loo_error, the share of wrong
         ones; loo_squared_error, for labels the mean of |y_i - f^(-i)(x_i)|^2, for numbers this for each output over its
         mean square, averaged over the outputs: 1 is no better than f = 0, and the units of no output count.
     """
@@ -60,9 +61,10 @@ def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000,
     """Return the BandwidthChoice for a kernel with an open bandwidth.
 
     Candidates are half octaves of the median distance, from a quarter of it to 8 times, each checked to be solved to 8
-    digits. The search goes from narrow to wide, and ends where three in a row are no improvement, or where one cannot
-    be solved: wider ones are more singular still. Where even the first cannot be, it begins at a narrower one that can;
-    where the narrowest is the best of all, it goes on to narrower ones by the same rule.
+    digits at a condition number below 1e12 (kernelfit.measures.doubts). The search goes from narrow to wide, and ends
+    where three in a row are no improvement, or where one cannot be solved: wider ones are more singular still. Where
+    even the first cannot be, it begins at a narrower one that can; where the narrowest is the best of all, it goes on
+    to narrower ones by the same rule.
 
     Parameters
     ----------
@@ -164,7 +166,8 @@ def _accurate_solve(matrix, Y, ridge):
     """Return (factor, coef); raises SingularMatrixError where too few digits of coef would be left."""
     factor = cholesky(matrix, ridge=ridge)
     coef = factor.solve(Y)
-    residual = check_solution(matrix, Y, coef, ridge=ridge).relative_residual
-    if not residual <= ACCURATE:
-        raise SingularMatrixError(f"solved to a relative residual of {residual:.1e} only", row=0)
+    check = check_solution(matrix, Y, coef, ridge=ridge)
+    found = doubts(check.relative_residual, condition_estimate=condition_estimate(factor, check.norm_1))
+    if found:
+        raise SingularMatrixError("; ".join(found), row=0)
     return factor, coef

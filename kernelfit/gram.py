@@ -271,8 +271,8 @@ def _check_arrays(*arrays):
             continue
         if hasattr(X, "toarray"):
             raise InputError(f"got a sparse {type(X).__name__}; points are dense arrays: give X.toarray()")
-        if 0 in np.shape(X):
-            raise InputError(f"got an array of shape {np.shape(X)}; a Gram matrix needs at least one point")
+        if np.shape(X)[:1] == (0,):
+            raise InputError(f"got points of shape {np.shape(X)}; a Gram matrix needs at least one")
 
 
 def _spans(start, stop, size):

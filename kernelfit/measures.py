@@ -211,7 +211,7 @@ def inverse_norm(factor, roots=1.0):
     return float(onenormest(inverse, t=1))  # t = 1 draws no random numbers
 
 
-def doubts(*, relative_residual=None, norm_disagreement=None, condition_estimate=None):
+def doubts(relative_residual=None, *, norm_disagreement=None, condition_estimate=None):
     """Return what a reader of these numbers must know, one sentence for each that is bad; None is "not measured".
 
     Each bound is where fewer than about six to eight digits are left; NaN is bad. Every command and estimator asks

@@ -243,7 +243,7 @@ def points(X, *, beside=None, shifted=True, device=backend.CPU):
 def _prepared(X, beside, shifted):
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
-        raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
+        raise InputError(f"points need an array (n, ...) with at least one point and one coordinate; got {X.shape}")
     X = X.reshape(len(X), -1)
     if X.dtype == np.uint8:
         # Products of coordinates are below 2^16, so sums over d < 2^37 coordinates stay exact in int64 and float64.

@@ -208,7 +208,7 @@ def test_blocks_and_products_equal_those_of_the_cpu(device, kernel, kind, images
     X = {
         "pixels": images,
         "floats": rng.standard_normal((150, 7)),
-        "two far clusters": rng.standard_normal((150, 12)) + 1e5 * rng.integers(0, 2, (150, 1)),
+        "two far clusters": rng.standard_normal((150, 12)) + 300.0 * rng.integers(0, 2, (150, 1)),
         "many pixels": rng.integers(0, 256, (90, 1030), dtype=np.uint8),  # longer than one exact chunk
     }[kind]
     Z = np.random.default_rng(2).permuted(X[:40], axis=1)

@@ -99,7 +99,7 @@ def test_a_number_that_is_not_finite_is_null_on_standard_output_and_in_the_file(
 
 def test_no_other_module_writes_json_of_results():
     """The texts that json.dumps still makes are keys, headers and hashes of kernelfit's own."""
-    allowed = {"records", "model", "gram", "scratch", "checkpoint", "plan", "nets", "bench", "peers"}
+    allowed = {"records", "model", "gram", "scratch", "checkpoint", "plan", "nets", "net_curves", "bench", "peers"}
     root = Path(kernelfit.__file__).parent
     found = {
         path.stem

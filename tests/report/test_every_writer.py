@@ -133,7 +133,7 @@ def benchmarks(folder, monkeypatch):
     monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
     absent = peers.Contender(None, 1.0, "no_such_module")
     monkeypatch.setattr(peers, "CONTENDERS", {"absent": absent, "scipy": peers.CONTENDERS["scipy"]})
-    run_bench(BenchSpec(data="digits", sizes=(50, 60), bandwidth=1.0), runs=folder)
+    list(run_bench(BenchSpec(data="digits", sizes=(50, 60), bandwidth=1.0), runs=folder))
     return {"benchmark runs": 4}
 
 
