@@ -106,6 +106,7 @@ def _angle(which):
     def profile(xp, s, p, q, scale, shift, near, count):
         root = _root(xp, p, q)
         u = xp.minimum(xp.maximum(s / xp.where(root > 0.0, root, 1.0), -1.0), 1.0)
+        u = xp.where((s == p) & (p == q), 1.0, u)  # a point with itself, whatever the rounding of root
         value = scale * root * _deep(xp, 1.0 - u, 1.0 + u, xp.arccos(u), count)[which]
         return xp.where((1.0 - xp.abs(u) < near) & (root > 0.0), xp.nan, value)
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import math
 
 import numpy as np
 
@@ -25,7 +26,10 @@ from kernelfit.solvers.cholesky import cholesky
 
 # Candidates are multiples 2^(k/2) of the median distance. The search goes from narrow to wide.
 _NARROWEST, _WIDEST = -4, 6
-_LIMIT = -44  # the narrowest that is tried where wider ones are singular or worse: 2^-22 of the median distance
+# How narrow ones are tried where wider ones are singular or worse: at least to 2^-22 of the median distance, and as far
+# as neighbours are nearer; but what is 2^-40 apart are copies but for rounding, which no bandwidth should tell apart.
+_LIMIT, _LAST = -44, -80
+_AS_GOOD = 1e-6  # a squared error this small, of a thousandth of the targets, is as good as none
 _FURTHER = 6  # steps below the widest that can be solved at which the search begins then: that one is seldom the best
 _PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 500
@@ -38,13 +42,16 @@ class BandwidthChoice:
     Attributes
     ----------
     bandwidth : float
-        The candidate with the smallest leave-one-out error; among equals, the smallest squared error.
+        The candidate with the smallest leave-one-out error; among equals, the smallest squared error. One whose matrix
+        has a condition number above 1e12 is only chosen if it is better by more than a tenth, and the others leave more
+        than 1e-6.
     n : int
         Size of the subsample.
     candidates : list of dict
         In increasing order, each that could be solved: bandwidth; for labels loo_error, the share of wrong
         ones; loo_squared_error, for labels the mean of |y_i - f^(-i)(x_i)|^2, for numbers this for each output over its
-        mean square, averaged over the outputs: 1 is no better than f = 0, and the units of no output count.
+        mean square, averaged over the outputs: 1 is no better than f = 0, and the units of no output count;
+        condition_estimate.
     """
 
     bandwidth: float
@@ -54,17 +61,16 @@ class BandwidthChoice:
     @property
     def best_first(self):
         """The bandwidths of all candidates, the best first."""
-        return [candidate["bandwidth"] for candidate in sorted(self.candidates, key=_rank)]
+        return [candidate["bandwidth"] for candidate in _best_first(self.candidates)]
 
 
 def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000, seed=0, progress=None):
     """Return the BandwidthChoice for a kernel with an open bandwidth.
 
     Candidates are half octaves of the median distance, from a quarter of it to 8 times, each checked to be solved to 8
-    digits at a condition number below 1e12 (kernelfit.measures.doubts). The search goes from narrow to wide, and ends
-    where three in a row are no improvement, or where one cannot be solved: wider ones are more singular still. Where
-    even the first cannot be, it begins at a narrower one that can; where the narrowest is the best of all, it goes on
-    to narrower ones by the same rule.
+    digits. The search goes from narrow to wide, and ends where three in a row are no improvement, or where one cannot
+    be solved: wider ones are more singular still. Where even the first cannot be, it begins at a narrower one that can;
+    where the narrowest is the best of all, it goes on to narrower ones by the same rule.
 
     Parameters
     ----------
@@ -86,29 +92,30 @@ def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000,
     X = X.subset(rows) if isinstance(X, Points) else X[rows]
     Y, score = (y[rows], _score_of_numbers) if n_classes is None else (one_hot(y[rows], n_classes), _score_of_labels)
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
-    median, failures = median_distance(X), []
+    median, limit, failures = median_distance(X), _narrowest(X), []
 
     @functools.cache
     def tried(k):
         """Return the candidate of the multiple 2^(k / 2), or None if it cannot be solved."""
         bandwidth = float(median * 2.0 ** (k / 2))
         try:
-            factor, coef = _accurate_solve(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
+            factor, coef, condition = _accurate_solve(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
         except SingularMatrixError as error:
             failures.append(error)
             return None
         advance(1)
-        return {"bandwidth": bandwidth} | score(Y, leave_one_out(Y, coef, factor.inverse_diagonal()))
+        left_out = leave_one_out(Y, coef, factor.inverse_diagonal())
+        return {"bandwidth": bandwidth} | score(Y, left_out) | {"condition_estimate": condition}
 
     with (progress or Progress()).phase("bandwidth", _WIDEST - _NARROWEST + 1, at_most=True) as advance:
-        candidates = _search(tried)
+        candidates = _search(tried, limit)
     if not candidates:
         raise SingularMatrixError(
-            f"no bandwidth could be chosen: even at {median * 2.0 ** (_LIMIT / 2):.3g} the matrix of {len(X)} training "
+            f"no bandwidth could be chosen: even at {median * 2.0 ** (limit / 2):.3g} the matrix of {len(X)} training "
             "points is singular. Are there equal or nearly equal points? Name a bandwidth, or give a ridge, e.g. 1e-6",
             row=failures[-1].row,
         ) from failures[-1]
-    return BandwidthChoice(min(candidates, key=_rank)["bandwidth"], len(X), candidates)
+    return BandwidthChoice(_best_first(candidates)[0]["bandwidth"], len(X), candidates)
 
 
 def median_distance(X):
@@ -116,16 +123,31 @@ def median_distance(X):
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
     """
+    distances = _distances(X)
+    if not (distances > 0).any():
+        raise InputError(
+            f"the first {min(len(X), _MEDIAN_SAMPLE)} training points are identical; no bandwidth can tell them apart"
+        )
+    return float(np.median(distances[distances > 0]))
+
+
+def _distances(X):
     sample = X.part(0, min(len(X), _MEDIAN_SAMPLE)) if isinstance(X, Points) else points(X[:_MEDIAN_SAMPLE])
-    distances = sample.distances()
-    distances = distances[distances > 0]
-    if not len(distances):
-        raise InputError(f"the first {len(sample)} training points are identical; no bandwidth can tell them apart")
-    return float(np.median(distances))
+    return sample.distances()
 
 
-def _search(tried):
-    """Return the candidates that tried(k) gave, by increasing k."""
+def _narrowest(X):
+    """Return k of the narrowest candidate that is tried, from the median distance of a point to its nearest."""
+    from scipy.spatial.distance import squareform
+
+    distances = squareform(_distances(X))
+    nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
+    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X))
+    return max(_LAST, min(_LIMIT, math.floor(steps) - _FURTHER))
+
+
+def _search(tried, limit):
+    """Return the candidates that tried(k) gave, by increasing k, of which none is far below the limit."""
     found = {}
 
     def walk(steps):
@@ -139,14 +161,27 @@ def _search(tried):
             if worse == _PATIENCE:
                 break
 
-    first = next((k for k in range(_NARROWEST, _LIMIT - 1, -2) if tried(k)), None)
+    first = next((k for k in range(_NARROWEST, limit - 1, -2) if tried(k)), None)
     if first is None:
         return []
     start = first if first == _NARROWEST else first - _FURTHER
     walk(range(start, _WIDEST + 1))
     if found and min(found, key=lambda k: _rank(found[k])) == start:
-        walk(range(start - 1, _LIMIT - _FURTHER - 1, -1))
+        walk(range(start - 1, limit - _FURTHER - 1, -1))
     return [found[k] for k in sorted(found)]
+
+
+def _best_first(candidates):
+    ranked = sorted(candidates, key=_rank)
+    best = ranked[0]
+    for candidate in ranked:
+        as_good = candidate["loo_squared_error"] <= max(1.1 * best["loo_squared_error"], _AS_GOOD)
+        if not doubts(condition_estimate=candidate["condition_estimate"]):
+            if as_good and candidate.get("loo_error") == best.get("loo_error"):
+                ranked.remove(candidate)
+                return [candidate, *ranked]
+            break
+    return ranked
 
 
 def _rank(candidate):
@@ -163,11 +198,11 @@ def _score_of_numbers(Y, left_out):
 
 
 def _accurate_solve(matrix, Y, ridge):
-    """Return (factor, coef); raises SingularMatrixError where too few digits of coef would be left."""
+    """Return (factor, coef, condition estimate); raises SingularMatrixError where it is not solved to 8 digits."""
     factor = cholesky(matrix, ridge=ridge)
     coef = factor.solve(Y)
     check = check_solution(matrix, Y, coef, ridge=ridge)
-    found = doubts(check.relative_residual, condition_estimate=condition_estimate(factor, check.norm_1))
+    found = doubts(check.relative_residual)
     if found:
-        raise SingularMatrixError("; ".join(found), row=0)
-    return factor, coef
+        raise SingularMatrixError(found[0], row=0)
+    return factor, coef, condition_estimate(factor, check.norm_1)

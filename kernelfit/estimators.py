@@ -56,9 +56,10 @@ class _KernelInterpolation(BaseEstimator):
         self.dual_coef_, self.norm_, self.loo_residuals_ = found.coef, found.norm, found.loo_residuals
         self.report_ = found.report
         if self.report_.warnings:
+            ill = self.report_.condition_estimate > 1e8
             warnings.warn(
-                f"{'; '.join(self.report_.warnings)}. The kernel matrix is ill-conditioned: try a smaller bandwidth, "
-                "or a larger ridge",
+                "; ".join(self.report_.warnings)
+                + ". The kernel matrix is ill-conditioned: try a smaller bandwidth, or a larger ridge" * ill,
                 LinAlgWarning,
                 stacklevel=3,
             )

@@ -49,9 +49,17 @@ def encoded(text):
 def atomic_write(path):
     """Open a temporary binary file beside `path`; it becomes `path` only if the block ends without an error.
 
-    The content reaches the disk (fsync) before the name does, so a crash leaves the old file or the new one.
+    The content reaches the disk (fsync) before the name does, so a crash leaves the old file or the new one. A link is
+    followed. What is there and is no file, such as /dev/stdout or a named pipe, is written to as it is, never replaced;
+    a folder is an InputError.
     """
-    path = Path(path)
+    path = Path(os.path.realpath(path))
+    if path.is_dir():
+        raise InputError(f"{path} is a folder; name a file")
+    if path.exists() and not path.is_file():
+        with open(path, "wb") as file:
+            yield file
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.part")
     try:

@@ -136,8 +136,9 @@ class KernelGram(Gram):
     def __init__(self, X, kernel, Z=None, *, device=backend.CPU):
         X, Z = (part if part is None or isinstance(part, Points) else np.asarray(part) for part in (X, Z))
         self.kernel = kernel
-        # A function of the user's own must see test points to the last digit, see kernelfit.points.points.
-        self.points = points(X if Z is None else Z, shifted=kernel.of_products, device=device)
+        self.points = points(X if Z is None else Z, shifted=kernel.translation_invariant, device=device)
+        if self.points.centre is not None and not kernel.translation_invariant:
+            raise InputError(f"these points were shifted for a kernel of distances, and kernel {kernel} is none")
         self.device = self.points.device
         self.left = self.points if Z is None else points(X, beside=self.points, device=self.device)
         self.symmetric = Z is None

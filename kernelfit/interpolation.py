@@ -13,7 +13,7 @@ from kernelfit.gram import Gram, gram
 from kernelfit.kernels import Kernel, Precomputed
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 
-_HALVINGS = 10  # of the narrowest candidate, while its system is not solved without doubt
+_HALVINGS = 10  # of the narrowest candidate, while its system is not solved to 8 digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,8 +30,8 @@ class FitReport:
         With its bandwidth.
     bandwidth_choice : BandwidthChoice or None
         All candidates of an automatic bandwidth. The best is used whose system of all points can be solved to 8
-        digits at a condition number below 1e12, or else a half, a quarter, ... of the narrowest: leave-one-out likes
-        wide bandwidths for smooth targets, up to where rounding takes over.
+        digits, or else a half, a quarter, ... of the narrowest: leave-one-out likes wide bandwidths for smooth
+        targets, up to where rounding takes over.
     ridge : float
     relative_residual : float
         |Y_j - (K + ridge I) coef_j| / |Y_j| against recomputed Gram blocks, of the output j where it is largest.
@@ -159,7 +159,7 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
             **numbers,
             smallest_pivot=factor.smallest_pivot(),
             seconds=time.perf_counter() - start,
-            warnings=tuple(measures.doubts(**numbers)),
+            warnings=(*measures.doubts(**numbers), *_doubts_of(choice)),
         ),
     )
 
@@ -224,16 +224,27 @@ def _system(X, Y, kernel, ridge, choose):
         except SingularMatrixError as error:
             singular = error
             continue
-        condition = measures.condition_estimate(system.factor, system.check.norm_1)
-        if not measures.doubts(system.check.relative_residual, condition_estimate=condition):
+        if not measures.doubts(system.check.relative_residual):
             return choice, system
         del system  # before the next: half an n x n matrix
     raise SingularMatrixError(
         f"no bandwidth could be chosen: none of {len(bandwidths)} from {min(bandwidths):.3g} to {max(bandwidths):.3g} "
-        f"gives a system of {len(X)} points that can be solved to 8 digits at a condition number below 1e12. Are there "
-        "nearly equal points? Give a bandwidth, or a ridge, e.g. 1e-6",
+        f"gives a system of {len(X)} points that can be solved to 8 digits. Are there nearly equal points? Give a "
+        "bandwidth, or a ridge, e.g. 1e-6",
         row=0 if singular is None else singular.row,
     ) from singular
+
+
+def _doubts_of(choice):
+    """Return a sentence if an automatic bandwidth is the narrowest that was tried, or predicts nothing."""
+    if choice is None:
+        return []
+    chosen = next(each for each in choice.candidates if each["bandwidth"] == choice.bandwidth)
+    useless = "loo_error" not in chosen and chosen["loo_squared_error"] > 0.99
+    if not useless and chosen is not choice.candidates[0]:
+        return []
+    what = "predicts points that are left out no better than 0 does" if useless else "is the narrowest that was tried"
+    return [f"the bandwidth chosen, {choice.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
 
 
 def _spread(values, support, n):

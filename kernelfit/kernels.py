@@ -46,6 +46,11 @@ class Kernel:
         return False
 
     @property
+    def translation_invariant(self):
+        """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be shifted."""
+        return False
+
+    @property
     def of_products(self):
         """Whether blocks are made from inner products, so that these may be kept instead of made again."""
         return False
@@ -126,6 +131,10 @@ class _DistanceKernel(_ProfileKernel):
     @property
     def open_bandwidth(self):
         return self.bandwidth is None
+
+    @property
+    def translation_invariant(self):
+        return True
 
     def _chosen_bandwidth(self):
         if self.bandwidth is None:
@@ -306,6 +315,10 @@ class Constant(Kernel):
         out[...] = self.value
 
     @property
+    def translation_invariant(self):
+        return True
+
+    @property
     def of_products(self):
         return True
 
@@ -330,6 +343,10 @@ class _Pair(Kernel):
     @property
     def open_bandwidth(self):
         return self.left.open_bandwidth or self.right.open_bandwidth
+
+    @property
+    def translation_invariant(self):
+        return self.left.translation_invariant and self.right.translation_invariant
 
     @property
     def of_products(self):

@@ -5,7 +5,7 @@ at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on a
 chunks of 1,024 in float64. Inner products, norms and squared distances are then exact integers below 2^53, and Gram
 entries have the same bits for every block size and number of threads, at float32 speed.
 
-Other numbers are held in float64, less an offset of each coordinate that costs no digit: see `_exact_offset`.
+Other numbers are held in float64; for kernels of distances less an offset of each coordinate, see `_exact_offset`.
 """
 
 import dataclasses
@@ -32,9 +32,11 @@ class Points:
     d : int
         Number of coordinates.
     unshift : float64 array, shape (n,), on the device where blocks are made, as are the other arrays
-        a with <x, z> = inner_products(x, z) + a_x + a_z: points are held shifted, x - c, and this undoes it.
+        a with <x, z> = inner_products(x, z) + a_x + a_z: pixels are held shifted, x - 128, and this undoes it.
     sq_norms : float64 array, shape (n,)
-        |x - c|^2, so that |x - z|^2 = sq_norms_x + sq_norms_z - 2 inner_products(x, z).
+        Of the points as they are held, so that |x - z|^2 = sq_norms_x + sq_norms_z - 2 inner_products(x, z).
+    centre : float64 array, shape (d,), or None
+        What was subtracted from points that are no pixels, for kernels of distances alone.
     unit : float
         What a product of two coordinates is worth in units of the kernel.
     exact : bool
@@ -51,13 +53,14 @@ class Points:
 
     exact = False
     has_coordinates = False
+    centre = None
 
     def __len__(self):
         return len(self.sq_norms)
 
     @property
     def original_sq_norms(self):
-        """|x|^2, of the points as they were given."""
+        """|x|^2, of points without a centre."""
         return self.sq_norms + 2 * self.unshift
 
     @property
@@ -114,8 +117,8 @@ class CoordinatePoints(Points):
     values : array, shape (n, d)
         float32 x - 128 for pixels x in 0..255, or float64 x - centre for other data. For pixels sq_norms is in units of
         x, and `unit` is 1 / 255^2.
-    centre : float64 array, shape (d,), or None for zeros
-        Of data that are no pixels, on the host.
+    centre : float64 array, shape (d,), or None
+        On the host.
     bound : float, optional
         `largest`, where looking for it would wait for a device.
     products : InnerProducts or None
@@ -222,7 +225,7 @@ class CoordinatePoints(Points):
         return values if self.centre is None else sha256(f"{values} {sha256(self.centre)}".encode())
 
 
-def points(X, *, beside=None, shifted=True, device=backend.CPU):
+def points(X, *, beside=None, shifted=False, device=backend.CPU):
     """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
 
     Points are returned as they are.
@@ -232,8 +235,8 @@ def points(X, *, beside=None, shifted=True, device=backend.CPU):
     beside : Points, optional
         Those that X will meet: X is shifted as they are.
     shifted : bool
-        Whether float data may be held less an offset. `coordinates` gives back every digit of a set that was shifted
-        by an offset of its own, but not always of what stands beside it.
+        Whether float data may be held less an offset, which costs distances no digit. Inner products, norms and angles
+        of what stands beside such a set may lose all of theirs, so it is for kernels that need none.
     """
     if isinstance(X, Points):
         return X
@@ -259,21 +262,17 @@ def _prepared(X, beside, shifted):
         )
     values = np.ascontiguousarray(X, dtype=np.float64)
     _require_numbers(values)
-    centre = getattr(beside, "centre", None)
+    centre = None if beside is None else beside.centre
     if beside is None and shifted:
         centre = _exact_offset(values)
-    if centre is None:
-        unshift = np.zeros(len(X))
-    elif X.shape[1:] != centre.shape:
-        raise InputError(
-            f"points of {X.shape[1]} coordinates meet points of {len(centre)}; training and test data must have one "
-            "shape and one kind"
-        )
-    else:
+    if centre is not None:
+        if X.shape[1:] != centre.shape:
+            raise InputError(
+                f"points of {X.shape[1]} coordinates meet points of {len(centre)}; training and test data must have "
+                "one shape and one kind"
+            )
         values = values - centre
-        # <x, z> = <x - c, z - c> + <x - c, c> + <z - c, c> + |c|^2
-        unshift = values @ centre + centre @ centre / 2
-    return CoordinatePoints(values, unshift, np.einsum("ij,ij->i", values, values), 1.0, centre)
+    return CoordinatePoints(values, np.zeros(len(X)), np.einsum("ij,ij->i", values, values), 1.0, centre)
 
 
 def _require_numbers(values):

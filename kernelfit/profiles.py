@@ -96,7 +96,9 @@ def _arc_cosine(s, p, q, theta, near):
     root = _root(p, q)
     if root == 0.0:
         return 0.0
-    u = min(1.0, max(-1.0, s / root))
+    u = (
+        1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
+    )  # a point with itself, whatever the rounding of root
     if 1.0 - abs(u) < near:
         return math.nan
     return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[0]
@@ -108,7 +110,9 @@ def _neural_tangent(s, p, q, theta, near):
     root = _root(p, q)
     if root == 0.0:
         return 0.0
-    u = min(1.0, max(-1.0, s / root))
+    u = (
+        1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
+    )  # a point with itself, whatever the rounding of root
     if 1.0 - abs(u) < near:
         return math.nan
     return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[1]

@@ -70,7 +70,7 @@ def kill_after(left):
 def main(folder, seed):
     torch.set_num_threads(1)  # a process with threads cannot be forked
     os.fsync = lambda number: None  # a kill is no power failure: what was written is there
-    data = load("digits").subset(96, 10)
+    data = load("digits").subset(48, 10)
     images, labels = Images(data.X_train, crop=6), torch.tensor(data.y_train)
     torch.optim.SGD([torch.zeros(1)])  # imports what every child needs
     killed(images, labels, folder, None)

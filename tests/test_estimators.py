@@ -40,6 +40,9 @@ def labelled(problem):
     return X, np.array(["ape", "bee", "cat"])[Y.argmax(axis=1)], Z
 
 
+@pytest.mark.filterwarnings(
+    "ignore:the bandwidth chosen"
+)  # some checks have random targets, which no bandwidth predicts
 @parametrize_with_checks([KernelInterpolator(), KernelInterpolationClassifier()])
 def test_the_checks_of_scikit_learn(estimator, check):
     """None is expected to fail."""
@@ -306,6 +309,7 @@ def test_coefficients_beyond_the_largest_number_are_an_error():
         KernelInterpolator("precomputed").fit(K, [1e300, 1.0])
 
 
+@pytest.mark.filterwarnings("ignore:the condition number")  # a wider bandwidth predicts better
 def test_clusters_have_an_automatic_bandwidth_for_both():
     rng = np.random.default_rng(0)
     X = np.r_[rng.uniform(0, 1, 40), 100 + rng.uniform(0, 1, 40)][:, None]
@@ -313,6 +317,32 @@ def test_clusters_have_an_automatic_bandwidth_for_both():
     for estimator, targets in ((KernelInterpolator, y), (KernelInterpolationClassifier, y > 0)):
         model = estimator().fit(X, targets)
         assert model.kernel_.bandwidth < 0.1 and model.report_.relative_residual <= 1e-8
+
+
+def test_a_near_twin_costs_what_it_must_and_is_told():
+    """It leaves only narrow bandwidths, never silently."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((400, 3))
+    y = np.sin(X).sum(axis=1)
+    for apart, score in [(1e-5, 0.9), (1e-7, 0.7), (1e-9, -1)]:
+        model = KernelInterpolator()
+        with pytest.warns(LinAlgWarning, match="condition number|no better than 0"):
+            model.fit(np.vstack([X[:200], X[:1] * (1 + apart)]), np.append(y[:200], y[0]))
+        assert model.score(X[200:], y[200:]) > score
+
+
+def test_a_condition_number_that_spoils_coefficients_is_not_chosen_without_gain():
+    X = np.linspace(0, 6, 60)[:, None]
+    model = KernelInterpolator().fit(X, np.sin(X[:, 0]))  # a warning would be an error
+    assert model.report_.condition_estimate < 1e12 and abs(model.predict(X + 0.01)[5] - np.sin(X[5, 0] + 0.01)) < 1e-3
+
+
+@pytest.mark.parametrize("apart", [1e5, 1e7, 1e9])
+def test_clusters_however_far_apart(apart):
+    rng = np.random.default_rng(0)
+    X = np.r_[rng.uniform(0, 1, 40), apart + rng.uniform(0, 1, 40)][:, None]
+    model = KernelInterpolationClassifier().fit(X, np.sin(9 * (X[:, 0] % 1)) > 0)
+    assert 1e-4 < model.kernel_.bandwidth < 1 and model.score(X, np.sin(9 * (X[:, 0] % 1)) > 0) == 1
 
 
 @pytest.mark.parametrize("ridge", [0.0, 1e-3])

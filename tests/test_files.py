@@ -15,7 +15,7 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.errors import InputError
-from kernelfit.files import append_line, atomic_write, encoded, expanded, sha256, user_cache, written
+from kernelfit.files import append_line, atomic_write, encoded, expanded, sha256, user_cache, write_text, written
 
 
 class PulledPlug(BaseException):
@@ -64,7 +64,7 @@ def test_the_content_is_on_the_disk_before_the_name(tmp_path, monkeypatch):
 def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
     path = tmp_path / "folder"
     path.mkdir()
-    with pytest.raises(OSError), atomic_write(path) as file:
+    with pytest.raises(InputError, match="is a folder"), atomic_write(path) as file:
         file.write(b"a file cannot replace a folder")
     assert list(tmp_path.iterdir()) == [path]
 
@@ -212,3 +212,18 @@ def test_what_could_not_be_written_is_yielded_before_the_failure():
         found.extend(written("value", full, 1, 2))
     assert found == ["value"]
     assert list(written("value", found.append, "kept")) == ["value"] and found == ["value", "kept"]
+
+
+def test_a_link_is_followed_and_what_is_no_file_is_written_to(tmp_path):
+    target, link, pipe = tmp_path / "target", tmp_path / "link", tmp_path / "pipe"
+    target.write_bytes(b"old")
+    link.symlink_to(target)
+    write_text(link, "new")
+    assert link.is_symlink() and target.read_bytes() == b"new"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    write_text(pipe, "through")
+    assert os.read(reader, 100) == b"through" and not pipe.is_file()
+    os.close(reader)
+    with pytest.raises(InputError, match="is a folder"):
+        write_text(tmp_path, "text")

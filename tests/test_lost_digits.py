@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit.backend import CPU
-from kernelfit.errors import SingularMatrixError
+from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.gram import gram
 from kernelfit.kernels import ArcCosine, Cosine, Custom, Gaussian, Laplacian, Linear, NeuralTangent, Polynomial
 from kernelfit.points import points
@@ -98,13 +98,16 @@ def test_an_offset_costs_no_digit(make):
     """What is subtracted is subtracted exactly, and comes back."""
     rng = np.random.default_rng(0)
     X = (np.array([5e5, -6e6, 1.7e9, 0.0, 3.0]) + rng.uniform(0, 100, (50, 5))).astype(make)
-    made = points(X)
+    made = points(X, shifted=True)
     assert (made.centre != 0).tolist() == [True, True, True, False, False]
     assert np.array_equal(made.coordinates(), X.astype(float))
     i, j = np.triu_indices(50, 1)
     assert np.array_equal(made.values[i] - made.values[j], X[i].astype(float) - X[j].astype(float))
-    assert points(X - X.min(axis=0)).centre is None
-    assert points(X).fingerprint() != points(made.values).fingerprint()
+    assert points(X - X.min(axis=0), shifted=True).centre is None
+    assert made.fingerprint() != points(made.values).fingerprint()
+    assert points(X).centre is None
+    with pytest.raises(InputError, match="shifted for a kernel of distances"):
+        gram(X, Gaussian(1.0) * Cosine(), made)
 
 
 MAP = np.array([500_000.0, 6_000_000.0])  # easting, northing in metres
@@ -124,8 +127,28 @@ def test_each_part_of_a_kernel_sees_the_points_as_it_needs_them(other):
         np.testing.assert_allclose(dense(Gaussian(10.0) + other, A, B), gaussian + second, rtol=1e-12)
 
 
+@pytest.mark.parametrize("kernel", [Cosine(3), ArcCosine(2), NeuralTangent(1)], ids=str)
+@pytest.mark.parametrize("scale", [1e-4, 1e-10, 1e-30, 1e6])
+def test_angles_with_points_of_another_size(kernel, scale):
+    """However small beside training points that lie in a narrow range."""
+    X = 1e4 + np.random.default_rng(0).uniform(0, 1, (20, 5))
+    Z = np.random.default_rng(1).normal(size=(9, 5))
+    times = 1.0 if isinstance(kernel, Cosine) else scale
+    expected = dense(kernel, Z, X)
+    np.testing.assert_allclose(
+        dense(kernel, scale * Z, X), times * expected, rtol=0, atol=1e-12 * times * abs(expected).max()
+    )
+
+
+@pytest.mark.parametrize("scale", [1e-72, 1e-100, 1e76, 1e120])
+def test_the_diagonal_of_points_whose_norms_multiply_beyond_float64(scale):
+    X = scale * np.random.default_rng(0).normal(size=(9, 3))
+    norms = (X * X).sum(axis=1)
+    np.testing.assert_allclose(dense(NeuralTangent(2), X).diagonal(), 3 * norms, rtol=4 * EPS)
+
+
 def test_products_of_points_far_from_the_origin():
-    """Held shifted, they are as right as float64 allows: a few eps |x| |z|."""
+    """As right as float64 allows: a few eps |x| |z|."""
     rng = np.random.default_rng(0)
     X, Z = MAP + rng.uniform(0, 100, (30, 2)), MAP + rng.uniform(0, 100, (20, 2))
     products = (X.astype(np.longdouble)[:, None] * Z).sum(axis=2)

@@ -30,6 +30,9 @@ class _AbsentGpu:
         return self.memory
 
 
+_MOST = 10**8  # every panel is counted: seconds
+
+
 def run_plan(
     *,
     data=None,
@@ -71,6 +74,8 @@ def run_plan(
         raise InputError(
             f"n = {problem.n}, n_test = {problem.n_test}, d = {problem.d}: sizes cannot be negative, n not 0"
         )
+    if problem.n > _MOST:
+        raise InputError(f"n = {problem.n:,}; plan reckons with at most {_MOST:,} points, for which K takes 80 PB")
     if tflops is not None and not all(0 < rate < math.inf for rate in tflops):
         raise InputError(f"tflops = {tflops}; rates are positive")
     if tflops is not None:

@@ -1,6 +1,7 @@
 """A folder of Records, read for the report: what each command wrote, and which lines could not be read."""
 
 import dataclasses
+import errno
 import json
 import types
 from pathlib import Path
@@ -105,7 +106,13 @@ def read_runs(folder, *, progress=None):
         )
     lines, unread = {}, []
     for file in files:
-        for number, line in enumerate(file.read_bytes().split(b"\n"), 1):
+        try:
+            content = _content(file)
+        except OSError as error:
+            unread.append(Unread(file.name, 0, str(error.strerror)))
+            progress.note(f"{file} is skipped: {error.strerror}")
+            continue
+        for number, line in enumerate(content.split(b"\n"), 1):
             if not line.strip():
                 continue
             try:
@@ -116,6 +123,13 @@ def read_runs(folder, *, progress=None):
             else:
                 lines.setdefault(fields["schema"].split(".")[-1].split("/")[0], []).append(fields)
     return _sorted_out(lines, unread)
+
+
+def _content(file):
+    """Return the bytes of a file; a folder or a pipe of that name is an OSError too."""
+    if file.exists() and not file.is_file():
+        raise OSError(errno.EINVAL, "it is no file")
+    return file.read_bytes()
 
 
 def _parsed(line):

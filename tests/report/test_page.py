@@ -3,6 +3,7 @@
 import html.parser
 import io
 import json
+import os
 import re
 
 import pytest
@@ -171,6 +172,16 @@ def test_a_file_that_is_no_text_is_no_traceback(tmp_path):
     (folder / "bytes.jsonl").write_bytes(b"\xff\xfe\x00\n" * 3)
     runs = read_runs(folder)
     assert [each.file for each in runs.unread] == ["bytes.jsonl"] * 3 and len(runs.solves) == 1
+
+
+def test_what_is_no_file_is_named_and_skipped(tmp_path, capsys):
+    (tmp_path / "folder.jsonl").mkdir()
+    (tmp_path / "nowhere.jsonl").symlink_to(tmp_path / "missing")
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    (tmp_path / "records.jsonl").write_text(json.dumps(folders.solve()) + "\n")
+    runs = read_runs(tmp_path)
+    assert [each.file for each in runs.unread] == ["folder.jsonl", "nowhere.jsonl", "pipe.jsonl"]
+    assert runs.lines == {"solves": 1} and "folder.jsonl" in report_page(runs)
 
 
 def test_a_folder_with_nothing_to_show_says_what_to_do(tmp_path, capsys):

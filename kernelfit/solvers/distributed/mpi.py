@@ -174,7 +174,7 @@ class TeamGram(Gram):
 
     def _kind(self):
         points = self.points
-        return {"d": points.d, "dtype": points.values.dtype, "unit": points.unit, "centre": points.centre}
+        return {"d": points.d, "dtype": points.values.dtype, "unit": points.unit}
 
 
 class TeamMatrix:

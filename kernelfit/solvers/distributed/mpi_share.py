@@ -46,13 +46,13 @@ class Share:
         self.entries = sum(map(self._strip_entries, self._strips()))
         self.scalapack, self.factor = Scalapack(layout.grid), None
 
-    def take_points(self, points, *, kernel, d, dtype, unit, centre):
+    def take_points(self, points, *, kernel, d, dtype, unit):
         """Get the points of the own rows and columns."""
         self.kernel = self.team.agree(parse_kernel, kernel)
-        sets = [_no_points(len(indices), d, dtype, unit, centre) for indices in (self.rows, self.columns)]
+        sets = [_no_points(len(indices), d, dtype, unit) for indices in (self.rows, self.columns)]
         for start in range(0, self.layout.n, _PIECE):
             stop = min(start + _PIECE, self.layout.n)
-            piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit, centre)
+            piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             for own, indices in zip(sets, (self.rows, self.columns), strict=True):
                 first, last = np.searchsorted(indices, (start, stop))
                 for name in _ARRAYS:
@@ -110,14 +110,14 @@ class Share:
             by_row += by_column
             return by_row[:, :r], by_row[:, r]
 
-    def predict(self, points, coef, advance, *, m, d, dtype, unit, centre, r):
+    def predict(self, points, coef, advance, *, m, d, dtype, unit, r):
         """Return the kernel of m points with the training points, times coef (n, r): shape (m, r)."""
         first, last = self.layout.own_part(self.team.rank)
         own, coef = self.row_points.part(first, last), self.spread_rows(coef, r)[first:last]
         scores = np.empty((m, r)) if self.team.leads else None
         for start in range(0, m, _PIECE):
             stop = min(start + _PIECE, m)
-            piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit, centre)
+            piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             part = self.team.agree(self._predict, piece, own, coef)
             self.team.world.Reduce(part, scores[start:stop] if self.team.leads else None)
             if advance:
@@ -171,9 +171,9 @@ class Share:
             out[indices] = received
         return out
 
-    def _sent(self, points, count, d, dtype, unit, centre):
+    def _sent(self, points, count, d, dtype, unit):
         """Return the leader's points in every process."""
-        made = _no_points(count, d, dtype, unit, centre)
+        made = _no_points(count, d, dtype, unit)
         for name in _ARRAYS:
             array = getattr(made, name)
             if points is not None:
@@ -278,6 +278,6 @@ def _silent(amount):
     """Take note of no progress: what the others do instead of the leader."""
 
 
-def _no_points(count, d, dtype, unit, centre):
+def _no_points(count, d, dtype, unit):
     """Return CoordinatePoints yet to be filled."""
-    return CoordinatePoints(np.empty((count, d), dtype), np.empty(count), np.empty(count), unit, centre)
+    return CoordinatePoints(np.empty((count, d), dtype), np.empty(count), np.empty(count), unit)
