@@ -21,7 +21,7 @@ _EPS = np.finfo(np.float64).eps
 # By how much an entry of a kernel with values up to 1 may be off through the rounding of inner products before it is
 # made from the points instead. Bounds are generous: what is seen is a hundredth of it.
 _TOLERANCE = 2.5e-13
-_FEW = 8  # coordinates whose differences cost no more than their inner products
+_FEW = 8  # coordinates whose differences cost a CPU no more than their inner products
 
 
 class Kernel:
@@ -142,7 +142,7 @@ class _DistanceKernel(_ProfileKernel):
         return self.bandwidth
 
     def _from_points(self, A):
-        return A.has_coordinates and not A.exact and A.d <= _FEW
+        return A.device.name == "cpu" and A.has_coordinates and not A.exact and A.d <= _FEW
 
     def _sq_norms(self, side):
         return side.sq_norms

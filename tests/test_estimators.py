@@ -40,9 +40,8 @@ def labelled(problem):
     return X, np.array(["ape", "bee", "cat"])[Y.argmax(axis=1)], Z
 
 
-@pytest.mark.filterwarnings(
-    "ignore:the bandwidth chosen"
-)  # some checks have random targets, which no bandwidth predicts
+# Some checks have random targets, which no bandwidth predicts.
+@pytest.mark.filterwarnings("ignore:the bandwidth chosen")
 @parametrize_with_checks([KernelInterpolator(), KernelInterpolationClassifier()])
 def test_the_checks_of_scikit_learn(estimator, check):
     """None is expected to fail."""
