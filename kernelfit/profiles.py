@@ -90,15 +90,19 @@ def _cosine(s, p, q, theta, near):
     return s / root if root > 0.0 else 0.0
 
 
+@numba.njit(inline="always")
+def _clipped_cosine(s, p, q, root):
+    # Of a point with itself it is 1, whatever the rounding of the root.
+    return 1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
+
+
 @numba.njit
 def _arc_cosine(s, p, q, theta, near):
     """Depth-fold u -> (sqrt(1 - u^2) + u (pi - arccos u)) / pi, times |x| |z|."""
     root = _root(p, q)
     if root == 0.0:
         return 0.0
-    u = (
-        1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
-    )  # a point with itself, whatever the rounding of root
+    u = _clipped_cosine(s, p, q, root)
     if 1.0 - abs(u) < near:
         return math.nan
     return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[0]
@@ -110,9 +114,7 @@ def _neural_tangent(s, p, q, theta, near):
     root = _root(p, q)
     if root == 0.0:
         return 0.0
-    u = (
-        1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
-    )  # a point with itself, whatever the rounding of root
+    u = _clipped_cosine(s, p, q, root)
     if 1.0 - abs(u) < near:
         return math.nan
     return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[1]
