@@ -67,6 +67,8 @@ class _KernelInterpolation(BaseEstimator):
     def _kernel_with_bandwidth(self):
         """Return the Kernel that the parameters name; its bandwidth stays open only for "auto"."""
         kernel = self.kernel
+        if isinstance(kernel, type):
+            raise InputError(f"kernel = {kernel.__name__} is a class; give an object of it, {kernel.__name__}()")
         if not isinstance(kernel, Kernel):
             kernel = Custom(kernel) if callable(kernel) else parse_kernel(kernel)
         if isinstance(self.bandwidth, str) and self.bandwidth == "auto":
