@@ -57,6 +57,8 @@ def parsed(arguments, **options):
     finally:
         app.config = ()  # a file of options is for one command
     for name, value in bound.arguments.items():
+        if value == []:  # in a file; older cyclopts let it through
+            raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
         if isinstance(value, Path):
             bound.arguments[name] = expanded(value)
     return command, bound
