@@ -130,7 +130,7 @@ def test_names_that_are_not_unicode_are_written_to_every_kind_of_file(capsys):
     assert cli.main(["report"]) == 0 and Path("report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("columns", ["0", "1", "-3", "²", "100000", ""])
+@pytest.mark.parametrize("columns", ["0", "1", "-3", "²", "5000", ""])
 def test_a_terminal_of_no_width_gets_help(columns, monkeypatch, capsys):
     monkeypatch.setenv("COLUMNS", columns)
     assert cli.main(["data", "list", "--help"]) == 0
