@@ -23,9 +23,9 @@ N, D = 10_000, 784
 
 
 def main():
-    print(table(["points", "spread / bandwidth", "gaussian", "laplacian", "scikit-learn, rbf_kernel"], errors()))
+    table(["points", "spread / bandwidth", "gaussian", "laplacian", "scikit-learn, rbf_kernel"], errors())
     print()
-    print(table(["n = 10,000, d = 784, float64", "seconds", "of the fit"], costs()))
+    table(["n = 10,000, d = 784, float64", "seconds", "of the fit"], costs())
 
 
 def errors():
