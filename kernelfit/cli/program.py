@@ -57,7 +57,7 @@ def parsed(arguments, **options):
     finally:
         app.config = ()  # a file of options is for one command
     for name, value in bound.arguments.items():
-        if value == []:  # in a file; older cyclopts let it through
+        if config and value == []:  # older cyclopts let an empty list of a file through
             raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
         if isinstance(value, Path):
             bound.arguments[name] = expanded(value)
