@@ -13,7 +13,7 @@ MODULES = (
     "illustrations",
     "interpolants",
     "kernel_text",
-    "kernels",
+    "kernels.named",
     "leaving_out",
     "linear.descent",
     "linear.least_squares",

@@ -55,7 +55,7 @@ def test_distance_kernels_are_right_for_any_spread(kind, d, dtype):
         Z = (X[rng.permutation(40)[:25]] + 0.3 * rng.normal(size=(25, d))).astype(dtype)
         X = X.astype(dtype)
         for kernel in (Gaussian(1.0), Laplacian(0.7 * np.sqrt(d))):
-            # kernels._TOLERANCE, and the rounding of what is made from differences
+            # kernels.profiled.TOLERANCE, and the rounding of what is made from differences
             assert abs(dense(kernel, X) - exact(kernel, X, X)).max() <= 3e-13
             assert abs(dense(kernel, Z, X) - exact(kernel, Z, X)).max() <= 3e-13
 
@@ -74,7 +74,7 @@ def test_one_by_one_and_together_differences_are_the_same(m, k, d, share):
 
 def test_most_of_ordinary_data_is_made_by_matrix_products(monkeypatch):
     """Not one entry of normal vectors, and few of pixels as floats, are worth a second look."""
-    from kernelfit import kernels
+    from kernelfit.kernels import profiled
 
     seen = []
 
@@ -83,7 +83,7 @@ def test_most_of_ordinary_data_is_made_by_matrix_products(monkeypatch):
             seen.append(np.isnan(out).sum()) or difference_pass(name)(A, B, p, q, theta, out)
         )
 
-    monkeypatch.setattr(kernels, "_difference_pass", counting)
+    monkeypatch.setattr(profiled, "_difference_pass", counting)
     rng = np.random.default_rng(0)
     normal, images = rng.normal(size=(300, 784)), rng.integers(0, 256, (300, 784)) / 255
     for X, bandwidth in [(normal, 39.0), (images, 5.0), (images, 11.0)]:

@@ -1,0 +1,164 @@
+"""What every kernel is: the protocol, the algebra of + and *, and checks of options."""
+
+import dataclasses
+import numbers
+import operator
+from typing import ClassVar
+
+import numpy as np
+
+from kernelfit.errors import InputError
+
+
+class Kernel:
+    """Base of all kernels: the algebra, and the protocol `block`."""
+
+    name: ClassVar[str] = ""
+
+    def block(self, A, B, out):
+        """Write K[i, j] = k(A_i, B_j) into out, shape (len(A), len(B)); called from several threads.
+
+        Values are computed in float64; `out` may be float32, which rounds them once.
+        """
+        raise NotImplementedError
+
+    def with_bandwidth(self, bandwidth):
+        """Return the kernel with `bandwidth` wherever the bandwidth was left open."""
+        return self
+
+    @property
+    def open_bandwidth(self):
+        """Whether some bandwidth is still to be chosen."""
+        return False
+
+    @property
+    def translation_invariant(self):
+        """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be shifted."""
+        return False
+
+    @property
+    def of_products(self):
+        """Whether blocks are made from inner products, so that these may be kept instead of made again."""
+        return False
+
+    def __add__(self, other):
+        return Sum(self, _as_kernel(other))
+
+    def __radd__(self, other):
+        return Sum(_as_kernel(other), self)
+
+    def __mul__(self, other):
+        return Product(self, _as_kernel(other))
+
+    def __rmul__(self, other):
+        return Product(_as_kernel(other), self)
+
+    def __str__(self):
+        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+        return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in fields)})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Constant(Kernel):
+    """k(x, z) = value >= 0: a bias in a sum, a weight in a product. A number in kernel arithmetic becomes one."""
+
+    value: float
+
+    def __post_init__(self):
+        set_number(self, "value", 0.0, 1e100)
+
+    def block(self, A, B, out):
+        out[...] = self.value
+
+    @property
+    def translation_invariant(self):
+        return True
+
+    @property
+    def of_products(self):
+        return True
+
+    def __str__(self):
+        return repr(self.value)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Pair(Kernel):
+    left: Kernel
+    right: Kernel
+
+    def block(self, A, B, out):
+        other = A.device.empty(out.shape, out.dtype)
+        self.left.block(A, B, out)
+        self.right.block(A, B, other)
+        self._combine(out, other, out=out)
+
+    def with_bandwidth(self, bandwidth):
+        return type(self)(self.left.with_bandwidth(bandwidth), self.right.with_bandwidth(bandwidth))
+
+    @property
+    def open_bandwidth(self):
+        return self.left.open_bandwidth or self.right.open_bandwidth
+
+    @property
+    def translation_invariant(self):
+        return self.left.translation_invariant and self.right.translation_invariant
+
+    @property
+    def of_products(self):
+        return self.left.of_products and self.right.of_products
+
+
+@dataclasses.dataclass(frozen=True)
+class Sum(_Pair):
+    """k(x, z) = left(x, z) + right(x, z)."""
+
+    _combine = staticmethod(np.add)
+
+    def __str__(self):
+        return f"{self.left} + {self.right}" if not isinstance(self.right, Sum) else f"{self.left} + ({self.right})"
+
+
+@dataclasses.dataclass(frozen=True)
+class Product(_Pair):
+    """k(x, z) = left(x, z) right(x, z)."""
+
+    _combine = staticmethod(np.multiply)
+
+    def __str__(self):
+        left = f"({self.left})" if isinstance(self.left, Sum) else str(self.left)
+        return f"{left} * ({self.right})" if isinstance(self.right, _Pair) else f"{left} * {self.right}"
+
+
+def _as_kernel(value):
+    if isinstance(value, Kernel):
+        return value
+    if not isinstance(value, numbers.Real):
+        raise InputError(f"a kernel combines with kernels and numbers, not with {value!r}")
+    return Constant(value)
+
+
+def set_number(kernel, name, smallest, largest):
+    """Check a field of a frozen kernel and store it as a float, so that equal kernels print alike."""
+    value = getattr(kernel, name)
+    try:
+        number = float(value) if isinstance(value, numbers.Real) else float("nan")
+    except OverflowError:
+        number = float("inf")
+    if not smallest <= number <= largest:
+        raise InputError(
+            f"{kernel.name or 'constant'} kernel: {name} = {str(value)[:40]}; it must be a number from {smallest:g} to "
+            f"{largest:g}"
+        )
+    object.__setattr__(kernel, name, number)
+
+
+def set_count(kernel, name):
+    value = getattr(kernel, name)
+    try:
+        count = operator.index(value)
+    except TypeError:
+        count = 0
+    if not 1 <= count <= 1000 or isinstance(value, bool):
+        raise InputError(f"{kernel.name} kernel: {name} = {str(value)[:40]}; it must be an integer from 1 to 1000")
+    object.__setattr__(kernel, name, count)
