@@ -63,6 +63,18 @@ class BandwidthChoice:
         """The bandwidths of all candidates, the best first."""
         return [candidate["bandwidth"] for candidate in _best_first(self.candidates)]
 
+    @property
+    def doubts(self):
+        """A sentence if the bandwidth is the narrowest that was tried, or predicts nothing; a list."""
+        chosen = next(each for each in self.candidates if each["bandwidth"] == self.bandwidth)
+        useless = "loo_error" not in chosen and chosen["loo_squared_error"] > 0.99
+        if not useless and chosen is not self.candidates[0]:
+            return []
+        what = "is the narrowest that was tried"
+        if useless:
+            what = "predicts points that are left out no better than 0 does"
+        return [f"the bandwidth chosen, {self.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
+
 
 def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000, seed=0, progress=None):
     """Return the BandwidthChoice for a kernel with an open bandwidth.

@@ -81,11 +81,6 @@ def write_text(path, text):
     return path
 
 
-def append_line(path, line):
-    """Append one line of text to `path`, as append_lines does."""
-    append_lines(path, line)
-
-
 def append_lines(path, *lines):
     """Append lines of text to `path`: all of them or, where the disk is full, none; return the path.
 

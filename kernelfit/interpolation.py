@@ -159,7 +159,7 @@ def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
             **numbers,
             smallest_pivot=factor.smallest_pivot(),
             seconds=time.perf_counter() - start,
-            warnings=(*measures.doubts(**numbers), *_doubts_of(choice)),
+            warnings=(*measures.doubts(**numbers), *(choice.doubts if choice else ())),
         ),
     )
 
@@ -233,18 +233,6 @@ def _system(X, Y, kernel, ridge, choose):
         "bandwidth, or a ridge, e.g. 1e-6",
         row=0 if singular is None else singular.row,
     ) from singular
-
-
-def _doubts_of(choice):
-    """Return a sentence if an automatic bandwidth is the narrowest that was tried, or predicts nothing."""
-    if choice is None:
-        return []
-    chosen = next(each for each in choice.candidates if each["bandwidth"] == choice.bandwidth)
-    useless = "loo_error" not in chosen and chosen["loo_squared_error"] > 0.99
-    if not useless and chosen is not choice.candidates[0]:
-        return []
-    what = "predicts points that are left out no better than 0 does" if useless else "is the narrowest that was tried"
-    return [f"the bandwidth chosen, {choice.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
 
 
 def _spread(values, support, n):

@@ -210,6 +210,8 @@ class CoordinatePoints(Points):
                 f"points of {self.d} coordinates ({self.values.dtype}) meet points of {other.d} ({kind}); training and "
                 "test data must have one shape and one kind, pixels or floating point"
             )
+        if self.centre is not other.centre:
+            raise InputError("points that were shifted by different offsets meet; prepare one set beside the other")
 
     def distances(self):
         from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
@@ -261,7 +263,7 @@ def _prepared(X, beside, shifted):
             f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
         )
     values = np.ascontiguousarray(X, dtype=np.float64)
-    _require_numbers(values)
+    sq_norms = _checked_sq_norms(values)
     centre = None if beside is None else beside.centre
     if beside is None and shifted:
         centre = _exact_offset(values)
@@ -272,11 +274,12 @@ def _prepared(X, beside, shifted):
                 "one shape and one kind"
             )
         values = values - centre
-    return CoordinatePoints(values, np.zeros(len(X)), np.einsum("ij,ij->i", values, values), 1.0, centre)
+        sq_norms = np.einsum("ij,ij->i", values, values)
+    return CoordinatePoints(values, np.zeros(len(X)), sq_norms, 1.0, centre)
 
 
-def _require_numbers(values):
-    """Raise InputError unless squared norms of float64 points (n, d) are finite and hold their digits."""
+def _checked_sq_norms(values):
+    """Return the squared norms of float64 points (n, d); raises InputError unless they are finite with all digits."""
     with np.errstate(over="ignore", under="ignore"):
         sq_norms = np.einsum("ij,ij->i", values, values)
     bad = ~np.isfinite(sq_norms)
@@ -289,6 +292,7 @@ def _require_numbers(values):
             f"no coordinate is larger than {largest:.1e}: squares of such numbers have lost their digits in float64. "
             "Scale the points, and the bandwidth with them"
         )
+    return sq_norms
 
 
 def _exact_offset(values):

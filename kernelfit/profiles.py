@@ -96,28 +96,20 @@ def _clipped_cosine(s, p, q, root):
     return 1.0 if s == p and p == q else min(1.0, max(-1.0, s / root))
 
 
-@numba.njit
-def _arc_cosine(s, p, q, theta, near):
-    """Depth-fold u -> (sqrt(1 - u^2) + u (pi - arccos u)) / pi, times |x| |z|."""
-    root = _root(p, q)
-    if root == 0.0:
-        return 0.0
-    u = _clipped_cosine(s, p, q, root)
-    if 1.0 - abs(u) < near:
-        return math.nan
-    return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[0]
+def _of_angle(which):
+    """Return the profile |x| |z| _deep(...)[which]: 0 ArcCosine, 1 NeuralTangent."""
 
+    @numba.njit
+    def profile(s, p, q, theta, near):
+        root = _root(p, q)
+        if root == 0.0:
+            return 0.0
+        u = _clipped_cosine(s, p, q, root)
+        if 1.0 - abs(u) < near:
+            return math.nan
+        return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[which]
 
-@numba.njit
-def _neural_tangent(s, p, q, theta, near):
-    """The recursion Theta <- Sigma' + Theta (pi - arccos u) / pi beside the arc-cosine recursion of Sigma = u."""
-    root = _root(p, q)
-    if root == 0.0:
-        return 0.0
-    u = _clipped_cosine(s, p, q, root)
-    if 1.0 - abs(u) < near:
-        return math.nan
-    return theta[0] * root * _deep(1.0 - u, 1.0 + u, math.acos(u), int(theta[1]))[1]
+    return profile
 
 
 @numba.njit
@@ -143,8 +135,8 @@ _OF_DISTANCES = {"gaussian": _gaussian, "laplacian": _laplacian}
 _OF_PRODUCTS = {
     "affine": _affine,
     "cosine": _cosine,
-    "arc_cosine": _arc_cosine,
-    "neural_tangent": _neural_tangent,
+    "arc_cosine": _of_angle(0),
+    "neural_tangent": _of_angle(1),
 }
 
 
@@ -223,18 +215,16 @@ def _distance_pass(profile):
 # ---- the same from the points ----------------------------------------------------------------------------------------
 
 
-@numba.njit
-def _arc_cosine_of_units(squared, p, q, theta):
-    if squared > 2.0:
-        return math.nan
-    return theta[0] * _root(p, q) * _deep(*_from_units(squared, theta[2]), int(theta[1]))[0]
+def _of_units(which):
+    """Return the same from the squared distance of unit vectors; NaN where it is the larger of the two, see below."""
 
+    @numba.njit
+    def profile(squared, p, q, theta):
+        if squared > 2.0:
+            return math.nan
+        return theta[0] * _root(p, q) * _deep(*_from_units(squared, theta[2]), int(theta[1]))[which]
 
-@numba.njit
-def _neural_tangent_of_units(squared, p, q, theta):
-    if squared > 2.0:
-        return math.nan
-    return theta[0] * _root(p, q) * _deep(*_from_units(squared, theta[2]), int(theta[1]))[1]
+    return profile
 
 
 @numba.njit
@@ -248,7 +238,7 @@ def _from_units(squared, sign):
     return (small, 2.0 - small, angle) if sign > 0.0 else (2.0 - small, small, math.pi - angle)
 
 
-_OF_UNITS = {"arc_cosine": _arc_cosine_of_units, "neural_tangent": _neural_tangent_of_units}
+_OF_UNITS = {"arc_cosine": _of_units(0), "neural_tangent": _of_units(1)}
 _COLUMNS = 64  # whose coordinates stay in a core's cache while rows pass by
 
 

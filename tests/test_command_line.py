@@ -14,6 +14,7 @@ import pytest
 from cyclopts import App, Parameter
 
 from kernelfit import cli
+from tests.commands import commands
 
 QUICK = ["--n-train", "100", "--n-test", "50"]
 
@@ -21,18 +22,6 @@ QUICK = ["--n-train", "100", "--n-test", "50"]
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def commands(app=None, words=()):
-    """Yield (words, function) of every command, those of other commands too."""
-    app = app or cli.app
-    for name in app:
-        if not name.startswith("-"):
-            found = app[name]
-            if found.default_command is None:
-                yield from commands(found, (*words, name))
-            else:
-                yield (*words, name), found.default_command
 
 
 COMMANDS = dict(commands())

@@ -11,22 +11,12 @@ from cyclopts import CycloptsError, Parameter
 from kernelfit import cli
 from kernelfit.cli.program import parsed
 from kernelfit.errors import InputError
+from tests.commands import commands
 
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-
-
-def commands(app=cli.app, words=()):
-    """Yield (words, function) of every command."""
-    for name in app:
-        if not name.startswith("-"):
-            found = app[name]
-            if found.default_command is None:
-                yield from commands(found, (*words, name))
-            else:
-                yield (*words, name), found.default_command
 
 
 def key_of(name, annotation):

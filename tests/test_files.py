@@ -15,7 +15,7 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.errors import InputError
-from kernelfit.files import append_line, atomic_write, encoded, expanded, sha256, user_cache, write_text, written
+from kernelfit.files import append_lines, atomic_write, encoded, expanded, sha256, user_cache, write_text, written
 
 
 class PulledPlug(BaseException):
@@ -72,7 +72,7 @@ def test_a_failed_replacement_leaves_no_temporary_file(tmp_path):
 def test_folders_on_the_way_are_made(tmp_path):
     with atomic_write(tmp_path / "a" / "b" / "c.bin") as file:
         file.write(b"1")
-    append_line(tmp_path / "d" / "e" / "f.jsonl", "1")
+    append_lines(tmp_path / "d" / "e" / "f.jsonl", "1")
     assert (tmp_path / "a" / "b" / "c.bin").read_bytes() == b"1"
     assert (tmp_path / "d" / "e" / "f.jsonl").read_bytes() == b"1\n"
 
@@ -93,31 +93,31 @@ def test_permissions_are_those_of_an_ordinary_new_file(tmp_path, mask):
 
 def test_a_torn_last_line_does_not_swallow_the_next(tmp_path):
     path = tmp_path / "lines.jsonl"
-    append_line(path, "first")
+    append_lines(path, "first")
     with open(path, "ab") as file:
         file.write(b'{"torn": ')
-    append_line(path, "second, é")
-    append_line(path, "third")
+    append_lines(path, "second, é")
+    append_lines(path, "third")
     assert path.read_bytes() == 'first\n{"torn": \nsecond, é\nthird\n'.encode()
 
 
 @pytest.mark.parametrize("line", ["two\nlines", "\n", "end\n"])
 def test_a_newline_is_refused_before_anything_is_written(tmp_path, line):
     with pytest.raises(ValueError, match="one line"):
-        append_line(tmp_path / "lines.jsonl", line)
+        append_lines(tmp_path / "lines.jsonl", line)
     assert list(tmp_path.iterdir()) == []
 
 
 LONG = 70_000  # longer than every buffer on the way, and than the pages in which a file grows
 PROGRAM = """
 import os, sys, time
-from kernelfit.files import append_line
+from kernelfit.files import append_lines
 path, go, writer = sys.argv[1:]
 os.fsync = lambda descriptor: None
 while not os.path.exists(go):
     time.sleep(0.001)
 for k in range(40):
-    append_line(path, f"{writer}-{k}-" + "x" * (70_000 if k % 2 else k))
+    append_lines(path, f"{writer}-{k}-" + "x" * (70_000 if k % 2 else k))
 """
 
 
@@ -134,7 +134,7 @@ def test_threads_that_append_at_once_leave_whole_lines_and_no_empty_ones(tmp_pat
     def write(part):
         barrier.wait()
         for line in part:
-            append_line(path, line)
+            append_lines(path, line)
 
     threads = [threading.Thread(target=write, args=(lines[40 * k : 40 * (k + 1)],)) for k in range(6)]
     for thread in threads:

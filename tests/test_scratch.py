@@ -308,14 +308,14 @@ def test_a_disk_that_filled_up_meanwhile_keeps_what_is_finished(K, tmp_path, mon
     assert answer(K, tmp_path) == expected
 
 
-@pytest.mark.parametrize("target", ["fsync", "append_line"])
+@pytest.mark.parametrize("target", ["fsync", "append_lines"])
 def test_a_write_that_fails_in_the_middle_is_not_trusted(K, tmp_path, monkeypatch, expected, target):
     """The panel file is half written, or whole with no line in the journal; neither counts."""
     calls = []
     with monkeypatch.context() as patch:
         fails = refuse(errno.ENOSPC, lambda: calls.append(1) or len(calls) > 5)
-        patch.setattr(*((module.os, "fsync") if target == "fsync" else (module, "append_line")), fails)
-        calls += [1] * (3 if target == "append_line" else 0)
+        patch.setattr(*((module.os, "fsync") if target == "fsync" else (module, "append_lines")), fails)
+        calls += [1] * (3 if target == "append_lines" else 0)
         panels = panels_in(tmp_path)
         with pytest.raises(
             ScratchError, match=r"panel-0000\d.bin: No space left.*panels are safe, go on with --resume"

@@ -17,7 +17,7 @@ from kernelfit.cli.options import (
     in_words,
     interruption,
 )
-from kernelfit.cli.output import show_json, show_table, write_each
+from kernelfit.cli.output import show_json, show_table, showing, write_each
 from kernelfit.units import parse_bytes
 
 
@@ -160,14 +160,7 @@ def bench(
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
-    rows = []
-    try:
-        with interruption(f"the rows done are in {runs / 'bench.jsonl'}"):
-            rows.extend(run_bench(spec, runs=runs, progress=progress))
-    finally:
-        if json and rows:
-            show_json(rows)
-        elif rows:
-            show_table(bench_table, rows)
+    with showing(bench_table, json) as rows, interruption(f"the rows done are in {runs / 'bench.jsonl'}"):
+        rows.extend(run_bench(spec, runs=runs, progress=progress))
     if plot is not None:
         write_each(progress, lambda: f"figure written to {plot_bench(rows, plot)}")

@@ -5,6 +5,7 @@ gone, nor a failure to draw a table loses what was computed. Hence show_text, sh
 to be shown, and show_now, which is called last of all, makes the texts and writes them; it never raises.
 """
 
+import contextlib
 import sys
 
 from kernelfit.errors import KernelfitError
@@ -27,6 +28,19 @@ def show_json(value):
 def show_table(make, *arguments):
     """Show the rich renderable that make(*arguments) returns."""
     _waiting.append(lambda: _rendered(make(*arguments)))
+
+
+@contextlib.contextmanager
+def showing(make, json):
+    """Yield a list to put rows into; what is there at the end, whatever ended it, is shown: as JSON, or make(rows)."""
+    rows = []
+    try:
+        yield rows
+    finally:
+        if rows and json:
+            show_json(rows)
+        elif rows:
+            show_table(make, rows)
 
 
 def show_now():

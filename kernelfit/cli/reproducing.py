@@ -7,7 +7,7 @@ from cyclopts import Parameter
 
 from kernelfit.cli.application import reproduce_app
 from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, interruption
-from kernelfit.cli.output import show_json, show_table, write_each
+from kernelfit.cli.output import showing, write_each
 from kernelfit.units import parse_bytes
 
 
@@ -59,15 +59,9 @@ def section5(
         scratch=None if scratch is None else str(scratch),
         data_dir=None if data_dir is None else str(data_dir),
     )
-    progress, outcomes = make_progress(quiet), []
-    try:
-        with interruption("rows that are done are kept: repeat the command to go on"):
-            outcomes.extend(run_section5(spec, runs=runs, progress=progress))
-    finally:
-        if json and outcomes:
-            show_json(outcomes)
-        elif outcomes:
-            show_table(section5_table, outcomes)
+    progress, kept = make_progress(quiet), "rows that are done are kept: repeat the command to go on"
+    with showing(section5_table, json) as outcomes, interruption(kept):
+        outcomes.extend(run_section5(spec, runs=runs, progress=progress))
     if out is not None:
         write_each(progress, lambda: f"table written to {write_text(out, section5_markdown(outcomes))}")
     return 1 if any("failed" in outcome for outcome in outcomes) else 0

@@ -10,7 +10,7 @@ from kernelfit import backend, measures
 from kernelfit.centres import parse_centres
 from kernelfit.corruption import corrupt_labels
 from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
-from kernelfit.experiments.preparation import doubts_of_data, prepare
+from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.kernels import Precomputed
@@ -150,7 +150,7 @@ def run_interpolants(spec, *, runs=None, progress=None):
         "n_classes": len(ready.data.classes),
         "features": str(ready.features),
         "kernel": str(ready.kernel),
-        "warnings": _warnings(rows) + doubts_of_data(ready),
+        "warnings": _warnings(rows) + doubts_of(ready),
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
     }

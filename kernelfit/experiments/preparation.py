@@ -142,10 +142,11 @@ def prepare(spec, *, label_sets=1, planned=True, watch, progress):
     )
 
 
-def doubts_of_data(ready):
-    """Return what a reader must know of the data of a Prepared problem, a list of sentences."""
+def doubts_of(ready):
+    """Return what a reader must know of the data and the bandwidth of a Prepared problem, a list of sentences."""
     found = pixels_in_doubt(ready.changed.X_train)
-    return [f"{found}. Store the array as float to have the numbers as they are"] if found else []
+    pixels = [f"{found}. Store the array as float to have the numbers as they are"] if found else []
+    return pixels + (ready.choice.doubts if ready.choice else [])
 
 
 def _load(spec, kernel, features, progress):

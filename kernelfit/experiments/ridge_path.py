@@ -8,7 +8,7 @@ import numpy as np
 
 from kernelfit import measures
 from kernelfit.errors import InputError
-from kernelfit.experiments.preparation import doubts_of_data, prepare
+from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.progress import Progress
 from kernelfit.records import append_json, now, to_json
@@ -236,4 +236,4 @@ def _warnings(rows, path, ready):
             condition_estimate=solution.condition_estimate,
         )
         found += [f"ridge {row.ridge:g}: {doubt}" for doubt in doubts]
-    return found + doubts_of_data(ready)
+    return found + doubts_of(ready)

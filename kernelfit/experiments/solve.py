@@ -10,7 +10,7 @@ from kernelfit import backend, illustrations, measures
 from kernelfit.augmentation import parse_augment
 from kernelfit.errors import InputError
 from kernelfit.experiments.engines import check_engine, open_engine
-from kernelfit.experiments.preparation import doubts_of_data, prepare
+from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.kernels import Precomputed
 from kernelfit.model import Model
 from kernelfit.progress import Progress
@@ -283,6 +283,6 @@ def _warnings(ready, measured, ridge, answer):
     if len(present) < k:
         found.append(f"{k - len(present)} of {k} classes have no training example")
     choice = ready.choice
-    if choice and choice.bandwidth in (choice.candidates[0]["bandwidth"], choice.candidates[-1]["bandwidth"]):
-        found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the outermost that could be tried")
-    return found + doubts_of_data(ready)
+    if choice and choice.bandwidth == choice.candidates[-1]["bandwidth"]:
+        found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the widest that could be tried")
+    return found + doubts_of(ready)

@@ -9,7 +9,7 @@ import numpy as np
 from kernelfit import measures
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.errors import InputError
-from kernelfit.experiments.preparation import doubts_of_data, prepare
+from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.leaving_out import margin_distribution, margins
 from kernelfit.progress import Progress
@@ -130,7 +130,7 @@ def run_sweep(spec, *, runs=None, progress=None):
         rows += own
         kernels[setting.pixels] = str(ready.kernel)
         residuals.append(numbers["relative_residual"])
-        doubts = measures.doubts(**numbers) + doubts_of_data(ready)
+        doubts = measures.doubts(**numbers) + doubts_of(ready)
         warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in doubts]
     watch.seconds["total"] = watch.total()
     shared = {

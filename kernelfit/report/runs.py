@@ -33,7 +33,7 @@ class Unread:
     """A line that was skipped: name of its file within the folder, number from 1 on, and why."""
 
     file: str
-    number: int
+    number: int  # of the line; 0: the file as a whole
     reason: str
 
 

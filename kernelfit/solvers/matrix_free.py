@@ -12,7 +12,7 @@ import time
 import numpy as np
 
 from kernelfit.errors import KernelfitError, NotConvergedError
-from kernelfit.measures import Check, check_solution, column_norms, exponents_of, in_units
+from kernelfit.measures import Check, check_solution, column_norms, exponents_of, in_units, relative_residuals
 from kernelfit.progress import Progress
 from kernelfit.solvers.cg import Iterations, block_cg
 
@@ -142,12 +142,6 @@ def rank_of_state(checkpoint):
     return checkpoint.found[1]["preconditioner"][0]
 
 
-def _relative(R, Y):
-    """Return |R_j| / |Y_j| of every column, shape (r,); |R_j| where Y_j = 0."""
-    sizes = np.linalg.norm(Y, axis=0)
-    return np.linalg.norm(R, axis=0) / np.where(sizes == 0, 1.0, sizes)
-
-
 def _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress):
     """Return the Iterations from `done` on, saved from time to time."""
     sofar, goal = done, _MARGIN * tolerance
@@ -155,7 +149,7 @@ def _iterate(K, Y, M, done, ridge, tolerance, steps, checkpoint, progress):
     def digits(residual):
         return -math.log10(min(1.0, max(float(residual), goal)))
 
-    reached = digits(_relative(done.R, Y).max(initial=0.0))
+    reached = digits(relative_residuals(Y, Y - done.R).max(initial=0.0))
     with progress.phase("conjugate gradients", digits(goal), done=reached) as advance:
 
         def tell(residual):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit.errors import NotEnoughDiskError, ScratchError
-from kernelfit.files import append_line, atomic_write, locked_folder
+from kernelfit.files import append_lines, atomic_write, locked_folder
 from kernelfit.solvers.panels import panel_bounds
 
 FOLDER = "kernelfit-factor"
@@ -96,7 +96,7 @@ class Scratch:
                 file.write(flat)
                 file.flush()
                 os.fsync(file.fileno())
-            append_line(self._journal, json.dumps({"panel": j, "crc32": zlib.crc32(flat)}))
+            append_lines(self._journal, json.dumps({"panel": j, "crc32": zlib.crc32(flat)}))
         except OSError as error:
             raise ScratchError(
                 f"{self._path(j)}: {error.strerror}; {j} panels are safe, go on with --resume once the disk is in order"

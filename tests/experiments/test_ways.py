@@ -325,12 +325,12 @@ from kernelfit.solvers.rates import Rates
 def narrow(*arguments, width=None, rates=None, **options):
     return plan_solve(*arguments, storage="disk", width=width or 40, rates=Rates(1e11, 2e11, 1e-9, 1e9, 1e9), **options)
 preparation.plan_solve = narrow
-append = scratch.append_line
+append = scratch.append_lines
 def slow(path, line):
     append(path, line)
     print("saved", file=sys.stderr, flush=True)
     time.sleep(0.2 if "--resume" not in sys.argv else 0)
-scratch.append_line = slow
+scratch.append_lines = slow
 sys.exit(cli.main(sys.argv[1:]))
 """
 

@@ -60,7 +60,8 @@ def _unread(unread):
     """Return a warning that names lines that are no whole Records."""
     if not unread:
         return None
-    shown = [element("li", f"{each.file}, line {each.number}: {each.reason}") for each in unread[:50]]
+    places = [f"{each.file}, line {each.number}" if each.number else each.file for each in unread[:50]]
+    shown = [element("li", f"{place}: {each.reason}") for place, each in zip(places, unread, strict=False)]
     more = element("li", f"and {len(unread) - 50} more") if len(unread) > 50 else None
     one = len(unread) == 1
     head = f"{len(unread)} line{'' if one else 's'} could not be read and {'is' if one else 'are'} left out:"
