@@ -32,9 +32,9 @@ def solve(**options):
     """
     import numpy as np
 
+    from kernelfit.common.progress import Progress
     from kernelfit.experiments.solve import SolveSpec, run_solve
-    from kernelfit.progress import Progress
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     rates, rates32, spent = [], [], []
 

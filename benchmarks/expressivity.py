@@ -14,9 +14,9 @@ import time
 import numpy as np
 
 from kernelfit import __version__, backend
-from kernelfit.expressivity import apply_layers, deepen, fit_network, project
-from kernelfit.measures import error_rate, one_hot
-from kernelfit.randomness import generator
+from kernelfit.common.randomness import generator
+from kernelfit.solvers.measures import error_rate, one_hot
+from kernelfit.theory.expressivity import apply_layers, deepen, fit_network, project
 
 CLASSES, SAMPLE = 10, 500
 

@@ -5,9 +5,9 @@
     python benchmarks/features.py error         leave-one-out and test errors at n = 5,000
     python benchmarks/features.py error --trials      what was tried for the defaults: 20 minutes
 
-Every run is a process of its own. The bandwidth is the one of least leave-one-out error, by kernelfit.bandwidth; in the
-trials it is the median distance. The defaults of the features were chosen by leave-one-out too; test errors are printed
-only for what has been chosen. Needs MNIST (KERNELFIT_DATA).
+Every run is a process of its own. The bandwidth is the one of least leave-one-out error, by kernelfit.models.bandwidth;
+in the trials it is the median distance. The defaults of the features were chosen by leave-one-out too; test errors are
+printed only for what has been chosen. Needs MNIST (KERNELFIT_DATA).
 """
 
 import argparse
@@ -179,11 +179,11 @@ def errors(name, seed, trial):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.bandwidth import choose_bandwidth, median_distance
-    from kernelfit.gram import gram
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.measures import error_rate, leave_one_out, one_hot
+    from kernelfit.models.bandwidth import choose_bandwidth, median_distance
     from kernelfit.solvers.cholesky import cholesky
+    from kernelfit.solvers.measures import error_rate, leave_one_out, one_hot
 
     data = datasets.load("mnist", n_train=5000, seed=int(seed))
     X, X_test = features(name).points(data.X_train, data.X_test[:1] if int(trial) else data.X_test)

@@ -28,16 +28,17 @@ import common
 import numpy as np
 from common import table
 
-from kernelfit import backend, datasets, measures
-from kernelfit.errors import KernelfitError
+from kernelfit import backend, datasets
+from kernelfit.common.errors import KernelfitError
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.gram import gram
+from kernelfit.gram.gram import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers import rates as rates_module
+from kernelfit.solvers import measures
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.plan import Problem, plan_solve
-from kernelfit.solvers.rates import measure_gemm
+from kernelfit.solvers.planning import rates as rates_module
+from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.rates import measure_gemm
 from kernelfit.solvers.solve import solve
 
 PEAK = 66.9e12  # float64 operations per second of an H200's tensor cores, by its data sheet
@@ -93,7 +94,7 @@ def stand_in():
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from kernelfit.backend.cuda import Cuda
     from kernelfit.solvers import stored
-    from tests import fake_cuda
+    from tests.support import fake_cuda
 
     Cuda.tile, Cuda.panel, Cuda.probe, stored.PIECE = 64, 24, 64, 600
     upload = rates_module._measure_upload

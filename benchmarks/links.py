@@ -108,11 +108,12 @@ def run(network, n, *, after=None, kill=False, cut=False):
 
 def solve(n, scheduler, path):
     """The client: solve, say so, and keep the coefficients."""
-    from kernelfit import datasets, measures
-    from kernelfit.gram import gram
+    from kernelfit import datasets
+    from kernelfit.common.progress import LogProgress
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.progress import LogProgress
-    from kernelfit.solvers.distributed.dask import DaskEngine
+    from kernelfit.solvers import measures
+    from kernelfit.solvers.dask.dask import DaskEngine
 
     data = datasets.load("mnist", n_train=n, n_test=100)
     K = gram(data.X_train, Gaussian(5.0))

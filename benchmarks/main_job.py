@@ -137,7 +137,7 @@ def full(kernel, repeats):
 
 def gemm_rate():
     """The best float64 matrix-product rate of a few products large enough to reach it."""
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     return {"rate": measure_gemm(n=4096, repeats=5)}
 
@@ -157,8 +157,8 @@ def peer_data():
 
 
 def peer_kernelfit():
-    import kernelfit.profiles  # noqa: F401  imports are not timed, for neither side
-    from kernelfit.gram import gram
+    import kernelfit.kernels.profiles  # noqa: F401  imports are not timed, for neither side
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.cholesky import cholesky
 
@@ -183,7 +183,7 @@ def peer_scikit_learn():
 def peer_nothing():
     from sklearn.kernel_ridge import KernelRidge  # noqa: F401
 
-    import kernelfit.profiles  # noqa: F401
+    import kernelfit.kernels.profiles  # noqa: F401
 
     peer_data()
     return finished(time.perf_counter())

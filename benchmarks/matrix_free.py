@@ -152,7 +152,7 @@ def large(n):
 def gemm():
     import numpy as np
 
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     return {"float64": measure_gemm(4096), "float32": measure_gemm(4096, dtype=np.float32)}
 
@@ -176,7 +176,7 @@ def solve(n, ridge, tolerance="1e-8", **options):
 
 def without(n, ridge):
     """Solve without a preconditioner; `ended` tells how that ended."""
-    from kernelfit.errors import NotConvergedError
+    from kernelfit.common.errors import NotConvergedError
 
     start = time.perf_counter()
     try:
@@ -194,9 +194,9 @@ def efficiency_child():
     import numpy as np
     from distributed import Client
 
-    from kernelfit.progress import Progress
-    from kernelfit.solvers.distributed.dask_gram import DaskGram
-    from kernelfit.solvers.distributed.shares import cut
+    from kernelfit.common.progress import Progress
+    from kernelfit.solvers.dask.dask_gram import DaskGram
+    from kernelfit.solvers.dask.shares import cut
 
     K, V = training(N), np.random.default_rng(0).standard_normal((N, 10))
     times = {name: [] for name in ("1", "2", "1, kept", "2, kept", "bare 1", "bare 2", "blas 1", "blas 2")}
@@ -230,7 +230,7 @@ def efficiency_child():
 def bare_start(_):
     """Make the points of a bare process, and compile."""
     from kernelfit import backend
-    from kernelfit.solvers.distributed import dask_worker
+    from kernelfit.solvers.dask import dask_worker
 
     backend.set_threads(1)
     backend.keep_freed_memory()
@@ -242,14 +242,14 @@ def bare_start(_):
 def bare_share(bounds, share):
     import numpy as np
 
-    from kernelfit.solvers.distributed import dask_worker
+    from kernelfit.solvers.dask import dask_worker
 
     rows = len(dask_worker.rows_of(bounds, share))
     dask_worker.multiply("bare", bounds, share, np.ones((rows, 10)), False)
 
 
 def bare_inner_products(count):
-    from kernelfit.solvers.distributed import dask_worker
+    from kernelfit.solvers.dask import dask_worker
 
     points = dask_worker._GRAMS["bare"].points
     for _ in range(count):
@@ -261,8 +261,8 @@ def product(n):
     import numpy as np
     from distributed import Client
 
-    from kernelfit.progress import Progress
-    from kernelfit.solvers.distributed.dask_gram import DaskGram
+    from kernelfit.common.progress import Progress
+    from kernelfit.solvers.dask.dask_gram import DaskGram
 
     n = int(n)
     K, V = training(n), np.random.default_rng(0).standard_normal((n, 10))
@@ -337,7 +337,7 @@ def limited_workers(folder):
 
 def training(n):
     from kernelfit import datasets
-    from kernelfit.gram import gram
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
 
     X = datasets.load("mnist", n_train=n).X_train if n < 60_000 else mnist_and_moved(n)[0]

@@ -102,7 +102,7 @@ def rates():
     from mpi4py import MPI
 
     from kernelfit.backend.scalapack import multiply, open_scalapack
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     open_scalapack()
     world, n, found = MPI.COMM_WORLD, 2048, {}
@@ -125,9 +125,9 @@ def factors(n, rows, columns, block):
 
     from kernelfit import backend
     from kernelfit.backend.scalapack import open_scalapack
-    from kernelfit.solvers.distributed.mpi_layout import Layout
-    from kernelfit.solvers.distributed.mpi_share import Share
-    from kernelfit.solvers.distributed.mpi_team import Team
+    from kernelfit.solvers.mpi.mpi_layout import Layout
+    from kernelfit.solvers.mpi.mpi_share import Share
+    from kernelfit.solvers.mpi.mpi_team import Team
 
     class Peer(Share):
         def pdpotrf(self):
@@ -149,9 +149,9 @@ def lead(team, n, layout):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.gram import gram
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.distributed.mpi import TeamGram
+    from kernelfit.solvers.mpi.mpi import TeamGram
 
     data = datasets.load("mnist", n_train=n, n_test=10)
     team.begin(layout=layout)

@@ -18,7 +18,7 @@ import time
 import common
 from common import table
 
-from kernelfit.progress import LogProgress
+from kernelfit.common.progress import LogProgress
 
 PRECISIONS = ["float64", "mixed"]
 MARKS = (0.1, 0.25, 0.5, 0.75)

@@ -76,8 +76,8 @@ def path(options):
 
 def run_path(asked):
     from kernelfit import backend
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path
-    from kernelfit.progress import make_progress
     from kernelfit.report.ridge_path import plot_ridge_path
 
     settings = {
@@ -104,10 +104,10 @@ def constants(sizes, repeats=3):
     from scipy.linalg import eigh
 
     from kernelfit import datasets
-    from kernelfit.gram import gram
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.cholesky import cholesky
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     images = datasets.load("mnist", n_train=max(sizes)).X_train
     cholesky(gram(images[:500], Gaussian(5.0)))  # compiles

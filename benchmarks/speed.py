@@ -257,7 +257,7 @@ def timing(run):
 def gemm():
     import numpy as np
 
-    from kernelfit.solvers.rates import measure_gemm
+    from kernelfit.solvers.planning.rates import measure_gemm
 
     return {"float64": measure_gemm(4096), "float32": measure_gemm(4096, dtype=np.float32)}
 

@@ -12,8 +12,8 @@ import hashlib
 
 import numpy as np
 
-from kernelfit.errors import InputError
-from kernelfit.randomness import generator
+from kernelfit.common.errors import InputError
+from kernelfit.common.randomness import generator
 
 PIXEL_SETTINGS = ("true", "shuffled", "random", "gaussian")
 _BLOCK = 1024  # images at a time: bounds the memory of permutations

@@ -9,14 +9,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.bandwidth import choose_bandwidth
-from kernelfit.errors import InputError
-from kernelfit.gram import gram
-from kernelfit.interpolation import interpolate
-from kernelfit.kernel_text import parse_kernel
+from kernelfit.common.errors import InputError
+from kernelfit.datasets.pixels import pixels_in_doubt
+from kernelfit.gram.gram import gram
 from kernelfit.kernels import Custom, Kernel, Precomputed
-from kernelfit.measures import one_hot
-from kernelfit.pixels import pixels_in_doubt
+from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.models.bandwidth import choose_bandwidth
+from kernelfit.models.interpolation import interpolate
+from kernelfit.solvers.measures import one_hot
 
 
 class _KernelInterpolation(BaseEstimator):
@@ -97,14 +97,14 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     Parameters
     ----------
     kernel : str, Kernel or callable
-        A text that kernelfit.kernel_text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
+        A text that kernelfit.kernels.kernel_text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
         "gaussian + 0.1 * linear", "precomputed", ...), a kernelfit.kernels.Kernel, or a function of two float64
         matrices (a, d), (b, d) that returns the kernel matrix (a, b); several threads may call it at once.
         With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict, float64 or float32.
     bandwidth : float or "auto"
         For a kernel whose bandwidth is open. "auto": the multiple of the median distance with the least closed-form
         leave-one-out squared error on up to 3,000 training points, drawn by a fixed seed; the error of each output is
-        relative to its mean square. See kernelfit.bandwidth.choose_bandwidth and FitReport.bandwidth_choice.
+        relative to its mean square. See kernelfit.models.bandwidth.choose_bandwidth and FitReport.bandwidth_choice.
     ridge : float
         Added to the diagonal of K; 0 unless given, and never changed.
     loo : bool
@@ -119,7 +119,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         RKHS norm of f, sqrt(tr(coef^T K coef)) over all outputs.
     loo_residuals_ : array of the shape of y, or None
         y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
-    report_ : kernelfit.interpolation.FitReport
+    report_ : kernelfit.models.interpolation.FitReport
     kernel_ : Kernel
         With its bandwidth.
     support_ : int array
@@ -179,7 +179,7 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
     Parameters
     ----------
     bandwidth : float or "auto"
-        "auto": least closed-form leave-one-out classification error (kernelfit.bandwidth.choose_bandwidth).
+        "auto": least closed-form leave-one-out classification error (kernelfit.models.bandwidth.choose_bandwidth).
 
     Attributes
     ----------

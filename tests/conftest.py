@@ -10,9 +10,9 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 import pytest
 
 from kernelfit import datasets
-from kernelfit.datasets import search
-from kernelfit.datasets.registry import find_entry
-from kernelfit.solvers import rates
+from kernelfit.datasets.fetch import search
+from kernelfit.datasets.fetch.registry import find_entry
+from kernelfit.solvers.planning import rates
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)

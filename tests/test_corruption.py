@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
+from kernelfit.common.errors import InputError
 from kernelfit.corruption import PIXEL_SETTINGS, corrupt, corrupt_labels, corrupt_pixels, label_probability
-from kernelfit.errors import InputError
 
 SHAPES = {"grey": (6, 5), "colour": (6, 5, 3), "vectors": (30,)}
 

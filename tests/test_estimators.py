@@ -13,12 +13,12 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
+from kernelfit.common.errors import DataError, InputError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.errors import DataError, InputError, SingularMatrixError
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.kernels import Gaussian, Linear
-from tests.problems import symmetric_matrix
+from tests.support.problems import symmetric_matrix
 
 BOTH = (KernelInterpolator, KernelInterpolationClassifier)
 

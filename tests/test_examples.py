@@ -2,31 +2,18 @@
 
 import doctest
 import importlib
+from pathlib import Path
 
 import pytest
 
-MODULES = (
-    "corruption",
-    "estimators",
-    "expressivity.network",
-    "gram",
-    "illustrations",
-    "interpolants",
-    "kernel_text",
-    "kernels.named",
-    "leaving_out",
-    "linear.descent",
-    "linear.least_squares",
-    "measures",
-    "progress",
-    "randomization",
-    "report.figures",
-    "solvers.cholesky",
-    "units",
-)
+import kernelfit
+
+ROOT = Path(kernelfit.__file__).parent
+MODULES = [path for path in sorted(ROOT.rglob("*.py")) if ">>> " in path.read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("name", MODULES)
-def test_examples_of_docstrings(name):
-    failed, tried = doctest.testmod(importlib.import_module(f"kernelfit.{name}"), optionflags=doctest.ELLIPSIS)
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_examples_of_docstrings(path):
+    name = ".".join(path.relative_to(ROOT.parent).with_suffix("").parts).removesuffix(".__init__")
+    failed, tried = doctest.testmod(importlib.import_module(name), optionflags=doctest.ELLIPSIS)
     assert tried and not failed

@@ -13,13 +13,13 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from kernelfit import randomization
+from kernelfit.common.errors import DataError, InputError
+from kernelfit.common.progress import Progress
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.errors import DataError, InputError
 from kernelfit.estimators import KernelInterpolationClassifier
-from kernelfit.fit_records import FitRecord, RandomizationResult, read_fits
-from kernelfit.progress import Progress
 from kernelfit.randomization import randomization_test
+from kernelfit.records.fit_records import FitRecord, RandomizationResult, read_fits
 
 
 @functools.cache

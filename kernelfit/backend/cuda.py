@@ -10,7 +10,7 @@ import numpy as np
 
 from kernelfit.backend.blas import Blas, common_prefix, leading
 from kernelfit.backend.machine import describe
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 # cuBLAS: no transpose 0, transpose 1; lower 0, upper 1; left 0, right 1; non-unit diagonal 0 (also an "N").

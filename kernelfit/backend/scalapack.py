@@ -12,7 +12,7 @@ import os
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 _LIBRARIES = (
     "libmkl_core",

@@ -5,7 +5,7 @@ import functools
 import numpy as np
 
 from kernelfit.backend.cpu import Cpu
-from kernelfit.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, suggestion
 
 CPU = Cpu()
 DEVICES = ("auto", "cpu", "cuda")

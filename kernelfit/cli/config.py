@@ -7,8 +7,8 @@ import typing
 from cyclopts import CoercionError
 from cyclopts.config import Dict
 
-from kernelfit.errors import InputError
-from kernelfit.files import expanded
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import expanded
 
 
 def split_config(arguments):

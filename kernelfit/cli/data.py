@@ -34,7 +34,7 @@ def list_(*, json: Json = False, quiet: Quiet = False):
 def fetch(name: Name, *, data_dir: DataDir = None, json: Json = False, quiet: Quiet = False):
     """Download what is missing of a dataset, verify it, and print its folder."""
     from kernelfit import datasets
-    from kernelfit.progress import make_progress
+    from kernelfit.common.progress import make_progress
 
     folder = datasets.fetch(name, data_dir=data_dir, progress=make_progress(quiet))
     if json:
@@ -72,7 +72,7 @@ def show(
 ):
     """Write a grid of training images, one class per row, as a PNG."""
     from kernelfit import datasets
-    from kernelfit.progress import make_progress
+    from kernelfit.common.progress import make_progress
 
     loaded = datasets.load(data, data_dir=data_dir, progress=make_progress(quiet))
     path = datasets.picture_grid(loaded, out or Path(f"{loaded.name}.png"), rows=rows, columns=columns)

@@ -46,8 +46,8 @@ def descent(
     quiet: Quiet = False,
 ):
     """Show double descent: minimum-norm fits on few to many random features, through the point where they fit all."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.descent import DescentSpec, append_result, run_descent
-    from kernelfit.progress import make_progress
     from kernelfit.report.descent import descent_table, plot_descent
     from kernelfit.report.figures import check_figure
 

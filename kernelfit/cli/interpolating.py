@@ -22,7 +22,7 @@ from kernelfit.cli.options import (
     in_words,
 )
 from kernelfit.cli.output import show_json, show_table, write_each
-from kernelfit.units import parse_bytes
+from kernelfit.common.units import parse_bytes
 
 
 @app.command
@@ -60,8 +60,8 @@ def interpolants(
     quiet: Quiet = False,
 ):
     """Compare the minimum-norm interpolant with others of the same labels: norms, errors, residuals, conditions."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.interpolants import InterpolantsSpec, append_rows, run_interpolants
-    from kernelfit.progress import make_progress
     from kernelfit.report.interpolants import interpolants_table
 
     check_targets(runs, None)

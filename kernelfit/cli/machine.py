@@ -18,7 +18,7 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_table, showing, write_each
-from kernelfit.units import parse_bytes
+from kernelfit.common.units import parse_bytes
 
 
 @app.command
@@ -58,8 +58,8 @@ def plan(
     """Show memory, disk and time of every way to solve, and which would be chosen. Measures the machine once."""
     import dataclasses
 
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.plan import run_plan
-    from kernelfit.progress import make_progress
 
     if (machines, cores, network) != (None, None, None):
         _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json)
@@ -91,8 +91,8 @@ def plan(
 
 def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):
     """Print what the engines take over several machines."""
+    from kernelfit.common.units import parse_bandwidth
     from kernelfit.experiments.cluster_plan import run_cluster_plan
-    from kernelfit.units import parse_bandwidth
 
     made = run_cluster_plan(
         n=n,
@@ -143,8 +143,8 @@ def bench(
     quiet: Quiet = False,
 ):
     """Compare exact solvers on one problem: time, peak memory, residual, test error, and the limit of this machine."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.bench import BenchSpec, run_bench
-    from kernelfit.progress import make_progress
     from kernelfit.report.bench import bench_table, plot_bench
     from kernelfit.report.figures import check_figure
 

@@ -18,7 +18,7 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_now, show_table, write_each
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 NetDevice = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where PyTorch finds one.")]
 NetRuns = Annotated[
@@ -128,8 +128,8 @@ def figure2(
 def _study(study, options, runs, out, plot, json, quiet):
     """Run a study; print its table or JSON; return the exit code."""
     from kernelfit import nn
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.nets_paper import PaperSpec, run_study
-    from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
 
     check_targets(runs, None)
@@ -164,7 +164,7 @@ def _show_study(study, outcomes, json):
 
 def _write_study(study, outcomes, out, plot, progress):
     """Write the table and the figure where they are asked for."""
-    from kernelfit.files import write_text
+    from kernelfit.common.files import write_text
     from kernelfit.report.nets_paper import plot_study, study_markdown
 
     writes = []
@@ -252,8 +252,8 @@ def train(
     import dataclasses
 
     from kernelfit import nn
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.nets import NetSpec, run_nets
-    from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
 
     check_targets(runs, None)

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from cyclopts import Parameter
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 DataDir = Annotated[
     Path | None,

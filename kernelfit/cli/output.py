@@ -8,7 +8,7 @@ to be shown, and show_now, which is called last of all, makes the texts and writ
 import contextlib
 import sys
 
-from kernelfit.errors import KernelfitError
+from kernelfit.common.errors import KernelfitError
 
 _waiting = []  # functions that return a text, in order
 
@@ -20,7 +20,7 @@ def show_text(line):
 
 def show_json(value):
     """Show a value, or what its own to_json() says of it, as a line of strict JSON."""
-    from kernelfit.records import to_json
+    from kernelfit.records.records import to_json
 
     _waiting.append(lambda: (value.to_json() if hasattr(value, "to_json") else to_json(value)) + "\n")
 

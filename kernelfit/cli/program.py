@@ -22,8 +22,8 @@ from kernelfit.cli.application import app
 from kernelfit.cli.config import refuse_fractions, split_config
 from kernelfit.cli.output import show_now
 from kernelfit.cli.streams import steady_streams
-from kernelfit.errors import InputError, KernelfitError
-from kernelfit.files import expanded
+from kernelfit.common.errors import InputError, KernelfitError
+from kernelfit.common.files import expanded
 
 
 def run(arguments):

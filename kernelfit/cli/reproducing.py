@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from kernelfit.cli.application import reproduce_app
 from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, interruption
 from kernelfit.cli.output import showing, write_each
-from kernelfit.units import parse_bytes
+from kernelfit.common.units import parse_bytes
 
 
 @reproduce_app.command
@@ -44,9 +44,9 @@ def section5(
     quiet: Quiet = False,
 ):
     """Repeat every row of section 5 of the paper and print it beside ours. Goes on where an earlier run stopped."""
+    from kernelfit.common.files import write_text
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.section5 import Section5Spec, run_section5
-    from kernelfit.files import write_text
-    from kernelfit.progress import make_progress
     from kernelfit.report.section5 import section5_markdown, section5_table
 
     check_targets(runs, None, scratch)

@@ -19,9 +19,9 @@ def report(
     quiet: Quiet = False,
 ):
     """Write one self-contained HTML page of every Record in a folder: tables, figures, pictures, commands."""
-    from kernelfit.errors import InputError
-    from kernelfit.files import write_text
-    from kernelfit.progress import make_progress
+    from kernelfit.common.errors import InputError
+    from kernelfit.common.files import write_text
+    from kernelfit.common.progress import make_progress
     from kernelfit.report.page import report_page
     from kernelfit.report.runs import read_runs
 
@@ -52,7 +52,7 @@ def plot(
     quiet: Quiet = False,
 ):
     """Draw one figure of what a folder holds, in the size of a paper's column or page; or show it in the terminal."""
-    from kernelfit.progress import make_progress
+    from kernelfit.common.progress import make_progress
     from kernelfit.report.figures import check_figure
     from kernelfit.report.plots import PLOTS, find_plot, shown_by
     from kernelfit.report.runs import read_runs

@@ -31,8 +31,8 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_table, show_text, write_each
-from kernelfit.errors import InputError
-from kernelfit.units import parse_bytes
+from kernelfit.common.errors import InputError
+from kernelfit.common.units import parse_bytes
 
 
 @app.command
@@ -113,9 +113,9 @@ def solve(
     quiet: Quiet = False,
 ):
     """Interpolate the training labels with a kernel: solve K coef = Y exactly and report errors, norm and residual."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.ridge_path import RidgePathSpec
     from kernelfit.experiments.solve import SolveSpec
-    from kernelfit.progress import make_progress
 
     check_targets(runs, save, scratch)
     options = {
@@ -160,7 +160,7 @@ def solve(
 def _solve_one(spec, *, runs, save, json, progress):
     """Run a SolveSpec, show its Record, and keep it."""
     from kernelfit.experiments.solve import run_solve
-    from kernelfit.records import append_record
+    from kernelfit.records.records import append_record
 
     with interruption(lambda: how_to_go_on(spec)):
         record, model = run_solve(spec, progress=progress)
@@ -223,8 +223,8 @@ def predict(
     quiet: Quiet = False,
 ):
     """Predict the test split of a dataset with a model that `kernelfit solve --save` wrote."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.predict import run_predict, write_predictions
-    from kernelfit.progress import make_progress
 
     progress = make_progress(quiet)
     result, rows = run_predict(

@@ -29,8 +29,8 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_table, write_each
-from kernelfit.errors import UnwrittenError
-from kernelfit.units import parse_bytes, parse_range
+from kernelfit.common.errors import UnwrittenError
+from kernelfit.common.units import parse_bytes, parse_range
 
 
 @app.command
@@ -81,8 +81,8 @@ def sweep(
     quiet: Quiet = False,
 ):
     """Sweep label corruption on one factor: errors, norm and margins at every level, for the price of one solve."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.sweep import SweepSpec, append_rows, run_sweep
-    from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
     from kernelfit.report.sweep import plot_sweep, sweep_table
 
@@ -140,9 +140,9 @@ def measures(
     quiet: Quiet = False,
 ):
     """Show every measure of complexity on true and on random labels, and whether it can tell them apart."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.measures import run_measures
     from kernelfit.experiments.solve import SolveSpec
-    from kernelfit.progress import make_progress
 
     spec = SolveSpec(
         data=data,
@@ -199,8 +199,8 @@ def randomize(
     quiet: Quiet = False,
 ):
     """Test whether a classifier can fit random labels: train it on labels replaced at random, more and more of them."""
+    from kernelfit.common.progress import make_progress
     from kernelfit.experiments.randomize import RandomizeSpec, run_randomize
-    from kernelfit.progress import make_progress
     from kernelfit.report.figures import check_figure
     from kernelfit.report.randomization import plot_randomization, randomization_table
 

@@ -5,9 +5,9 @@ import unicodedata
 
 import numpy as np
 
-from kernelfit.errors import DataError, InputError
-from kernelfit.files import sha256
-from kernelfit.randomness import generator
+from kernelfit.common.errors import DataError, InputError
+from kernelfit.common.files import sha256
+from kernelfit.common.randomness import generator
 
 
 @dataclasses.dataclass(frozen=True)

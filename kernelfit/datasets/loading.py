@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.datasets import store
-from kernelfit.datasets.registry import ENTRIES, find_entry
-from kernelfit.errors import DataNotFoundError, InputError
-from kernelfit.files import expanded
-from kernelfit.progress import Progress
+from kernelfit.common.errors import DataNotFoundError, InputError
+from kernelfit.common.files import expanded
+from kernelfit.common.progress import Progress
+from kernelfit.datasets.fetch import store
+from kernelfit.datasets.fetch.registry import ENTRIES, find_entry
 
 _FEWEST_PIXELS = 64  # fewer columns of small whole numbers are counts and codes as often as pixels
 _LOOKED_AT = 1000  # examples
@@ -69,9 +69,9 @@ def _by_name(entry, data_dir, progress):
     folder, form = store.obtain(entry, data_dir, progress)
     progress.note(f"reading {entry.name} from {folder}")
     if form.kind == "idx":
-        from kernelfit.datasets.mnist import read_mnist as read
+        from kernelfit.datasets.read.mnist import read_mnist as read
     else:
-        from kernelfit.datasets.cifar import read_cifar as read
+        from kernelfit.datasets.read.cifar import read_cifar as read
     return read(folder, form, entry)
 
 
@@ -84,8 +84,8 @@ def _looks_like_grey_levels(X):
 
 
 def _by_path(data, progress):
-    from kernelfit.datasets.class_folders import ARCHIVES, read_class_folders
-    from kernelfit.datasets.npz import read_npz
+    from kernelfit.datasets.read.class_folders import ARCHIVES, read_class_folders
+    from kernelfit.datasets.read.npz import read_npz
 
     path = expanded(data)
     name = path.name.lower()

@@ -2,9 +2,9 @@
 
 import numpy as np
 
+from kernelfit.common.errors import InputError
+from kernelfit.common.randomness import generator
 from kernelfit.datasets.dataset import Dataset
-from kernelfit.errors import InputError
-from kernelfit.randomness import generator
 
 CLASSES = 10
 SEPARATION = 4.0

@@ -8,12 +8,13 @@ import subprocess
 import sys
 from pathlib import Path
 
-from kernelfit import backend, peers
-from kernelfit.errors import InputError, suggestion
-from kernelfit.files import written
-from kernelfit.progress import Progress
-from kernelfit.records import append_json, now
-from kernelfit.solvers.rates import measure_gemm
+from kernelfit import backend
+from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.files import written
+from kernelfit.common.progress import Progress
+from kernelfit.experiments import peers
+from kernelfit.records.records import append_json, now
+from kernelfit.solvers.planning.rates import measure_gemm
 
 SCHEMA = "kernelfit.bench/1"
 
@@ -53,8 +54,8 @@ class BenchSpec:
 def run_bench(spec, *, runs=None, progress=None):
     """Run every contender at every size; yield rows, each also appended to bench.jsonl in the folder `runs`.
 
-    A row is a dict: contender, n, either "skipped" (why) or what kernelfit.peers.measure returns, and gemm_rate, the
-    float64 matrix-product rate measured just before, in operations per second.
+    A row is a dict: contender, n, either "skipped" (why) or what kernelfit.experiments.peers.measure returns, and
+    gemm_rate, the float64 matrix-product rate measured just before, in operations per second.
     """
     progress = progress or Progress()
     chosen = spec.contenders or tuple(name for name in peers.CONTENDERS if name != "cuml")
@@ -82,7 +83,7 @@ def _run(name, n, spec):
         return {"skipped": f"needs about {needed / 1e9:.1f} GB of {free / 1e9:.1f} GB"}
     rate = measure_gemm(2048)
     task = peers.Task(name, str(spec.data), n, spec.bandwidth, spec.data_dir, spec.scratch)
-    command = [sys.executable, "-m", "kernelfit.peers", json.dumps(dataclasses.asdict(task))]
+    command = [sys.executable, "-m", "kernelfit.experiments.peers", json.dumps(dataclasses.asdict(task))]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode < 0:
         return {"skipped": f"killed by {signal.Signals(-done.returncode).name}"}

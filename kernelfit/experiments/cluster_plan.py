@@ -5,12 +5,12 @@ import dataclasses
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments.plan import calibrated
-from kernelfit.solvers.distributed.dask_forecast import forecast_dask, simulate_dask
-from kernelfit.solvers.distributed.forecast import Cluster, Forecast, forecast_mpi, simulate_mpi
-from kernelfit.solvers.plan import Problem
-from kernelfit.solvers.rates import Rates
+from kernelfit.solvers.planning.cluster_forecast import Cluster, Forecast, forecast_mpi, simulate_mpi
+from kernelfit.solvers.planning.dask_forecast import forecast_dask, simulate_dask
+from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.rates import Rates
 
 
 @dataclasses.dataclass(frozen=True)

@@ -6,13 +6,13 @@ import shlex
 from pathlib import Path
 
 from kernelfit import datasets
-from kernelfit.bandwidth import median_distance
+from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.progress import Progress
 from kernelfit.corruption import label_probability
-from kernelfit.double_descent import DoubleDescent, double_descent
-from kernelfit.errors import InputError, suggestion
-from kernelfit.progress import Progress
-from kernelfit.random_features import FourierFeatures, ReluFeatures
-from kernelfit.records import append_json, now, to_json
+from kernelfit.models.bandwidth import median_distance
+from kernelfit.records.records import append_json, now, to_json
+from kernelfit.theory.double_descent import DoubleDescent, double_descent
+from kernelfit.theory.random_features import FourierFeatures, ReluFeatures
 
 SCHEMA = "kernelfit.descent/1"
 KINDS = ("fourier", "relu")

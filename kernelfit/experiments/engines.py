@@ -1,8 +1,8 @@
-"""Where a solve is done: in this process, or by an engine of kernelfit.solvers.distributed."""
+"""Where a solve is done: in this process, or by an engine of kernelfit.solvers."""
 
 import importlib.util
 
-from kernelfit.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, suggestion
 
 # The fields of a SolveSpec that an engine has no use for, with the values that say nothing.
 _MPI = {"grid": (None,), "block": (None,)}
@@ -32,11 +32,11 @@ def open_engine(spec):
     """
     if spec.engine == "dask":
         _require("distributed", "dask")
-        from kernelfit.solvers.distributed.dask import DaskEngine
+        from kernelfit.solvers.dask.dask import DaskEngine
 
         names = ("scheduler", "workers", "device", "memory", "tolerance", "rank", "steps", "scratch", "resume", "seed")
         return DaskEngine(**{name: getattr(spec, name) for name in names})
-    from kernelfit.solvers.distributed.mpi import MpiEngine
+    from kernelfit.solvers.mpi.mpi import MpiEngine
 
     return MpiEngine(precision=spec.precision, memory=spec.memory, grid=spec.grid, block=spec.block)
 

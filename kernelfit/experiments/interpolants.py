@@ -6,22 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit import backend, measures
-from kernelfit.centres import parse_centres
+from kernelfit import backend
+from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.common.randomness import generator
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.units import format_bytes
 from kernelfit.corruption import corrupt_labels
-from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
+from kernelfit.gram.points import Points
 from kernelfit.kernels import Precomputed
-from kernelfit.points import Points
-from kernelfit.progress import Progress
-from kernelfit.randomness import generator
-from kernelfit.records import append_json, now
-from kernelfit.solvers.plan import Problem, plan_solve
+from kernelfit.models.centres import parse_centres
+from kernelfit.models.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
+from kernelfit.records.records import append_json, now
+from kernelfit.solvers import measures
+from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.solve import memory_explained, solve
-from kernelfit.stopwatch import Stopwatch
-from kernelfit.units import format_bytes
 
 SCHEMA = "kernelfit.interpolants/1"
 FORCED = "forced"
@@ -36,8 +37,8 @@ class InterpolantsSpec(SolveSpec):
     Attributes
     ----------
     others : tuple of str
-        Interpolants beside the two of minimum norm: centres (kernelfit.centres), or "forced": through random labels at
-        the test points too.
+        Interpolants beside the two of minimum norm: centres (kernelfit.models.centres), or "forced": through random
+        labels at the test points too.
     """
 
     precision: str = "float64"

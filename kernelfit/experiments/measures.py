@@ -2,14 +2,14 @@
 
 import dataclasses
 
+from kernelfit.analysis.measures_table import measures_table
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
-from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import prepare
-from kernelfit.measures_table import measures_table
-from kernelfit.progress import Progress
 from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.solve import memory_explained
-from kernelfit.stopwatch import Stopwatch
 
 
 @memory_explained()

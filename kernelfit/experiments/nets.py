@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit import backend, datasets, nn
+from kernelfit.analysis.learning_order import learning_summary, save_correctness
+from kernelfit.analysis.leaving_out import margin_distribution
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import sha256, written
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
-from kernelfit.datasets.streamed import stream
-from kernelfit.errors import InputError
-from kernelfit.files import sha256, written
-from kernelfit.learning_order import learning_summary, save_correctness
-from kernelfit.leaving_out import margin_distribution
-from kernelfit.net_records import FILE, NetRecord, append_net
+from kernelfit.datasets.read.streamed import stream
 from kernelfit.nn.settings import Settings
-from kernelfit.progress import Progress
-from kernelfit.records import now
-from kernelfit.stopwatch import Stopwatch
+from kernelfit.records.net_records import FILE, NetRecord, append_net
+from kernelfit.records.records import now
 
 # What the outcome does not depend on, or only in its last bits.
 _INCIDENTAL = ("data_dir", "device", "checkpoint_every", "test_every", "curve_every")

@@ -13,10 +13,10 @@ soon as pictures (measured).
 
 import dataclasses
 
-from kernelfit.errors import InputError, KernelfitError, suggestion
+from kernelfit.common.errors import InputError, KernelfitError, suggestion
+from kernelfit.common.progress import Progress
 from kernelfit.experiments.nets import NetSpec, run_nets
-from kernelfit.net_records import FILE, read_nets
-from kernelfit.progress import Progress
+from kernelfit.records.net_records import FILE, read_nets
 
 CIFAR10 = 50_000  # training images
 MODELS = {

@@ -10,10 +10,10 @@ import numpy as np
 
 from kernelfit import backend, datasets
 from kernelfit.backend.cuda import Cuda
-from kernelfit.errors import InputError
-from kernelfit.files import atomic_write, user_cache
-from kernelfit.solvers.plan import Problem, plan_solve
-from kernelfit.solvers.rates import Rates, measure_rates
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import atomic_write, user_cache
+from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.rates import Rates, measure_rates
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,13 +5,14 @@ import io
 
 import numpy as np
 
-from kernelfit import datasets, measures
+from kernelfit import datasets
+from kernelfit.common.errors import DataError
+from kernelfit.common.files import write_text
+from kernelfit.common.progress import Progress
 from kernelfit.datasets.dataset import composed
-from kernelfit.errors import DataError
-from kernelfit.files import write_text
-from kernelfit.kernel_text import parse_kernel
-from kernelfit.model import load_model
-from kernelfit.progress import Progress
+from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.models.model import load_model
+from kernelfit.solvers import measures
 
 
 def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):

@@ -5,19 +5,19 @@ import dataclasses
 import numpy as np
 
 from kernelfit import backend, datasets
-from kernelfit.augmentation import Augmented, augment
-from kernelfit.bandwidth import BandwidthChoice, choose_bandwidth
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
-from kernelfit.errors import InputError, SingularMatrixError
+from kernelfit.datasets.augmentation import Augmented, augment
+from kernelfit.datasets.pixels import pixels_in_doubt
 from kernelfit.features import Features, ImageMap, Pixels, parse_features
-from kernelfit.gram import Gram, gram
-from kernelfit.kernel_text import parse_kernel
+from kernelfit.gram.gram import Gram, gram
+from kernelfit.gram.points import CoordinatePoints, Points, first_duplicate
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.pixels import pixels_in_doubt
-from kernelfit.points import CoordinatePoints, Points, first_duplicate
-from kernelfit.solvers.forecast import forecast
-from kernelfit.solvers.plan import Plan, Problem, Way, plan_solve
+from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
+from kernelfit.solvers.planning.forecast import forecast
+from kernelfit.solvers.planning.plan import Plan, Problem, Way, plan_solve
 from kernelfit.solvers.scratch import unfinished
 
 _FORECAST_PAYS = 5.0  # seconds of a solve; a forecast takes one

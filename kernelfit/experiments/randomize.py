@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit import datasets
+from kernelfit.common.errors import InputError
+from kernelfit.common.expressions import import_callable
+from kernelfit.common.progress import Progress
 from kernelfit.corruption import label_probability
-from kernelfit.errors import InputError
-from kernelfit.expressions import import_callable
-from kernelfit.progress import Progress
 from kernelfit.randomization import randomization_test
 
 

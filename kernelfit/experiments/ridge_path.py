@@ -6,15 +6,15 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit import measures
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.progress import Progress
-from kernelfit.records import append_json, now, to_json
+from kernelfit.records.records import append_json, now, to_json
+from kernelfit.solvers import measures
 from kernelfit.solvers.ridge_path import checked_ridges, ridge_path
 from kernelfit.solvers.solve import memory_explained
-from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.ridge/1"
 

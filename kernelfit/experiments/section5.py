@@ -7,16 +7,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.errors import DataError, InputError, KernelfitError, suggestion
+from kernelfit.common.errors import DataError, InputError, KernelfitError, suggestion
+from kernelfit.common.files import written
+from kernelfit.common.progress import Progress
+from kernelfit.common.randomness import generator
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments import interpolants, ridge_path
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.files import written
-from kernelfit.progress import Progress
-from kernelfit.randomness import generator
-from kernelfit.records import append_json, append_record, from_json, now, read_lines
-from kernelfit.stopwatch import Stopwatch
+from kernelfit.records.records import append_json, append_record, from_json, now, read_lines
 
 SCHEMA = "kernelfit.section5/1"
 # Recipes of random convolutional features: one without mirror images, as the paper has it, and the best of our trials.
@@ -275,7 +275,7 @@ def _interpolants(spec, scale, keep, progress):
 
 def _linear(spec, scale, keep, progress):
     """SGD from 0, and from elsewhere, on a linear model with more coordinates than points (seeded Gaussian data)."""
-    from kernelfit.linear import stochastic_gradient_descent
+    from kernelfit.theory.linear import stochastic_gradient_descent
 
     rng = generator(0, "section5", "linear")
     X, Y = rng.standard_normal((100, 1000)), rng.standard_normal((100, 3))

@@ -6,19 +6,21 @@ import shlex
 
 import numpy as np
 
-from kernelfit import backend, illustrations, measures
-from kernelfit.augmentation import parse_augment
-from kernelfit.errors import InputError
+from kernelfit import backend
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.experiments.engines import check_engine, open_engine
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.kernels import Precomputed
-from kernelfit.model import Model
-from kernelfit.progress import Progress
-from kernelfit.records import Record, now
+from kernelfit.models.model import Model
+from kernelfit.records import illustrations
+from kernelfit.records.records import Record, now
+from kernelfit.solvers import measures
 from kernelfit.solvers.engine import Answer
-from kernelfit.solvers.plan import LOO_IN_MIXED, PRECISIONS
+from kernelfit.solvers.planning.plan import LOO_IN_MIXED, PRECISIONS
 from kernelfit.solvers.solve import memory_explained, solve
-from kernelfit.stopwatch import Stopwatch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit import measures
+from kernelfit.analysis.leaving_out import margin_distribution, margins
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.errors import InputError
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.leaving_out import margin_distribution, margins
-from kernelfit.progress import Progress
-from kernelfit.records import append_json, now
+from kernelfit.records.records import append_json, now
+from kernelfit.solvers import measures
 from kernelfit.solvers.solve import memory_explained, solve
-from kernelfit.stopwatch import Stopwatch
 
 SCHEMA = "kernelfit.sweep/1"
 

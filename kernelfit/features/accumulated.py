@@ -9,14 +9,14 @@ import time
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import NotEnoughMemoryError
+from kernelfit.common.errors import NotEnoughMemoryError
+from kernelfit.common.files import sha256
+from kernelfit.common.progress import Progress
+from kernelfit.common.units import format_bytes
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.rescaling import rescale
-from kernelfit.files import sha256
-from kernelfit.inner_products import InnerProducts
-from kernelfit.progress import Progress
-from kernelfit.units import format_bytes
+from kernelfit.gram.inner_products import InnerProducts
 
 _BLOCKS = 8  # of filters made at a time, where memory allows: few, wide matrix products
 _SAVE_EVERY = 600.0  # seconds

@@ -4,10 +4,10 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.errors import InputError
-from kernelfit.files import sha256
-from kernelfit.inner_products import InnerProducts
-from kernelfit.points import Points
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import sha256
+from kernelfit.gram.inner_products import InnerProducts
+from kernelfit.gram.points import Points
 
 
 @dataclasses.dataclass(frozen=True)

@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.errors import NotEnoughDiskError, ScratchError
-from kernelfit.files import atomic_write, locked_folder, sha256
-from kernelfit.progress import Progress
-from kernelfit.units import format_bytes
+from kernelfit.common.errors import NotEnoughDiskError, ScratchError
+from kernelfit.common.files import atomic_write, locked_folder, sha256
+from kernelfit.common.progress import Progress
+from kernelfit.common.units import format_bytes
 
 FOLDER = "kernelfit-products"
 _FORMAT = "kernelfit.products/1"

@@ -9,7 +9,7 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features.patches import image_patches, normalised, patch_pass
 from kernelfit.features.pooling import Windows, passes, rectified_cells
 

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features.base import ImageMap
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size

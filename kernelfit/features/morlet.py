@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 _SAMPLES = 16_384  # of the mother wavelet, times C sqrt(B / 2): splines between them are exact to 1e-11
 _LARGEST = 2048  # radius of a filter in pixels

@@ -9,7 +9,7 @@ import functools
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 
 @dataclasses.dataclass(frozen=True)

@@ -5,11 +5,11 @@ import dataclasses
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
+from kernelfit.common.randomness import generator
 from kernelfit.features.convolution import Convolution
 from kernelfit.features.patches import normalised
 from kernelfit.features.whitening import Covariance
-from kernelfit.randomness import generator
 
 BLOCK = 256  # filters drawn from one stream; a constant of the sequence, so never to be changed
 _WHITENING_PATCHES = 100_000

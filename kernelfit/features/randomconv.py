@@ -9,11 +9,11 @@ import math
 from typing import ClassVar
 
 from kernelfit import backend
-from kernelfit.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, suggestion
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.base import Features
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.inner_products import InnerProducts
+from kernelfit.gram.inner_products import InnerProducts
 
 # Recipes, with every setting that a preset fills in.
 _IMAGE = {  # github.com/Vaishaal/cifar-fun, by an author of the kernel experiments: probably the paper's

@@ -5,8 +5,8 @@ import math
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError
-from kernelfit.progress import Progress
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 
 
 def as_channels(X):

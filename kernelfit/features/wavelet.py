@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, suggestion
 from kernelfit.features.base import ImageMap
 from kernelfit.features.streaming import as_channels, stream
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 _LARGEST = 8192  # coordinates: an eigendecomposition of d^3 operations, and d^2 numbers
 

@@ -1,7 +1,8 @@
 """Kernels: small frozen objects that evaluate whole blocks and combine with + and *.
 
 Pixels x in 0..255 stand for x / 255 throughout. Most kernels are one profile of <x, z>, |x|^2 and |z|^2
-(kernelfit.profiles), so that one GEMM and one fused pass make a block. `kernelfit.kernel_text` reads what str writes.
+(kernelfit.kernels.profiles), so that one GEMM and one fused pass make a block. `kernelfit.kernels.kernel_text`
+reads what str writes.
 """
 
 from kernelfit.kernels.base import Constant, Kernel, Product, Sum

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 
 class Kernel:

@@ -5,7 +5,7 @@ import math
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.kernels.base import Kernel, set_count, set_number
 from kernelfit.kernels.profiled import TOLERANCE, AngleKernel, DistanceKernel, ProfileKernel
 

@@ -10,11 +10,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.kernels.base import Kernel, set_count, set_number
-from kernelfit.points import SMALLEST_SQ_NORM
 
 _EPS = np.finfo(np.float64).eps
+# A smaller squared norm may have lost digits to underflow: this is 1e17 times the smallest number that has them all.
+SMALLEST_SQ_NORM = 1e-290
 # By how much an entry of a kernel with values up to 1 may be off through the rounding of inner products before it is
 # made from the points instead. Bounds are generous: what is seen is a hundredth of it.
 TOLERANCE = 2.5e-13
@@ -61,7 +62,7 @@ class ProfileKernel(Kernel):
         return side.original_sq_norms
 
     def _unknown(self, A, B, theta):
-        """Return (slack, near), which entries inner products do not tell: see kernelfit.profiles.tile_pass."""
+        """Return (slack, near), which entries inner products do not tell: see kernelfit.kernels.profiles.tile_pass."""
         return 0.0, -math.inf
 
     def _make_from_points(self, run, A, B, theta, out):
@@ -143,10 +144,10 @@ class AngleKernel(ProfileKernel):
 def _tile_pass(device, name, power):
     """Return the pass from a tile of inner products to kernel values: compiled on a CPU, CuPy's fusion on a GPU."""
     if device.name == "cpu":
-        from kernelfit.profiles import tile_pass
+        from kernelfit.kernels.profiles import tile_pass
 
         return tile_pass(name, power)
-    from kernelfit.array_profiles import array_pass
+    from kernelfit.kernels.array_profiles import array_pass
 
     return array_pass(name, power, device.xp)
 
@@ -154,10 +155,10 @@ def _tile_pass(device, name, power):
 def _difference_pass(device, name):
     """Return the pass from points to kernel values, for what inner products do not tell."""
     if device.name == "cpu":
-        from kernelfit.profiles import difference_pass
+        from kernelfit.kernels.profiles import difference_pass
 
         return difference_pass(name)
-    from kernelfit.array_profiles import array_differences
+    from kernelfit.kernels.array_profiles import array_differences
 
     return array_differences(name, device.xp)
 

@@ -6,7 +6,7 @@ Nothing of torch is loaded before a name below is used; where torch is missing, 
 import importlib
 import os
 
-from kernelfit.errors import KernelfitError
+from kernelfit.common.errors import KernelfitError
 
 _HOMES = {"NetClassifier": "estimator", "Theorem1Net": "theorem1", "build_model": "models", "train": "training"}
 

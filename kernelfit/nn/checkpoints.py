@@ -2,8 +2,8 @@
 
 import torch
 
-from kernelfit.errors import ScratchError
-from kernelfit.files import atomic_write
+from kernelfit.common.errors import ScratchError
+from kernelfit.common.files import atomic_write
 
 SCHEMA = "kernelfit.checkpoint/1"
 

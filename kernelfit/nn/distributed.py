@@ -12,7 +12,7 @@ from torch import distributed, nn
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 from torch.nn.parallel import DistributedDataParallel
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.nn import processes
 
 _AGREED_EVERY = 32  # steps between questions whether a checkpoint is due, each of which waits for the devices

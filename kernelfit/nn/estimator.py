@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.nn.fitting import find_device, fit_net
 from kernelfit.nn.images import CROP, Images
 from kernelfit.nn.settings import Settings

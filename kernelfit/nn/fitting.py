@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from kernelfit.datasets.streamed import ImageFiles
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.datasets.read.streamed import ImageFiles
 from kernelfit.nn.columns import Columns
 from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import Evaluation, evaluate
@@ -19,7 +20,6 @@ from kernelfit.nn.models import build_model, count_parameters, is_convolutional
 from kernelfit.nn.settings import Settings
 from kernelfit.nn.training import train
 from kernelfit.nn.weights import starting_weights, weight_norms
-from kernelfit.stopwatch import Stopwatch
 
 DEVICES = ("auto", "cpu", "cuda")
 

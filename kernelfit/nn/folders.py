@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import torch
 
-from kernelfit.datasets.images import upright
-from kernelfit.errors import DataError
+from kernelfit.common.errors import DataError
+from kernelfit.datasets.read.images import upright
 from kernelfit.nn.images import CROP, check_crop, whiten
 
 _AHEAD = 2  # batches that are decoded before they are asked for

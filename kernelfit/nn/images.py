@@ -5,8 +5,8 @@ import math
 import numpy as np
 import torch
 
+from kernelfit.common.errors import InputError
 from kernelfit.datasets.dataset import channels_explained, channels_first
-from kernelfit.errors import InputError
 from kernelfit.nn.columns import Columns
 from kernelfit.nn.cutting import cutting_pass
 

@@ -13,7 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
 from kernelfit.nn.evaluation import true_float32
@@ -22,7 +23,6 @@ from kernelfit.nn.images import Images
 from kernelfit.nn.models import MLP
 from kernelfit.nn.settings import Settings
 from kernelfit.nn.training import check_outputs, measure, parameter_groups, stop_reason
-from kernelfit.progress import Progress
 
 OWN = ("lr", "lr_decay", "weight_decay", "momentum")  # settings that each member may have of its own
 _SHOWN_EVERY = 1.0  # seconds

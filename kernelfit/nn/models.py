@@ -13,8 +13,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from kernelfit.errors import InputError
-from kernelfit.expressions import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
+from kernelfit.common.errors import InputError
+from kernelfit.common.expressions import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
 from kernelfit.nn.draws import torch_seed
 from kernelfit.nn.linear import Linear
 

@@ -3,7 +3,7 @@
 import dataclasses
 import math
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 
 PRECISIONS = ("float32", "bfloat16")
 DECAYED = ("all", "fc")

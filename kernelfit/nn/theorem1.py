@@ -1,18 +1,18 @@
-"""The ReLU network of Theorem 1 as a torch module: kernelfit.expressivity builds it, this one can be trained on."""
+"""The ReLU network of Theorem 1 as a torch module: theory.expressivity builds it, this one can be trained on."""
 
 import torch
 from torch import nn
 
 
 class Theorem1Net(nn.Module):
-    """c(x) = sum_j w_j relu(<a, x> - b_j), in float64, from a network that kernelfit.expressivity.fit_network made.
+    """c(x) = sum_j w_j relu(<a, x> - b_j), in float64, from a network that theory.expressivity.fit_network made.
 
     Takes float64 points (m, ...) or uint8 images, which stand for pixels / 255; returns (m,) or (m, r), as
     Network.summed_outputs, whose rounding it shares: off by up to n eps sum_j |w_j| relu(z - b_j).
 
     Parameters
     ----------
-    network : kernelfit.expressivity.Network
+    network : kernelfit.theory.expressivity.Network
 
     Attributes
     ----------

@@ -14,14 +14,14 @@ from torch import nn
 from torch.nn import functional
 
 from kernelfit.backend import keep_freed_memory
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
 from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import count_wrong, true_float32
 from kernelfit.nn.history import History
 from kernelfit.nn.settings import Settings
-from kernelfit.progress import Progress
 
 _SHOWN_EVERY = 1.0  # seconds between looks at loss and accuracy, each of which waits for the device
 

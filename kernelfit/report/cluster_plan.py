@@ -3,8 +3,8 @@
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
-from kernelfit.units import format_bytes
+from kernelfit.common.progress import duration
+from kernelfit.common.units import format_bytes
 
 
 def cluster_plan_table(plan):

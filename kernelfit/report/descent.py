@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.figures import COLOURS, GREY, figure, line, rule, titled
 
 

@@ -4,8 +4,8 @@ import contextlib
 import io
 from pathlib import Path
 
-from kernelfit.errors import InputError
-from kernelfit.files import atomic_write, encoded
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import atomic_write, encoded
 
 KINDS = (".svg", ".png", ".pdf")
 BLUE, VERMILION, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#767676"  # told apart by all eyes, and by lightness

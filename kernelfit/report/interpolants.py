@@ -7,7 +7,7 @@ from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.figures import BLUE, COLUMN, VERMILION, figure, titled
 from kernelfit.report.words import batch_title
 

@@ -6,7 +6,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.errors import DataNotFoundError
+from kernelfit.common.errors import DataNotFoundError
 from kernelfit.report.figures import COLOURS, COLUMN, figure, line, sparkline, titled
 from kernelfit.report.net_curves import errors_at_levels, losses, one_of_each, steps_to_fit, times_to_fit
 from kernelfit.report.words import labels_of

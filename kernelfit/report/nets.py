@@ -3,7 +3,7 @@
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.figures import BLUE, VERMILION, figure, rule
 
 

@@ -7,7 +7,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.report.figures import COLOURS, COLUMN, figure
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
 

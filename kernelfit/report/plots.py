@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 
-from kernelfit.errors import DataNotFoundError, InputError, suggestion
+from kernelfit.common.errors import DataNotFoundError, InputError, suggestion
 from kernelfit.report.bench import bench_table, plot_bench
 from kernelfit.report.descent import descent_table, plot_descent
 from kernelfit.report.interpolants import interpolants_table, plot_interpolants

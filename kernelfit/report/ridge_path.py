@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.figures import ERRORS, GREY, figure, line, titled
 from kernelfit.report.words import batch_title
 

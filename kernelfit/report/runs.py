@@ -6,10 +6,10 @@ import json
 import types
 from pathlib import Path
 
-from kernelfit.double_descent import DoubleDescent
-from kernelfit.errors import DataError, DataNotFoundError, InputError
-from kernelfit.progress import Progress
+from kernelfit.common.errors import DataError, DataNotFoundError, InputError
+from kernelfit.common.progress import Progress
 from kernelfit.report.conforming import conform
+from kernelfit.theory.double_descent import DoubleDescent
 
 
 @dataclasses.dataclass(frozen=True)

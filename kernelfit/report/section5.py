@@ -4,7 +4,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.paper import SECTION_5_CLAIMS
 
 HEADER = ("experiment", "n", "test error: paper", "kernelfit", "norm: paper", "kernelfit, targets 0/1", "notes")

@@ -3,10 +3,10 @@
 from rich.table import Table
 from rich.text import Text
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
+from kernelfit.common.units import format_bytes
 from kernelfit.report.paper import paper_result
-from kernelfit.solvers.plan import operations
-from kernelfit.units import format_bytes
+from kernelfit.solvers.planning.plan import operations
 
 
 def solve_table(record):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.errors import ScratchError
-from kernelfit.files import atomic_write, locked_folder
+from kernelfit.common.errors import ScratchError
+from kernelfit.common.files import atomic_write, locked_folder
 
 FOLDER = "kernelfit-iteration"
 _FORMAT = "kernelfit.iteration/1"

@@ -12,8 +12,8 @@ import time
 
 import numpy as np
 
-from kernelfit.errors import InputError
-from kernelfit.progress import Progress
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 from kernelfit.solvers.regularity import require_regular, rounding, singular
 
@@ -148,7 +148,7 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     Examples
     --------
     >>> import numpy as np
-    >>> from kernelfit.gram import gram
+    >>> from kernelfit.gram.gram import gram
     >>> from kernelfit.kernels import Gaussian
     >>> X = np.linspace(0, 1, 8)[:, None]
     >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)

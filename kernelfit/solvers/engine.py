@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.measures import Check
+from kernelfit.solvers.measures import Check
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,10 +11,10 @@ import time
 
 import numpy as np
 
-from kernelfit.errors import KernelfitError, NotConvergedError
-from kernelfit.measures import Check, check_solution, column_norms, exponents_of, in_units, relative_residuals
-from kernelfit.progress import Progress
+from kernelfit.common.errors import KernelfitError, NotConvergedError
+from kernelfit.common.progress import Progress
 from kernelfit.solvers.cg import Iterations, block_cg
+from kernelfit.solvers.measures import Check, check_solution, column_norms, exponents_of, in_units, relative_residuals
 
 TOLERANCE = 1e-8
 STEPS = 1000

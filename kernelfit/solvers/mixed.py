@@ -12,11 +12,11 @@ import time
 
 import numpy as np
 
-from kernelfit.errors import InputError, NotConvergedError, SingularMatrixError
-from kernelfit.measures import ACCURATE, Check, check_solution, exponents_of, in_units
-from kernelfit.progress import Progress
+from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
+from kernelfit.common.progress import Progress
 from kernelfit.solvers.cg import block_cg
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
+from kernelfit.solvers.measures import ACCURATE, Check, check_solution, exponents_of, in_units
 from kernelfit.solvers.regularity import judged
 
 TOLERANCE = 1e-10

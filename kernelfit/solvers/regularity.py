@@ -13,8 +13,8 @@ import math
 
 import numpy as np
 
-from kernelfit.errors import SingularMatrixError
-from kernelfit.measures import inverse_norm
+from kernelfit.common.errors import SingularMatrixError
+from kernelfit.solvers.measures import inverse_norm
 
 _VECTORS = 8
 _INVERSE_ITERATIONS = 3  # each divides what belongs to larger eigenvalues by their ratio to the smallest

@@ -13,14 +13,14 @@ import numbers
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError, SingularMatrixError
-from kernelfit.measures import Check, relative_residuals
-from kernelfit.progress import Progress, duration
-from kernelfit.solvers.rates import measure_rates
+from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.progress import Progress, duration
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.units import format_bytes
+from kernelfit.solvers.measures import Check, relative_residuals
+from kernelfit.solvers.planning.rates import measure_rates
 from kernelfit.solvers.solve import memory_explained, solve
 from kernelfit.solvers.spectrum import LARGEST, require_regular, spectrum
-from kernelfit.stopwatch import Stopwatch
-from kernelfit.units import format_bytes
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
 # Measured by benchmarks/ridge.py --constants with 2 threads, the best of three runs, in operations of a float64 matrix

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.errors import NotEnoughDiskError, ScratchError
-from kernelfit.files import append_lines, atomic_write, locked_folder
+from kernelfit.common.errors import NotEnoughDiskError, ScratchError
+from kernelfit.common.files import append_lines, atomic_write, locked_folder
 from kernelfit.solvers.panels import panel_bounds
 
 FOLDER = "kernelfit-factor"

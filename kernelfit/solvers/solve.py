@@ -6,16 +6,16 @@ import dataclasses
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.errors import InputError, NotConvergedError, NotEnoughMemoryError, SingularMatrixError
-from kernelfit.measures import Check, check_solution, condition_estimate
-from kernelfit.progress import Progress
+from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
+from kernelfit.solvers.measures import Check, check_solution, condition_estimate
 from kernelfit.solvers.mixed import solve_mixed
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.plan import Way
+from kernelfit.solvers.planning.plan import Way
 from kernelfit.solvers.scratch import Scratch, unfinished
 from kernelfit.solvers.stored import HostStore, StoredPanels
-from kernelfit.stopwatch import Stopwatch
 
 
 @dataclasses.dataclass(frozen=True)

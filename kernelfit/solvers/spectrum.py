@@ -10,7 +10,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.backend import CPU
-from kernelfit.errors import InputError, NotConvergedError, SingularMatrixError
+from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
 
 LARGEST = 32_000  # n: LAPACK's 32-bit integers hold n^2 up to 46,340, some of its workspaces 2 n^2
 _ROWS = 1024  # squared at a time, 8 MB per 1,000 columns

@@ -9,9 +9,9 @@ import threading
 import numpy as np
 import pytest
 
-from kernelfit.datasets import registry, search
-from kernelfit.datasets.registry import File, Form
-from kernelfit.files import sha256
+from kernelfit.common.files import sha256
+from kernelfit.datasets.fetch import registry, search
+from kernelfit.datasets.fetch.registry import File, Form
 
 REAL_DATA = os.environ.get("KERNELFIT_DATA")
 

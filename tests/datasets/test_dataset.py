@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from kernelfit.common.errors import DataError, InputError
 from kernelfit.datasets import Dataset
-from kernelfit.errors import DataError, InputError
 
 
 def make(**changes):

@@ -3,8 +3,8 @@ import sys
 
 import pytest
 
+from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.datasets import fetch, load, names, verify
-from kernelfit.errors import DataError, DataNotFoundError, InputError
 
 
 def test_names_describe_themselves():

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from kernelfit.common.errors import DataError, InputError
 from kernelfit.datasets import load
 from kernelfit.datasets import made as module
-from kernelfit.errors import DataError, InputError
 
 
 def test_digits_are_those_of_scikit_learn():

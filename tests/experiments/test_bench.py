@@ -3,10 +3,9 @@ import math
 
 import pytest
 
-from kernelfit import peers
 from kernelfit.cli import main
-from kernelfit.errors import InputError
-from kernelfit.experiments import bench
+from kernelfit.common.errors import InputError
+from kernelfit.experiments import bench, peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
 from kernelfit.report.bench import bench_table, plot_bench, slope
 

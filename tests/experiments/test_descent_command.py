@@ -6,11 +6,11 @@ import pytest
 
 from kernelfit import datasets
 from kernelfit.cli import main
-from kernelfit.double_descent import double_descent
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments.descent import DescentSpec, run_descent
-from kernelfit.random_features import ReluFeatures
 from kernelfit.report.descent import descent_table, plot_descent
+from kernelfit.theory.double_descent import double_descent
+from kernelfit.theory.random_features import ReluFeatures
 
 OPTIONS = ["--n-train", "60", "--n-test", "50", "--grid", "20", "60", "240", "--seeds", "2", "--quiet"]
 

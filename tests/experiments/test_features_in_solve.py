@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfit.errors import InputError, NotEnoughMemoryError
+from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.experiments.predict import run_predict
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep

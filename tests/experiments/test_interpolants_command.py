@@ -7,7 +7,7 @@ import pytest
 
 from kernelfit import backend
 from kernelfit.cli import main
-from kernelfit.errors import InputError, NotEnoughMemoryError
+from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.experiments.interpolants import OTHERS, InterpolantsSpec, run_interpolants
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.report.interpolants import interpolants_table

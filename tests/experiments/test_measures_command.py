@@ -3,7 +3,7 @@ import json
 import pytest
 
 from kernelfit.cli import main
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments.measures import run_measures
 from kernelfit.experiments.solve import SolveSpec, run_solve
 

@@ -10,12 +10,12 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 from kernelfit import cli
+from kernelfit.analysis.learning_order import load_correctness
+from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
-from kernelfit.errors import InputError
 from kernelfit.experiments.nets import NetSpec, run_net, run_nets, trains_together
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.learning_order import load_correctness
-from kernelfit.net_records import NetRecord, read_nets
+from kernelfit.records.net_records import NetRecord, read_nets
 
 SMALL = {"model": "mlp(hidden=[32])", "n_train": 200, "n_test": 50, "lr": 0.05, "batch": 32, "lr_decay": 1.0}
 

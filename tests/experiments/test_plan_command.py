@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from kernelfit import backend, cli
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments import plan as module
 from kernelfit.experiments.plan import run_plan
-from kernelfit.solvers.rates import Rates
+from kernelfit.solvers.planning.rates import Rates
 
 
 @pytest.fixture(autouse=True)

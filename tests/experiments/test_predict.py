@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kernelfit.backend import CPU
-from kernelfit.errors import DataError
+from kernelfit.common.errors import DataError
 from kernelfit.experiments.predict import run_predict, write_predictions
 from kernelfit.experiments.solve import SolveSpec, run_solve
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit import datasets
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments.randomize import RandomizeSpec, make_estimator, run_randomize
 from kernelfit.randomization import randomization_test
 

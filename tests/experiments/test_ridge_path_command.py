@@ -7,8 +7,8 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.cli import main
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.errors import InputError, SingularMatrixError
 from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path, verdict
 from kernelfit.experiments.solve import SolveSpec, run_solve
 

@@ -7,11 +7,11 @@ from scipy.spatial.distance import cdist
 from sklearn.kernel_ridge import KernelRidge
 
 from kernelfit import backend, datasets
+from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
-from kernelfit.records import Record
+from kernelfit.records.records import Record
 
 
 @pytest.fixture(scope="module")

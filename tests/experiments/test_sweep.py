@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernelfit.cli import main
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.report.sweep import plot_sweep, sweep_table
@@ -38,9 +38,9 @@ def test_a_row_is_what_a_solve_of_these_labels_gives(swept, level, seed):
 def _compare_with_arrays(row, level, seed):
     from kernelfit import datasets
     from kernelfit.corruption import corrupt_labels
-    from kernelfit.gram import gram
+    from kernelfit.gram.gram import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.measures import one_hot
+    from kernelfit.solvers.measures import one_hot
 
     data = datasets.load("digits", n_train=250, n_test=100, seed=0)
     y = corrupt_labels(data.y_train, 10, level, seed=seed)[0]

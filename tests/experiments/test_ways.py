@@ -15,14 +15,14 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.backend import CPU
-from kernelfit.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
+from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
 from kernelfit.experiments import preparation
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.records import Record
+from kernelfit.records.records import Record
 from kernelfit.solvers import stored
 from kernelfit.solvers.cholesky import CholeskyFactor
-from kernelfit.solvers.plan import plan_solve
-from kernelfit.solvers.rates import Rates
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
 
 SPEC = SolveSpec(bandwidth=1.0, n_train=700, precision="float64")
@@ -320,8 +320,8 @@ import functools, os, sys, time
 from kernelfit import cli
 from kernelfit.experiments import preparation
 from kernelfit.solvers import scratch
-from kernelfit.solvers.plan import plan_solve
-from kernelfit.solvers.rates import Rates
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.rates import Rates
 def narrow(*arguments, width=None, rates=None, **options):
     return plan_solve(*arguments, storage="disk", width=width or 40, rates=Rates(1e11, 2e11, 1e-9, 1e9, 1e9), **options)
 preparation.plan_solve = narrow

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 
 from kernelfit.backend import CPU
-from kernelfit.bandwidth import choose_bandwidth, median_distance
-from kernelfit.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError, ScratchError
+from kernelfit.common.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError, ScratchError
+from kernelfit.common.progress import Progress
 from kernelfit.features import RandomConv
 from kernelfit.features import accumulated as module
 from kernelfit.features.accumulated import accumulate, bytes_needed
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.gram import gram
-from kernelfit.inner_products import InnerProducts
+from kernelfit.gram.gram import gram
+from kernelfit.gram.inner_products import InnerProducts
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
-from kernelfit.progress import Progress
+from kernelfit.models.bandwidth import choose_bandwidth, median_distance
 
 RNG = np.random.default_rng(0)
 TRAIN, TEST = (RNG.integers(0, 256, (n, 12, 11, 3), np.uint8) for n in (70, 23))
@@ -270,7 +270,7 @@ def test_a_full_disk_and_too_little_memory_are_named(net, tmp_path, monkeypatch)
     def full(file):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kernelfit.files.os.fsync", full)
+    monkeypatch.setattr("kernelfit.common.files.os.fsync", full)
     with pytest.raises(NotEnoughDiskError, match="Free space"):
         accumulate(net, TRAIN, TEST, scratch=tmp_path)
     monkeypatch.undo()

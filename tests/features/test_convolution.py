@@ -5,7 +5,7 @@ import pytest
 from scipy.signal import correlate2d
 
 from kernelfit.backend import CPU
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features.convolution import Convolution
 from kernelfit.features.patches import image_patches, normalised, patch_pass
 from kernelfit.features.pooling import Windows, passes, rectified_cells

@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features import Pixels, RandomConv, parse_features
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS
 from kernelfit.features.whitening import Covariance
-from kernelfit.gram import gram
+from kernelfit.gram.gram import gram
 from kernelfit.kernels import Linear
-from kernelfit.model import Model, load_model
+from kernelfit.models.model import Model, load_model
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (60, 12, 10, 3), np.uint8)

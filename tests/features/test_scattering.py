@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import convolve2d
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features.blur import pooling_matrix
 from kernelfit.features.gabor import Gabor, gabor_features
 from kernelfit.features.morlet import morlet

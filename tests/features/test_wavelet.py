@@ -5,7 +5,7 @@ import pytest
 import pywt
 from scipy.spatial.distance import pdist
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.features.wavelet import Wavelet, wavelet_features
 
 

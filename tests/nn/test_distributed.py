@@ -9,8 +9,8 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
-from kernelfit.net_records import read_nets
-from tests.team_of_nets import COMMAND, RUNS, STOP_AFTER, outcome
+from kernelfit.records.net_records import read_nets
+from tests.support.team_of_nets import COMMAND, RUNS, STOP_AFTER, outcome
 
 pytestmark = pytest.mark.heavy
 
@@ -21,7 +21,7 @@ CLOSE = {"rtol": 1e-3, "atol": 1e-5}
 def torchrun(folder):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     process = subprocess.Popen(
-        [*command, "-m", "tests.team_of_nets", str(folder)],
+        [*command, "-m", "tests.support.team_of_nets", str(folder)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,

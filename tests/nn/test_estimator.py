@@ -7,8 +7,8 @@ from sklearn.base import clone
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.tree import DecisionTreeClassifier
 
+from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
-from kernelfit.errors import InputError
 from kernelfit.experiments.randomize import make_estimator
 from kernelfit.nn import NetClassifier
 from kernelfit.randomization import randomization_test

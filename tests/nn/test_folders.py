@@ -10,15 +10,15 @@ import torch
 from PIL import Image, ImageOps
 
 from kernelfit import cli
+from kernelfit.common.errors import DataError, InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.datasets.streamed import stream
-from kernelfit.errors import DataError, InputError
+from kernelfit.datasets.read.streamed import stream
 from kernelfit.experiments.nets import NetSpec, run_net
-from kernelfit.net_records import read_nets
 from kernelfit.nn import draws
 from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.images import Images
+from kernelfit.records.net_records import read_nets
 
 SIDE, CROP = 12, 9
 

@@ -6,7 +6,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 import torch
 from sklearn.preprocessing import StandardScaler
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.nn import draws
 from kernelfit.nn.images import Images
 

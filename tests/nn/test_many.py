@@ -7,9 +7,9 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
+from kernelfit.common.errors import InputError, ScratchError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.errors import InputError, ScratchError
 from kernelfit.nn.images import Images
 from kernelfit.nn.many import Member, train_many
 from kernelfit.nn.models import build_model

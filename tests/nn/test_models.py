@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 import torch
 from torch.nn import functional
 
-from kernelfit.errors import InputError
+from kernelfit.common.errors import InputError
 from kernelfit.nn.models import MODELS, _SamePool, build_model, count_parameters, is_convolutional
 
 CIFAR10 = ((3, 28, 28), 10)

@@ -5,8 +5,8 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
-from kernelfit.expressivity import fit_network
 from kernelfit.nn import Theorem1Net
+from kernelfit.theory.expressivity import fit_network
 
 rng = np.random.default_rng(0)
 

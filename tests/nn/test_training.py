@@ -10,8 +10,9 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 import torch
 from torch.nn import functional
 
+from kernelfit.common.errors import InputError, ScratchError
+from kernelfit.common.progress import Progress
 from kernelfit.datasets import load
-from kernelfit.errors import InputError, ScratchError
 from kernelfit.nn import draws
 from kernelfit.nn.evaluation import count_wrong, evaluate
 from kernelfit.nn.images import Images
@@ -19,7 +20,6 @@ from kernelfit.nn.models import build_model
 from kernelfit.nn.settings import Settings
 from kernelfit.nn.training import train
 from kernelfit.nn.weights import starting_weights, weight_norms
-from kernelfit.progress import Progress
 
 DIGITS = load("digits").subset(150, 60)
 MLP = "mlp(hidden=[24])"
@@ -192,8 +192,8 @@ def test_a_run_that_was_stopped_goes_on_with_the_same_bits(tmp_path, monkeypatch
 
 @pytest.mark.heavy
 def test_killed_runs_end_with_the_same_bits(tmp_path):
-    """Killed by kill -9 at random events, in a process of its own (see tests/killed_nets.py)."""
-    command = [sys.executable, "-W", "error", "-m", "tests.killed_nets", str(tmp_path), "0"]
+    """Killed by kill -9 at random events, in a process of its own (see tests/support/killed_nets.py)."""
+    command = [sys.executable, "-W", "error", "-m", "tests.support.killed_nets", str(tmp_path), "0"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     happened = json.loads(done.stdout)

@@ -1,7 +1,7 @@
 """What kernelfit writes, kernelfit reads: real runs of every kind, small ones, and the lines of this repository.
 
-The Records of several processes and of the paper's studies are read back where these run: tests/test_mpi.py,
-tests/experiments/test_section5.py and test_nets_paper.py.
+The Records of several processes and of the paper's studies are read back where these run:
+tests/solvers/mpi/test_mpi.py, tests/experiments/test_section5.py and test_nets_paper.py.
 """
 
 import contextlib
@@ -16,11 +16,10 @@ import pytest
 from sklearn.tree import DecisionTreeClassifier
 
 import kernelfit
-from kernelfit import peers
 from kernelfit.backend import CPU
+from kernelfit.common.errors import DataNotFoundError
 from kernelfit.datasets import load
-from kernelfit.errors import DataNotFoundError
-from kernelfit.experiments import bench
+from kernelfit.experiments import bench, peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
 from kernelfit.experiments.descent import DescentSpec, run_descent
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
@@ -29,7 +28,7 @@ from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_rid
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.randomization import randomization_test
-from kernelfit.records import append_record
+from kernelfit.records.records import append_record
 from kernelfit.report.forms import FORMS
 from kernelfit.report.page import report_page
 from kernelfit.report.plots import PLOTS

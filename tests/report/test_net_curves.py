@@ -7,7 +7,7 @@ from kernelfit.report.net_curves import by_curve, errors_at_levels, losses, time
 from kernelfit.report.nets_paper import plot_study
 from kernelfit.report.page.nets import nets_section
 from kernelfit.report.table1 import records_of
-from tests.report import folders
+from tests.support import report_folders as folders
 
 
 def net(data="mnist", *, labels=0.0, seed=0, steps=100, error=0.1, n_train=500, epochs=10, **training):

@@ -10,11 +10,11 @@ import pytest
 from rich.console import Console
 
 from kernelfit import cli
-from kernelfit.errors import DataNotFoundError, InputError, KernelfitError
+from kernelfit.common.errors import DataNotFoundError, InputError, KernelfitError
 from kernelfit.report.page import report_page
 from kernelfit.report.plots import PLOTS
 from kernelfit.report.runs import read_runs
-from tests.report import folders
+from tests.support import report_folders as folders
 
 HOSTILE = "<script>alert('x')</script>\"'&\x00\ud800"
 

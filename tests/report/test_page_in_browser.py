@@ -4,8 +4,8 @@ import pytest
 
 from kernelfit.report.page import report_page
 from kernelfit.report.runs import read_runs
-from tests import browser
-from tests.report import folders
+from tests.support import browser
+from tests.support import report_folders as folders
 
 pytestmark = [
     pytest.mark.heavy,

@@ -7,7 +7,7 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.report.plots import PLOTS
-from tests.report import folders
+from tests.support import report_folders as folders
 
 WORDS = {
     "sweep": ("test error", "training error", "leave-one-out", "targets 0/1", "chance, 90 %"),

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from kernelfit.errors import InputError
-from kernelfit.fit_records import FitRecord, RandomizationResult
+from kernelfit.common.errors import InputError
+from kernelfit.records.fit_records import FitRecord, RandomizationResult
 from kernelfit.report.randomization import plot_randomization, randomization_table
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from kernelfit.report.paper import TABLE_1
 from kernelfit.report.table1 import in_words, records_of
-from tests.report import folders
+from tests.support import report_folders as folders
 
 
 def net(model="inception", labels=0.0, crop=False, decay=0.0, pixels="true", dataset="cifar10", n_train=50_000, seed=0):

@@ -2,7 +2,7 @@
 
 import statistics
 
-from kernelfit.progress import duration
+from kernelfit.common.progress import duration
 from kernelfit.report.net_curves import (
     by_curve,
     errors_at_levels,

@@ -1,0 +1,214 @@
+"""Which measure of complexity tells true labels from random ones?
+
+Zhang et al., section 2.2: a model that fits random labels has the same VC dimension, Rademacher complexity and uniform
+stability as before, so none of these can explain why it generalises on true labels. Here every measure is taken on both
+labellings of one factor, and asked.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.analysis.complexity import (
+    alignment_of,
+    averaged,
+    correlation,
+    effective_dimension,
+    gram_sums,
+    margin_bound,
+    rademacher_bound,
+    rademacher_of,
+    random_signs,
+)
+from kernelfit.analysis.leaving_out import margins, memorisation, stability
+from kernelfit.common.errors import InputError
+from kernelfit.solvers import measures
+
+_DIFFERENCE = 0.1  # of the larger value: what "tells apart" means; a measure that moves less predicts little
+
+
+@dataclasses.dataclass(frozen=True)
+class Measure:
+    """One measure on true and on random labels.
+
+    Attributes
+    ----------
+    name, formula, source : str
+    role : str
+        "truth": the test error itself. "error": a number that claims to say how large the test error is.
+        "quantity": one with no such claim. "label-free": one that does not see the labels.
+    true, random : float
+    tells_apart : bool
+        Whether the two differ by more than 10 % of the larger.
+    vacuous : bool or None
+        Of an "error": whether on true labels it is no better than chance, so that it tells apart and yet explains
+        nothing.
+    """
+
+    name: str
+    formula: str
+    source: str
+    role: str
+    true: float
+    random: float
+    tells_apart: bool
+    vacuous: bool | None
+
+
+@dataclasses.dataclass(frozen=True)
+class MeasuresTable:
+    """Every measure of one kernel on true and on random labels; JSON-ready through dataclasses.asdict.
+
+    Attributes
+    ----------
+    n, classes : int
+    ridge : float
+    chance : float
+        Error of always naming the most frequent true class: what "vacuous" is measured against.
+    draws, seed : int
+        Random signs of the Rademacher rows; the same for both columns.
+    norm_disagreement : float
+        Largest relative difference of the norms between two routes (measures.rkhs_norm).
+    measures : list of Measure
+    warnings : list of str
+        What measures.doubts has to say about residuals, norms and condition.
+    """
+
+    n: int
+    classes: int
+    ridge: float
+    chance: float
+    draws: int
+    seed: int
+    norm_disagreement: float
+    measures: list
+    warnings: list = dataclasses.field(default_factory=list)
+
+
+def measures_table(
+    K, factor, y_true, y_random, *, n_classes, against=None, y_test=None, draws=20, seed=0, progress=None
+):
+    """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves both labellings.
+
+    Beyond the factor it costs its inverse diagonal (as much again), two passes over the blocks of K, and with a ridge
+    2 n^3 operations for the stability.
+
+    Parameters
+    ----------
+    K : Gram
+        Symmetric, shape (n, n).
+    factor : CholeskyFactor
+        Of K + ridge I.
+    y_true, y_random : int array, shape (n,)
+        Labels 0 .. n_classes - 1; the random ones e.g. from corruption.corrupt_labels with probability 1.
+    against : Gram, optional
+        Test points against training points, with their labels y_test (m,): adds the real test errors.
+    """
+    n = K.shape[0]
+    if factor.n != n:
+        raise InputError(f"the factor is of order {factor.n}, K of shape {K.shape}; pass the K that was factored")
+    labels = [_checked_labels(y, n, n_classes) for y in (y_true, y_random)]
+    if (against is None) != (y_test is None):
+        raise InputError(
+            "a test error needs both the Gram object of the test points, `against`, and their labels y_test"
+        )
+    if against is not None:
+        y_test = _checked_labels(y_test, against.shape[0], n_classes)
+    targets = [measures.one_hot(y, n_classes) for y in labels]
+    halves = [factor.half_solve(Y) for Y in targets]
+    coefs = [factor.half_solve_transposed(half) for half in halves]
+    signs = random_signs(n, draws, seed, n_classes)
+    sums = gram_sums(K, progress=progress)
+    products = K.product(np.hstack([*coefs, *targets, signs]), progress=progress)
+    parts = np.split(products, n_classes * np.arange(1, 5), axis=1)
+    diagonal = factor.inverse_diagonal(progress=progress)
+    tests = [None, None] if against is None else np.hsplit(against.product(np.hstack(coefs), progress=progress), 2)
+    free = {
+        "effective dimension": effective_dimension(diagonal, factor.ridge),
+        "fit of random signs": _fit_of_signs(factor, signs[:, :draws]),
+    }
+    columns, disagreements, residuals = [], [], []
+    for y, Y, half, coef, fitted, KY, scores in zip(
+        labels, targets, halves, coefs, parts[:2], parts[2:4], tests, strict=True
+    ):
+        norm = measures.rkhs_norm(coef, fitted, (half, half), factor.ridge)
+        disagreements.append(norm.disagreement)
+        residuals.append(measures.relative_residuals(Y, fitted + factor.ridge * coef).max())
+        rademacher = rademacher_of(signs, parts[4], norm.total, draws).value
+        moved = stability(factor, coef, diagonal, largest_diagonal=sums.largest_diagonal, progress=progress)
+        left_out = measures.leave_one_out(Y, coef, diagonal)
+        aligned = alignment_of(sums, Y, KY)
+        columns.append(
+            {
+                **({} if scores is None else {"test error": measures.error_rate(scores, y_test)}),
+                "training error": measures.error_rate(fitted, y),
+                "leave-one-out error": measures.error_rate(left_out, y),
+                "margin bound": margin_bound(margins(fitted, y), rademacher),
+                "norm": norm.total,
+                "Rademacher complexity": rademacher,
+                "Rademacher bound": rademacher_bound(norm.total, sums.trace, n, outputs=n_classes),
+                "mean stability": float(moved.norms.mean()),
+                "worst stability": float(moved.sup_norms.max()),
+                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=factor.ridge).scores.mean()),
+                "leave-one-out margin": float(np.median(margins(left_out, y))),
+                "alignment": aligned.uncentred,
+                "centred alignment": aligned.centred,
+                **free,
+            }
+        )
+    chance = 1 - float(np.bincount(labels[0]).max()) / n
+    rows = [_measure(name, columns[0][name], columns[1][name], chance) for name in columns[0]]
+    found = measures.doubts(
+        relative_residual=float(np.max(residuals)),
+        norm_disagreement=max(disagreements),
+        # No row sum is more than the 1-norm, and of a kernel >= 0 the largest is the 1-norm.
+        condition_estimate=measures.condition_estimate(factor, float(np.abs(sums.row_sums).max()) + factor.ridge),
+    )
+    return MeasuresTable(n, n_classes, factor.ridge, chance, draws, seed, max(disagreements), rows, found)
+
+
+_PAPER = "Zhang et al. 2021"
+_ABOUT = {  # name: (role, formula, source)
+    "test error": ("truth", "share of test points with argmax f(x) != y", ""),
+    "training error": ("error", "share of training points with argmax f(x_i) != y_i", f"{_PAPER}, section 2"),
+    "leave-one-out error": ("error", "share with argmax f^(-i)(x_i) != y_i", "Rasmussen and Williams 2006, eq. 5.12"),
+    "margin bound": (
+        "error",
+        "ramp loss + 4 R + 3 sqrt(log(2/delta) / 2n), delta = 0.05",
+        "Bartlett and Mendelson 2002; Mohri et al. 2018, theorem 3.3; Maurer 2016",
+    ),
+    "norm": ("quantity", "|f| = sqrt(tr coef^T K coef)", f"{_PAPER}, section 5"),
+    "Rademacher complexity": ("quantity", "R = |f|/n E sqrt(sum_c s_c^T K s_c)", "Bartlett and Mendelson 2002"),
+    "Rademacher bound": ("quantity", "|f| sqrt(c tr K) / n", "Bartlett and Mendelson 2002"),
+    "mean stability": ("quantity", "mean_i |f - f^(-i)|", "Bousquet and Elisseeff 2002"),
+    "worst stability": ("quantity", "max_i sup_x |f(x) - f^(-i)(x)|, bounded", "Bousquet and Elisseeff 2002"),
+    "memorisation": ("quantity", "mean_i 1[f(x_i) = y_i] - 1[f^(-i)(x_i) = y_i]", "Feldman and Zhang 2020"),
+    "leave-one-out margin": ("quantity", "median_i own score - largest other of f^(-i)(x_i)", ""),
+    "alignment": ("quantity", "<K, YY^T> / (|K| |YY^T|)", "Cristianini et al. 2001"),
+    "centred alignment": ("quantity", "the same of HKH and HY, H = I - 11^T/n", "Cortes et al. 2012"),
+    "effective dimension": ("label-free", "tr K (K + ridge I)^-1", "Zhang 2005; Caponnetto and De Vito 2007"),
+    "fit of random signs": ("label-free", "E 1/n sum_i s_i f_s(x_i)", f"{_PAPER}, section 2.2"),
+}
+
+
+def _measure(name, true, random, chance):
+    role, formula, source = _ABOUT[name]
+    tells_apart = abs(true - random) > _DIFFERENCE * max(abs(true), abs(random))
+    vacuous = true >= chance if role == "error" else None
+    return Measure(name, formula, source, role, true, random, tells_apart, vacuous)
+
+
+def _fit_of_signs(factor, signs):
+    """sign_correlation of the kernel model itself: K coef = signs - ridge coef, no K needed."""
+    fitted = signs - factor.ridge * factor.solve(signs)
+    return averaged([correlation(s, f) for s, f in zip(signs.T, fitted.T, strict=True)]).value
+
+
+def _checked_labels(y, n, n_classes):
+    y = np.asarray(y)
+    if y.shape != (n,) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= n_classes:
+        raise InputError(
+            f"labels must be {n} integers from 0 to n_classes - 1 (n_classes = {n_classes}); got {y.dtype} of shape "
+            f"{y.shape}: {y}"
+        )
+    return y

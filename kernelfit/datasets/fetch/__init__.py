@@ -1,0 +1,1 @@
+"""Finding data sets on disk, and downloading them."""

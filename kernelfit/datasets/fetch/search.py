@@ -1,0 +1,77 @@
+"""Where datasets are looked for, in which order, and where a download goes."""
+
+import os
+from pathlib import Path
+
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import expanded, user_cache
+
+
+def folders(data_dir=None):
+    """Return the folders in which datasets are looked for, first to last.
+
+    `data_dir`, then $KERNELFIT_DATA, then data/ of a checkout, then the user's cache folder, if one is known. The last
+    two need not exist.
+
+    Raises
+    ------
+    InputError
+        If `data_dir` or $KERNELFIT_DATA is given and is not a folder.
+    """
+    found = []
+    for origin, value in (("data_dir", data_dir), ("$KERNELFIT_DATA", os.environ.get("KERNELFIT_DATA"))):
+        if value:
+            folder = expanded(value)
+            if not folder.is_dir():
+                raise InputError(f"{origin} is {str(value)!r}, which is not a folder; create it or correct the path")
+            found.append(folder)
+    return [*found, *(place for place in (_checkout_data(), user_cache()) if place)]
+
+
+def locate(entry, data_dir=None):
+    """Return the first (folder, form) in which a form of `entry` lies complete, or None.
+
+    Each folder of the search is tried itself and with a sub folder named as the dataset.
+    """
+    for folder in candidates(entry, data_dir):
+        for form in entry.forms:
+            if all(path_of(file, folder) for file in form.files):
+                return folder, form
+    return None
+
+
+def candidates(entry, data_dir=None):
+    """Return the folders that `locate` tries for `entry`, in order."""
+    return list(dict.fromkeys(place for folder in folders(data_dir) for place in (folder, folder / entry.name)))
+
+
+def path_of(file, folder):
+    """Return the path of `file` in `folder`, plain or compressed, or None if it is not there."""
+    return next((path for path in (folder / name for name in file.local) if path.is_file()), None)
+
+
+def download_folder(entry, data_dir=None):
+    """Return the folder for a download of `entry`: below the first place of the search that can be written.
+
+    Raises
+    ------
+    InputError
+        If `data_dir` is given and cannot be written, or no place can.
+    """
+    places = folders(data_dir)
+    for place in places[:1] if data_dir else places:
+        existing = next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
+        if os.access(existing, os.W_OK):
+            return place / entry.name
+    raise InputError(
+        f"no folder for {entry.name} can be written, tried: {', '.join(map(str, places)) or 'none'}; give another"
+    )
+
+
+def _checkout_data():
+    root = Path(__file__).resolve().parents[3]
+    project = root / "pyproject.toml"
+    # site-packages could hold somebody else's pyproject.toml
+    if project.is_file() and 'name = "kernelfit"' in project.read_text(encoding="utf-8"):
+        return root / "data"
+    return None

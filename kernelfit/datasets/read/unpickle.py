@@ -1,0 +1,98 @@
+"""Unpickle containers and uint8 arrays, and nothing else.
+
+A pickle is a program. This reader lets it call three stand-ins that only record what they are given; NumPy's own
+reconstruction, which trusts shapes and dtypes, never runs on data from a file.
+"""
+
+import io
+import math
+import pickle
+
+import numpy as np
+
+from kernelfit.common.errors import IntegrityError
+
+
+def restricted_loads(data, name):
+    """Return the object pickled in `data`, as written by Python 2 or 3; texts of Python 2 become bytes.
+
+    Lists, tuples and dicts may nest; arrays must be uint8 in C order.
+
+    Raises
+    ------
+    IntegrityError
+        If the pickle asks for any other class or function, or is damaged.
+    """
+    try:
+        return _resolve(_Unpickler(io.BytesIO(data), encoding="bytes").load())
+    except IntegrityError as error:
+        raise IntegrityError(f"{name}: {error}") from error
+    except Exception as error:  # opcodes of a damaged pickle may fail in any way; none of them runs foreign code
+        raise IntegrityError(f"{name} is a damaged pickle: {type(error).__name__}: {error}") from error
+
+
+class _Dtype:
+    def __init__(self, code, *flags):
+        self.code = code
+
+    def __setstate__(self, state):
+        """The state of a dtype (byte order, fields) says nothing that a uint8 needs."""
+
+
+class _Array:
+    def __init__(self, *ignored):
+        self.state = None
+
+    def __setstate__(self, state):
+        self.state = state
+
+    def resolve(self):
+        try:
+            _, shape, dtype, fortran, content = self.state
+            plain = dtype.code in (b"u1", "u1") and not fortran and isinstance(content, bytes)
+            fits = plain and all(type(n) is int and n >= 0 for n in shape) and math.prod(shape) == len(content)
+        except (TypeError, ValueError, AttributeError):
+            fits = False
+        if not fits:
+            raise IntegrityError("an array in the pickle is not uint8 in C order, or its size is not its shape's")
+        return np.frombuffer(content, np.uint8).reshape(shape)
+
+
+class _Encode:
+    """Python 3 writes bytes in old protocols as text to be encoded."""
+
+    __slots__ = ()  # a pickle may set attributes of what it is given; here it cannot
+
+    def __call__(self, text, encoding):
+        if encoding not in (b"latin1", "latin1"):
+            raise IntegrityError(f"the pickle asks for the encoding {encoding!r}")
+        return text.encode("latin-1")
+
+
+_ALLOWED = {
+    ("numpy", "ndarray"): object(),  # only ever passed on
+    ("numpy", "dtype"): _Dtype,
+    ("numpy.core.multiarray", "_reconstruct"): _Array,
+    ("numpy._core.multiarray", "_reconstruct"): _Array,
+    ("_codecs", "encode"): _Encode(),
+}
+
+
+class _Unpickler(pickle.Unpickler):
+    def find_class(self, module, name):
+        if (module, name) not in _ALLOWED:
+            raise IntegrityError(f"the pickle asks for {module}.{name}; refused, only uint8 arrays are read")
+        return _ALLOWED[module, name]
+
+    def persistent_load(self, pid):
+        raise IntegrityError("the pickle asks for a persistent object; refused")
+
+
+def _resolve(value):
+    if isinstance(value, _Array):
+        return value.resolve()
+    if isinstance(value, dict):
+        return {_resolve(key): _resolve(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_resolve(item) for item in value)
+    return value

@@ -1,0 +1,1 @@
+"""Points, their inner products, and Gram matrices known through their blocks."""

@@ -1,0 +1,82 @@
+"""Kernels as text: what the command line takes and what Records and models hold."""
+
+import ast
+
+from kernelfit import kernels
+from kernelfit.common.errors import InputError
+from kernelfit.common.expressions import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
+
+_NAMES = {
+    kernel.name: kernel
+    for kernel in (
+        kernels.Gaussian,
+        kernels.Laplacian,
+        kernels.Polynomial,
+        kernels.Cosine,
+        kernels.Linear,
+        kernels.ArcCosine,
+        kernels.NeuralTangent,
+        kernels.Precomputed,
+    )
+}
+
+
+def parse_kernel(text, *, imports=True):
+    """Return the kernel that a text names: the inverse of str(kernel).
+
+    A text is a name ("gaussian", "quartic", ...) with or without options, "polynomial(degree=3)", a number, an import
+    path "module:function" (in a combination custom("module:function")), or a combination with + and *:
+    "0.5 * gaussian(bandwidth=5) + linear". Bandwidths not given stay open. Without `imports`, a text that would
+    import code is refused: for texts from files.
+
+    Raises
+    ------
+    InputError
+        The text is not such an expression, or names no kernel or option.
+
+    Examples
+    --------
+    >>> kernel = parse_kernel("0.5 * gaussian + linear")
+    >>> kernel.open_bandwidth, str(kernel.with_bandwidth(5.0))
+    (True, '0.5 * gaussian(bandwidth=5.0) + linear()')
+    """
+    if isinstance(text, str) and IMPORT_PATH.fullmatch(text.strip()):
+        text = f"custom({text.strip()!r})"
+    try:
+        return _from_tree(parse_expression(text, "kernel"), imports)
+    except InputError:
+        raise
+    except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # the last two: deep nesting
+        raise InputError(
+            f"kernel {text[:60]!r} was not understood ({str(error)[:100]}). Write a name "
+            f"({', '.join(kernel_names())}), a name with options such as polynomial(degree=3), a combination with + "
+            "and *, or module:function for your own"
+        ) from error
+
+
+def kernel_names():
+    """Return the names that parse_kernel knows."""
+    return (*_NAMES, "quartic")
+
+
+def _from_tree(node, imports):
+    match node:
+        case ast.BinOp(left, ast.Add(), right):
+            return _from_tree(left, imports) + _from_tree(right, imports)
+        case ast.BinOp(left, ast.Mult(), right):
+            return _from_tree(left, imports) * _from_tree(right, imports)
+        case ast.Constant(int() | float() as value) if not isinstance(value, bool):
+            return kernels.Constant(value)
+        case ast.Call(ast.Name("custom"), [ast.Constant(str() as path)], []) if IMPORT_PATH.fullmatch(path):
+            if not imports:
+                raise InputError(f"kernel {path!r} is code to import, which is not allowed here")
+            return kernels.Custom(import_callable(path, "kernel"), path)
+    if named := named_options(node):
+        return _named(*named)
+    raise SyntaxError("not a kernel expression")
+
+
+def _named(name, options):
+    if name == "quartic":
+        return kernels.Cosine(**{"degree": 4} | options)
+    return make_named(name, options, _NAMES | {"quartic": None}, "kernel")

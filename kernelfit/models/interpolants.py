@@ -1,0 +1,228 @@
+"""Other interpolants of the same labels than the one of least norm (Zhang et al., section 5).
+
+The interpolant of least norm in the RKHS of a kernel is a combination of k(x_i, .) at the training points, and every
+other f with the same values there is further out: f - f_0 vanishes on the training points, so it is orthogonal to f_0,
+
+    |f|^2 = |f_0|^2 + |f - f_0|^2.
+
+Two others are made here: expansions about centres that are not the training points, and the interpolant that is forced
+through given labels at further points too. Nothing is regularised: a system that cannot be solved is an error.
+"""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.gram.gram import gram
+from kernelfit.gram.points import Points, points
+from kernelfit.kernels import Kernel, Precomputed
+from kernelfit.solvers import measures
+from kernelfit.solvers.cholesky import cholesky
+
+_LARGEST = 46_340  # n^2 entries are counted by LAPACK's 32-bit integers
+
+
+@dataclasses.dataclass(frozen=True)
+class Expansion:
+    """f(x) = sum_j coef_j k(x, z_j), one output for each column of coef.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    centres : Points
+        z_1 .. z_m.
+    coef, at_centres : float64 array, shape (m, r)
+        Coefficients, and f at the centres: their inner products column by column are the squared RKHS norms.
+    fitted : float64 array, shape (n, r)
+        f at the training points, from recomputed blocks.
+    relative_residual : float
+        |Y_c - fitted_c| / |Y_c| over all labels that f was to have, of the output c where it is largest.
+    condition : float
+        Estimate (from below) of the 1-norm condition number of the matrix that was factored: K(X, Z), or its triangular
+        factor R where there are more centres than points, or K of all points.
+    """
+
+    kernel: Kernel
+    centres: Points
+    coef: np.ndarray
+    at_centres: np.ndarray
+    fitted: np.ndarray
+    relative_residual: float
+    condition: float
+
+    @property
+    def norm(self):
+        """The RKHS norm, sqrt(tr coef^T K(Z, Z) coef)."""
+        return float(np.linalg.norm(self.per_output))
+
+    @property
+    def per_output(self):
+        """The RKHS norm of each output; NaN where rounding left a negative square."""
+        with np.errstate(invalid="ignore"):
+            return np.sqrt(np.einsum("ij,ij->j", self.coef, self.at_centres))
+
+    def scores(self, X, *, progress=None):
+        """Return f at points X, shape (m, r)."""
+        X = X if self.centres.exact else coordinates(X)
+        return gram(X, self.kernel, self.centres).product(self.coef, progress=progress)
+
+
+def coordinates(X):
+    """Return points X (n, ...) as float64 (n, d); uint8 pixels are divided by 255."""
+    return points(X).coordinates()
+
+
+def interpolate_about(Z, X, Y, kernel, *, progress=None):
+    """Return the Expansion about centres Z with f(X) = Y, of least norm where more centres than points leave a choice.
+
+    m = n: K(X, Z) coef = Y by an LU factorisation with partial pivoting, in place. m > n: the minimum of
+    tr coef^T K(Z, Z) coef under K(X, Z) coef = Y. With K(Z, Z) = L L^T and w = L^T coef it is the w of least Euclidean
+    norm under B^T w = Y, B = L^-1 K(Z, X). With B = Q R it is w = B (R^T R)^-1 Y, the seminormal equations, whose error
+    grows with the condition number of B and not with its square (Higham, "Accuracy and Stability", 2nd ed., section
+    21.3), and coef = K(Z, Z)^-1 K(Z, X) (R^T R)^-1 Y needs no Q. Forming B^T B would square the condition number.
+
+    Takes 8 n m bytes, twice for m > n, and then half of K(Z, Z); otherwise K(Z, Z) is seen by blocks alone.
+
+    Parameters
+    ----------
+    Z : float64 array, shape (m, d), m >= n
+    X : float64 array, shape (n, d)
+    Y : float64 array, shape (n, r)
+
+    Raises
+    ------
+    SingularMatrixError
+        The system is singular to working precision, or is solved to fewer than 8 digits.
+    InputError
+        Fewer centres than points, or more points than LAPACK can count.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 6)[:, None]
+    >>> Y = np.sin(6 * X)
+    >>> least = interpolate_about(X, X, Y, Gaussian(bandwidth=0.3))  # centres at the points themselves
+    >>> other = interpolate_about(X + 0.05, X, Y, Gaussian(bandwidth=0.3))
+    >>> bool(np.allclose(other.fitted, Y)), other.norm > least.norm
+    (True, True)
+    """
+    n, m = len(X), len(Z)
+    if isinstance(kernel, Precomputed):
+        raise InputError("a precomputed kernel has no values at other centres; give a kernel on points")
+    if len(Y) != n or m < n:
+        raise InputError(
+            f"{m} centres and {len(Y)} targets for {n} points; there must be n targets and n centres or more"
+        )
+    if m > _LARGEST:
+        raise InputError(f"{m:,} centres; LAPACK's index ends at {_LARGEST:,}. Take fewer points, --n-train")
+    K = gram(Z, kernel)
+    solve = _square if m == n else _least_norm
+    coef, condition = solve(K, Z, X, Y, progress)
+    fitted = gram(X, kernel, K.points).product(coef, progress=progress)
+    residual = float(measures.relative_residuals(Y, fitted).max())
+    if not residual <= measures.ACCURATE:
+        raise SingularMatrixError(
+            f"the expansion about {m} centres fits {n} points to a relative residual of {residual:.1e} only, condition "
+            f"number at least {condition:.1e}. {_CAUSES}",
+            row=0,
+        )
+    at_centres = K.product(coef, progress=progress)
+    return Expansion(kernel, K.points, coef, at_centres, fitted, residual, condition)
+
+
+def interpolate_also(X_more, Y_more, X, Y, kernel, *, progress=None):
+    """Return the Expansion of least norm with f(X) = Y and f(X_more) = Y_more, whose centres are all these points.
+
+    Parameters
+    ----------
+    X, X_more : array, shape (n, ...) and (m, ...)
+        Of one kind, uint8 pixels or floating point.
+    Y, Y_more : float64 array, shape (n, r) and (m, r)
+
+    Raises
+    ------
+    SingularMatrixError
+        A further point equals a training point, or nearly does.
+    """
+    if isinstance(kernel, Precomputed):
+        raise InputError("a precomputed kernel has no values at further points; give a kernel on points")
+    if X.dtype != X_more.dtype:
+        raise InputError(f"points of {X.dtype} and {X_more.dtype}; give one kind")
+    K, targets = gram(np.concatenate([X, X_more]), kernel), np.concatenate([Y, Y_more])
+    factor = cholesky(K, progress=progress)
+    coef = factor.solve(targets)
+    check = measures.check_solution(K, targets, coef, progress=progress)
+    condition = measures.condition_estimate(factor, check.norm_1)
+    fitted = check.fitted
+    return Expansion(kernel, K.points, coef, fitted, fitted[: len(X)], check.relative_residual, condition)
+
+
+def bytes_about(n, m, d, outputs):
+    """Return the bytes that interpolate_about needs at its peak: system, coordinates, vectors, and the rest."""
+    system = 8 * n * n if m == n else 16 * n * m + 4 * m * m
+    return system + 16 * d * (n + m) + 8 * 6 * outputs * (n + m) + backend.CPU.fixed_bytes
+
+
+_CAUSES = (
+    "Likely causes: (a) centres so far from the points that k(x, z) is nearly 0, or nearly the same for all; (b) "
+    "centres nearly equal to each other; (c) a bandwidth too wide or too narrow; (d) a kernel of finite rank below n. "
+    "Draw other centres, or try another bandwidth"
+)
+
+
+def _square(K, Z, X, Y, progress):
+    """Return (coef, condition) of K(X, Z) coef = Y."""
+    from scipy.linalg import lapack
+
+    n = len(X)
+    # K(Z, X) in rows is K(X, Z) in columns: what LAPACK overwrites without a copy.
+    A = _cross(K, Z, X).T
+    norm_1 = max(float(np.abs(A[:, k : k + 64]).sum(axis=0).max()) for k in range(0, n, 64))
+    lu, pivots, info = lapack.dgetrf(A, overwrite_a=1)
+    if info > 0:
+        _refuse(n, n, info - 1, "a pivot of its LU factorisation is exactly 0")
+    reciprocal, _ = lapack.dgecon(lu, norm_1)
+    condition = _checked(reciprocal, n, n)
+    coef, _ = lapack.dgetrs(lu, pivots, Y)
+    return np.ascontiguousarray(coef), condition
+
+
+def _least_norm(K, Z, X, Y, progress):
+    """Return (coef, condition) of the least tr coef^T K(Z, Z) coef under K(X, Z) coef = Y."""
+    from scipy.linalg import lapack, solve_triangular
+
+    try:
+        factor = cholesky(K, progress=progress)
+    except SingularMatrixError as error:
+        error.add_note("the points of this matrix are the centres, in the order in which they were drawn")
+        raise
+    B = np.asfortranarray(factor.half_solve(_cross(K, Z, X)))  # columns, whose QR is several times quicker than rows'
+    workspace = int(lapack.dgeqrf(B, lwork=-1, overwrite_a=1)[2][0])
+    qr, *_ = lapack.dgeqrf(B, lwork=workspace, overwrite_a=1)
+    R = np.triu(qr[: len(X)])
+    del B, qr
+    reciprocal, _ = lapack.dtrcon(R)
+    condition = _checked(reciprocal, len(X), len(Z))
+    v = solve_triangular(R, solve_triangular(R, Y, trans="T", check_finite=False), check_finite=False)
+    return factor.solve(gram(Z, K.kernel, X).product(v, progress=progress)), condition
+
+
+def _cross(K, Z, X):
+    """Return K(Z, X), float64 of shape (m, n) in rows."""
+    return gram(Z, K.kernel, X).block((0, len(Z)), (0, len(X)))
+
+
+def _checked(reciprocal, n, m):
+    """Return the condition number, or raise where no digit of a solution would mean anything."""
+    if not reciprocal > np.finfo(float).eps:
+        _refuse(n, m, 0, f"its reciprocal condition number is {reciprocal:.1e}, not above the rounding unit")
+    return 1 / reciprocal
+
+
+def _refuse(n, m, row, seen):
+    raise SingularMatrixError(
+        f"the matrix of {n} points and {m} centres is numerically singular: {seen}. {_CAUSES}", row=row
+    )

@@ -1,0 +1,1 @@
+"""Results on disk: one JSON line each, read and written in one place."""

@@ -1,0 +1,1 @@
+"""Conjugate gradients over the workers of a Dask cluster."""

@@ -1,1 +1,0 @@
-"""Engines that solve beyond one process: ScaLAPACK over MPI, and conjugate gradients over Dask."""

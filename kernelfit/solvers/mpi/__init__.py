@@ -1,0 +1,1 @@
+"""One Cholesky factor over all processes of mpiexec, by ScaLAPACK."""

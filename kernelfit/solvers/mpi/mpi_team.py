@@ -1,0 +1,171 @@
+"""The processes of one mpiexec: one leads, the others follow; what fails in one ends all, with one message.
+
+The leader runs the program. What concerns all it announces by name, and every process, itself included, calls the
+method of that name of its own share of the problem. So the same lines of kernelfit that solve on one machine run in the
+leader, over objects whose work is shared.
+"""
+
+import os
+import platform
+import signal
+import sys
+import time
+import traceback
+
+from kernelfit.common.errors import KernelfitError, NotEnoughMemoryError, SingularMatrixError
+
+_TOLD = 0.5  # seconds that mpiexec gets to pass on our last words before an abort ends it too
+_WAIT = 1e-3  # seconds between looks at whether there is something to do: waiting inside of MPI would take a whole core
+# Of MPICH. Our own message says more than its own at an abort. A process that has waited a while sleeps for moments:
+# one that only spins, where others want the cores too, uses up the time in which it should compute. Measured, with two
+# processes beside others on 2 cores: a factorisation at 25 GFLOP/s instead of 4 to 9.
+_SETTINGS = {"MPIR_CVAR_SUPPRESS_ABORT_MESSAGE": "1", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}
+_BEGIN, _STOP = "begin", "stop"
+
+
+class Team:
+    """All processes that mpiexec started, numbered from 0; number 0 leads.
+
+    Parameters
+    ----------
+    make_share : callable
+        (team, **arguments) -> the share of this process, an object with the methods that are announced.
+
+    Attributes
+    ----------
+    world, host : mpi4py communicators
+        Of all processes, and of those on the same host.
+    rank, size : int
+    leads : bool
+    library : str
+        The MPI library and its version.
+    """
+
+    def __init__(self, make_share):
+        MPI = _mpi()
+        self.world = MPI.COMM_WORLD
+        self.host = self.world.Split_type(MPI.COMM_TYPE_SHARED)
+        self.rank, self.size = self.world.rank, self.world.size
+        self.leads = self.rank == 0
+        self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
+        self._make_share, self._share = make_share, None
+
+    def begin(self, **arguments):
+        """Let every process make its share, in the leader."""
+        self._announce(_BEGIN, 0, arguments)
+        self._run(_BEGIN, (), arguments)
+
+    def call(self, name, *own, **arguments):
+        """Call a method of every share, in the leader; return what its own returns.
+
+        `own` are for the leader's share alone, the others get None; `arguments` are small, and sent to all.
+        """
+        self._announce(name, len(own), arguments)
+        return self._run(name, own, arguments)
+
+    def follow(self):
+        """Do what the leader announces until it stops; raises the error that it stopped with."""
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the leader ends the others
+        try:
+            self._follow()
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _follow(self):
+        while True:
+            request = self.world.Ibarrier()
+            while not request.Test():
+                time.sleep(_WAIT)
+            name, count, arguments = self.world.bcast(None)
+            if name == _STOP:
+                if arguments["error"]:
+                    raise _rebuilt(arguments["error"])
+                return
+            try:
+                self._run(name, (None,) * count, arguments)
+            except Exception as error:
+                if not getattr(error, "agreed", False):
+                    raise
+
+    def stop(self, error=None):
+        """Let the followers go, in the leader; they raise `error` too."""
+        self._announce(_STOP, 0, {"error": error and _described(error)})
+
+    def cores(self):
+        """Return the cores of this host for each of its processes, at least one."""
+        affinity = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))
+        cores = set().union(*self.host.allgather(set(affinity(0))))
+        return max(1, len(cores) // self.host.size)
+
+    def agree(self, work, *arguments, **options):
+        """Return work(...), which no other process takes part in; where it fails, all raise the same error."""
+        result = failure = None
+        try:
+            result = work(*arguments, **options)
+        except Exception as error:
+            failure = _described(error, None if self.leads else self._place())
+        failures = [found for found in self.world.allgather(failure) if found]
+        if failures:
+            raise _rebuilt(failures[0])
+        return result
+
+    def _announce(self, name, count, arguments):
+        self.world.Ibarrier().Wait()
+        self.world.bcast((name, count, arguments))
+
+    def _run(self, name, own, arguments):
+        try:
+            if name != _BEGIN:
+                return getattr(self._share, name)(*own, **arguments)
+            self._share = self._make_share(self, **arguments)
+        except BaseException as error:
+            if not getattr(error, "agreed", False):
+                self._abort(error)
+            raise
+
+    def _abort(self, error):
+        """End all processes at once: the others are in the middle of something that needs this one."""
+        interrupted = isinstance(error, KeyboardInterrupt)
+        if not isinstance(error, KernelfitError | MemoryError | OSError | KeyboardInterrupt):
+            traceback.print_exception(error)
+        reason = "interrupted" if interrupted else f"{self._place()}: {type(error).__name__}: {error}"
+        print(f"kernelfit: {reason}; all processes end", file=sys.stderr, flush=True)
+        time.sleep(_TOLD)
+        self.world.Abort(130 if interrupted else 1)
+
+    def _place(self):
+        return f"process {self.rank} of {self.size} on {platform.node()}"
+
+
+def _mpi():
+    """Import mpi4py, which starts MPI; raises KernelfitError, which every process prints, if it is missing in one."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    try:
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library
+        raise KernelfitError(
+            f"--engine mpi needs mpi4py and an MPI library ({error}): pip install 'kernelfit[mpi]'"
+        ) from error
+    return MPI
+
+
+def _described(error, place=None):
+    """Return an error as (class, message, keywords), which can be sent; see _rebuilt."""
+    kind, message, keywords = type(error), str(error), {}
+    if isinstance(error, SingularMatrixError):
+        keywords = {"row": error.row, "pivot": error.pivot, "duplicate": error.duplicate}
+    elif isinstance(error, MemoryError) and not isinstance(error, KernelfitError):
+        kind, message = NotEnoughMemoryError, f"memory ran out where it should have sufficed: {message}"
+    elif not isinstance(error, KernelfitError | KeyboardInterrupt):
+        at = traceback.extract_tb(error.__traceback__)[-1]
+        kind, message = KernelfitError, f"{kind.__name__}: {message} ({at.filename}, line {at.lineno})"
+    return kind, message if place is None else f"{place}: {message}", keywords
+
+
+def _rebuilt(described):
+    """Return the error, marked as known to all processes: only the leader has to print it."""
+    kind, message, keywords = described
+    error = kind(message, **keywords)
+    error.agreed = True
+    return error

@@ -1,0 +1,102 @@
+"""What this machine can do: rates of matrix products, of Gram entries, of a disk and of a GPU's bus."""
+
+import dataclasses
+import math
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import ScratchError
+
+
+@dataclasses.dataclass(frozen=True)
+class Rates:
+    """Speed of this machine: operations per second of matrix products, seconds per Gram entry, bytes per second.
+
+    read and write are those of the scratch disk, upload that from the host to a GPU.
+    """
+
+    float64: float
+    float32: float
+    entry: float
+    read: float = math.inf
+    write: float = math.inf
+    upload: float = math.inf
+
+    def gemm(self, precision):
+        """Return the rate at which a factor of this precision is multiplied."""
+        return self.float64 if precision == "float64" else self.float32
+
+
+def measure_rates(device=backend.CPU, scratch=None):
+    """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
+    rates = Rates(
+        float64=measure_gemm(device.probe, device=device),
+        float32=measure_gemm(device.probe, dtype=np.float32, device=device),
+        entry=1.2e-9 / backend.num_threads() if device is backend.CPU else 5e-11,  # one pass, see kernels.profiles
+    )
+    if device is not backend.CPU:
+        rates = dataclasses.replace(rates, upload=_measure_upload(device))
+    if scratch is not None:
+        rates = dataclasses.replace(rates, **_measure_disk(existing_folder(scratch)))
+    return rates
+
+
+def measure_gemm(n=2048, repeats=5, dtype=np.float64, device=backend.CPU):
+    """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
+    A = device.array(np.random.default_rng(0).standard_normal((n, n)).astype(dtype))
+    C = device.touched((n, n), dtype)
+    best, begin = math.inf, time.perf_counter()
+    for done in range(repeats):
+        if done > 1 and time.perf_counter() - begin > 0.3:
+            break
+        device.synchronize()
+        start = time.perf_counter()
+        device.gemm(A, A, C)
+        device.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return 2 * n**3 / best
+
+
+def _measure_upload(device, count=2**25):
+    host, array = device.transfer_buffer(count), device.empty(count)
+    device.fill(array, host)
+    start = time.perf_counter()
+    device.fill(array, host)
+    return 8 * count / (time.perf_counter() - start)
+
+
+def _measure_disk(folder, size=2**28):
+    """Return the bytes per second at which a file in `folder` is written to the disk, and read back."""
+    size = min(size, max(2**20, shutil.disk_usage(folder).free // 2))
+    try:
+        return _timed_file(folder, size)
+    except OSError as error:
+        raise ScratchError(f"{folder} cannot be written: {error.strerror}. Name another --scratch folder") from error
+
+
+def _timed_file(folder, size):
+    block = np.random.default_rng(0).bytes(min(size, 2**24))  # no disk compresses it
+    with tempfile.NamedTemporaryFile(dir=folder, prefix=".kernelfit-rate-", buffering=0) as file:
+        start = time.perf_counter()
+        size = sum(file.write(block) for _ in range(size // len(block)))
+        os.fsync(file.fileno())
+        written = time.perf_counter()
+        if hasattr(os, "posix_fadvise"):
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)  # from the disk, not from memory
+        begin = time.perf_counter()
+        file.seek(0)
+        while file.read(len(block)):
+            pass
+        return {"write": size / (written - start), "read": size / (time.perf_counter() - begin)}
+
+
+def existing_folder(folder):
+    """Return the folder, or the nearest one above it that is there."""
+    folder = Path(folder).absolute()
+    return next(place for place in (folder, *folder.parents) if place.exists())

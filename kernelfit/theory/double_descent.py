@@ -1,0 +1,192 @@
+"""Double descent: minimum-norm regression on p random features, from p far below n to far above.
+
+Test error rises to a peak at p = n, where the features just suffice to interpolate and the norm explodes, and falls
+again beyond it (Belkin, Hsu, Ma and Mandal, "Reconciling modern machine-learning practice and the classical
+bias-variance trade-off", 2019, section 3). There is no ridge. p features are the first p of one endless sequence, so
+that one decomposition serves a whole path, and as p grows the fit tends to the kernel interpolant.
+"""
+
+import dataclasses
+import math
+import time
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.corruption import corrupt_labels, label_probability
+from kernelfit.gram.points import first_duplicate, points
+from kernelfit.solvers.measures import error_rate, one_hot
+from kernelfit.theory.random_features import checked_grid, feature_matrix, minimum_norm_path
+
+# What rounding of the features, times the condition number, must stay below for two digits of theta to be right.
+_LARGEST_ERROR = 1e-2
+# Least squares lose up to condition^2 eps of their residual (Higham, "Accuracy and Stability", 2nd ed., theorem 20.1):
+# beyond 1e8 nothing need be left.
+_WORST_CONDITION = 1e8
+
+
+@dataclasses.dataclass(frozen=True)
+class DoubleDescent:
+    """Errors, norm and condition along p; JSON-ready through dataclasses.asdict.
+
+    Every curve is a list over seeds of lists over `grid`. A seed draws both the features and the label noise.
+
+    Attributes
+    ----------
+    features : str
+    n_train, n_test, d, n_classes : int
+    label_noise : float
+        Probability that a training label is replaced; test labels are not touched.
+    seeds, grid : list of int
+    train_error, test_error : list of list of float
+        Share of points whose largest score is not at the label (training: the noisy label).
+    train_squared_error, test_squared_error : list of list of float
+        Mean over points of |f(x) - one-hot label|^2. At p >= n the former is the residual that rounding left.
+    norm : list of list of float
+        sqrt(p) |theta|: the norm of f where features are scaled to make a kernel, k_p = phi phi^T / p.
+    condition : list of list of float
+        Of the training features, in the 2-norm.
+    warnings : list of str
+    seconds : float
+    """
+
+    features: str
+    n_train: int
+    n_test: int
+    d: int
+    n_classes: int
+    label_noise: float
+    seeds: list
+    grid: list
+    train_error: list
+    train_squared_error: list
+    test_error: list
+    test_squared_error: list
+    norm: list
+    condition: list
+    warnings: list
+    seconds: float
+
+    def mean(self, curve):
+        """Return a curve's mean over the seeds, one number for each p; e.g. mean("test_error")."""
+        return np.mean(getattr(self, curve), axis=0).tolist()
+
+    def peak(self):
+        """Return the p of the largest mean test_squared_error."""
+        return self.grid[int(np.argmax(self.mean("test_squared_error")))]
+
+
+_CURVES = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
+
+
+def default_grid(n):
+    """Return 15 values of p from n / 8 to 8 n, closest around n."""
+    shares = (1 / 8, 1 / 4, 1 / 2, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5, 2, 4, 8)
+    return sorted({max(1, round(share * n)) for share in shares})
+
+
+def double_descent(
+    X_train,
+    y_train,
+    X_test,
+    y_test,
+    *,
+    n_classes,
+    features,
+    label_noise=0.2,
+    grid=None,
+    seeds=(0, 1, 2),
+    progress=None,
+):
+    """Fit one-hot targets on p random features for every p of the grid and every seed; return a DoubleDescent.
+
+    Points are centred by the training mean: a Gaussian kernel does not notice, and ReLU features divide the points
+    where they are instead of being dead, or linear, on all of them.
+
+    Parameters
+    ----------
+    X_train, X_test : array, shape (n, ...), (m, ...)
+        uint8 pixels, which stand for x / 255, or floating point.
+    y_train, y_test : int array
+    features : FourierFeatures or ReluFeatures
+    label_noise : float
+        As corruption.corrupt_labels; without any the peak is low.
+    grid : increasing integers, optional
+        default_grid(n) unless given.
+    """
+    start = time.perf_counter()
+    progress = progress or Progress()
+    probability = label_probability(label_noise)
+    X, Z = _centred(X_train, X_test)
+    n, m = len(X), len(Z)
+    grid = checked_grid(default_grid(n) if grid is None else grid)
+    _check_memory(n, m, grid[-1])
+    pair = first_duplicate(X) if grid[-1] >= n else None
+    if pair:
+        raise SingularMatrixError(
+            f"training points {pair[0]} and {pair[1]} are identical, so no p interpolates. Remove one of them, or keep "
+            f"the grid below n = {n}",
+            row=pair[1],
+            duplicate=pair[0],
+        )
+    seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
+    curves, warnings = {name: [] for name in _CURVES}, []
+    # What one p costs tells little of another, and all of the same p with another seed.
+    with progress.phase("double descent", {p: len(seeds) for p in grid}) as advance:
+        for seed in seeds:
+            y, _ = corrupt_labels(y_train, n_classes, probability, seed)
+            Y, Y_test = one_hot(y, n_classes), one_hot(y_test, n_classes)
+            F, F_test = (feature_matrix(features, part, grid[-1], seed=seed) for part in (X, Z))
+            steps = []
+            for p, theta, condition in minimum_norm_path(F, Y, grid):
+                fitted, scores = F[:, :p] @ theta, F_test[:, :p] @ theta
+                norm = math.sqrt(p) * float(np.linalg.norm(theta))
+                train = error_rate(fitted, y), _squared_error(fitted, Y)
+                steps.append((*train, error_rate(scores, y_test), _squared_error(scores, Y_test), norm, condition))
+                if condition > worst:
+                    warnings.append(
+                        f"seed {seed}, p = {p}: the condition number is at least {condition:.1e}, so theta may have no "
+                        "correct digit. A smaller bandwidth makes features less alike, if points are not far apart"
+                    )
+                advance(1, f"p = {p:,}", kind=p)
+            for name, values in zip(_CURVES, zip(*steps, strict=True), strict=True):
+                curves[name].append(list(values))
+    return DoubleDescent(
+        features=str(features),
+        n_train=n,
+        n_test=m,
+        d=X.shape[1],
+        n_classes=n_classes,
+        label_noise=probability,
+        seeds=seeds,
+        grid=grid,
+        **curves,
+        warnings=warnings,
+        seconds=round(time.perf_counter() - start, 4),
+    )
+
+
+def _centred(X_train, X_test):
+    X, Z = (points(part).coordinates() for part in (X_train, X_test))
+    if X.shape[1] != Z.shape[1]:
+        raise InputError(
+            f"training points have {X.shape[1]} coordinates, test points {Z.shape[1]}; give both one shape"
+        )
+    mean = X.mean(axis=0)
+    return X - mean, Z - mean
+
+
+def _squared_error(scores, Y):
+    return float(np.mean(np.sum((scores - Y) ** 2, axis=1)))
+
+
+def _check_memory(n, m, largest):
+    # F of both splits, the new features stacked under R and LAPACK's copy of that, and a few triangles.
+    needed, free = 8 * (largest * (3 * n + m) + 5 * n * n), backend.free_memory()
+    if needed > free:
+        raise NotEnoughMemoryError(
+            f"{largest} features of {n} training and {m} test points need {needed / 1e9:.1f} GB, and "
+            f"{free / 1e9:.1f} GB are free. End the grid earlier, or use fewer points"
+        )

@@ -1,0 +1,139 @@
+import numpy as np
+import pytest
+import scipy.linalg
+
+from kernelfit.backend import CPU
+from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.kernels import Gaussian, Laplacian, Linear
+from kernelfit.solvers.cholesky import cholesky
+from tests.support.problems import symmetric_matrix
+
+EPS = np.finfo(float).eps
+
+
+@pytest.fixture
+def images():
+    return np.random.default_rng(0).integers(0, 256, (150, 6, 6), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("width", [1, 7, 64, 150, 1000])
+@pytest.mark.parametrize("n", [1, 2, 63, 64, 65, 150])
+def test_panels_multiply_back_to_the_matrix(n, width):
+    K, _ = symmetric_matrix(n, 1e3, seed=n)
+    factor = cholesky(MatrixGram(K), width=width)
+    L = np.zeros((n, n))
+    for j, (start, stop) in enumerate(factor.panels.bounds):
+        [(_, L[start:, start:stop])] = factor.panels.read(j, start)
+    L = np.tril(L)
+    # Higham, theorem 10.3: |K - L L^T| <= about n eps max K_ii
+    np.testing.assert_allclose(L @ L.T, K, rtol=0, atol=4 * (n + 1) * EPS)
+    np.testing.assert_allclose(factor.smallest_pivot(), np.square(L.diagonal()).min(), rtol=1e-15)
+
+
+@pytest.mark.parametrize("condition", [1e1, 1e4, 1e8])
+@pytest.mark.parametrize("right_hand_sides", [1, 3, 40])
+def test_solution_against_the_known_inverse(condition, right_hand_sides):
+    n = 90
+    K, inverse = symmetric_matrix(n, condition)
+    Y = np.random.default_rng(1).standard_normal((n, right_hand_sides))
+    before = Y.copy()
+    factor = cholesky(MatrixGram(K), width=32)
+    # A backward stable solve is off by about n eps cond; `inverse` itself carries the same relative error.
+    bound = 10 * n * EPS * condition * np.linalg.norm(inverse @ Y)
+    assert np.linalg.norm(factor.solve(Y) - inverse @ Y) <= bound
+    assert np.array_equal(Y, before)
+    np.testing.assert_allclose(factor.inverse_diagonal(), inverse.diagonal(), rtol=10 * n * EPS * condition)
+    half = factor.half_solve(Y)
+    np.testing.assert_allclose(
+        np.sum(half * half, axis=0), np.einsum("ij,ij->j", Y, inverse @ Y), rtol=10 * n * EPS * condition
+    )
+
+
+def test_panel_width_and_order_of_points_do_not_matter(images):
+    Y = np.random.default_rng(2).standard_normal((len(images), 4))
+    reference = cholesky(gram(images, Gaussian(2.0))).solve(Y)
+    # The matrix is well conditioned (random images are far apart), so 1e-12 is thousands of its rounding errors.
+    for width in (1, 16, 149, 151):
+        np.testing.assert_allclose(cholesky(gram(images, Gaussian(2.0)), width=width).solve(Y), reference, atol=1e-12)
+    order = np.random.default_rng(3).permutation(len(images))
+    permuted = cholesky(gram(images[order], Gaussian(2.0)), width=40).solve(Y[order])
+    np.testing.assert_allclose(permuted, reference[order], atol=1e-12)
+
+
+def test_against_scipy_and_with_ridge(images):
+    G = gram(images, Laplacian(3.0))
+    n = len(images)
+    K = G.block((0, n), (0, n))
+    Y = np.eye(n)[:, :5]
+    for ridge in (0.0, 1e-3, 10.0):
+        expected = scipy.linalg.solve(K + ridge * np.eye(n), Y, assume_a="pos")
+        np.testing.assert_allclose(cholesky(G, ridge=ridge, width=50).solve(Y), expected, atol=1e-11)
+
+
+@pytest.mark.parametrize("chunk", [1, 5, 32, 1000])
+def test_inverse_diagonal_does_not_depend_on_its_chunks(images, monkeypatch, chunk):
+    factor = cholesky(gram(images, Gaussian(2.0)), width=32)
+    expected = factor.solve(np.eye(len(images))).diagonal()
+    monkeypatch.setattr("kernelfit.solvers.cholesky.INVERSE_WIDTH", chunk)
+    np.testing.assert_allclose(factor.inverse_diagonal(), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("first", "second"), [(3, 9), (0, 149), (70, 71)])
+def test_duplicates_are_named(images, first, second):
+    images[second] = images[first]
+    with pytest.raises(SingularMatrixError, match=f"points {first} and {second} are identical") as caught:
+        cholesky(gram(images, Gaussian(2.0)), width=32)
+    assert (caught.value.row, caught.value.duplicate) == (second, first)
+    assert isinstance(caught.value, np.linalg.LinAlgError)
+    cholesky(gram(images, Gaussian(2.0)), width=32, ridge=1e-6)
+
+
+def test_rank_is_named_as_the_cause(images):
+    with pytest.raises(SingularMatrixError, match="finite rank") as caught:
+        cholesky(gram(images, Linear()), width=32)
+    assert caught.value.row >= 36, "36 pixels span 36 dimensions, so the first 36 points are independent"
+    assert caught.value.duplicate is None
+
+
+def test_too_wide_a_bandwidth_is_singular_and_never_repaired(images):
+    with pytest.raises(SingularMatrixError, match="bandwidth"):
+        cholesky(gram(images, Gaussian(1e6)))
+
+
+def test_indefinite_and_not_finite_matrices():
+    K = np.diag([1.0, 1.0, -1.0, 1.0])
+    with pytest.raises(SingularMatrixError, match="training point 2 of 4: its pivot is not positive"):
+        cholesky(MatrixGram(K))
+
+    class Broken(MatrixGram):
+        def block(self, rows, columns, out=None):
+            block = super().block(rows, columns, out=out)
+            if rows[0] <= 3 < rows[1] and columns[0] <= 3 < columns[1]:
+                block[3 - rows[0], 3 - columns[0]] = np.nan
+            return block
+
+    with pytest.raises(InputError, match="not finite at training point 3"):
+        cholesky(Broken(np.eye(5)), width=2)
+
+
+@pytest.mark.parametrize("ridge", [-1.0, np.nan, np.inf])
+def test_ridge_is_checked(ridge):
+    with pytest.raises(InputError, match="ridge"):
+        cholesky(MatrixGram(np.eye(3)), ridge=ridge)
+
+
+def test_right_hand_sides_are_checked():
+    factor = cholesky(MatrixGram(np.eye(3)))
+    for shape in ((3,), (4, 1)):
+        with pytest.raises(InputError, match="right-hand sides"):
+            factor.solve(np.ones(shape))
+
+
+def test_no_square_array_is_made(images, monkeypatch):
+    """The panels hold half the matrix, and nothing larger than one panel is allocated beside them."""
+    made = []
+    touched = CPU.touched
+    monkeypatch.setattr(CPU, "touched", lambda shape, dtype: made.append(shape) or touched(shape, dtype))
+    cholesky(gram(images, Gaussian(2.0)), width=10)
+    assert made == [(150 - start, 10) for start in range(0, 150, 10)]

@@ -1,0 +1,100 @@
+"""What is singular to float64 is refused in either precision, whatever the targets; what has 1e12 to lose is not."""
+
+import numpy as np
+import pytest
+
+from kernelfit.common.errors import SingularMatrixError
+from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.kernels import Gaussian
+from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.solvers.panels import MemoryPanels
+from tests.support.problems import symmetric_matrix
+
+
+def corrected(K, Y, **options):
+    return solve_mixed(K, Y, lambda shift: MemoryPanels(K.shape[0], 32, np.float32), **options)
+
+
+def dense(K):
+    return K.block((0, K.shape[0]), (0, K.shape[0]))
+
+
+def one_rank_short(n, rng):
+    X = rng.standard_normal((n, n - 1)) * np.logspace(0, rng.uniform(-3, 0), n - 1)
+    return MatrixGram(X @ X.T)
+
+
+def of_low_rank(n, rng):
+    X = rng.standard_normal((n, max(1, n // 4)))
+    return MatrixGram(X @ X.T)
+
+
+def cubic(n, rng):
+    return gram(rng.standard_normal((21, 3)), parse_kernel("polynomial(degree=3)"))  # of rank 20
+
+
+@pytest.mark.parametrize("make", [one_rank_short, of_low_rank, cubic])
+@pytest.mark.parametrize("n", [2, 3, 10, 40])
+def test_singular_matrices_are_refused_even_where_the_targets_have_a_solution(make, n):
+    """Rounding leaves positive pivots in place of 0 for about every other of them."""
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        K = make(n, rng)
+        with pytest.raises(SingularMatrixError):
+            cholesky(K)
+        with pytest.raises(SingularMatrixError, match="numerically singular at training point"):
+            corrected(K, dense(K) @ rng.standard_normal((K.shape[0], 2)))
+
+
+def test_the_row_is_named_in_mixed_precision_too():
+    K = MatrixGram(np.diag([1.0, 2.0, 0.0]))
+    for attempt in (lambda: cholesky(K), lambda: corrected(K, np.array([[1.0], [1.0], [0.0]]))):
+        with pytest.raises(SingularMatrixError) as caught:
+            attempt()
+        assert caught.value.row == 2
+    X = np.random.default_rng(0).standard_normal((60, 4))
+    X[40] = X[7]
+    K = gram(X, Gaussian(1.0))
+    with pytest.raises(SingularMatrixError, match="points 7 and 40 are identical") as caught:
+        corrected(K, dense(K) @ np.ones((60, 1)))
+    assert (caught.value.row, caught.value.duplicate) == (40, 7)
+
+
+@pytest.mark.parametrize("n", [2, 30, 300])
+@pytest.mark.parametrize("spread", ["geometric", "one", "half"])
+def test_a_condition_number_of_1e12_is_not_refused(n, spread):
+    smallest = {"geometric": np.geomspace(1e-12, 1, n), "one": np.r_[1e-12, np.ones(n - 1)]}
+    eigenvalues = smallest.get(spread, np.resize([1.0, 1e-12], n))
+    Q, _ = np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))
+    K = (Q * eigenvalues) @ Q.T
+    K = MatrixGram((K + K.T) / 2)
+    assert cholesky(K).smallest_pivot() > 0
+    if spread == "half":  # two clusters, within reach of conjugate gradients
+        done = corrected(K, dense(K) @ np.random.default_rng(1).standard_normal((n, 2)))
+        # |K|_1 / lambda is at most sqrt(n) times the condition number.
+        assert 1e11 < done.condition_estimate < 1e12 * np.sqrt(n) * 1.1
+
+
+@pytest.mark.parametrize("n", [5, 80])
+def test_units_of_the_points_do_not_make_a_matrix_singular(n):
+    """D K D is as regular as K for the factor, though its condition number is 1e40."""
+    D, (K, _) = np.logspace(-10, 10, n), symmetric_matrix(n, 1e3)
+    scaled = MatrixGram(D[:, None] * K * D)
+    Y = np.random.default_rng(0).standard_normal((n, 2))
+    np.testing.assert_allclose(D[:, None] * cholesky(scaled).solve(D[:, None] * Y), np.linalg.solve(K, Y), rtol=1e-9)
+
+
+def test_a_shift_changes_the_factor_and_not_the_condition_that_is_told():
+    K, _ = symmetric_matrix(12, 1e9)
+    done = corrected(MatrixGram(K), K @ np.ones((12, 1)), first_shift=0.0)
+    exact = np.linalg.norm(K, 1) * np.linalg.norm(np.linalg.inv(K), 1)
+    assert exact / 12 <= done.condition_estimate <= exact * 1.01
+    Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((150, 150)))
+    K = (Q * np.resize([1.0, 0.5, 1e-10], 150)) @ Q.T
+    K = MatrixGram((K + K.T) / 2)
+    shifted = corrected(K, dense(K) @ np.ones((150, 1)))
+    assert shifted.factor.shift > 0
+    # Of the matrix with the shift it would be below 1e7.
+    assert 1e9 < shifted.condition_estimate <= 1.01 * np.linalg.norm(dense(K), 1) * 1e10

@@ -1,0 +1,182 @@
+"""What the tests of the MPI engine run: `mpiexec -n 4 python -m tests.support.mpi_runs MODE FOLDER`, in every process.
+
+The leader prints one JSON value with what it saw. Every process leaves a file with its number in FOLDER.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.backend import CPU
+from kernelfit.common.errors import KernelfitError
+from kernelfit.gram.gram import gram
+from kernelfit.kernels import Gaussian, Linear, NeuralTangent
+from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.measures import check_solution
+from kernelfit.solvers.mpi import mpi_factor
+from kernelfit.solvers.mpi.mpi import MpiEngine
+from tests.support.tally import Tally
+
+CONDITION = 1e4
+N = 149  # no multiple of any block
+
+
+def points(eigenvalues, seed=0):
+    """Return X with these eigenvalues of X X^T, up to rounding."""
+    Q, _ = np.linalg.qr(np.random.default_rng(seed).standard_normal((len(eigenvalues),) * 2))
+    return Q * np.sqrt(eigenvalues)
+
+
+def problem(eigenvalues=None):
+    """Return (K, against): a linear kernel of known spectrum, and 37 test points."""
+    X = points(np.geomspace(1 / CONDITION, 1, N) if eigenvalues is None else eigenvalues)
+    K = gram(X, Linear())
+    return K, gram(np.random.default_rng(1).standard_normal((37, X.shape[1])), K.kernel, K.points)
+
+
+def far_problem():
+    """Return (K, against) of points that lie near to each other, and far from the origin and in two clusters."""
+    rng = np.random.default_rng(2)
+    X = rng.uniform(0, 9, (N + 37, 12)) + 1e6 * np.append(np.ones(11), 0) + 1e5 * rng.integers(0, 2, (N + 37, 1))
+    K = gram(X[:N], Gaussian(20.0) + 1e-13 * NeuralTangent(1))
+    return K, gram(X[N:], K.kernel, K.points)
+
+
+def difference(found, expected):
+    return float(np.abs(found - expected).max() / np.abs(expected).max())
+
+
+def solved(engine, K, against, Y, **options):
+    """Solve in all processes and in this one; return how far apart they are, and what the Answer says of itself."""
+    tally = Tally()
+    answer = engine.solve(K, against, Y, **{"ridge": 0.0, "progress": tally} | options)
+    factor = cholesky(K, ridge=answer.ridge)
+    coef = factor.solve(Y)
+    check = check_solution(K, Y, coef, ridge=answer.ridge)
+    return {
+        "coef": difference(answer.coef, coef),
+        "fitted": difference(answer.check.fitted, check.fitted),
+        "scores": difference(answer.scores, against.product(coef)),
+        "norm_1": difference(answer.check.norm_1, check.norm_1),
+        "pivot": difference(answer.smallest_pivot, factor.smallest_pivot()),
+        "energy": difference(np.einsum("ij,ij->j", *answer.energy), np.einsum("ij,ij->j", Y, coef)),
+        "residual": answer.check.relative_residual,
+        "precision": answer.precision,
+        "report": answer.report,
+        "condition": answer.condition_estimate,
+        "phases": tally.names,
+        "wrong_phases": tally.wrong(),
+    }
+
+
+def grids(number):
+    """Every grid, with 1, 10 and 300 right-hand sides; blocks of which some processes have none; a ridge."""
+    found, rng = [], np.random.default_rng(0)
+    for grid, block in (("1x4", 32), ("2x2", 32), ("4x1", 32), ("2x2", 100), (None, 1000)):
+        with MpiEngine(grid=grid, block=block) as engine:
+            for r in ((1, 10, 300) if block == 32 else (10,)) if engine.leads else ():
+                case = solved(engine, *problem(), rng.standard_normal((N, r)), ridge=0.0 if r > 1 else 0.01)
+                found.append({"asked": grid, "r": r} | case)
+            if engine.leads and grid == "2x2" and block == 32:
+                case = solved(engine, *far_problem(), rng.standard_normal((N, 1)), ridge=0.1)
+                found.append({"asked": grid, "r": 1} | case)
+    return found
+
+
+def mixed(number):
+    """A float32 factor corrected in float64."""
+    with MpiEngine(precision="mixed", block=32) as engine:
+        return solved(engine, *problem(), np.random.default_rng(0).standard_normal((N, 5))) if engine.leads else None
+
+
+def agreed(number):
+    """Failures that all processes agree on; they go on to the next. Returns (class, message, row) of each."""
+    found = []
+    K, against = problem()
+    Y = np.ones((N, 1))
+
+    def attempt(K=K, **options):
+        try:
+            with MpiEngine(block=32, **options) as engine:
+                if engine.leads:
+                    engine.solve(K, against, Y, ridge=0.0)
+        except KernelfitError as error:
+            found.append([type(error).__name__, str(error), getattr(error, "row", None)])
+
+    attempt(grid="3x5")
+    attempt(memory=1000)
+    with patched(number == 2, backend, "free_memory", lambda: 1000):
+        attempt()
+    with patched(number == 1, mpi_factor.FactorShare, "__init__", fails(MemoryError("made up"))):
+        attempt()
+    with patched(number == 1, CPU, "empty", fails(ZeroDivisionError("made up"))):
+        attempt()
+    X = K.points.values.copy()
+    X[90] = X[20]
+    attempt(gram(X, Linear()))
+    attempt(problem(np.where(np.arange(N) % 5 == 0, 1e-9, 1.0))[0], precision="mixed")
+    attempt()  # and all is well
+    found.append("solved")
+    return found
+
+
+def stuck(number):
+    """One process fails in the middle of the factorisation, of which the others wait for the end."""
+
+    def late(*arguments):
+        while not Path(sys.argv[2], "begun").exists():
+            time.sleep(0.01)
+        raise ZeroDivisionError("made up")
+
+    with patched(number == 2, mpi_factor.FactorShare, "_subtract", late):
+        return endless(number)
+
+
+def endless(number):
+    """A factorisation that takes minutes."""
+    subtract = mpi_factor.FactorShare._subtract
+
+    def slowly(*arguments):
+        Path(sys.argv[2], "begun").touch()
+        time.sleep(5)
+        subtract(*arguments)
+
+    with patched(number == 0, mpi_factor.FactorShare, "_subtract", slowly), MpiEngine(block=4) as engine:
+        return solved(engine, *problem(), np.ones((N, 1))) if engine.leads else None
+
+
+def fails(error):
+    def function(*arguments, **options):
+        raise error
+
+    return function
+
+
+class patched:  # noqa: N801 (a context manager)
+    """Replace an attribute in one process."""
+
+    def __init__(self, here, owner, name, value):
+        self.here, self.owner, self.name, self.value = here, owner, name, value
+
+    def __enter__(self):
+        self.before = getattr(self.owner, self.name)
+        if self.here:
+            setattr(self.owner, self.name, self.value)
+
+    def __exit__(self, *arguments):
+        setattr(self.owner, self.name, self.before)
+
+
+if __name__ == "__main__":
+    CPU.probe = 64  # rates do not matter here
+    mode, folder = sys.argv[1:]
+    own_number = int(os.environ["PMI_RANK"])
+    Path(folder, f"{own_number}").write_text(str(os.getpid()))
+    result = globals()[mode](own_number)
+    if own_number == 0:
+        print(json.dumps(result))
