@@ -14,7 +14,7 @@ import time
 import numpy as np
 
 from kernelfit import __version__, backend
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.solvers.measures import error_rate, one_hot
 from kernelfit.theory.expressivity import apply_layers, deepen, fit_network, project
 

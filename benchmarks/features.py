@@ -179,11 +179,11 @@ def errors(name, seed, trial):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.models.bandwidth import choose_bandwidth, median_distance
-    from kernelfit.solvers.cholesky import cholesky
     from kernelfit.solvers.measures import error_rate, leave_one_out, one_hot
+    from kernelfit.solvers.panel_cholesky import cholesky
 
     data = datasets.load("mnist", n_train=5000, seed=int(seed))
     X, X_test = features(name).points(data.X_train, data.X_test[:1] if int(trial) else data.X_test)

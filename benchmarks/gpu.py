@@ -31,10 +31,10 @@ from common import table
 from kernelfit import backend, datasets
 from kernelfit.common.errors import KernelfitError
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning import rates as rates_module
 from kernelfit.solvers.planning.plan import Problem, plan_solve
@@ -93,10 +93,10 @@ def stand_in():
     """Put the tests' stand-in in the place of CuPy, and make tiles small enough for several of them."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
     from kernelfit.backend.cuda import Cuda
-    from kernelfit.solvers import stored
+    from kernelfit.solvers import out_of_core
     from tests.support import fake_cuda
 
-    Cuda.tile, Cuda.panel, Cuda.probe, stored.PIECE = 64, 24, 64, 600
+    Cuda.tile, Cuda.panel, Cuda.probe, out_of_core.PIECE = 64, 24, 64, 600
     upload = rates_module._measure_upload
     rates_module._measure_upload = lambda device: upload(device, count=1000)
     with fake_cuda.installed():

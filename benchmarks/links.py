@@ -110,18 +110,18 @@ def solve(n, scheduler, path):
     """The client: solve, say so, and keep the coefficients."""
     from kernelfit import datasets
     from kernelfit.common.progress import LogProgress
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers import measures
-    from kernelfit.solvers.dask.dask import DaskEngine
+    from kernelfit.solvers.dask.solver import DaskEngine
 
     data = datasets.load("mnist", n_train=n, n_test=100)
     K = gram(data.X_train, Gaussian(5.0))
-    against, Y = gram(data.X_test, Gaussian(5.0), K.points), measures.one_hot(data.y_train, 10)
+    K_test, Y = gram(data.X_test, Gaussian(5.0), K.points), measures.one_hot(data.y_train, 10)
     with DaskEngine(scheduler=scheduler, workers=WORKERS) as engine:
         print("solving", flush=True)
         start = time.perf_counter()
-        answer = engine.solve(K, against, Y, ridge=RIDGE, progress=LogProgress())
+        answer = engine.solve(K, K_test, Y, ridge=RIDGE, progress=LogProgress())
         seconds = time.perf_counter() - start
     norm = measures.rkhs_norm(answer.coef, answer.check.fitted, answer.energy, RIDGE).total
     import numpy as np

@@ -158,9 +158,9 @@ def peer_data():
 
 def peer_kernelfit():
     import kernelfit.kernels.profiles  # noqa: F401  imports are not timed, for neither side
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.cholesky import cholesky
+    from kernelfit.solvers.panel_cholesky import cholesky
 
     X, Y, Z = peer_data()
     begin = time.perf_counter()

@@ -195,7 +195,7 @@ def efficiency_child():
     from distributed import Client
 
     from kernelfit.common.progress import Progress
-    from kernelfit.solvers.dask.dask_gram import DaskGram
+    from kernelfit.solvers.dask.gram import DaskGram
     from kernelfit.solvers.dask.shares import cut
 
     K, V = training(N), np.random.default_rng(0).standard_normal((N, 10))
@@ -230,11 +230,11 @@ def efficiency_child():
 def bare_start(_):
     """Make the points of a bare process, and compile."""
     from kernelfit import backend
-    from kernelfit.solvers.dask import dask_worker
+    from kernelfit.solvers.dask import worker
 
     backend.set_threads(1)
     backend.keep_freed_memory()
-    dask_worker._GRAMS["bare"] = training(N)
+    worker._GRAMS["bare"] = training(N)
     bare_share([(0, 1024)], [(0, 0)])
     time.sleep(1.0)  # so that each process of the pool gets one
 
@@ -242,16 +242,16 @@ def bare_start(_):
 def bare_share(bounds, share):
     import numpy as np
 
-    from kernelfit.solvers.dask import dask_worker
+    from kernelfit.solvers.dask import worker
 
-    rows = len(dask_worker.rows_of(bounds, share))
-    dask_worker.multiply("bare", bounds, share, np.ones((rows, 10)), False)
+    rows = len(worker.rows_of(bounds, share))
+    worker.multiply("bare", bounds, share, np.ones((rows, 10)), False)
 
 
 def bare_inner_products(count):
-    from kernelfit.solvers.dask import dask_worker
+    from kernelfit.solvers.dask import worker
 
-    points = dask_worker._GRAMS["bare"].points
+    points = worker._GRAMS["bare"].points
     for _ in range(count):
         points.part(0, 4096).inner_products(points.part(4096, 8192))
 
@@ -262,7 +262,7 @@ def product(n):
     from distributed import Client
 
     from kernelfit.common.progress import Progress
-    from kernelfit.solvers.dask.dask_gram import DaskGram
+    from kernelfit.solvers.dask.gram import DaskGram
 
     n = int(n)
     K, V = training(n), np.random.default_rng(0).standard_normal((n, 10))
@@ -337,7 +337,7 @@ def limited_workers(folder):
 
 def training(n):
     from kernelfit import datasets
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
 
     X = datasets.load("mnist", n_train=n).X_train if n < 60_000 else mnist_and_moved(n)[0]

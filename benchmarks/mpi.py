@@ -125,9 +125,9 @@ def factors(n, rows, columns, block):
 
     from kernelfit import backend
     from kernelfit.backend.scalapack import open_scalapack
-    from kernelfit.solvers.mpi.mpi_layout import Layout
-    from kernelfit.solvers.mpi.mpi_share import Share
-    from kernelfit.solvers.mpi.mpi_team import Team
+    from kernelfit.solvers.mpi.layout import Layout
+    from kernelfit.solvers.mpi.share import Share
+    from kernelfit.solvers.mpi.team import Team
 
     class Peer(Share):
         def pdpotrf(self):
@@ -136,7 +136,7 @@ def factors(n, rows, columns, block):
     team = Team(Peer)
     open_scalapack()
     backend.limit_threads(1)
-    if not team.leads:
+    if not team.is_root:
         return team.follow()
     try:
         return lead(team, n, Layout(n, block, (rows, columns)))
@@ -149,9 +149,9 @@ def lead(team, n, layout):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.mpi.mpi import TeamGram
+    from kernelfit.solvers.mpi.solver import TeamGram
 
     data = datasets.load("mnist", n_train=n, n_test=10)
     team.begin(layout=layout)

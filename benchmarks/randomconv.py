@@ -24,7 +24,7 @@ from kernelfit.features.pooling import rectified_cells
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS, RandomConv
 from kernelfit.features.rescaling import rescale
-from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.planning.rates import measure_gemm
 
 BARS = {"cpu": 0.60, "cuda": 0.50}

@@ -104,9 +104,9 @@ def constants(sizes, repeats=3):
     from scipy.linalg import eigh
 
     from kernelfit import datasets
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.cholesky import cholesky
+    from kernelfit.solvers.panel_cholesky import cholesky
     from kernelfit.solvers.planning.rates import measure_gemm
 
     images = datasets.load("mnist", n_train=max(sizes)).X_train

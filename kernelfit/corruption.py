@@ -13,7 +13,7 @@ import hashlib
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 PIXEL_SETTINGS = ("true", "shuffled", "random", "gaussian")
 _BLOCK = 1024  # images at a time: bounds the memory of permutations

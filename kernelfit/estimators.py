@@ -11,11 +11,11 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kernelfit.common.errors import InputError
 from kernelfit.datasets.pixels import pixels_in_doubt
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Custom, Kernel, Precomputed
-from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import choose_bandwidth
-from kernelfit.models.interpolation import interpolate
+from kernelfit.models.fit import interpolate
 from kernelfit.solvers.measures import one_hot
 
 
@@ -97,7 +97,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     Parameters
     ----------
     kernel : str, Kernel or callable
-        A text that kernelfit.kernels.kernel_text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
+        A text that kernelfit.kernels.text.parse_kernel reads ("gaussian", "laplacian", "polynomial(degree=3)",
         "gaussian + 0.1 * linear", "precomputed", ...), a kernelfit.kernels.Kernel, or a function of two float64
         matrices (a, d), (b, d) that returns the kernel matrix (a, b); several threads may call it at once.
         With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict, float64 or float32.
@@ -119,7 +119,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         RKHS norm of f, sqrt(tr(coef^T K coef)) over all outputs.
     loo_residuals_ : array of the shape of y, or None
         y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
-    report_ : kernelfit.models.interpolation.FitReport
+    report_ : kernelfit.models.fit.FitReport
     kernel_ : Kernel
         With its bandwidth.
     support_ : int array

@@ -13,10 +13,10 @@ import numpy as np
 
 from kernelfit.common.errors import InputError, UnwrittenError
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.records.fit_records import FitRecord, RandomizationResult, append_fit, read_fits
-from kernelfit.records.records import now
+from kernelfit.records.fits import FitRecord, RandomizationResult, append_fit, read_fits
+from kernelfit.records.record import now
 
 _HELD_OUT = 0.2  # share of the examples that serve as test set where none is given
 

@@ -146,7 +146,7 @@ def test_the_rules_would_notice(tmp_path, monkeypatch):
     path.write_text(
         "import kernelfit.cli\n"
         "from kernelfit import models as m\n"
-        "from kernelfit.gram.gram import gram\n"
+        "from kernelfit.gram.matrix import gram\n"
         "from . import plan\n"
         "from .. import report\n"
         "from ..nn.train import fit\n"
@@ -157,7 +157,7 @@ def test_the_rules_would_notice(tmp_path, monkeypatch):
     assert set(imports(path)) == {
         "kernelfit.cli",
         "kernelfit.models",
-        "kernelfit.gram.gram.gram",
+        "kernelfit.gram.matrix.gram",
         "kernelfit.solvers.plan",
         "kernelfit.report",
         "kernelfit.nn.train.fit",

@@ -19,7 +19,7 @@ from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier
 from kernelfit.randomization import randomization_test
-from kernelfit.records.fit_records import FitRecord, RandomizationResult, read_fits
+from kernelfit.records.fits import FitRecord, RandomizationResult, read_fits
 
 
 @functools.cache

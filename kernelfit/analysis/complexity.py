@@ -13,7 +13,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 _TILE = 1024  # rows and columns that one thread sums at a time
 

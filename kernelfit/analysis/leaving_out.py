@@ -11,7 +11,7 @@ import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.solvers.measures import leave_one_out
 
 _WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows

@@ -22,7 +22,7 @@ from kernelfit.cli.options import (
     in_words,
 )
 from kernelfit.cli.output import show_json, show_table, write_each
-from kernelfit.common.units import parse_bytes
+from kernelfit.common.quantities import parse_bytes
 
 
 @app.command

@@ -18,7 +18,7 @@ from kernelfit.cli.options import (
     interruption,
 )
 from kernelfit.cli.output import show_json, show_table, showing, write_each
-from kernelfit.common.units import parse_bytes
+from kernelfit.common.quantities import parse_bytes
 
 
 @app.command
@@ -91,7 +91,7 @@ def plan(
 
 def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):
     """Print what the engines take over several machines."""
-    from kernelfit.common.units import parse_bandwidth
+    from kernelfit.common.quantities import parse_network_speed
     from kernelfit.experiments.cluster_plan import run_cluster_plan
 
     made = run_cluster_plan(
@@ -102,7 +102,7 @@ def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflop
         machines=machines,
         cores=cores,
         memory=None if memory is None else parse_bytes(memory),
-        bandwidth=None if network is None else parse_bandwidth(network),
+        bandwidth=None if network is None else parse_network_speed(network),
         tflops=tflops,
     )
     if json:

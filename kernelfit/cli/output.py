@@ -20,7 +20,7 @@ def show_text(line):
 
 def show_json(value):
     """Show a value, or what its own to_json() says of it, as a line of strict JSON."""
-    from kernelfit.records.records import to_json
+    from kernelfit.records.record import to_json
 
     _waiting.append(lambda: (value.to_json() if hasattr(value, "to_json") else to_json(value)) + "\n")
 

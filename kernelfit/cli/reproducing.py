@@ -8,7 +8,7 @@ from cyclopts import Parameter
 from kernelfit.cli.application import reproduce_app
 from kernelfit.cli.options import DataDir, Device, Json, Memory, Quiet, check_targets, in_words, interruption
 from kernelfit.cli.output import showing, write_each
-from kernelfit.common.units import parse_bytes
+from kernelfit.common.quantities import parse_bytes
 
 
 @reproduce_app.command

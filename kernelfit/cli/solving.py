@@ -32,7 +32,7 @@ from kernelfit.cli.options import (
 )
 from kernelfit.cli.output import show_json, show_table, show_text, write_each
 from kernelfit.common.errors import InputError
-from kernelfit.common.units import parse_bytes
+from kernelfit.common.quantities import parse_bytes
 
 
 @app.command
@@ -160,7 +160,7 @@ def solve(
 def _solve_one(spec, *, runs, save, json, progress):
     """Run a SolveSpec, show its Record, and keep it."""
     from kernelfit.experiments.solve import run_solve
-    from kernelfit.records.records import append_record
+    from kernelfit.records.record import append_record
 
     with interruption(lambda: how_to_go_on(spec)):
         record, model = run_solve(spec, progress=progress)

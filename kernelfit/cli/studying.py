@@ -30,7 +30,7 @@ from kernelfit.cli.options import (
 )
 from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.common.errors import UnwrittenError
-from kernelfit.common.units import parse_bytes, parse_range
+from kernelfit.common.quantities import parse_bytes, parse_range
 
 
 @app.command

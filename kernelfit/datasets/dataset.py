@@ -7,7 +7,7 @@ import numpy as np
 
 from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import sha256
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.datasets.dataset import Dataset
 
 CLASSES = 10

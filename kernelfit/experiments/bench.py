@@ -13,7 +13,7 @@ from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
 from kernelfit.experiments import peers
-from kernelfit.records.records import append_json, now
+from kernelfit.records.record import append_json, now
 from kernelfit.solvers.planning.rates import measure_gemm
 
 SCHEMA = "kernelfit.bench/1"

@@ -7,8 +7,8 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.experiments.plan import calibrated
-from kernelfit.solvers.planning.cluster_forecast import Cluster, Forecast, forecast_mpi, simulate_mpi
-from kernelfit.solvers.planning.dask_forecast import forecast_dask, simulate_dask
+from kernelfit.solvers.planning.cluster import Cluster, Forecast, forecast_mpi, simulate_mpi
+from kernelfit.solvers.planning.cluster_dask import forecast_dask, simulate_dask
 from kernelfit.solvers.planning.plan import Problem
 from kernelfit.solvers.planning.rates import Rates
 

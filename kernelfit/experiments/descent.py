@@ -10,7 +10,7 @@ from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.progress import Progress
 from kernelfit.corruption import label_probability
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.records.records import append_json, now, to_json
+from kernelfit.records.record import append_json, now, to_json
 from kernelfit.theory.double_descent import DoubleDescent, double_descent
 from kernelfit.theory.random_features import FourierFeatures, ReluFeatures
 

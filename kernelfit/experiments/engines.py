@@ -32,11 +32,11 @@ def open_engine(spec):
     """
     if spec.engine == "dask":
         _require("distributed", "dask")
-        from kernelfit.solvers.dask.dask import DaskEngine
+        from kernelfit.solvers.dask.solver import DaskEngine
 
         names = ("scheduler", "workers", "device", "memory", "tolerance", "rank", "steps", "scratch", "resume", "seed")
         return DaskEngine(**{name: getattr(spec, name) for name in names})
-    from kernelfit.solvers.mpi.mpi import MpiEngine
+    from kernelfit.solvers.mpi.solver import MpiEngine
 
     return MpiEngine(precision=spec.precision, memory=spec.memory, grid=spec.grid, block=spec.block)
 

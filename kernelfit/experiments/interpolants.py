@@ -9,17 +9,17 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
+from kernelfit.common.quantities import format_bytes
+from kernelfit.common.rng import generator
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.units import format_bytes
 from kernelfit.corruption import corrupt_labels
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.gram.points import Points
 from kernelfit.kernels import Precomputed
+from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
-from kernelfit.models.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
-from kernelfit.records.records import append_json, now
+from kernelfit.records.record import append_json, now
 from kernelfit.solvers import measures
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.solve import memory_explained, solve
@@ -198,7 +198,7 @@ def _minimum_norms(ready, spec, watch, progress):
     with solve(ready.K, Y, ready.way, progress=progress) as solution:
         watch.add(solution.seconds)
         with watch("predict"):
-            scores = ready.against.product(solution.coef, progress=progress)
+            scores = ready.K_test.product(solution.coef, progress=progress)
         for index, (name, y) in enumerate(zip(("true", "random"), labels, strict=True)):
             part = slice(index * k, (index + 1) * k)
             fitted, coef = solution.check.fitted[:, part], solution.coef[:, part]

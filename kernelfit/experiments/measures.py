@@ -2,13 +2,13 @@
 
 import dataclasses
 
-from kernelfit.analysis.measures_table import measures_table
+from kernelfit.analysis.comparison import measures_table
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.experiments.preparation import prepare
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.solve import memory_explained
 
 
@@ -34,7 +34,7 @@ def run_measures(spec, *, progress=None):
         true,
         corrupt_labels(true, k, 1.0, seed=spec.seed)[0],
         n_classes=k,
-        against=ready.against,
+        K_test=ready.K_test,
         y_test=ready.data.y_test,
         seed=spec.seed,
         progress=progress,

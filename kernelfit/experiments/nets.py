@@ -18,8 +18,8 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
 from kernelfit.datasets.read.streamed import stream
 from kernelfit.nn.settings import Settings
-from kernelfit.records.net_records import FILE, NetRecord, append_net
-from kernelfit.records.records import now
+from kernelfit.records.nets import FILE, NetRecord, append_net
+from kernelfit.records.record import now
 
 # What the outcome does not depend on, or only in its last bits.
 _INCIDENTAL = ("data_dir", "device", "checkpoint_every", "test_every", "curve_every")
@@ -145,7 +145,7 @@ def _run_one(spec, runs, resume, progress):
         progress=progress,
         team=team,
     )
-    runs = runs if team.leads else None
+    runs = runs if team.is_root else None
     record = _recorded(spec, data, changed, fitted, watch, runs, team.size)
     yield from written((record, fitted.net), _keep, runs, record, fitted.history, checkpoint)
 

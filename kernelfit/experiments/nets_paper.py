@@ -16,7 +16,7 @@ import dataclasses
 from kernelfit.common.errors import InputError, KernelfitError, suggestion
 from kernelfit.common.progress import Progress
 from kernelfit.experiments.nets import NetSpec, run_nets
-from kernelfit.records.net_records import FILE, read_nets
+from kernelfit.records.nets import FILE, read_nets
 
 CIFAR10 = 50_000  # training images
 MODELS = {

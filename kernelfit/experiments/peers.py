@@ -15,7 +15,7 @@ import time
 import numpy as np
 
 from kernelfit import backend, datasets
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers.measures import check_solution, error_rate, one_hot
 from kernelfit.solvers.planning.plan import Problem, plan_solve

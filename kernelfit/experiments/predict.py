@@ -10,7 +10,7 @@ from kernelfit.common.errors import DataError
 from kernelfit.common.files import write_text
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.dataset import composed
-from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.model import load_model
 from kernelfit.solvers import measures
 

@@ -11,10 +11,10 @@ from kernelfit.datasets import Dataset
 from kernelfit.datasets.augmentation import Augmented, augment
 from kernelfit.datasets.pixels import pixels_in_doubt
 from kernelfit.features import Features, ImageMap, Pixels, parse_features
-from kernelfit.gram.gram import Gram, gram
+from kernelfit.gram.matrix import Gram, gram
 from kernelfit.gram.points import CoordinatePoints, Points, first_duplicate
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.solvers.planning.forecast import forecast
 from kernelfit.solvers.planning.plan import Plan, Problem, Way, plan_solve
@@ -41,7 +41,7 @@ class Prepared:
     kernel : Kernel
         With its bandwidth.
     choice : BandwidthChoice or None
-    K, against : Gram
+    K, K_test : Gram
         Of the training points, and of the test points against them.
     plan : Plan or None
     way : Way or None
@@ -59,7 +59,7 @@ class Prepared:
     kernel: Kernel
     choice: BandwidthChoice | None
     K: Gram
-    against: Gram
+    K_test: Gram
     plan: Plan | None
     way: Way | None
     reason: str
@@ -122,7 +122,7 @@ def prepare(spec, *, label_sets=1, planned=True, watch, progress):
 
     with watch("gram"):
         K = gram(X_train, kernel, device=device)
-        against = _test_gram(X_test, kernel, K)
+        K_test = _test_gram(X_test, kernel, K)
     way, reason = None, ""
     if planned:
         reason = _reason(spec, plan)
@@ -137,9 +137,7 @@ def prepare(spec, *, label_sets=1, planned=True, watch, progress):
         way = plan.require()
         progress.note(str(plan))
     d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
-    return Prepared(
-        data, changed, training, features, X_train, X_test, d, kernel, choice, K, against, plan, way, reason
-    )
+    return Prepared(data, changed, training, features, X_train, X_test, d, kernel, choice, K, K_test, plan, way, reason)
 
 
 def doubts_of(ready):
@@ -219,11 +217,11 @@ def _possible(plan):
 def _test_gram(X_test, kernel, K):
     """Return the Gram of the test points against the training points, having looked at each test point once."""
     try:
-        against = gram(X_test, kernel, K.points)
-        against.block((0, len(X_test)), (0, 1))
+        K_test = gram(X_test, kernel, K.points)
+        K_test.block((0, len(X_test)), (0, 1))
     except InputError as error:
         raise InputError(f"test set: {error}") from error
-    return against
+    return K_test
 
 
 def _kernel(spec):

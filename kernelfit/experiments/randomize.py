@@ -9,8 +9,8 @@ import numpy as np
 
 from kernelfit import datasets
 from kernelfit.common.errors import InputError
-from kernelfit.common.expressions import import_callable
 from kernelfit.common.progress import Progress
+from kernelfit.common.text_forms import import_callable
 from kernelfit.corruption import label_probability
 from kernelfit.randomization import randomization_test
 

@@ -11,7 +11,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.records.records import append_json, now, to_json
+from kernelfit.records.record import append_json, now, to_json
 from kernelfit.solvers import measures
 from kernelfit.solvers.ridge_path import checked_ridges, ridge_path
 from kernelfit.solvers.solve import memory_explained
@@ -136,7 +136,7 @@ def run_ridge_path(spec, *, method="auto", progress=None):
     )
     watch.add(path.seconds)
     with watch("predict"):  # each entry of the test Gram is made once, for all ridges
-        scores = ready.against.product(np.hstack([solution.coef for solution in path.solutions]), progress=progress)
+        scores = ready.K_test.product(np.hstack([solution.coef for solution in path.solutions]), progress=progress)
     scores = np.split(scores, len(path.solutions), axis=1)
     with watch("measure"):
         right = [_right(own, ready.data.y_test) for own in scores]

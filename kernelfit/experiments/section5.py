@@ -10,13 +10,13 @@ import numpy as np
 from kernelfit.common.errors import DataError, InputError, KernelfitError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments import interpolants, ridge_path
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.records.records import append_json, append_record, from_json, now, read_lines
+from kernelfit.records.record import append_json, append_record, from_json, now, read_lines
 
 SCHEMA = "kernelfit.section5/1"
 # Recipes of random convolutional features: one without mirror images, as the paper has it, and the best of our trials.

@@ -15,8 +15,8 @@ from kernelfit.experiments.engines import check_engine, open_engine
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.kernels import Precomputed
 from kernelfit.models.model import Model
-from kernelfit.records import illustrations
-from kernelfit.records.records import Record, now
+from kernelfit.records import pictures
+from kernelfit.records.record import Record, now
 from kernelfit.solvers import measures
 from kernelfit.solvers.engine import Answer
 from kernelfit.solvers.planning.plan import LOO_IN_MIXED, PRECISIONS
@@ -113,7 +113,7 @@ def run_solve(spec, *, progress=None):
     if spec.engine == "local":
         return _run(spec, None, progress)
     with open_engine(spec) as engine:
-        return _run(spec, engine, progress) if engine.leads else (None, None)
+        return _run(spec, engine, progress) if engine.is_root else (None, None)
 
 
 def _run(spec, engine, progress):
@@ -126,7 +126,7 @@ def _run(spec, engine, progress):
     if engine is None:
         answer = _solve_here(spec, ready, Y, progress)
     else:
-        answer = engine.solve(ready.K, ready.against, Y, ridge=spec.ridge, progress=progress)
+        answer = engine.solve(ready.K, ready.K_test, Y, ridge=spec.ridge, progress=progress)
     watch.add(answer.seconds)
     measured = _measure(answer, Y, y, spec.ridge)
     with watch("pictures"):
@@ -195,7 +195,7 @@ def _solve_here(spec, ready, Y, progress):
                 inverse_diagonal = factor.inverse_diagonal(progress=progress)
         smallest_pivot = factor.smallest_pivot()
         with watch("predict"):
-            scores = ready.against.product(solution.coef, progress=progress)
+            scores = ready.K_test.product(solution.coef, progress=progress)
     return Answer(
         coef=solution.coef,
         check=solution.check,
@@ -250,20 +250,20 @@ def _measure(answer, Y, y, ridge):
 def _illustrations(ready, spec, Y, answer):
     """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
     data, y, diagonal = ready.data, ready.training.y, answer.inverse_diagonal
-    pictures = {
-        "misclassified": illustrations.misclassified(ready.changed.X_test, data.y_test, answer.scores, data.classes),
+    drawn = {
+        "misclassified": pictures.misclassified(ready.changed.X_test, data.y_test, answer.scores, data.classes),
         "memorised": [],
         "filters": None,
     }
     if diagonal is not None:
-        pictures["memorised"] = illustrations.memorised(
+        drawn["memorised"] = pictures.memorised(
             ready.training.X, Y, y, data.y_train, answer.coef, diagonal, data.classes, ridge=spec.ridge
         )
     filters = getattr(ready.X_train, "filters", None)
     if filters is not None:
-        pictures["filters"] = illustrations.sheet(filters)
-    drawn = illustrations.histograms(Y, y, answer.check.fitted, answer.coef, answer.scores, data.y_test, diagonal)
-    return {"histograms": drawn, "pictures": pictures}
+        drawn["filters"] = pictures.sheet(filters)
+    histograms = pictures.histograms(Y, y, answer.check.fitted, answer.coef, answer.scores, data.y_test, diagonal)
+    return {"histograms": histograms, "pictures": drawn}
 
 
 def _warnings(ready, measured, ridge, answer):

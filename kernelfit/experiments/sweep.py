@@ -13,7 +13,7 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.records.records import append_json, now
+from kernelfit.records.record import append_json, now
 from kernelfit.solvers import measures
 from kernelfit.solvers.solve import memory_explained, solve
 
@@ -188,7 +188,7 @@ def _sweep_labels(spec, watch, progress):
                 diagonal = solution.factor.inverse_diagonal(progress=progress)
                 left_out = measures.leave_one_out(Y, solution.coef, diagonal)
         with watch("predict"):
-            scores = ready.against.product(solution.coef, progress=progress)
+            scores = ready.K_test.product(solution.coef, progress=progress)
     with watch("measure"):
         rows, residuals, disagreements = [], [], []
         for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):

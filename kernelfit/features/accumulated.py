@@ -12,7 +12,7 @@ from kernelfit import backend
 from kernelfit.common.errors import NotEnoughMemoryError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
-from kernelfit.common.units import format_bytes
+from kernelfit.common.quantities import format_bytes
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.rescaling import rescale

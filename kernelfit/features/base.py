@@ -23,7 +23,7 @@ class Features:
         memory=None,
         progress=None,
     ):
-        """Return (training points, test points) for kernelfit.gram.gram.gram: arrays (n, d), or Points on the device.
+        """Return (training points, test points) for kernelfit.gram.matrix.gram: arrays (n, d), or Points on the device.
 
         Parameters
         ----------

@@ -17,7 +17,7 @@ import numpy as np
 from kernelfit.common.errors import NotEnoughDiskError, ScratchError
 from kernelfit.common.files import atomic_write, locked_folder, sha256
 from kernelfit.common.progress import Progress
-from kernelfit.common.units import format_bytes
+from kernelfit.common.quantities import format_bytes
 
 FOLDER = "kernelfit-products"
 _FORMAT = "kernelfit.products/1"

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.features.convolution import Convolution
 from kernelfit.features.patches import normalised
 from kernelfit.features.whitening import Covariance

@@ -1,7 +1,7 @@
 """Features as text: what the command line takes and what Records and models hold."""
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.expressions import make_named, named_options, parse_expression
+from kernelfit.common.text_forms import make_named, named_options, parse_expression
 from kernelfit.features.base import Pixels
 from kernelfit.features.gabor import Gabor
 from kernelfit.features.randomconv import RandomConv

@@ -82,7 +82,7 @@ class Points:
         """
         raise NotImplementedError
 
-    def kept(self, *, progress=None):
+    def cached(self, *, progress=None):
         """Return the same points with all their inner products at hand."""
         return self
 
@@ -172,7 +172,7 @@ class CoordinatePoints(Points):
         arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
         return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None)
 
-    def kept(self, *, progress=None):
+    def cached(self, *, progress=None):
         return dataclasses.replace(self, products=InnerProducts.of(self, progress=progress))
 
     def coordinates(self):

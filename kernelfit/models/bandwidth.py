@@ -8,10 +8,9 @@ import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
-from kernelfit.common.randomness import generator
-from kernelfit.gram.gram import gram
+from kernelfit.common.rng import generator
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import Points, points
-from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.measures import (
     check_solution,
     condition_estimate,
@@ -23,6 +22,7 @@ from kernelfit.solvers.measures import (
     one_hot,
     relative_residuals,
 )
+from kernelfit.solvers.panel_cholesky import cholesky
 
 # Candidates are multiples 2^(k/2) of the median distance. The search goes from narrow to wide.
 _NARROWEST, _WIDEST = -4, 6

@@ -14,7 +14,7 @@ import re
 import numpy as np
 
 from kernelfit.common.errors import InputError, suggestion
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.models.bandwidth import median_distance
 
 WAYS = ("perturbed", "pairs", "gaussian")

@@ -8,9 +8,9 @@ import numpy as np
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.common.files import atomic_write
 from kernelfit.features import Features, Pixels, parse_features
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.kernels.kernel_text import parse_kernel
+from kernelfit.kernels.text import parse_kernel
 
 _FORMAT = "kernelfit.model/2"
 

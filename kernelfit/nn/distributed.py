@@ -77,7 +77,7 @@ class Processes(Team):
 
     def __init__(self):
         self.size, self.rank = distributed.get_world_size(), distributed.get_rank()
-        self.leads, self.dropout_seed = self.rank == 0, self.rank << 40
+        self.is_root, self.dropout_seed = self.rank == 0, self.rank << 40
 
     def device(self, device):
         return torch.device("cuda", _local_rank()) if device.type == "cuda" else device
@@ -121,10 +121,10 @@ class Processes(Team):
     def agrees(self, due, step=0):
         if step % _AGREED_EVERY:
             return False
-        return bool(self.sum(torch.tensor(due and self.leads, device=self._where)))
+        return bool(self.sum(torch.tensor(due and self.is_root, device=self._where)))
 
     def go_on(self, history):
-        if not self.leads:
+        if not self.is_root:
             history.losses.zero_()
             history.correct.zero_()
 

@@ -3,7 +3,7 @@
 Drawn by numpy, an epoch at a time: 50,000 examples take two milliseconds.
 """
 
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 
 def order(seed, epoch, n):

@@ -14,7 +14,7 @@ from torch import nn
 from torch.nn import functional
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.expressions import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
+from kernelfit.common.text_forms import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
 from kernelfit.nn.draws import torch_seed
 from kernelfit.nn.linear import Linear
 

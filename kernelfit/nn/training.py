@@ -105,7 +105,7 @@ def train(
             clock.read()
             whole = {"losses": team.sum(history.losses), "correct": team.sum(history.correct)}
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state() | whole}
-            if team.leads:
+            if team.is_root:
                 save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 

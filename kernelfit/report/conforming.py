@@ -104,7 +104,7 @@ def _number_or_nan(value):
 
 
 def _is_histogram(value):
-    """Whether value has low, high and counts, as kernelfit.records.illustrations.histogram returns them."""
+    """Whether value has low, high and counts, as kernelfit.records.pictures.histogram returns them."""
     if not isinstance(value, dict):
         return False
     low, high, counts = (value.get(name) for name in ("low", "high", "counts"))
@@ -113,7 +113,7 @@ def _is_histogram(value):
 
 
 def _are_pictures(misclassified=(), memorised=(), filters=None, **_):
-    """Whether the arguments are pictures as kernelfit.records.illustrations makes them."""
+    """Whether the arguments are pictures as kernelfit.records.pictures makes them."""
     lists = isinstance(misclassified, list | tuple) and isinstance(memorised, list | tuple)
     return lists and all(map(_is_example, [*misclassified, *memorised])) and (filters is None or _is_png(filters))
 

@@ -58,7 +58,7 @@ def _steps(axes, histogram, name, style):
     """Draw a histogram as an outline, unless all is in one place, as the margins of interpolated labels are."""
     import numpy as np
 
-    from kernelfit.records.illustrations import is_one_value
+    from kernelfit.records.pictures import is_one_value
     from kernelfit.report.figures import COLOURS
 
     if is_one_value(histogram):

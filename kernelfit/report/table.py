@@ -4,7 +4,7 @@ from rich.table import Table
 from rich.text import Text
 
 from kernelfit.common.progress import duration
-from kernelfit.common.units import format_bytes
+from kernelfit.common.quantities import format_bytes
 from kernelfit.report.paper import paper_result
 from kernelfit.solvers.planning.plan import operations
 

@@ -84,15 +84,15 @@ class Engine:
     def __exit__(self, kind, error, traceback):
         """Free everything; `error` is what went wrong, or None."""
 
-    def solve(self, K, against, Y, *, ridge, progress):
+    def solve(self, K, K_test, Y, *, ridge, progress):
         """Return the Answer of (K + ridge I) coef = Y.
 
         Parameters
         ----------
         K : KernelGram
             Of the training points, K.points, and K.kernel.
-        against : KernelGram
-            Of the test points, against.left, against the training points.
+        K_test : KernelGram
+            Of the test points, K_test.left, against the training points.
         Y : float64 array, shape (n, r)
 
         Raises

@@ -11,7 +11,7 @@ import numpy as np
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import Progress
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 
 _PROPOSED = 256  # pivots at a time: wide enough for GEMM
 _SMALLEST = 1e-10  # shift, relative to the mean of the diagonal of K

@@ -120,9 +120,9 @@ def leave_one_out(Y, coef, inverse_diagonal):
     Examples
     --------
     >>> import numpy as np
-    >>> from kernelfit.gram.gram import gram
+    >>> from kernelfit.gram.matrix import gram
     >>> from kernelfit.kernels import Gaussian
-    >>> from kernelfit.solvers.cholesky import cholesky
+    >>> from kernelfit.solvers.panel_cholesky import cholesky
     >>> X = np.linspace(0, 1, 8)[:, None]
     >>> kernel, Y = Gaussian(bandwidth=0.2), np.sin(6 * X)
     >>> factor = cholesky(gram(X, kernel))

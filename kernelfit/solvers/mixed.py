@@ -15,8 +15,8 @@ import numpy as np
 from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.solvers.cg import block_cg
-from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 from kernelfit.solvers.measures import ACCURATE, Check, check_solution, exponents_of, in_units
+from kernelfit.solvers.panel_cholesky import CholeskyFactor, cholesky
 from kernelfit.solvers.regularity import judged
 
 TOLERANCE = 1e-10
@@ -85,7 +85,7 @@ def solve_mixed(
     tolerance : float
         Of the relative residual of every output.
     factorise : callable
-        kernelfit.solvers.cholesky.cholesky, or another with its contract.
+        kernelfit.solvers.panel_cholesky.cholesky, or another with its contract.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def solve_mixed(
     progress = progress or Progress()
     start, kept = time.perf_counter(), gram
     if keep:
-        kept = gram.kept(progress=progress)
+        kept = gram.cached(progress=progress)
         gram.device.synchronize()
     before = {"keep": time.perf_counter() - start}
     factor, breakdowns, seconds = _factored(kept, make_panels, factorise, ridge, first_shift, progress)

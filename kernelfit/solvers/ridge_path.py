@@ -15,8 +15,8 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, duration
+from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.units import format_bytes
 from kernelfit.solvers.measures import Check, relative_residuals
 from kernelfit.solvers.planning.rates import measure_rates
 from kernelfit.solvers.solve import memory_explained, solve

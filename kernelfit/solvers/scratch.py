@@ -26,7 +26,7 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 class Scratch:
-    """The store of StoredPanels on disk.
+    """The store of OutOfCorePanels on disk.
 
     Parameters
     ----------

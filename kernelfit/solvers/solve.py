@@ -9,13 +9,13 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
 from kernelfit.solvers.measures import Check, check_solution, condition_estimate
 from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels
+from kernelfit.solvers.panel_cholesky import CholeskyFactor, cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning.plan import Way
 from kernelfit.solvers.scratch import Scratch, unfinished
-from kernelfit.solvers.stored import HostStore, StoredPanels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +152,7 @@ def _mixed(gram, Y, way, *, ridge, scratch, resume, progress):
         make_panels,
         ridge=ridge,
         first_shift=found.get("shift", 0.0) if found else 0.0,
-        keep=bool(way.kept),
+        keep=bool(way.cached_bytes),
         estimate=way.storage != "disk",
         progress=progress,
     )
@@ -172,7 +172,7 @@ def _panels(gram, way, ridge, shift, scratch, resume, progress):
     if way.storage == "memory":
         return MemoryPanels(n, way.width, dtype, device)
     if way.storage == "host":
-        return StoredPanels(n, way.width, dtype, device, HostStore(dtype, device))
+        return OutOfCorePanels(n, way.width, dtype, device, HostStore(dtype, device))
     environment = backend.describe()
     identity = {
         "n": n,
@@ -184,7 +184,7 @@ def _panels(gram, way, ridge, shift, scratch, resume, progress):
         # What rounding depends on: other libraries or threads would go on correctly, but not with the same bits.
         "arithmetic": [device.name, *environment["blas"], environment["threads"]],
     }
-    return StoredPanels(
+    return OutOfCorePanels(
         n, way.width, dtype, device, Scratch(scratch, identity, device, resume=resume, progress=progress)
     )
 
@@ -194,7 +194,7 @@ def _report(way, factor, resumed):
         "precision": way.precision,
         "storage": way.storage,
         "panel_width": factor.panels.width,
-        "kept_bytes": way.kept,
+        "kept_bytes": way.cached_bytes,
         "shift": factor.shift,
         "breakdowns": [],
         "steps": 0,

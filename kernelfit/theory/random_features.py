@@ -13,7 +13,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 _EPS = np.finfo(np.float64).eps
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed

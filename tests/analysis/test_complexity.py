@@ -7,15 +7,15 @@ import numpy as np
 import pytest
 
 from kernelfit.analysis import complexity
+from kernelfit.analysis.comparison import measures_table
 from kernelfit.analysis.leaving_out import margins
-from kernelfit.analysis.measures_table import measures_table
 from kernelfit.common.errors import InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import symmetric_matrix
 
 
@@ -233,7 +233,7 @@ def table(request):
         data.y_train,
         y_random,
         n_classes=10,
-        against=gram(data.X_test, Gaussian(1.5), K.points),
+        K_test=gram(data.X_test, Gaussian(1.5), K.points),
         y_test=data.y_test,
     )
     return made, data, y_random
@@ -318,8 +318,8 @@ def test_what_is_refused(problem):
     with pytest.raises(InputError, match="both the Gram"):
         measures_table(G, factor, y, y, n_classes=3, y_test=y)
     with pytest.raises(InputError, match="10 integers from 0"):
-        against = gram(X[:10], Gaussian(2.0), G.points)
-        measures_table(G, factor, y, y, n_classes=3, against=against, y_test=y)
+        K_test = gram(X[:10], Gaussian(2.0), G.points)
+        measures_table(G, factor, y, y, n_classes=3, K_test=K_test, y_test=y)
     for options in ({"rho": 0.0}, {"delta": 1.0}, {"delta": np.nan}):
         with pytest.raises(InputError, match="rho must be positive"):
             complexity.margin_bound(np.ones(5), 0.1, **options)

@@ -10,9 +10,9 @@ from kernelfit.analysis.leaving_out import (
     stability,
 )
 from kernelfit.common.errors import InputError
-from kernelfit.gram.gram import MatrixGram
+from kernelfit.gram.matrix import MatrixGram
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import symmetric_matrix
 
 RIDGES = [0.0, 0.3]

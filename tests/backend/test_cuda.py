@@ -17,7 +17,7 @@ from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.random_net import Net
 from kernelfit.features.randomconv import RandomConv
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.gram.points import points
 from kernelfit.kernels import (
     ArcCosine,
@@ -32,11 +32,12 @@ from kernelfit.kernels import (
 )
 from kernelfit.kernels.array_profiles import array_differences, array_pass
 from kernelfit.kernels.profiles import difference_pass, tile_pass
-from kernelfit.records.records import Record
-from kernelfit.solvers import cholesky as cholesky_module
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.records.record import Record
+from kernelfit.solvers import out_of_core
+from kernelfit.solvers import panel_cholesky as cholesky_module
 from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning import forecast as forecast_module
 from kernelfit.solvers.planning import plan as plan_module
@@ -45,7 +46,6 @@ from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import Scratch
 from kernelfit.solvers.solve import solve
-from kernelfit.solvers.stored import HostStore, StoredPanels
 from tests.support import fake_cuda
 from tests.support.problems import symmetric_matrix
 
@@ -63,7 +63,7 @@ def small_tiles(monkeypatch):
     monkeypatch.setattr(Cuda, "panel", 24)
     monkeypatch.setattr(Cuda, "probe", 64)
     monkeypatch.setattr(Cuda, "fixed_bytes", 10_000)
-    monkeypatch.setattr(stored, "PIECE", 600)
+    monkeypatch.setattr(out_of_core, "PIECE", 600)
 
 
 @pytest.fixture
@@ -238,9 +238,9 @@ def test_blocks_and_products_equal_those_of_the_cpu(device, kernel, kind, images
     on_device = there.product(device.array(V))
     assert not isinstance(on_device, np.ndarray)
     np.testing.assert_array_equal(device.host(on_device), KV)
-    against = gram(Z, kernel, there.points)
-    assert against.device is device
-    np.testing.assert_allclose(against.product(V), gram(Z, kernel, here.points).product(V), rtol=0, atol=slack)
+    K_test = gram(Z, kernel, there.points)
+    assert K_test.device is device
+    np.testing.assert_allclose(K_test.product(V), gram(Z, kernel, here.points).product(V), rtol=0, atol=slack)
 
 
 @pytest.mark.parametrize("d", [36, 1030])
@@ -336,9 +336,9 @@ def panels_in(storage, n, width, dtype, device, folder):
     if storage == "memory":
         return MemoryPanels(n, width, dtype, device)
     if storage == "host":
-        return StoredPanels(n, width, dtype, device, HostStore(dtype, device))
+        return OutOfCorePanels(n, width, dtype, device, HostStore(dtype, device))
     identity = {"n": n, "width": width, "dtype": np.dtype(dtype).name}
-    return StoredPanels(n, width, dtype, device, Scratch(folder, identity, device))
+    return OutOfCorePanels(n, width, dtype, device, Scratch(folder, identity, device))
 
 
 @pytest.mark.parametrize("storage", ["memory", "host", "disk"])
@@ -386,7 +386,7 @@ def test_mixed_precision_reaches_float64(device):
 
 
 def test_kept_inner_products_are_those_of_the_cpu(device, images):
-    K, here = (gram(images, Gaussian(2.0), device=where).kept() for where in (device, backend.CPU))
+    K, here = (gram(images, Gaussian(2.0), device=where).cached() for where in (device, backend.CPU))
     n = len(images)
     same = [device.host(K.block((i, n), (0, j))) for i, j in ((0, n), (n // 3, n // 2), (0, 5))]
     expected = [here.block((i, n), (0, j)) for i, j in ((0, n), (n // 3, n // 2), (0, 5))]

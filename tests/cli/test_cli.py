@@ -90,7 +90,7 @@ def test_what_was_computed_is_printed_even_if_the_disk_is_full(capsys, monkeypat
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kernelfit.records.records.append_lines", full)
+    monkeypatch.setattr("kernelfit.records.record.append_lines", full)
     assert run("--json") == 1
     out, err = capsys.readouterr()
     assert json.loads(out)["n_train"] == 200 and "No space left" in err

@@ -81,7 +81,7 @@ def test_files_that_cannot_be_written_leave_the_result_on_standard_output(argume
 
 
 def test_one_file_that_cannot_be_written_does_not_keep_the_others_back(monkeypatch, capsys):
-    monkeypatch.setattr("kernelfit.records.records.append_lines", lambda *_: (_ for _ in ()).throw(FULL))
+    monkeypatch.setattr("kernelfit.records.record.append_lines", lambda *_: (_ for _ in ()).throw(FULL))
     assert cli.main([*WRITERS["solve"][0], "--runs", "r"]) == 1
     assert Path("r/m.npz").exists() and "test error" in capsys.readouterr().out
 

@@ -11,7 +11,7 @@ import pytest
 import kernelfit
 from kernelfit import cli
 from kernelfit.common.progress import Progress
-from kernelfit.records.records import append_json, from_json, read_lines, to_json
+from kernelfit.records.record import append_json, from_json, read_lines, to_json
 
 NAN, INF = float("nan"), float("inf")
 FEW = ["--n-train", "40", "--n-test", "20", "--bandwidth", "2"]

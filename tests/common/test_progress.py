@@ -8,7 +8,7 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import BarProgress, LogProgress, Progress, make_progress
-from kernelfit.solvers.cholesky import work_of_panels
+from kernelfit.solvers.panel_cholesky import work_of_panels
 from kernelfit.solvers.panels import panel_bounds
 
 

@@ -9,10 +9,10 @@ from kernelfit.common.errors import InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.augmentation import augment, parse_augment, rows_for_each
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import first_duplicate
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 WAYS = ["flip", "shift(1)", "shift(2)", "flip + shift(1)", "shift(1) + flip", "shift(1)+shift(1)"]
 

@@ -9,7 +9,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.experiments import section5 as module
 from kernelfit.experiments.section5 import ROWS, Scale, Section5Spec, run_section5
 from kernelfit.features import parse_features
-from kernelfit.records.records import Record
+from kernelfit.records.record import Record
 from kernelfit.report.page import report_page
 from kernelfit.report.paper import SECTION_5_CLAIMS
 from kernelfit.report.runs import read_runs

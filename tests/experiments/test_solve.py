@@ -11,7 +11,7 @@ from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMa
 from kernelfit.datasets import load
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
-from kernelfit.records.records import Record
+from kernelfit.records.record import Record
 
 
 @pytest.fixture(scope="module")

@@ -38,7 +38,7 @@ def test_a_row_is_what_a_solve_of_these_labels_gives(swept, level, seed):
 def _compare_with_arrays(row, level, seed):
     from kernelfit import datasets
     from kernelfit.corruption import corrupt_labels
-    from kernelfit.gram.gram import gram
+    from kernelfit.gram.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.measures import one_hot
 

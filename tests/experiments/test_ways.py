@@ -18,9 +18,9 @@ from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
 from kernelfit.experiments import preparation
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.records.records import Record
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import CholeskyFactor
+from kernelfit.records.record import Record
+from kernelfit.solvers import out_of_core
+from kernelfit.solvers.panel_cholesky import CholeskyFactor
 from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
@@ -48,7 +48,7 @@ def disk(monkeypatch, tmp_path):
         )
 
     monkeypatch.setattr(preparation, "plan_solve", narrow)
-    monkeypatch.setattr(stored, "PIECE", 2**14)
+    monkeypatch.setattr(out_of_core, "PIECE", 2**14)
     return tmp_path / "scratch"
 
 

@@ -17,8 +17,8 @@ from kernelfit.features.accumulated import accumulate, bytes_needed
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.gram.gram import gram
 from kernelfit.gram.inner_products import InnerProducts
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
 from kernelfit.models.bandwidth import choose_bandwidth, median_distance
 
@@ -89,10 +89,10 @@ def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(prepar
     assert len(train) == 70 and len(test) == 23 and train.d == F.shape[1]
     scale = max(np.square(A).sum(axis=1).max() for A in (F, G))
     for kernel, atol in kernels(scale, net):
-        K, against = gram(train, kernel), gram(test, kernel, train)
+        K, K_test = gram(train, kernel), gram(test, kernel, train)
         V = np.random.default_rng(1).standard_normal((70, 2))
         expected, beside = gram(F, kernel).block((0, 70), (0, 70)), gram(G, kernel, F).block((0, 23), (0, 70))
-        for made, wanted in ((K.block((0, 70), (0, 70)), expected), (against.block((0, 23), (0, 70)), beside)):
+        for made, wanted in ((K.block((0, 70), (0, 70)), expected), (K_test.block((0, 23), (0, 70)), beside)):
             np.testing.assert_allclose(made, wanted, rtol=0, atol=atol)
         np.testing.assert_allclose(K.product(V), expected @ V, rtol=0, atol=atol * np.abs(V).sum(axis=0).max())
 

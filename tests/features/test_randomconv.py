@@ -8,7 +8,7 @@ from kernelfit.features import Pixels, RandomConv, parse_features
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS
 from kernelfit.features.whitening import Covariance
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Linear
 from kernelfit.models.model import Model, load_model
 
@@ -26,7 +26,7 @@ def linear(features, X_train, X_test, **options):
 @pytest.mark.parametrize("preset", PRESETS)
 def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(preset):
     features = RandomConv(preset=preset, **SMALL)
-    K, against = linear(features, X[:40], X[40:])
+    K, K_test = linear(features, X[:40], X[40:])
     again, _ = linear(features, X[:40], X[40:])
     other, _ = linear(features, X[:40], X[40:], seed=1)
     assert np.array_equal(K, again) and not np.allclose(K, other)
@@ -34,7 +34,7 @@ def test_the_same_seed_gives_the_same_kernel_and_another_seed_another(preset):
     fewer = linear(features, X[:40], X[40:45])[1]
     # Products of another shape round in another order: in proportion to the features' norms where "rooted", of mean 0,
     # cancels, by about u sqrt(320 features) = 1e-6 on either side.
-    np.testing.assert_allclose(against[:5], fewer, rtol=1e-5, atol=2e-6 * K.max())
+    np.testing.assert_allclose(K_test[:5], fewer, rtol=1e-5, atol=2e-6 * K.max())
     assert np.linalg.eigvalsh(K)[0] > -1e-5 * np.trace(K)
 
 
@@ -91,9 +91,9 @@ def test_gaussian_filters_are_drawn_at_the_scale_of_patches():
 
 def test_flip_makes_a_kernel_that_does_not_see_mirror_images():
     features = RandomConv(preset="patch", flip=True, **SMALL)
-    _, against = linear(features, X[:40], X[40:])
+    _, K_test = linear(features, X[:40], X[40:])
     _, mirrored = linear(features, X[:40], X[40:, :, ::-1])
-    np.testing.assert_allclose(against, mirrored, rtol=2e-5)
+    np.testing.assert_allclose(K_test, mirrored, rtol=2e-5)
     _, plain = linear(RandomConv(preset="patch", **SMALL), X[:40], X[40:, :, ::-1])
     assert not np.allclose(plain, mirrored, rtol=1e-2)
 
@@ -168,7 +168,7 @@ def test_a_model_with_such_features_predicts_after_a_round_trip(tmp_path):
     model.save(tmp_path / "model.npz")
     loaded = load_model(tmp_path / "model.npz")
     assert loaded.features == features and loaded.seed == 3
-    _, against = linear(features, X[:40], X[40:], seed=3)
+    _, K_test = linear(features, X[:40], X[40:], seed=3)
     # float32 products of tiles of another shape are summed in another order.
-    scale = np.abs(against).max() * np.abs(model.coef).sum(axis=0).max()
-    np.testing.assert_allclose(loaded.scores(X[40:]), against @ model.coef, rtol=0, atol=1e-6 * scale)
+    scale = np.abs(K_test).max() * np.abs(model.coef).sum(axis=0).max()
+    np.testing.assert_allclose(loaded.scores(X[40:]), K_test @ model.coef, rtol=0, atol=1e-6 * scale)

@@ -5,11 +5,11 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import points
 from kernelfit.kernels import ArcCosine, Cosine, Custom, Gaussian, Laplacian, Linear, NeuralTangent, Polynomial
 from kernelfit.kernels.profiles import difference_pass
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 EPS = np.finfo(float).eps
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import InputError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import first_duplicate, points
 from kernelfit.kernels import (
     ArcCosine,
@@ -28,8 +28,8 @@ from kernelfit.kernels import (
     Product,
     Sum,
 )
-from kernelfit.kernels.kernel_text import kernel_names, parse_kernel
 from kernelfit.kernels.profiles import exp_of_negative
+from kernelfit.kernels.text import kernel_names, parse_kernel
 
 EPS = np.finfo(float).eps
 UNIT = 1 / 255**2

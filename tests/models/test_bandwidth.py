@@ -3,11 +3,11 @@ import pytest
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear
 from kernelfit.models.bandwidth import choose_bandwidth, median_distance
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 
 @pytest.fixture(scope="module")

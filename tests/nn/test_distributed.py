@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
-from kernelfit.records.net_records import read_nets
+from kernelfit.records.nets import read_nets
 from tests.support.team_of_nets import COMMAND, RUNS, STOP_AFTER, outcome
 
 pytestmark = pytest.mark.heavy

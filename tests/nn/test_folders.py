@@ -18,7 +18,7 @@ from kernelfit.experiments.nets import NetSpec, run_net
 from kernelfit.nn import draws
 from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.images import Images
-from kernelfit.records.net_records import read_nets
+from kernelfit.records.nets import read_nets
 
 SIDE, CROP = 12, 9
 

@@ -5,7 +5,7 @@ import math
 import pytest
 
 from kernelfit.common.errors import DataError
-from kernelfit.records.net_records import NetRecord, append_net, read_nets
+from kernelfit.records.nets import NetRecord, append_net, read_nets
 
 
 def made(identity="a", **changed):

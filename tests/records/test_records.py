@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kernelfit.common.errors import DataError
-from kernelfit.records.records import SCHEMA, Record, append_record, now
+from kernelfit.records.record import SCHEMA, Record, append_record, now
 
 OPTIONAL = ("solver", "augmentation", "histograms", "pictures")
 INF, NAN = float("inf"), float("nan")

@@ -28,7 +28,7 @@ from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_rid
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.randomization import randomization_test
-from kernelfit.records.records import append_record
+from kernelfit.records.record import append_record
 from kernelfit.report.forms import FORMS
 from kernelfit.report.page import report_page
 from kernelfit.report.plots import PLOTS

@@ -8,7 +8,7 @@ from PIL import Image
 from rich.console import Console
 
 from kernelfit.common.errors import InputError
-from kernelfit.records.fit_records import FitRecord, RandomizationResult
+from kernelfit.records.fits import FitRecord, RandomizationResult
 from kernelfit.report.randomization import plot_randomization, randomization_table
 
 

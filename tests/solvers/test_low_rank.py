@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import ArcCosine, Gaussian, Laplacian, Linear, Polynomial
 from kernelfit.solvers.low_rank import pivoted_cholesky, planned_rank, precondition
 from kernelfit.solvers.matrix_free import solve_matrix_free

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import NotConvergedError, ScratchError, WorkersLostError
-from kernelfit.gram.gram import MatrixGram
+from kernelfit.gram.matrix import MatrixGram
 from kernelfit.solvers.checkpoint import Checkpoint, has_state
 from kernelfit.solvers.low_rank import Preconditioner
 from kernelfit.solvers.matrix_free import solve_matrix_free

@@ -1,10 +1,10 @@
 import numpy as np
 import pytest
 
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import symmetric_matrix
 
 RIDGES = [0.0, 0.3]

@@ -8,11 +8,11 @@ import pytest
 
 from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
 from kernelfit.common.progress import Progress
-from kernelfit.gram.gram import MatrixGram, gram
 from kernelfit.gram.inner_products import InnerProducts
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian, Linear, Polynomial
-from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.mixed import TOLERANCE, shifts, solve_mixed
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates

@@ -11,13 +11,13 @@ from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.random_net import Net
 from kernelfit.features.randomconv import RandomConv
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.models.bandwidth import choose_bandwidth
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers import out_of_core
 from kernelfit.solvers.low_rank import precondition
 from kernelfit.solvers.matrix_free import solve_matrix_free
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import Scratch
@@ -37,7 +37,7 @@ def small_pieces(monkeypatch):
     """Several tiles and panels, and panels on disk that are cut again within."""
     for name, value in {"tile": 48, "panel": 40, "probe": 64}.items():
         monkeypatch.setattr(type(CPU), name, value)
-    monkeypatch.setattr(stored, "PIECE", 2**11)
+    monkeypatch.setattr(out_of_core, "PIECE", 2**11)
 
 
 def solved(precision, storage, *, scratch=None, resume=False, on=CPU):
@@ -59,7 +59,7 @@ def solved(precision, storage, *, scratch=None, resume=False, on=CPU):
 def test_every_phase_of_a_solve_ends_at_its_total(precision, storage, tmp_path):
     tally, way = solved(precision, storage, scratch=tmp_path if storage == "disk" else None)
     assert {"allocate", "factor", "kernel product", "leave-one-out"} <= set(tally.names)
-    assert ("inner products" in tally.names) == (way.kept > 0) == (precision == "mixed" and storage == "memory")
+    assert ("inner products" in tally.names) == (way.cached_bytes > 0) == (precision == "mixed" and storage == "memory")
     assert tally.wrong() == []
 
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian
-from kernelfit.kernels.kernel_text import parse_kernel
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from tests.support.problems import symmetric_matrix
 

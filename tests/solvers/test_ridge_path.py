@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import measures
 from kernelfit.solvers import ridge_path as module

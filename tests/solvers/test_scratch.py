@@ -15,15 +15,15 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import KernelfitError, NotEnoughDiskError, ScratchError, SingularMatrixError
-from kernelfit.gram.gram import MatrixGram
+from kernelfit.gram.matrix import MatrixGram
+from kernelfit.solvers import out_of_core
 from kernelfit.solvers import scratch as module
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.out_of_core import OutOfCorePanels
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import FOLDER, Scratch, bytes_taken, unfinished
 from kernelfit.solvers.solve import solve
-from kernelfit.solvers.stored import StoredPanels
 from tests.support.problems import symmetric_matrix
 
 N, WIDTH = 60, 12
@@ -34,7 +34,7 @@ RATES = Rates(1e11, 2e11, 1e-9, 1e9, 1e9)
 
 @pytest.fixture(autouse=True)
 def many_pieces(monkeypatch):
-    monkeypatch.setattr(stored, "PIECE", 100)
+    monkeypatch.setattr(out_of_core, "PIECE", 100)
     monkeypatch.setattr(os, "fsync", lambda number: None)  # nothing here outlives the machine
 
 
@@ -45,7 +45,7 @@ def matrix():
 
 def panels_in(folder, identity=IDENTITY, resume=True):
     store = Scratch(folder, identity, CPU, resume=resume)
-    return StoredPanels(identity["n"], identity["width"], np.dtype(identity["dtype"]), CPU, store)
+    return OutOfCorePanels(identity["n"], identity["width"], np.dtype(identity["dtype"]), CPU, store)
 
 
 def finished_in(folder):

@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit.backend import CPU
-from kernelfit.gram.gram import MatrixGram
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.gram.matrix import MatrixGram
+from kernelfit.solvers import out_of_core
+from kernelfit.solvers.out_of_core import OutOfCorePanels
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.scratch import FOLDER, Scratch
-from kernelfit.solvers.stored import StoredPanels
 from tests.support.problems import symmetric_matrix
 
 N, WIDTH = 60, 12
@@ -35,7 +35,7 @@ _PHASE, _MADE, _FOUND = range(3)
 
 def factor_and_solve(folder, shared):
     """The run that is killed; notes in `shared` its phase, the panels made and those found."""
-    panels = StoredPanels(N, WIDTH, np.float64, CPU, Scratch(folder, IDENTITY, CPU, resume=True))
+    panels = OutOfCorePanels(N, WIDTH, np.float64, CPU, Scratch(folder, IDENTITY, CPU, resume=True))
     shared[_FOUND] = shared[_MADE] = panels.finished
     shared[_PHASE] = PHASES.index("factor")
     close = panels.close
@@ -154,7 +154,7 @@ def check_end(folder, result):
 if __name__ == "__main__":
     mode, place, seed = sys.argv[1:]
     os.fsync = lambda number: None  # a kill is no power failure: what was written is there
-    stored.PIECE = 100  # many pieces
+    out_of_core.PIECE = 100  # many pieces
     cholesky(K).solve(Y)  # imports what every child needs; its threads have ended
     memory = mmap.mmap(-1, 16)
     answer = os.path.join(place, "answer")

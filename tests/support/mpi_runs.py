@@ -14,12 +14,12 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.common.errors import KernelfitError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian, Linear, NeuralTangent
-from kernelfit.solvers.cholesky import cholesky
 from kernelfit.solvers.measures import check_solution
-from kernelfit.solvers.mpi import mpi_factor
-from kernelfit.solvers.mpi.mpi import MpiEngine
+from kernelfit.solvers.mpi import factor
+from kernelfit.solvers.mpi.solver import MpiEngine
+from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.tally import Tally
 
 CONDITION = 1e4
@@ -51,17 +51,17 @@ def difference(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def solved(engine, K, against, Y, **options):
+def solved(engine, K, K_test, Y, **options):
     """Solve in all processes and in this one; return how far apart they are, and what the Answer says of itself."""
     tally = Tally()
-    answer = engine.solve(K, against, Y, **{"ridge": 0.0, "progress": tally} | options)
+    answer = engine.solve(K, K_test, Y, **{"ridge": 0.0, "progress": tally} | options)
     factor = cholesky(K, ridge=answer.ridge)
     coef = factor.solve(Y)
     check = check_solution(K, Y, coef, ridge=answer.ridge)
     return {
         "coef": difference(answer.coef, coef),
         "fitted": difference(answer.check.fitted, check.fitted),
-        "scores": difference(answer.scores, against.product(coef)),
+        "scores": difference(answer.scores, K_test.product(coef)),
         "norm_1": difference(answer.check.norm_1, check.norm_1),
         "pivot": difference(answer.smallest_pivot, factor.smallest_pivot()),
         "energy": difference(np.einsum("ij,ij->j", *answer.energy), np.einsum("ij,ij->j", Y, coef)),
@@ -79,10 +79,10 @@ def grids(number):
     found, rng = [], np.random.default_rng(0)
     for grid, block in (("1x4", 32), ("2x2", 32), ("4x1", 32), ("2x2", 100), (None, 1000)):
         with MpiEngine(grid=grid, block=block) as engine:
-            for r in ((1, 10, 300) if block == 32 else (10,)) if engine.leads else ():
+            for r in ((1, 10, 300) if block == 32 else (10,)) if engine.is_root else ():
                 case = solved(engine, *problem(), rng.standard_normal((N, r)), ridge=0.0 if r > 1 else 0.01)
                 found.append({"asked": grid, "r": r} | case)
-            if engine.leads and grid == "2x2" and block == 32:
+            if engine.is_root and grid == "2x2" and block == 32:
                 case = solved(engine, *far_problem(), rng.standard_normal((N, 1)), ridge=0.1)
                 found.append({"asked": grid, "r": 1} | case)
     return found
@@ -91,20 +91,20 @@ def grids(number):
 def mixed(number):
     """A float32 factor corrected in float64."""
     with MpiEngine(precision="mixed", block=32) as engine:
-        return solved(engine, *problem(), np.random.default_rng(0).standard_normal((N, 5))) if engine.leads else None
+        return solved(engine, *problem(), np.random.default_rng(0).standard_normal((N, 5))) if engine.is_root else None
 
 
 def agreed(number):
     """Failures that all processes agree on; they go on to the next. Returns (class, message, row) of each."""
     found = []
-    K, against = problem()
+    K, K_test = problem()
     Y = np.ones((N, 1))
 
     def attempt(K=K, **options):
         try:
             with MpiEngine(block=32, **options) as engine:
-                if engine.leads:
-                    engine.solve(K, against, Y, ridge=0.0)
+                if engine.is_root:
+                    engine.solve(K, K_test, Y, ridge=0.0)
         except KernelfitError as error:
             found.append([type(error).__name__, str(error), getattr(error, "row", None)])
 
@@ -112,7 +112,7 @@ def agreed(number):
     attempt(memory=1000)
     with patched(number == 2, backend, "free_memory", lambda: 1000):
         attempt()
-    with patched(number == 1, mpi_factor.FactorShare, "__init__", fails(MemoryError("made up"))):
+    with patched(number == 1, factor.FactorShare, "__init__", fails(MemoryError("made up"))):
         attempt()
     with patched(number == 1, CPU, "empty", fails(ZeroDivisionError("made up"))):
         attempt()
@@ -133,21 +133,21 @@ def stuck(number):
             time.sleep(0.01)
         raise ZeroDivisionError("made up")
 
-    with patched(number == 2, mpi_factor.FactorShare, "_subtract", late):
+    with patched(number == 2, factor.FactorShare, "_subtract", late):
         return endless(number)
 
 
 def endless(number):
     """A factorisation that takes minutes."""
-    subtract = mpi_factor.FactorShare._subtract
+    subtract = factor.FactorShare._subtract
 
     def slowly(*arguments):
         Path(sys.argv[2], "begun").touch()
         time.sleep(5)
         subtract(*arguments)
 
-    with patched(number == 0, mpi_factor.FactorShare, "_subtract", slowly), MpiEngine(block=4) as engine:
-        return solved(engine, *problem(), np.ones((N, 1))) if engine.leads else None
+    with patched(number == 0, factor.FactorShare, "_subtract", slowly), MpiEngine(block=4) as engine:
+        return solved(engine, *problem(), np.ones((N, 1))) if engine.is_root else None
 
 
 def fails(error):

@@ -100,7 +100,7 @@ def main(folder):
     torch.set_num_threads(1)
     team = distributed.team_of(torch.device("cpu"))
     if str(folder) == "fail":
-        if not team.leads:
+        if not team.is_root:
             raise StopError
         time.sleep(250)
         print("waited for")
@@ -111,7 +111,7 @@ def main(folder):
     nets_paper.SCALES["quick"] = dataclasses.replace(nets_paper.SCALES["quick"], n_train=64, n_test=32, epochs=2)
     study = ["nn", "table1", "--data", "digits", "--rows", "mlp1x512-none", "--seeds", "1", "--json"]
     assert cli.main([*study, "--runs", str(folder / "study")]) == 0
-    if team.leads:
+    if team.is_root:
         torch.save(outcomes, folder / "outcomes.pt")
 
 

@@ -9,10 +9,10 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import ArcCosine, Gaussian
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.theory.double_descent import default_grid, double_descent
 from kernelfit.theory.random_features import FourierFeatures, ReluFeatures, feature_matrix, minimum_norm_path
 

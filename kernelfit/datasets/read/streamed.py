@@ -7,7 +7,7 @@ import numpy as np
 
 from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import encoded, expanded, sha256
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.datasets.dataset import stratified
 from kernelfit.datasets.read.class_folders import list_class_folders
 

@@ -1,7 +1,7 @@
 """The randomization test of estimators: can they fit random labels?"""
 
 from kernelfit.common.progress import duration
-from kernelfit.records.fit_records import FitRecord, RandomizationResult
+from kernelfit.records.fits import FitRecord, RandomizationResult
 from kernelfit.report.figures import ERRORS
 from kernelfit.report.page.parts import figure, figures, last, number, paragraph, percent, repeat, section, table
 from kernelfit.report.page.sweeps import LEVEL, averaged, told

@@ -1,7 +1,7 @@
 """Pictures: memorised and misclassified images with their labels, and the filters of features."""
 
 from kernelfit.common.errors import KernelfitError
-from kernelfit.records.illustrations import sheet
+from kernelfit.records.pictures import sheet
 from kernelfit.report.page.parts import figure, figures, last, paragraph, section
 from kernelfit.report.svg.markup import element
 from kernelfit.report.words import title_of

@@ -1,7 +1,7 @@
 """Solves: every Record beside the paper's number, what its margins and leave-one-out look like, and its pictures."""
 
 from kernelfit.common.progress import duration
-from kernelfit.records.illustrations import is_one_value
+from kernelfit.records.pictures import is_one_value
 from kernelfit.report.page.parts import (
     figure,
     figures,

@@ -6,8 +6,8 @@ import math
 import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.common.randomness import generator
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.common.rng import generator
+from kernelfit.solvers.panel_cholesky import cholesky
 
 _SIZES = (1024, 2048, 4096)
 # |E|_2, the backward error of a float32 panel Cholesky with unit diagonal, in units of sqrt(n) eps: measured at 0.1 to

@@ -8,14 +8,14 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.common.progress import duration
-from kernelfit.common.units import format_bytes
+from kernelfit.common.quantities import format_bytes
 from kernelfit.gram.inner_products import InnerProducts
 from kernelfit.gram.points import product_dtype
-from kernelfit.solvers.cholesky import INVERSE_WIDTH
+from kernelfit.solvers.out_of_core import buffer_sizes
+from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
-from kernelfit.solvers.stored import buffer_sizes
 
 PRECISIONS = ("float64", "mixed")
 LOO_IN_MIXED = "leave-one-out needs the float64 factor; leave out --loo, or take --precision float64"

@@ -19,7 +19,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 
 # b_j+1 = z_j + t min(z_j - z_j-1, z_j+1 - z_j). Then |v_j+1 - y_j| <= t / (1 - t) |y_j - v_j|: c runs past a target by
 # at most half the largest difference of neighbouring targets. With midpoints the steepest slope, about n^2, would cross

@@ -11,7 +11,7 @@ import math
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.randomness import generator
+from kernelfit.common.rng import generator
 from kernelfit.theory.linear.least_squares import LeastSquares, minimum_norm, prepare
 
 # Rounding stops a descent at about eps times the condition number, relative to |W|. The rate is observed above that.

@@ -18,16 +18,16 @@ from kernelfit.cli import main
 from kernelfit.common.errors import InputError, NotConvergedError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.gram.gram import KernelGram, gram
+from kernelfit.gram.matrix import KernelGram, gram
 from kernelfit.kernels import ArcCosine, Constant, Gaussian, Laplacian, Linear, Polynomial
 from kernelfit.solvers.dask import shares as shares_module
 from tests.support import fake_cuda
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask: pip install 'kernelfit[dask]'")
 
-from kernelfit.solvers.dask import dask_worker  # noqa: E402 (needs distributed)
-from kernelfit.solvers.dask.dask import DaskEngine  # noqa: E402
-from kernelfit.solvers.dask.dask_gram import DaskGram  # noqa: E402
+from kernelfit.solvers.dask import worker as dask_worker  # noqa: E402 (needs distributed)
+from kernelfit.solvers.dask.gram import DaskGram  # noqa: E402
+from kernelfit.solvers.dask.solver import DaskEngine  # noqa: E402
 
 N, M, D, ROWS = 700, 50, 60, 256  # three blocks of rows, six pairs
 
@@ -73,7 +73,7 @@ def dense(K):
 @pytest.mark.parametrize("kind", ["pixels", "floats"])
 def test_products(client, kernel, kind):
     """Exact entries: the only difference is the order of the sums."""
-    K, against, V = problem(kernel, kind)
+    K, K_test, V = problem(kernel, kind)
     matrix = dense(K)
     with DaskGram(K, client, progress=Progress()) as shared:
         product, norm = shared.product_and_norm(V)
@@ -81,7 +81,7 @@ def test_products(client, kernel, kind):
         assert (np.abs(product - matrix @ V) <= 1e-13 * scale).all()
         assert norm == pytest.approx(np.abs(matrix).sum(axis=0).max(), rel=1e-12)
         np.testing.assert_array_equal(shared.product(V), product)
-        np.testing.assert_allclose(shared.predict(against.left, V), dense(against) @ V, rtol=1e-10, atol=1e-10)
+        np.testing.assert_allclose(shared.predict(K_test.left, V), dense(K_test) @ V, rtol=1e-10, atol=1e-10)
     assert not any(client.run(points_kept).values())
 
 
@@ -92,7 +92,7 @@ def points_kept():
 @pytest.mark.heavy
 def test_a_result_that_is_long_in_coming(client, monkeypatch):
     """Neither a long computation nor a long transfer is broken off."""
-    monkeypatch.setattr("kernelfit.solvers.dask.dask_gram._LOOK", 1e-3)
+    monkeypatch.setattr("kernelfit.solvers.dask.gram._LOOK", 1e-3)
     K, _, V = problem(Gaussian(3.0))
     with DaskGram(K, client, progress=Progress()) as shared:
         for _ in range(5):
@@ -112,7 +112,7 @@ def test_inner_products_are_kept_as_far_as_memory_goes():
     tiles = [((i, i + 100), (j, j + 100)) for i in range(0, N, 100) for j in range(0, i + 1, 100)]
     for memory in (0, 5 * 4 * 100 * 100 + 1, 10**9):
         made.clear()
-        kept = dask_worker.KeptProducts(Counting(**fields), memory)
+        kept = dask_worker.CachedProducts(Counting(**fields), memory)
         quick = KernelGram(dataclasses.replace(K.points, products=kept), K.kernel)
         results = []
         for _ in range(3):
@@ -139,15 +139,15 @@ def test_what_is_kept_changes_nothing(client, memory):
     ("kernel", "ridge"), [(Gaussian(1.5), 0.0), (Laplacian(2.0), 0.0), (Gaussian(3.0), 1e-2), (Polynomial(2), 1.0)]
 )
 def test_the_direct_answer(cluster, kernel, ridge):
-    K, against, Y = problem(kernel)
+    K, K_test, Y = problem(kernel)
     matrix = dense(K) + ridge * np.eye(N)
     exact = np.linalg.solve(matrix, Y)
     with DaskEngine(scheduler=cluster, workers=2, tolerance=1e-10, rank=100) as engine:
-        answer = engine.solve(K, against, Y, ridge=ridge)
+        answer = engine.solve(K, K_test, Y, ridge=ridge)
     condition = np.linalg.cond(matrix)
     assert np.linalg.norm(answer.coef - exact) <= 2e-10 * condition * np.linalg.norm(exact)
     assert np.linalg.norm(Y - matrix @ answer.coef) <= 1e-10 * np.linalg.norm(Y)
-    np.testing.assert_allclose(answer.scores, dense(against) @ answer.coef, atol=1e-9 * np.abs(answer.scores).max())
+    np.testing.assert_allclose(answer.scores, dense(K_test) @ answer.coef, atol=1e-9 * np.abs(answer.scores).max())
     norm, true = (np.sqrt(np.sum(coef * (matrix @ coef - ridge * coef))) for coef in (answer.coef, exact))
     assert abs(norm - true) <= answer.report["norm_error"] + 1e-12 * true
     assert answer.report["workers"] == 2 and answer.report["workers_lost"] == 0
@@ -158,7 +158,7 @@ def test_the_direct_answer(cluster, kernel, ridge):
 def test_a_worker_with_a_gpu(monkeypatch):
     """The work of a worker, on the stand-in for CuPy."""
     monkeypatch.setattr(Cuda, "tile", 64)
-    K, against, V = problem(Gaussian(3.0))
+    K, K_test, V = problem(Gaussian(3.0))
     bounds, shares = shares_module.cut(N, 2)
     out, total = np.zeros((N, 4)), dense(K)
     with fake_cuda.installed():
@@ -167,18 +167,18 @@ def test_a_worker_with_a_gpu(monkeypatch):
         for share in shares:
             rows = dask_worker.rows_of(bounds, share)
             out[rows] += dask_worker.multiply("on card", bounds, share, V[rows], True)
-        scores = dask_worker.predict("on card", dask_worker.raw_points(against.left), V)
+        scores = dask_worker.predict("on card", dask_worker.raw_points(K_test.left), V)
     np.testing.assert_allclose(out, np.hstack([total @ V, np.abs(total).sum(axis=1)[:, None]]), rtol=1e-9, atol=1e-9)
-    np.testing.assert_allclose(scores, dense(against) @ V, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(scores, dense(K_test) @ V, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.heavy
 def test_the_preconditioner_cuts_steps(cluster):
-    K, against, Y = problem(Gaussian(3.0))
+    K, K_test, Y = problem(Gaussian(3.0))
     steps = []
     for rank in (0, 200):
         with DaskEngine(scheduler=cluster, rank=rank) as engine:
-            steps.append(engine.solve(K, against, Y, ridge=1e-3).report["steps"])
+            steps.append(engine.solve(K, K_test, Y, ridge=1e-3).report["steps"])
     assert steps[1] < 0.8 * steps[0]
 
 
@@ -216,7 +216,7 @@ def stop_counting():
 
 @pytest.mark.heavy
 def test_a_worker_that_is_killed_costs_its_share_and_nothing_else(monkeypatch):
-    K, against, Y = problem(Gaussian(3.0))
+    K, K_test, Y = problem(Gaussian(3.0))
     exact = np.linalg.solve(dense(K) + 1e-2 * np.eye(N), Y)
     notes, whole = [], DaskGram._product
 
@@ -233,7 +233,7 @@ def test_a_worker_that_is_killed_costs_its_share_and_nothing_else(monkeypatch):
     with DaskEngine(workers=2, rank=200) as engine:
         pids = list(engine._client.run(os.getpid).values())
         engine._client.run(slow_down)
-        answer = engine.solve(K, against, Y, ridge=1e-2, progress=Noting())
+        answer = engine.solve(K, K_test, Y, ridge=1e-2, progress=Noting())
         assert pids[0] not in engine._client.run(os.getpid).values()
     assert answer.report["workers_lost"] == 1 and any("lost 1 of 2 workers" in note for note in notes)
     assert np.linalg.norm(answer.coef - exact) <= 1e-6 * np.linalg.norm(exact)
@@ -247,12 +247,12 @@ def slow_down():
 
 @pytest.mark.heavy
 def test_another_answer_when_it_does_not_converge(cluster, tmp_path):
-    K, against, Y = problem(Gaussian(3.0))
+    K, K_test, Y = problem(Gaussian(3.0))
     options = {"scheduler": cluster, "rank": 0, "scratch": tmp_path}
     with pytest.raises(NotConvergedError, match="5 steps"), DaskEngine(steps=5, **options) as engine:
-        engine.solve(K, against, Y, ridge=1e-3)
+        engine.solve(K, K_test, Y, ridge=1e-3)
     with DaskEngine(resume=True, **options) as engine:
-        answer = engine.solve(K, against, Y, ridge=1e-3)
+        answer = engine.solve(K, K_test, Y, ridge=1e-3)
     assert answer.report["resumed_steps"] == 5 and max(answer.report["residual_per_output"]) <= 1e-8
 
 
@@ -317,7 +317,7 @@ def test_options_that_do_not_apply():
 
 
 def test_no_scheduler(monkeypatch):
-    monkeypatch.setattr("kernelfit.solvers.dask.dask._CONNECT", 0.3)
+    monkeypatch.setattr("kernelfit.solvers.dask.solver._CONNECT", 0.3)
     with pytest.raises(WorkersLostError, match="no scheduler"), DaskEngine(scheduler="tcp://127.0.0.1:9"):
         pass
 

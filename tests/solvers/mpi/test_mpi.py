@@ -16,10 +16,10 @@ import pytest
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.records.records import Record
+from kernelfit.records.record import Record
 from kernelfit.report.runs import read_runs
-from kernelfit.solvers.mpi.mpi_layout import Layout, grid_shape
-from kernelfit.solvers.mpi.mpi_memory import matrix_bytes
+from kernelfit.solvers.mpi.layout import Layout, grid_shape
+from kernelfit.solvers.mpi.memory import matrix_bytes
 from tests.support.mpi_runs import CONDITION
 
 ROOT = Path(__file__).parents[3]

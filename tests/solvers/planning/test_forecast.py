@@ -5,7 +5,7 @@ import pytest
 
 from kernelfit.common.errors import NotConvergedError
 from kernelfit.datasets import load
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Cosine, Gaussian, Linear, Polynomial
 from kernelfit.solvers.measures import one_hot
 from kernelfit.solvers.mixed import solve_mixed

@@ -11,9 +11,9 @@ import pytest
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, ScratchError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers import stored
+from kernelfit.solvers import out_of_core
 from kernelfit.solvers.panels import MemoryPanels, panel_width
 from kernelfit.solvers.planning import plan as module
 from kernelfit.solvers.planning import rates as rates_module
@@ -49,7 +49,7 @@ def test_the_panels_fit_in_what_is_planned(n, precision):
     panels = MemoryPanels(n, panel_width(n), np.float64 if precision == "float64" else np.float32)
     sizes = sum((n - start) * (stop - start) for start, stop in panels.bounds) * panels.dtype.itemsize
     way = only(n, precision, "memory")
-    counted = way.memory - way.kept - module._other_bytes(Problem(n, 10_000, 784, 10), 512, CPU)
+    counted = way.memory - way.cached_bytes - module._other_bytes(Problem(n, 10_000, 784, 10), 512, CPU)
     # n / 2 entries above the diagonal of each column of a panel are counted once more where the last panel is narrow.
     assert sizes - 8 <= counted <= sizes + 8 * n * panel_width(n)
     assert n < 18_000 or sizes <= 1.07 * panels.dtype.itemsize * n * n / 2
@@ -72,7 +72,7 @@ def test_inner_products_are_kept_where_they_fit_and_pay(free):
     for other in ({"d": 20}, {"d": 0}, {"of_products": False}):
         problem = dataclasses.replace(Problem(20_000, 0, 784, 10), **other)
         [way] = plan_solve(problem, precision="mixed", storage="memory", rates=RATES).ways
-        assert way.kept == 0, other
+        assert way.cached_bytes == 0, other
     [wide] = plan_solve(Problem(20_000, 0, 1025, 10), precision="mixed", storage="memory", rates=RATES).ways
     assert wide.kept == 2 * kept.kept
 
@@ -83,14 +83,14 @@ def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, preci
     """All allocations of NumPy, against the count without its fixed part; tiles are too small to matter."""
     n = 1500
     monkeypatch.setattr(CPU, "tile", 64)
-    monkeypatch.setattr(stored, "PIECE", 2**16)
+    monkeypatch.setattr(out_of_core, "PIECE", 2**16)
     X = np.random.default_rng(0).integers(0, 256, (n, 20, 20), dtype=np.uint8)
     Y = np.random.default_rng(1).standard_normal((n, 10))
     problem = Problem(n, 0, 400, 10, loo=loo)
     [way] = plan_solve(problem, precision=precision, storage=storage, rates=RATES, scratch=tmp_path).ways
     if storage == "disk":
         way = dataclasses.replace(way, width=120)  # as for a larger matrix, else the buffers are the whole of it
-        counted = module._other_bytes(problem, 512, CPU) + sum(stored.buffer_sizes(n, 120)) * (
+        counted = module._other_bytes(problem, 512, CPU) + sum(out_of_core.buffer_sizes(n, 120)) * (
             8 if precision == "float64" else 4
         )
     else:

@@ -6,7 +6,7 @@ import threadpoolctl
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import DataError, InputError
-from kernelfit.gram.gram import KernelGram, MatrixGram, gram
+from kernelfit.gram.matrix import KernelGram, MatrixGram, gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Laplacian, Linear, NeuralTangent, Precomputed
 from tests.support.tally import Tally
 
@@ -44,7 +44,7 @@ def test_kept_inner_products_make_the_same_matrix(monkeypatch, make, n, d):
     kernel, rng = Gaussian(4.0) + Linear() * QUARTIC, np.random.default_rng(2)
     K = gram(make(n, d), kernel)
     monkeypatch.setattr(CPU, "tile", 16)
-    kept = K.kept()
+    kept = K.cached()
     monkeypatch.setattr(CPU, "gemm", None)  # none is made again
     blocks = [tuple(np.sort(rng.choice(n + 1, 2, replace=False)) for _ in range(2)) for _ in range(30)]
     made = [kept.block(*spans) for spans in blocks]
@@ -62,15 +62,15 @@ def test_kept_inner_products_make_the_same_matrix(monkeypatch, make, n, d):
 def test_what_is_kept_belongs_to_one_set_of_points():
     """A subset and test points have inner products of their own."""
     X, Z = pixels(40, 9), pixels(30, 9, seed=1)
-    K = gram(X, Gaussian(1.0)).kept()
+    K = gram(X, Gaussian(1.0)).cached()
     rows = [3, 30, 7]
     assert np.array_equal(whole(K.subset(rows)), whole(gram(X[rows], Gaussian(1.0))))
     assert np.array_equal(whole(gram(Z, Gaussian(1.0), K.points)), whole(gram(Z, Gaussian(1.0), X)))
     custom = gram(X, Custom(lambda A, B: A @ B.T))
-    assert np.array_equal(whole(custom.kept()), whole(custom))
+    assert np.array_equal(whole(custom.cached()), whole(custom))
     assert K.duplicate_of(5) is None and K.fingerprint() == gram(X, Gaussian(1.0)).fingerprint()
     matrix = MatrixGram(np.eye(3))
-    assert matrix.kept() is matrix
+    assert matrix.cached() is matrix
 
 
 # ---- blocks --------------------------------------------------------------------------------------------------------

@@ -148,7 +148,7 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     Examples
     --------
     >>> import numpy as np
-    >>> from kernelfit.gram.gram import gram
+    >>> from kernelfit.gram.matrix import gram
     >>> from kernelfit.kernels import Gaussian
     >>> X = np.linspace(0, 1, 8)[:, None]
     >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)

@@ -7,11 +7,11 @@ import time
 import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import Gram, gram
+from kernelfit.gram.matrix import Gram, gram
 from kernelfit.kernels import Kernel, Precomputed
 from kernelfit.models.bandwidth import BandwidthChoice
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import CholeskyFactor, cholesky
+from kernelfit.solvers.panel_cholesky import CholeskyFactor, cholesky
 
 _HALVINGS = 10  # of the narrowest candidate, while its system is not solved to 8 digits
 

@@ -4,7 +4,7 @@ import ast
 
 from kernelfit import kernels
 from kernelfit.common.errors import InputError
-from kernelfit.common.expressions import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
+from kernelfit.common.text_forms import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
 
 _NAMES = {
     kernel.name: kernel

@@ -13,7 +13,7 @@ import numpy as np
 from distributed import SchedulerPlugin, WorkerPlugin
 
 from kernelfit import backend
-from kernelfit.gram.gram import KernelGram
+from kernelfit.gram.matrix import KernelGram
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
 _GRAMS, _QUICK = {}, {}  # by key: the matrix made from points, and the same from inner products that are kept
@@ -44,7 +44,7 @@ class PointsOnWorkers(WorkerPlugin):
         K = KernelGram(self.raw, self.kernel, device=backend.device(self.device))
         _GRAMS[self.name] = K
         if self.kernel.of_products and K.device is backend.CPU:
-            kept = KeptProducts(K.points, self.memory)
+            kept = CachedProducts(K.points, self.memory)
             _QUICK[self.name] = KernelGram(dataclasses.replace(K.points, products=kept), self.kernel)
 
     def teardown(self, worker):
@@ -52,7 +52,7 @@ class PointsOnWorkers(WorkerPlugin):
         _QUICK.pop(self.name, None)
 
 
-class KeptProducts:
+class CachedProducts:
     """Inner products of points in tiles, each kept once it was made, while there is memory for it.
 
     A worker is asked for the same tiles in every product, as long as no other is lost or joins.

@@ -4,9 +4,9 @@ import scipy.linalg
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import MatrixGram, gram
+from kernelfit.gram.matrix import MatrixGram, gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import symmetric_matrix
 
 EPS = np.finfo(float).eps
@@ -75,7 +75,7 @@ def test_against_scipy_and_with_ridge(images):
 def test_inverse_diagonal_does_not_depend_on_its_chunks(images, monkeypatch, chunk):
     factor = cholesky(gram(images, Gaussian(2.0)), width=32)
     expected = factor.solve(np.eye(len(images))).diagonal()
-    monkeypatch.setattr("kernelfit.solvers.cholesky.INVERSE_WIDTH", chunk)
+    monkeypatch.setattr("kernelfit.solvers.panel_cholesky.INVERSE_WIDTH", chunk)
     np.testing.assert_allclose(factor.inverse_diagonal(), expected, rtol=1e-12)
 
 

@@ -86,7 +86,7 @@ class MeasuresTable:
 
 
 def measures_table(
-    K, factor, y_true, y_random, *, n_classes, against=None, y_test=None, draws=20, seed=0, progress=None
+    K, factor, y_true, y_random, *, n_classes, K_test=None, y_test=None, draws=20, seed=0, progress=None
 ):
     """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves both labellings.
 
@@ -101,19 +101,19 @@ def measures_table(
         Of K + ridge I.
     y_true, y_random : int array, shape (n,)
         Labels 0 .. n_classes - 1; the random ones e.g. from corruption.corrupt_labels with probability 1.
-    against : Gram, optional
+    K_test : Gram, optional
         Test points against training points, with their labels y_test (m,): adds the real test errors.
     """
     n = K.shape[0]
     if factor.n != n:
         raise InputError(f"the factor is of order {factor.n}, K of shape {K.shape}; pass the K that was factored")
     labels = [_checked_labels(y, n, n_classes) for y in (y_true, y_random)]
-    if (against is None) != (y_test is None):
+    if (K_test is None) != (y_test is None):
         raise InputError(
-            "a test error needs both the Gram object of the test points, `against`, and their labels y_test"
+            "a test error needs both the Gram object of the test points, `K_test`, and their labels y_test"
         )
-    if against is not None:
-        y_test = _checked_labels(y_test, against.shape[0], n_classes)
+    if K_test is not None:
+        y_test = _checked_labels(y_test, K_test.shape[0], n_classes)
     targets = [measures.one_hot(y, n_classes) for y in labels]
     halves = [factor.half_solve(Y) for Y in targets]
     coefs = [factor.half_solve_transposed(half) for half in halves]
@@ -122,7 +122,7 @@ def measures_table(
     products = K.product(np.hstack([*coefs, *targets, signs]), progress=progress)
     parts = np.split(products, n_classes * np.arange(1, 5), axis=1)
     diagonal = factor.inverse_diagonal(progress=progress)
-    tests = [None, None] if against is None else np.hsplit(against.product(np.hstack(coefs), progress=progress), 2)
+    tests = [None, None] if K_test is None else np.hsplit(K_test.product(np.hstack(coefs), progress=progress), 2)
     free = {
         "effective dimension": effective_dimension(diagonal, factor.ridge),
         "fit of random signs": _fit_of_signs(factor, signs[:, :draws]),

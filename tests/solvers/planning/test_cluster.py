@@ -7,10 +7,10 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.common.errors import InputError
-from kernelfit.common.units import parse_bandwidth
-from kernelfit.solvers.mpi.mpi_layout import Layout
-from kernelfit.solvers.planning import cluster_forecast as module
-from kernelfit.solvers.planning.cluster_forecast import Cluster, forecast_mpi, panel_bytes, simulate_mpi
+from kernelfit.common.quantities import parse_network_speed
+from kernelfit.solvers.mpi.layout import Layout
+from kernelfit.solvers.planning import cluster as module
+from kernelfit.solvers.planning.cluster import Cluster, forecast_mpi, panel_bytes, simulate_mpi
 from kernelfit.solvers.planning.plan import Problem
 from kernelfit.solvers.planning.rates import Rates
 
@@ -92,7 +92,13 @@ def test_the_command_plans_for_machines_that_are_not_here(capsys):
 
 
 def test_speeds_of_networks():
-    assert [parse_bandwidth(text) for text in ("10Gbit", "100 Mbit", "1.25GB", "8bit")] == [1.25e9, 1.25e7, 1.25e9, 1]
+    texts = ("10Gbit", "100 Mbit", "1.25GB", "8bit")
+    assert [parse_network_speed(text) for text in texts] == [
+        1.25e9,
+        1.25e7,
+        1.25e9,
+        1,
+    ]
     for wrong in ("fast", "10Gbits", "Gbit"):
         with pytest.raises(InputError, match="no speed of a network"):
-            parse_bandwidth(wrong)
+            parse_network_speed(wrong)

@@ -16,11 +16,11 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
+from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.units import format_bytes
 from kernelfit.solvers.checkpoint import Checkpoint
-from kernelfit.solvers.dask import dask_worker
-from kernelfit.solvers.dask.dask_gram import DaskGram
+from kernelfit.solvers.dask import worker
+from kernelfit.solvers.dask.gram import DaskGram
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.low_rank import planned_rank, precondition
 from kernelfit.solvers.matrix_free import STEPS, TOLERANCE, rank_of_state, solve_matrix_free
@@ -99,7 +99,7 @@ class DaskEngine(Engine):
             if opened is not None:
                 opened.close()
 
-    def solve(self, K, against, Y, *, ridge, progress=None):
+    def solve(self, K, K_test, Y, *, ridge, progress=None):
         progress, client, watch = progress or Progress(), self._client, Stopwatch()
         there, kept = _check_workers(client, K, Y.shape[1], self.device)
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
@@ -113,7 +113,7 @@ class DaskEngine(Engine):
             with DaskGram(K, client, device=self.device, memory=kept, progress=progress) as shared:
                 done = solve_matrix_free(shared, Y, M, checkpoint=checkpoint, **options)
                 with watch("predict"):
-                    scores = shared.predict(against.left, done.coef)
+                    scores = shared.predict(K_test.left, done.coef)
                 peaks = client.run(backend.peak_memory, on_error="ignore").values()
         finally:
             if checkpoint is not None:
@@ -177,7 +177,7 @@ def _check_workers(client, K, r, device):
     Raises where one cannot do its work. Beyond half of what a worker may use, Dask would soon call it short of memory.
     """
     try:
-        there = client.run(dask_worker.describe, device)
+        there = client.run(worker.describe, device)
     except ModuleNotFoundError as error:
         raise InputError(f"a worker has no module {error.name}: install kernelfit on every host of a worker") from error
     version = importlib.metadata.version("kernelfit")
@@ -186,10 +186,10 @@ def _check_workers(client, K, r, device):
     needed = n * d * (1 + 4 if K.points.exact else 2 * 8) + 8 * 4 * n * r + _TILES
     hosts = collections.Counter(_host(address) for address in there)
     kept = np.inf
-    for address, worker in there.items():
-        if worker["version"] != version:
-            raise InputError(f"worker {address} has kernelfit {worker['version']}, this is {version}: install one")
-        memory = min(worker["free"] // hosts[_host(address)], worker["limit"] or worker["free"])
+    for address, told in there.items():
+        if told["version"] != version:
+            raise InputError(f"worker {address} has kernelfit {told['version']}, this is {version}: install one")
+        memory = min(told["free"] // hosts[_host(address)], told["limit"] or told["free"])
         if memory < needed:
             raise NotEnoughMemoryError(
                 f"worker {address} may use {format_bytes(memory)}, and needs {format_bytes(needed)} for n = {n:,} "

@@ -6,7 +6,7 @@ import math
 import statistics
 
 from kernelfit.common.progress import Progress
-from kernelfit.records.records import append_json, parse_record, read_lines, to_json
+from kernelfit.records.record import append_json, parse_record, read_lines, to_json
 
 SCHEMA = "kernelfit.fit/1"
 # The models that the paper's table 1 counts as fitting random labels end between 0 and 0.66 % training error.

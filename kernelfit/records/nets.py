@@ -3,7 +3,7 @@
 import dataclasses
 
 from kernelfit.common.progress import Progress
-from kernelfit.records.records import append_json, parse_record, read_lines, to_json
+from kernelfit.records.record import append_json, parse_record, read_lines, to_json
 
 SCHEMA = "kernelfit.net/1"
 FILE = "nets.jsonl"

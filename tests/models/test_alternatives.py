@@ -7,13 +7,13 @@ from scipy.spatial.distance import cdist
 
 from kernelfit import backend, datasets
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import first_duplicate
 from kernelfit.kernels import Gaussian, Laplacian, Linear, Polynomial, Precomputed
+from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
-from kernelfit.models.interpolants import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 N = 200
 EPS = np.finfo(float).eps

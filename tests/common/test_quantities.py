@@ -1,7 +1,7 @@
 import pytest
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.units import format_bytes, parse_bytes
+from kernelfit.common.quantities import format_bytes, parse_bytes
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import math
 
 import numpy as np
 
-from kernelfit.solvers.mpi.mpi_layout import BLOCK, Layout, grid_shape
-from kernelfit.solvers.mpi.mpi_memory import bytes_needed
+from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
+from kernelfit.solvers.mpi.memory import bytes_needed
 from kernelfit.solvers.planning.plan import PRECISIONS
 from kernelfit.solvers.planning.rates import Rates
 

@@ -1,7 +1,7 @@
 """One Cholesky factor over all processes of mpiexec: `mpiexec -n 4 kernelfit solve --engine mpi`.
 
-Every process makes its blocks of the Gram matrix from the points. Its part of the work is in mpi_share and mpi_factor.
-The leader solves as on one machine, with a Gram and a factor whose methods are announced to all (mpi_team).
+Every process makes its blocks of the Gram matrix from the points. Its part of the work is in share and factor.
+The leader solves as on one machine, with a Gram and a factor whose methods are announced to all (team).
 """
 
 import dataclasses
@@ -12,15 +12,15 @@ from kernelfit import backend
 from kernelfit.backend.scalapack import open_scalapack
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.gram.gram import Gram
-from kernelfit.solvers.cholesky import check_pivots
+from kernelfit.gram.matrix import Gram
 from kernelfit.solvers.engine import Answer, Engine
 from kernelfit.solvers.measures import Check, check_solution, condition_estimate
 from kernelfit.solvers.mixed import solve_mixed
-from kernelfit.solvers.mpi.mpi_layout import BLOCK, Layout, grid_shape
-from kernelfit.solvers.mpi.mpi_memory import choose_precision
-from kernelfit.solvers.mpi.mpi_share import Share
-from kernelfit.solvers.mpi.mpi_team import Team
+from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
+from kernelfit.solvers.mpi.memory import choose_precision
+from kernelfit.solvers.mpi.share import Share
+from kernelfit.solvers.mpi.team import Team
+from kernelfit.solvers.panel_cholesky import check_pivots
 from kernelfit.solvers.regularity import require_regular
 
 
@@ -44,19 +44,19 @@ class MpiEngine(Engine):
 
     def __enter__(self):
         self.team = Team(Share)
-        self.leads, self.launcher = self.team.leads, f"mpiexec -n {self.team.size} "
+        self.is_root, self.launcher = self.team.is_root, f"mpiexec -n {self.team.size} "
         self.shape = grid_shape(self.team.size, self.grid)
         self.team.agree(open_scalapack)
         backend.limit_threads(self.team.cores())
-        if not self.leads:
+        if not self.is_root:
             self.team.follow()
         return self
 
     def __exit__(self, kind, error, traceback):
-        if self.leads:
+        if self.is_root:
             self.team.stop(error)
 
-    def solve(self, K, against, Y, *, ridge, progress=None):
+    def solve(self, K, K_test, Y, *, ridge, progress=None):
         progress, team, (n, r) = progress or Progress(), self.team, Y.shape
         layout = Layout(n, min(self.block, n), self.shape)
         team.begin(layout=layout)
@@ -73,7 +73,7 @@ class MpiEngine(Engine):
             shared = TeamGram(K, team)
         solved = (_float64 if precision == "float64" else _mixed)(shared, Y, ridge, progress)
         with watch("predict"):
-            scores = shared.predict(against.left, solved.coef, progress)
+            scores = shared.predict(K_test.left, solved.coef, progress)
         peaks = team.call("peaks")
         seconds = dict(solved.seconds)
         for name, value in watch.seconds.items():
@@ -191,7 +191,7 @@ class TeamMatrix:
 
 @dataclasses.dataclass(frozen=True)
 class TeamFactor:
-    """L with L L^T = K + (ridge + shift) I, in all processes; see kernelfit.solvers.cholesky.CholeskyFactor.
+    """L with L L^T = K + (ridge + shift) I, in all processes; see kernelfit.solvers.panel_cholesky.CholeskyFactor.
 
     Attributes
     ----------
@@ -232,7 +232,7 @@ class TeamFactor:
 
 
 def factorise(shared, *, ridge, shift=0.0, panels, progress):
-    """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.cholesky.cholesky."""
+    """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.panel_cholesky.cholesky."""
     team, n, watch = shared.team, shared.shape[0], Stopwatch()
     with watch("gram"), progress.phase("kernel matrix", 1.0) as advance:
         team.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)

@@ -46,7 +46,7 @@ class Team:
         self.world = MPI.COMM_WORLD
         self.host = self.world.Split_type(MPI.COMM_TYPE_SHARED)
         self.rank, self.size = self.world.rank, self.world.size
-        self.leads = self.rank == 0
+        self.is_root = self.rank == 0
         self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
         self._make_share, self._share = make_share, None
 
@@ -103,7 +103,7 @@ class Team:
         try:
             result = work(*arguments, **options)
         except Exception as error:
-            failure = _described(error, None if self.leads else self._place())
+            failure = _described(error, None if self.is_root else self._place())
         failures = [found for found in self.world.allgather(failure) if found]
         if failures:
             raise _rebuilt(failures[0])

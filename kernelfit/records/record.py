@@ -52,9 +52,9 @@ class Record:
         what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
     histograms : dict or None
         train_margins, test_margins and, with leave-one-out, loo_margins and loo_residuals, each as
-        kernelfit.records.illustrations.histogram returns it.
+        kernelfit.records.pictures.histogram returns it.
     pictures : dict or None
-        For the report, as kernelfit.records.illustrations makes them: misclassified and memorised (lists of examples
+        For the report, as kernelfit.records.pictures makes them: misclassified and memorised (lists of examples
         with index, label, predicted and png; the latter with true), filters (a PNG in base64, or None).
     seconds : dict
         load, features, bandwidth, forecast, allocate, gram, precondition, factor, solve, refine, check, condition,

@@ -9,12 +9,12 @@ from PIL import Image
 
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.features import RandomConv
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.records import illustrations
-from kernelfit.records.records import Record
+from kernelfit.records import pictures
+from kernelfit.records.record import Record
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 
 def pixels(png):
@@ -23,19 +23,19 @@ def pixels(png):
 
 def test_histograms_count_every_finite_value():
     values = np.random.default_rng(0).standard_normal(1000)
-    found = illustrations.histogram([*values, np.nan, np.inf])
+    found = pictures.histogram([*values, np.nan, np.inf])
     counts, edges = np.histogram(values, 40)
     assert found["counts"] == counts.tolist() and (found["low"], found["high"]) == (edges[0], edges[-1])
-    same = illustrations.histogram(np.ones(7))
-    assert same["low"] < 1 < same["high"] and sum(same["counts"]) == 7 and illustrations.is_one_value(same)
-    assert not illustrations.is_one_value(found)
-    assert sum(illustrations.histogram([np.nan])["counts"]) == 0
+    same = pictures.histogram(np.ones(7))
+    assert same["low"] < 1 < same["high"] and sum(same["counts"]) == 7 and pictures.is_one_value(same)
+    assert not pictures.is_one_value(found)
+    assert sum(pictures.histogram([np.nan])["counts"]) == 0
 
 
 def test_the_worst_errors_come_first():
     rng = np.random.default_rng(1)
     X, y, scores = rng.integers(0, 256, (50, 8, 8), np.uint8), rng.integers(0, 3, 50), rng.standard_normal((50, 3))
-    found = illustrations.misclassified(X, y, scores, ("a", "b", "c"), count=5)
+    found = pictures.misclassified(X, y, scores, ("a", "b", "c"), count=5)
     behind = [max(scores[i, c] for c in range(3) if c != y[i]) - scores[i, y[i]] for i in range(50)]
     assert [each["index"] for each in found] == np.argsort(behind)[::-1][:5].tolist()
     for each in found:
@@ -43,8 +43,8 @@ def test_the_worst_errors_come_first():
         assert (each["label"], each["predicted"]) == ("abc"[y[i]], "abc"[int(np.argmax(scores[i]))])
         np.testing.assert_array_equal(pixels(each["png"]), X[i])
     right = measures.one_hot(y, 3)
-    assert illustrations.misclassified(X, y, right, ("a", "b", "c")) == []
-    assert illustrations.misclassified(X.astype(float), y, scores, ("a", "b", "c")) == []
+    assert pictures.misclassified(X, y, right, ("a", "b", "c")) == []
+    assert pictures.misclassified(X.astype(float), y, scores, ("a", "b", "c")) == []
 
 
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
@@ -55,7 +55,7 @@ def test_memorised_examples_are_wrong_when_really_left_out(ridge):
     factor = cholesky(gram(X, kernel), ridge=ridge)
     coef = factor.solve(Y)
     diagonal = factor.inverse_diagonal()
-    found = illustrations.memorised(X, Y, y, (y + 1) % 3, coef, diagonal, classes, ridge=ridge, count=100)
+    found = pictures.memorised(X, Y, y, (y + 1) % 3, coef, diagonal, classes, ridge=ridge, count=100)
     fitted, expected = np.argmax(Y - ridge * coef, axis=1), {}
     for i in range(40):
         rest = np.delete(np.arange(40), i)
@@ -70,7 +70,7 @@ def test_memorised_examples_are_wrong_when_really_left_out(ridge):
 @pytest.mark.parametrize("shape", [(28, 28), (32, 32, 3), (32, 32, 1), (96, 64, 3), (300, 4)])
 def test_no_picture_is_large_even_of_noise(shape):
     image = np.random.default_rng(3).integers(0, 256, shape, np.uint8)
-    made = illustrations.picture(image)
+    made = pictures.picture(image)
     assert len(base64.b64decode(made)) <= 1000
     height, width = pixels(made).shape[:2]
     assert height / width == pytest.approx(shape[0] / shape[1], rel=0.3) or min(height, width) == 1
@@ -78,12 +78,12 @@ def test_no_picture_is_large_even_of_noise(shape):
 
 def test_filters_are_side_by_side_each_on_its_own_scale():
     filters = [scale * np.array([[-1.0, 0.0], [0.5, 1.0]]) for scale in (1e-6, 1.0, 1e6)]
-    drawn = pixels(illustrations.sheet(filters, columns=2))
+    drawn = pixels(pictures.sheet(filters, columns=2))
     assert drawn.shape == (5, 5)
     for top, left in ((0, 0), (0, 3), (3, 0)):
         np.testing.assert_allclose(drawn[top : top + 2, left : left + 2], [[0, 128], [191, 255]], atol=1)
-    assert pixels(illustrations.sheet(np.zeros((3, 5, 5, 3)))).shape == (5, 47, 3)
-    large = illustrations.sheet([np.ones((101, 101)), np.ones((3, 3))])
+    assert pixels(pictures.sheet(np.zeros((3, 5, 5, 3)))).shape == (5, 47, 3)
+    large = pictures.sheet([np.ones((101, 101)), np.ones((3, 3))])
     assert pixels(large).shape[0] == 33, "the rim of a large filter is cut off"
 
 
@@ -93,7 +93,7 @@ def test_a_record_holds_what_the_report_draws():
     assert set(record.histograms) == {"train_margins", "test_margins", "loo_margins", "loo_residuals"}
     counts = {name: sum(each["counts"]) for name, each in record.histograms.items()}
     assert counts == {"train_margins": 150, "test_margins": 60, "loo_margins": 150, "loo_residuals": 150}
-    wrong = min(illustrations.EXAMPLES, round(60 * record.test_error))
+    wrong = min(pictures.EXAMPLES, round(60 * record.test_error))
     assert len(record.pictures["misclassified"]) == wrong and record.pictures["memorised"]
     assert record.pictures["filters"] is None
     again = Record.from_json(record.to_json())

@@ -10,7 +10,7 @@ import numpy as np
 from distributed import CancelledError, KilledWorker, wait
 
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
-from kernelfit.solvers.dask import dask_worker
+from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.shares import cut
 
 _PATIENCE = 300.0  # seconds without any worker
@@ -41,12 +41,12 @@ class DaskGram:
         self.shape, self._client, self._progress = K.shape, client, progress
         self.products = self.lost = 0
         self._key = f"kernelfit-{uuid.uuid4().hex[:12]}"
-        raw = dask_worker.raw_points(K.points)
-        self._plugin = dask_worker.PointsOnWorkers(self._key, raw, K.kernel, device, memory)
+        raw = worker.raw_points(K.points)
+        self._plugin = worker.PointsOnWorkers(self._key, raw, K.kernel, device, memory)
         self._known = set()
 
     def __enter__(self):
-        _call(self._client.register_plugin, dask_worker.PointsOfClient(self._key, self._client.id))
+        _call(self._client.register_plugin, worker.PointsOfClient(self._key, self._client.id))
         _call(self._client.register_plugin, self._plugin)
         return self
 
@@ -67,16 +67,16 @@ class DaskGram:
 
     def predict(self, points, coef):
         """Return K(points, X) coef, shape (m, r)."""
-        parts = np.array_split(dask_worker.raw_points(points), min(len(points), len(self._workers())))
-        return np.concatenate(list(self._map(dask_worker.predict, [(part, coef) for part in parts])))
+        parts = np.array_split(worker.raw_points(points), min(len(points), len(self._workers())))
+        return np.concatenate(list(self._map(worker.predict, [(part, coef) for part in parts])))
 
     def _product(self, V, with_sums):
         bounds, shares = cut(len(V), len(self._workers()))
-        rows = [dask_worker.rows_of(bounds, share) for share in shares]
+        rows = [worker.rows_of(bounds, share) for share in shares]
         tasks = [(bounds, share, V[part], with_sums) for share, part in zip(shares, rows, strict=True)]
         out = np.zeros((len(V), V.shape[1] + with_sums))
         # In their order, so that the sum has the same bits whichever is ready first.
-        for part, result in zip(rows, self._map(dask_worker.multiply, tasks), strict=True):
+        for part, result in zip(rows, self._map(worker.multiply, tasks), strict=True):
             out[part] += result
         self.products += 1
         return out

@@ -26,7 +26,7 @@ def parse_bytes(text):
     return int(float(match[1]) * units[match[2].lower()])
 
 
-def parse_bandwidth(text):
+def parse_network_speed(text):
     """Return the bytes per second that a text such as "10Gbit" or "1.25GB" stands for."""
     match = re.fullmatch(r"(.*[\d.]\s*[kKmMgGtT]?)bit(?:/s)?\s*", str(text))
     try:

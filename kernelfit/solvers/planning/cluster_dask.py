@@ -12,7 +12,7 @@ import numpy as np
 from kernelfit.gram.points import product_dtype
 from kernelfit.solvers.dask.shares import cut, rows_touched
 from kernelfit.solvers.low_rank import planned_rank
-from kernelfit.solvers.planning.cluster_forecast import Forecast
+from kernelfit.solvers.planning.cluster import Forecast
 
 # benchmarks/results/matrix_free.md
 _SHARE = 0.9  # of the rate of matrix products, that inner products of a tile reach

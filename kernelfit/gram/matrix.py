@@ -46,7 +46,7 @@ class Gram:
         """Return a SHA-256 of what the entries depend on: the same text only for the same matrix."""
         raise NotImplementedError
 
-    def kept(self, *, progress=None):
+    def cached(self, *, progress=None):
         """Return the same matrix with whatever makes its blocks cheap kept in memory: of a kernel, inner products."""
         return self
 
@@ -163,8 +163,8 @@ class KernelGram(Gram):
     def subset(self, rows):
         return KernelGram(self.points.subset(rows), self.kernel)
 
-    def kept(self, *, progress=None):
-        return KernelGram(self.points.kept(progress=progress), self.kernel) if self.symmetric else self
+    def cached(self, *, progress=None):
+        return KernelGram(self.points.cached(progress=progress), self.kernel) if self.symmetric else self
 
     def fingerprint(self):
         sides = [side.fingerprint() for side in (self.left, self.points)]

@@ -16,7 +16,7 @@ PIECE = 2**23  # entries of a piece: 64 MB in float64, long enough for full spee
 _BUFFERS = 3  # one in use, two being read
 
 
-class StoredPanels:
+class OutOfCorePanels:
     """Panels in a store; see MemoryPanels for the interface.
 
     Parameters
@@ -108,7 +108,7 @@ class StoredPanels:
 
 
 def buffer_sizes(n, width):
-    """Return the entries of the arrays that StoredPanels allocates: two panels, the top of an earlier one, pieces."""
+    """Return the entries of the arrays of OutOfCorePanels: two panels, the top of an earlier one, pieces."""
     width = min(width, n)
     piece = min(max(PIECE, width), n * width)
     return [n * width, (n - width) * width, width * width, *[piece] * _BUFFERS]

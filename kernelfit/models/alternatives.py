@@ -15,11 +15,11 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.gram import gram
+from kernelfit.gram.matrix import gram
 from kernelfit.gram.points import Points, points
 from kernelfit.kernels import Kernel, Precomputed
 from kernelfit.solvers import measures
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
 
 _LARGEST = 46_340  # n^2 entries are counted by LAPACK's 32-bit integers
 

@@ -6,8 +6,8 @@ import itertools
 import numpy as np
 import pytest
 
-from kernelfit.solvers.planning.cluster_forecast import Cluster
-from kernelfit.solvers.planning.dask_forecast import expected_steps, forecast_dask, simulate_dask
+from kernelfit.solvers.planning.cluster import Cluster
+from kernelfit.solvers.planning.cluster_dask import expected_steps, forecast_dask, simulate_dask
 from kernelfit.solvers.planning.plan import Problem
 from kernelfit.solvers.planning.rates import Rates
 

@@ -10,12 +10,12 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.gram.gram import MatrixGram
-from kernelfit.solvers import stored
-from kernelfit.solvers.cholesky import cholesky
+from kernelfit.gram.matrix import MatrixGram
+from kernelfit.solvers import out_of_core
+from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels, buffer_sizes
+from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds
 from kernelfit.solvers.scratch import Scratch
-from kernelfit.solvers.stored import HostStore, StoredPanels, buffer_sizes
 from tests.support.problems import symmetric_matrix
 
 
@@ -60,10 +60,10 @@ def make_store(kind, folder, n, width, dtype):
     ],
 )
 def test_streamed_panels_are_those_in_memory(tmp_path, monkeypatch, n, width, piece, kind, dtype):
-    monkeypatch.setattr(stored, "PIECE", piece)
+    monkeypatch.setattr(out_of_core, "PIECE", piece)
     K = MatrixGram(symmetric_matrix(n, 1e2, seed=n)[0])
     Y = np.random.default_rng(1).standard_normal((n, 3))
-    panels = StoredPanels(n, width, dtype, CPU, make_store(kind, tmp_path, n, width, dtype))
+    panels = OutOfCorePanels(n, width, dtype, CPU, make_store(kind, tmp_path, n, width, dtype))
     factor = cholesky(K, panels=panels)
     plain = cholesky(K, panels=MemoryPanels(n, width, dtype))
     # The same operations on the same numbers, but BLAS may sum other blocks in another order: n eps cond at most.
@@ -87,11 +87,11 @@ def test_streamed_panels_are_those_in_memory(tmp_path, monkeypatch, n, width, pi
 
 @pytest.mark.parametrize(("n", "width", "piece"), [(1, 1, 10), (60, 7, 20), (60, 7, 10**6), (60, 60, 1), (30, 99, 64)])
 def test_buffers_have_the_sizes_that_plans_count(monkeypatch, n, width, piece):
-    monkeypatch.setattr(stored, "PIECE", piece)
+    monkeypatch.setattr(out_of_core, "PIECE", piece)
     made = []
     touched = CPU.touched
     monkeypatch.setattr(CPU, "touched", lambda shape, dtype: made.append(shape) or touched(shape, dtype))
-    panels = StoredPanels(n, width, np.float64, CPU, HostStore(np.float64, CPU))
+    panels = OutOfCorePanels(n, width, np.float64, CPU, HostStore(np.float64, CPU))
     panels.allocate(lambda entries: None)
     sizes = [(n - start) * (stop - start) for start, stop in panel_bounds(n, width)]
     assert made == sizes + buffer_sizes(n, width)
@@ -112,8 +112,8 @@ class SlowStore(HostStore):
 
 
 def filled(n=60, width=8, store=SlowStore):
-    """Return StoredPanels whose panel j holds 1000 j + row in every column."""
-    panels = StoredPanels(n, width, np.float64, CPU, store(np.float64, CPU))
+    """Return OutOfCorePanels whose panel j holds 1000 j + row in every column."""
+    panels = OutOfCorePanels(n, width, np.float64, CPU, store(np.float64, CPU))
     panels.allocate(lambda entries: None)
     for j, (start, _) in enumerate(panels.bounds):
         panel = panels.open(j)
@@ -133,7 +133,7 @@ def test_a_panel_is_not_made_where_another_is_still_being_written():
 @pytest.mark.parametrize("piece", [1, 16, 40, 10**6])
 def test_pieces_stay_valid_while_they_are_used(monkeypatch, piece):
     """The first to the end, any other until the next is asked for, however fast the reader is."""
-    monkeypatch.setattr(stored, "PIECE", piece)
+    monkeypatch.setattr(out_of_core, "PIECE", piece)
     panels = filled()
     for j, row in ((0, 0), (0, 8), (2, 40), (7, 56)):
         first = first_seen = None
@@ -150,7 +150,7 @@ def test_pieces_stay_valid_while_they_are_used(monkeypatch, piece):
 
 
 def test_readers_that_stop_early_disturb_nobody(monkeypatch):
-    monkeypatch.setattr(stored, "PIECE", 8)
+    monkeypatch.setattr(out_of_core, "PIECE", 8)
     panels = filled()
     for j in (3, 0, 5):
         _, rows = next(panels.read(j, panels.bounds[j][0]))
@@ -182,15 +182,15 @@ class Fails(HostStore):
 
 @pytest.mark.parametrize("broken", [{"broken_panel": 0}, {"broken_panel": 3}, {"broken_entry": 100}])
 def test_errors_of_the_writer_and_of_the_reader_stop_the_factorisation(monkeypatch, broken):
-    monkeypatch.setattr(stored, "PIECE", 8)
-    panels = StoredPanels(60, 8, np.float64, CPU, Fails(**broken))
+    monkeypatch.setattr(out_of_core, "PIECE", 8)
+    panels = OutOfCorePanels(60, 8, np.float64, CPU, Fails(**broken))
     with pytest.raises(OSError, match=r"on fire|drowned"):
         cholesky(MatrixGram(symmetric_matrix(60, 1e2)[0]), panels=panels)
     panels.abandon()
 
 
 def test_an_error_with_the_last_panel_arrives_with_the_first_solve():
-    panels = StoredPanels(60, 8, np.float64, CPU, Fails(broken_panel=7))
+    panels = OutOfCorePanels(60, 8, np.float64, CPU, Fails(broken_panel=7))
     factor = cholesky(MatrixGram(symmetric_matrix(60, 1e2)[0]), panels=panels)
     with pytest.raises(OSError, match="on fire"):
         factor.solve(np.ones((60, 1)))
@@ -201,7 +201,7 @@ def test_a_singular_matrix_is_found_at_the_same_row():
     K = symmetric_matrix(50, 10.0)[0]
     K[:, 33], K[33] = K[:, 5], K[5]
     K[33, 33] = K[5, 5]
-    panels = StoredPanels(50, 8, np.float64, CPU, HostStore(np.float64, CPU))
+    panels = OutOfCorePanels(50, 8, np.float64, CPU, HostStore(np.float64, CPU))
     with pytest.raises(SingularMatrixError) as caught:
         cholesky(MatrixGram(K), panels=panels)
     assert caught.value.row == 33

@@ -4,7 +4,7 @@ import numpy as np
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import NotEnoughMemoryError
-from kernelfit.common.units import format_bytes
+from kernelfit.common.quantities import format_bytes
 from kernelfit.solvers.planning.plan import PRECISIONS
 
 _PAGE = 4096

@@ -12,9 +12,9 @@ from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.backend.scalapack import Scalapack
 from kernelfit.gram.points import CoordinatePoints
-from kernelfit.kernels.kernel_text import parse_kernel
-from kernelfit.solvers.mpi.mpi_factor import FactorShare
-from kernelfit.solvers.mpi.mpi_memory import bytes_needed
+from kernelfit.kernels.text import parse_kernel
+from kernelfit.solvers.mpi.factor import FactorShare
+from kernelfit.solvers.mpi.memory import bytes_needed
 from kernelfit.solvers.planning.rates import measure_gemm
 
 _PIECE = 4096  # points sent at a time
@@ -106,7 +106,7 @@ class Share:
         by_row, by_column = (np.zeros((len(indices), r + 1)) for indices in (self.rows, self.columns))
         self.team.agree(self._multiply, beside, above, by_row, by_column, with_sums, advance)
         by_row, by_column = self.gather_rows(by_row), self.gather_columns(by_column)
-        if self.team.leads:
+        if self.team.is_root:
             by_row += by_column
             return by_row[:, :r], by_row[:, r]
 
@@ -114,12 +114,12 @@ class Share:
         """Return the kernel of m points with the training points, times coef (n, r): shape (m, r)."""
         first, last = self.layout.own_part(self.team.rank)
         own, coef = self.row_points.part(first, last), self.spread_rows(coef, r)[first:last]
-        scores = np.empty((m, r)) if self.team.leads else None
+        scores = np.empty((m, r)) if self.team.is_root else None
         for start in range(0, m, _PIECE):
             stop = min(start + _PIECE, m)
             piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             part = self.team.agree(self._predict, piece, own, coef)
-            self.team.world.Reduce(part, scores[start:stop] if self.team.leads else None)
+            self.team.world.Reduce(part, scores[start:stop] if self.team.is_root else None)
             if advance:
                 advance(stop - start)
         return scores
