@@ -78,7 +78,7 @@ def solve_mixed(
     first_shift : float
         Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
     keep : bool
-        Keep inner products, see Gram.kept.
+        Keep inner products, see Gram.cached.
     estimate : bool
         Whether to estimate the condition where float32 did not break down, by a few solves; where it did, products with
         K tell what is singular.

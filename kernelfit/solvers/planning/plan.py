@@ -65,7 +65,7 @@ class Way:
         Estimate of the whole solve.
     missing : tuple of str
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
-    kept : int
+    cached_bytes : int
         Bytes of `memory` that hold inner products, so that corrections need not make them again.
     phases : tuple of (str, float)
         What the seconds consist of, in order, by the names that the solve tells to a Progress.
@@ -80,13 +80,13 @@ class Way:
     disk: int
     seconds: float
     missing: tuple = ()
-    kept: int = 0
+    cached_bytes: int = 0
     phases: tuple = ()
 
     def __str__(self):
         place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
         precision = "float64" if self.precision == "float64" else "float32 corrected to float64"
-        return f"panel Cholesky in {precision}, {place}{', with inner products kept' if self.kept else ''}"
+        return f"panel Cholesky in {precision}, {place}{', with inner products kept' if self.cached_bytes else ''}"
 
 
 @dataclasses.dataclass(frozen=True)

@@ -64,17 +64,17 @@ def test_the_full_problem_needs_little_more_than_half_the_matrix():
 def test_inner_products_are_kept_where_they_fit_and_pay(free):
     free(1e12)
     kept = only(20_000, "mixed", "memory")
-    assert 4 * 20_000**2 / 2 <= kept.kept <= 1.1 * 4 * 20_000**2 / 2, "float32 holds those of 784 pixels"
+    assert 4 * 20_000**2 / 2 <= kept.cached_bytes <= 1.1 * 4 * 20_000**2 / 2, "float32 holds those of 784 pixels"
     assert "kept" in str(kept)
     short = only(20_000, "mixed", "memory", memory=kept.memory - 1)
-    assert short.kept == 0 and short.memory == kept.memory - kept.kept and short.seconds > kept.seconds
-    assert only(20_000, "float64", "memory").kept == 0, "only corrections make them again"
+    assert short.cached_bytes == 0 and short.memory == kept.memory - kept.cached_bytes and short.seconds > kept.seconds
+    assert only(20_000, "float64", "memory").cached_bytes == 0, "only corrections make them again"
     for other in ({"d": 20}, {"d": 0}, {"of_products": False}):
         problem = dataclasses.replace(Problem(20_000, 0, 784, 10), **other)
         [way] = plan_solve(problem, precision="mixed", storage="memory", rates=RATES).ways
         assert way.cached_bytes == 0, other
     [wide] = plan_solve(Problem(20_000, 0, 1025, 10), precision="mixed", storage="memory", rates=RATES).ways
-    assert wide.kept == 2 * kept.kept
+    assert wide.cached_bytes == 2 * kept.cached_bytes
 
 
 @pytest.mark.parametrize("storage", ["memory", "disk"])
