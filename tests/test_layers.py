@@ -186,7 +186,7 @@ def test_importing_kernelfit_is_quick_and_light():
 
 
 def test_the_lower_layers_load_heavy_libraries_only_when_used():
-    lower = ["common.errors", "common.files", "backend", "corruption", "kernels", "gram.gram", "records.records"]
+    lower = ["common.errors", "common.files", "backend", "corruption", "kernels", "gram.matrix", "records.record"]
     lower += ["models.model", "theory.linear", "theory.expressivity"]
     program = f"import sys\nfor name in {lower}: __import__('kernelfit.' + name)\nprint(*sys.modules)"
     loaded = {name.partition(".")[0] for name in run(program).split()}

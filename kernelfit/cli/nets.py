@@ -137,16 +137,16 @@ def _study(study, options, runs, out, plot, json, quiet):
         check_figure(plot)
     data_dir = options["data_dir"]
     spec = PaperSpec(study=study, **options | {"data_dir": None if data_dir is None else str(data_dir)})
-    leads = nn.rank() == 0  # of the processes that torchrun started
-    progress = make_progress(quiet or not leads)
+    is_root = nn.rank() == 0  # of the processes that torchrun started
+    progress = make_progress(quiet or not is_root)
     outcomes = []
     try:
         with interruption("what is done is kept: repeat the command to go on"):
             outcomes.extend(run_study(spec, runs=runs, progress=progress))
     finally:
-        if leads and outcomes:
+        if is_root and outcomes:
             _show_study(study, outcomes, json)
-    if leads:
+    if is_root:
         _write_study(study, outcomes, out, plot, progress)
     return 1 if any(outcome.failed for outcome in outcomes) else 0
 
@@ -299,13 +299,13 @@ def train(
         checkpoint_every=checkpoint_every,
         data_dir=None if data_dir is None else str(data_dir),
     )
-    leads = nn.rank() == 0
-    progress = make_progress(quiet or not leads)
+    is_root = nn.rank() == 0
+    progress = make_progress(quiet or not is_root)
     specs = [dataclasses.replace(spec, labels=p, seed=seed + k) for k in range(seeds) for p in labels]
     failures = []
     with interruption("repeat the command with --resume to go on from the last checkpoint"):
         for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
-            if leads:
+            if is_root:
                 _tell(record, net, json, save, plot, progress)
                 failures += show_now()  # further nets may take hours
     if failures:

@@ -25,13 +25,13 @@ class Team:
     ----------
     size, rank : int
         How many processes there are, and which of them this is.
-    leads : bool
+    is_root : bool
         Whether this is the one that writes files.
     dropout_seed : int
         Added to the seeds of dropout.
     """
 
-    size, rank, leads, dropout_seed = 1, 0, True, 0
+    size, rank, is_root, dropout_seed = 1, 0, True, 0
 
     def device(self, device):
         """Return the device of this process, of the kind of a torch.device."""

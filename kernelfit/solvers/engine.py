@@ -69,14 +69,14 @@ class Engine:
 
     Attributes
     ----------
-    leads : bool
+    is_root : bool
         Whether this process reads the data, prints and writes. Those that do not follow the one that does inside of
         __enter__, which returns when the run has ended.
     launcher : str
         What stands before the command line that repeats the run.
     """
 
-    leads, launcher = True, ""
+    is_root, launcher = True, ""
 
     def __enter__(self):
         return self

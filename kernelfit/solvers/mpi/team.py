@@ -36,7 +36,7 @@ class Team:
     world, host : mpi4py communicators
         Of all processes, and of those on the same host.
     rank, size : int
-    leads : bool
+    is_root : bool
     library : str
         The MPI library and its version.
     """
