@@ -15,7 +15,7 @@ import numpy as np
 
 from kernelfit import __version__, backend
 from kernelfit.common.rng import generator
-from kernelfit.solvers.measures import error_rate, one_hot
+from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.theory.expressivity import apply_layers, deepen, fit_network, project
 
 CLASSES, SAMPLE = 10, 500

@@ -15,7 +15,7 @@ from common import table
 from sklearn.metrics.pairwise import rbf_kernel
 
 from kernelfit.estimators import KernelInterpolator
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, Laplacian
 
 SPREADS = 10.0 ** np.arange(0, 9, 2)

@@ -179,29 +179,30 @@ def errors(name, seed, trial):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.gram.matrix import gram
+    from kernelfit.datasets.labels import error_rate, one_hot
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.models.bandwidth import choose_bandwidth, median_distance
-    from kernelfit.solvers.measures import error_rate, leave_one_out, one_hot
-    from kernelfit.solvers.panel_cholesky import cholesky
+    from kernelfit.solvers.cholesky import Cholesky
 
     data = datasets.load("mnist", n_train=5000, seed=int(seed))
     X, X_test = features(name).points(data.X_train, data.X_test[:1] if int(trial) else data.X_test)
     if int(trial):
         bandwidth, Y = median_distance(X), one_hot(data.y_train, 10)
-        factor = cholesky(gram(X, Gaussian(bandwidth)))
-        scores = leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())
+        factor = Cholesky().factor(gram(X, Gaussian(bandwidth)))
+        scores = factor.solve(Y).left_out(factor.inverse_diagonal())
         squared = float(np.mean(np.sum((scores - Y) ** 2, axis=1)))
         return {"loo": error_rate(scores, data.y_train), "squared": squared, "d": X.shape[1]}
-    choice = choose_bandwidth(X, data.y_train, Gaussian(), n_classes=10, subsample=len(X))
+    Y = one_hot(data.y_train, 10)
+    choice = choose_bandwidth(X, Y, Gaussian(), score="error", subsample=len(X))
     best = next(row for row in choice.candidates if row["bandwidth"] == choice.bandwidth)
     found = {"loo": best["loo_error"], "squared": best["loo_squared_error"], "bandwidth": choice.bandwidth}
     found["d"] = int(np.prod(X.shape[1:]))
-    kernel, Y = Gaussian(choice.bandwidth), one_hot(data.y_train, 10)
+    kernel = Gaussian(choice.bandwidth)
     K = gram(X, kernel)
-    coef = cholesky(K).solve(Y)
-    found["test"] = error_rate(gram(X_test, kernel, K.points).product(coef), data.y_test)
-    found["norm"] = float(np.sqrt(np.sum(Y * coef)))
+    solution = Cholesky().factor(K).solve(Y)
+    found["test"] = error_rate(gram(X_test, kernel, K.points).product(solution.coef), data.y_test)
+    found["norm"] = solution.norm.total
     return found
 
 

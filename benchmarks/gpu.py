@@ -18,6 +18,7 @@ lines to results/gpu.jsonl.
 import argparse
 import contextlib
 import dataclasses
+import functools
 import json
 import sys
 import time
@@ -30,16 +31,15 @@ from common import table
 
 from kernelfit import backend, datasets
 from kernelfit.common.errors import KernelfitError
+from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers import measures
+from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning import rates as rates_module
-from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import measure_gemm
-from kernelfit.solvers.solve import solve
 
 PEAK = 66.9e12  # float64 operations per second of an H200's tensor cores, by its data sheet
 BARS = {"seconds": 3.0, "share": 0.60}
@@ -92,11 +92,12 @@ def main():
 def stand_in():
     """Put the tests' stand-in in the place of CuPy, and make tiles small enough for several of them."""
     sys.path.insert(0, str(Path(__file__).parents[1]))
-    from kernelfit.backend.cuda import Cuda
+    from kernelfit.backend import cuda
     from kernelfit.solvers import out_of_core
     from tests.support import fake_cuda
 
-    Cuda.tile, Cuda.panel, Cuda.probe, out_of_core.PIECE = 64, 24, 64, 600
+    cuda.open_cuda = functools.partial(cuda.open_cuda, tile=64, panel=24)
+    cuda.Cuda.probe, out_of_core.PIECE = 64, 600
     upload = rates_module._measure_upload
     rates_module._measure_upload = lambda device: upload(device, count=1000)
     with fake_cuda.installed():
@@ -364,18 +365,20 @@ class Bench:
 
     def _solved(self, X, y, data, precision, storage):
         """Solve in one way, on a card that is empty but for the points; return what there is to say of it."""
-        problem = Problem(len(X), len(data.X_test), int(np.prod(X.shape[1:])), len(data.classes), X.dtype)
-        plan = plan_solve(problem, device=self.device, precision=precision, storage=storage)
-        way, begin = plan.require(), time.perf_counter()
+        sizes = {"outputs": len(data.classes), "n_test": len(data.X_test)}
+        solver = Auto(device=self.device, precision=precision, storage=storage, **sizes)
         K = gram(X, Gaussian(self.sizes.bandwidth), device=self.device)
-        solution = solve(K, measures.one_hot(y, len(data.classes)), way)
-        start = time.perf_counter()
-        scores = gram(data.X_test, K.kernel, K.points).product(solution.coef)
-        seconds = solution.seconds | {"predict": time.perf_counter() - start, "total": time.perf_counter() - begin}
-        solution.factor.panels.finish()
-        error = measures.error_rate(scores, data.y_test)
+        choice, begin = solver.choose(K), time.perf_counter()
+        way = choice.way
+        with solver.take(choice, K) as factor:
+            solution = factor.solve(one_hot(y, len(data.classes)))
+            start = time.perf_counter()
+            scores = gram(data.X_test, K.kernel, K.points).product(solution.coef)
+            done = time.perf_counter()
+        seconds = factor.seconds | solution.seconds | {"predict": done - start, "total": done - begin}
+        error = error_rate(scores, data.y_test)
         rate = len(X) ** 3 / 3 / seconds["factor"]
-        residual, pool = solution.check.relative_residual, self.pool.total_bytes()
+        residual, pool = solution.relative_residual, self.pool.total_bytes()
         cells = [way.precision, way.storage, f"{seconds['total']:.3g}"]
         cells += [", ".join(f"{name} {value:.3g}" for name, value in seconds.items()), f"{rate / 1e12:.3g} TFLOP/s"]
         cells += [f"{residual:.1e}", f"{error:.4g}", f"{pool / 1e9:.3g} GB"]

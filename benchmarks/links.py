@@ -110,24 +110,26 @@ def solve(n, scheduler, path):
     """The client: solve, say so, and keep the coefficients."""
     from kernelfit import datasets
     from kernelfit.common.progress import LogProgress
-    from kernelfit.gram.matrix import gram
+    from kernelfit.datasets.labels import one_hot
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers import measures
-    from kernelfit.solvers.dask.solver import DaskEngine
+    from kernelfit.solvers.dask.solver import Dask
 
     data = datasets.load("mnist", n_train=n, n_test=100)
     K = gram(data.X_train, Gaussian(5.0))
-    K_test, Y = gram(data.X_test, Gaussian(5.0), K.points), measures.one_hot(data.y_train, 10)
-    with DaskEngine(scheduler=scheduler, workers=WORKERS) as engine:
+    K_test, Y = gram(data.X_test, Gaussian(5.0), K.points), one_hot(data.y_train, 10)
+    with Dask(scheduler=scheduler, workers=WORKERS).opened() as solver:
         print("solving", flush=True)
         start = time.perf_counter()
-        answer = engine.solve(K, K_test, Y, ridge=RIDGE, progress=LogProgress())
+        with solver.factor(K, ridge=RIDGE, progress=LogProgress()) as factor:
+            answer = factor.solve(Y, progress=LogProgress())
+            factor.predict(K_test, answer.coef)
         seconds = time.perf_counter() - start
-    norm = measures.rkhs_norm(answer.coef, answer.check.fitted, answer.energy, RIDGE).total
     import numpy as np
 
     np.savez(path, coef=answer.coef)
-    told = {"solver": answer.report, "residual": answer.check.relative_residual, "norm": norm, "seconds": seconds}
+    told = {"solver": answer.report, "residual": answer.relative_residual, "norm": answer.norm.total}
+    told["seconds"] = seconds
     print(json.dumps(told), flush=True)
 
 

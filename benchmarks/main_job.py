@@ -157,8 +157,8 @@ def peer_data():
 
 
 def peer_kernelfit():
-    import kernelfit.kernels.profiles  # noqa: F401  imports are not timed, for neither side
-    from kernelfit.gram.matrix import gram
+    import kernelfit.kernels.compiled  # noqa: F401  imports are not timed, for neither side
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.panel_cholesky import cholesky
 
@@ -183,7 +183,7 @@ def peer_scikit_learn():
 def peer_nothing():
     from sklearn.kernel_ridge import KernelRidge  # noqa: F401
 
-    import kernelfit.kernels.profiles  # noqa: F401
+    import kernelfit.kernels.compiled  # noqa: F401
 
     peer_data()
     return finished(time.perf_counter())

@@ -337,7 +337,7 @@ def limited_workers(folder):
 
 def training(n):
     from kernelfit import datasets
-    from kernelfit.gram.matrix import gram
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
 
     X = datasets.load("mnist", n_train=n).X_train if n < 60_000 else mnist_and_moved(n)[0]

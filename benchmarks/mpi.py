@@ -149,7 +149,7 @@ def lead(team, n, layout):
     import numpy as np
 
     from kernelfit import datasets
-    from kernelfit.gram.matrix import gram
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.mpi.solver import TeamGram
 

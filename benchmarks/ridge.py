@@ -104,7 +104,7 @@ def constants(sizes, repeats=3):
     from scipy.linalg import eigh
 
     from kernelfit import datasets
-    from kernelfit.gram.matrix import gram
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
     from kernelfit.solvers.panel_cholesky import cholesky
     from kernelfit.solvers.planning.rates import measure_gemm

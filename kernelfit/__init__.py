@@ -1,9 +1,96 @@
-"""kernelfit: exact kernel interpolation and the study of implicit regularization."""
+"""kernelfit: exact kernel interpolation and the study of implicit regularization.
+
+    import kernelfit as kf
+    data = kf.load_dataset("digits")
+    X, X_test = (part.reshape(len(part), -1) for part in (data.X_train, data.X_test))
+    model = kf.KernelInterpolationClassifier().fit(X, data.y_train)
+    print(model.score(X_test, data.y_test), model.norm_)
+
+Names are loaded when they are first used.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernelfit import kernels, solvers
+    from kernelfit.corruption import corrupt
+    from kernelfit.datasets import load as load_dataset
+    from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+    from kernelfit.grams.matrix import gram
+    from kernelfit.kernels import (
+        ArcCosine,
+        Cosine,
+        Custom,
+        Gaussian,
+        Laplacian,
+        Linear,
+        Matern,
+        NeuralTangent,
+        Polynomial,
+        Precomputed,
+    )
+    from kernelfit.models.expansion import KernelExpansion, load_model
+    from kernelfit.models.fit import fit
+    from kernelfit.randomization import randomization_test
+    from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
+
+__all__ = [
+    "ArcCosine",
+    "Auto",
+    "Cholesky",
+    "ConjugateGradients",
+    "Cosine",
+    "Custom",
+    "Dask",
+    "Eigen",
+    "Gaussian",
+    "KernelExpansion",
+    "KernelInterpolationClassifier",
+    "KernelInterpolator",
+    "Laplacian",
+    "Linear",
+    "Matern",
+    "Mpi",
+    "NeuralTangent",
+    "Polynomial",
+    "Precomputed",
+    "corrupt",
+    "fit",
+    "gram",
+    "kernels",
+    "load_dataset",
+    "load_model",
+    "randomization_test",
+    "solve",
+    "solvers",
+]
+
+_HOMES = {
+    "kernelfit.corruption": ("corrupt",),
+    "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator"),
+    "kernelfit.grams.matrix": ("gram",),
+    "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
+    "kernelfit.models.fit": ("fit",),
+    "kernelfit.randomization": ("randomization_test",),
+    "kernelfit.solvers": ("Auto", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-def __getattr__(name):
+def __getattr__(name: str) -> object:
     if name == "__version__":
         from importlib.metadata import version  # a tenth of the time in which a command starts
 
         return version("kernelfit")
+    if name in ("kernels", "solvers"):
+        return importlib.import_module(f"kernelfit.{name}")
+    if name == "load_dataset":
+        return importlib.import_module("kernelfit.datasets").load
+    if name in __all__:
+        return getattr(importlib.import_module(_HOME_OF.get(name, "kernelfit.kernels")), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

@@ -1,7 +1,10 @@
 """Kernel interpolation as scikit-learn estimators; kernels, solver and measures live elsewhere."""
 
+import contextlib
 import numbers
+import tempfile
 import warnings
+from pathlib import Path
 
 import numpy as np
 from scipy.linalg import LinAlgWarning
@@ -10,23 +13,46 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.progress import make_progress
+from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
-from kernelfit.gram.matrix import gram
-from kernelfit.kernels import Custom, Kernel, Precomputed
+from kernelfit.kernels import Custom, Kernel
 from kernelfit.kernels.text import parse_kernel
-from kernelfit.models.bandwidth import choose_bandwidth
-from kernelfit.models.fit import interpolate
-from kernelfit.solvers.measures import one_hot
+from kernelfit.models.fit import fit
+from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.protocol import Solver
 
 
 class _KernelInterpolation(BaseEstimator):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
-    def __init__(self, kernel="gaussian", *, bandwidth="auto", ridge=0.0, loo=False):
+    _score = "squared_error"  # what an automatic bandwidth is chosen by
+
+    def __init__(
+        self,
+        kernel="gaussian",
+        *,
+        bandwidth="auto",
+        ridge=0.0,
+        loo=False,
+        solver=None,
+        precision="float64",
+        device="cpu",
+        memory=None,
+        scratch=None,
+        verbose=False,
+    ):
         self.kernel = kernel
         self.bandwidth = bandwidth
         self.ridge = ridge
         self.loo = loo
+        self.solver = solver
+        self.precision = precision
+        self.device = device
+        self.memory = memory
+        self.scratch = scratch
+        self.verbose = verbose
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -34,7 +60,8 @@ class _KernelInterpolation(BaseEstimator):
         return tags
 
     def _precomputed(self):
-        return isinstance(self.kernel, Precomputed) or (isinstance(self.kernel, str) and self.kernel == "precomputed")
+        kernel = self.kernel
+        return kernel.of_matrix if isinstance(kernel, Kernel) else isinstance(kernel, str) and kernel == "precomputed"
 
     def _dtypes(self):
         """Of X: float64, but that uint8 stays what it is everywhere in kernelfit, pixels / 255 with exact distances.
@@ -51,18 +78,47 @@ class _KernelInterpolation(BaseEstimator):
         doubtful = pixels_in_doubt(X)
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
-        found = interpolate(X, Y, kernel, choose=self._choose, ridge=float(self.ridge), loo=self.loo)
-        self.kernel_, self.support_, self.points_ = found.kernel, found.support, found.points
-        self.dual_coef_, self.norm_, self.loo_residuals_ = found.coef, found.norm, found.loo_residuals
-        self.report_ = found.report
+        options = {"ridge": float(self.ridge), "loo": self.loo, "score": self._score}
+        with self._solver(Y.shape[1]) as solver:
+            found = fit(X, Y, kernel, solver, progress=make_progress(not self.verbose), **options)
+        self.function_, self.support_, self.report_ = found.function, found.support, found.report
+        self.norm_, self.loo_residuals_ = found.norm, found.loo_residuals
+        self.dual_coef_ = np.zeros(Y.shape)
+        self.dual_coef_[self.support_] = found.function.coef
         if self.report_.warnings:
-            ill = self.report_.condition_estimate > 1e8
+            ill = (self.report_.condition_estimate or 0) > 1e8
             warnings.warn(
                 "; ".join(self.report_.warnings)
                 + ". The kernel matrix is ill-conditioned: try a smaller bandwidth, or a larger ridge" * ill,
                 LinAlgWarning,
                 stacklevel=3,
             )
+
+    @property
+    def kernel_(self):
+        """The Kernel with its bandwidth."""
+        return self.function_.kernel
+
+    @contextlib.contextmanager
+    def _solver(self, outputs):
+        """Yield the Solver that the parameters name; a scratch folder gets a folder of this fit's own."""
+        short = {name: getattr(self, name) for name in _SHORT_FORMS}
+        if self.solver is not None:
+            if not isinstance(self.solver, Solver):
+                raise InputError(f"solver = {self.solver!r}; give a Solver such as Cholesky() or Auto(), or None")
+            if short != _SHORT_FORMS:
+                changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
+                raise InputError(f"solver = {self.solver} was given beside {changed}; give one or the other")
+            with self.solver.opened() as solver:
+                yield solver
+        elif short == _SHORT_FORMS:
+            yield Cholesky()
+        elif self.scratch is None:
+            yield Auto(**short, loo=bool(self.loo), outputs=outputs)
+        else:
+            Path(self.scratch).mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="kernelfit-", dir=self.scratch) as folder:
+                yield Auto(**short | {"scratch": folder}, loo=bool(self.loo), outputs=outputs)
 
     def _kernel_with_bandwidth(self):
         """Return the Kernel that the parameters name; its bandwidth stays open only for "auto"."""
@@ -85,8 +141,11 @@ class _KernelInterpolation(BaseEstimator):
         X = validate_data(self, X, reset=False, dtype=self._dtypes())
         if self._precomputed() and self.report_.merged:
             X = X[:, self.support_]
-        coef = self.dual_coef_[self.support_].reshape(len(self.support_), -1)
-        return gram(X, self.kernel_, self.points_).product(coef)
+        return self.function_(X)
+
+
+# The parameters that stand for a Solver, and what they are unless given.
+_SHORT_FORMS = {"precision": "float64", "device": "cpu", "memory": None, "scratch": None}
 
 
 class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation):
@@ -110,6 +169,19 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     loo : bool
         Whether to compute loo_residuals_, which takes about as long as the fit itself. It is asked for before the fit,
         because the factor it needs, half an n x n matrix, is not kept (nor pickled) with the estimator.
+    solver : Solver, optional
+        How to solve: kernelfit.solvers has Cholesky, Auto, Eigen, ConjugateGradients, ... The parameters precision,
+        device, memory and scratch are short forms for Auto, and exclude it.
+    precision : str
+        "float64"; "mixed", a float32 factor in half the memory, corrected to the same answer; or "auto", the quicker.
+    device : str
+        "cpu", "cuda", or "auto" for the GPU where there is one.
+    memory : int, optional
+        Bytes to use at most; more than fits is an error before anything is computed.
+    scratch : path, optional
+        Folder on a disk where the factor may go; each fit makes a folder of its own there and removes it.
+    verbose : bool
+        Whether to show progress on standard error.
 
     Attributes
     ----------
@@ -120,10 +192,12 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     loo_residuals_ : array of the shape of y, or None
         y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
     report_ : kernelfit.models.fit.FitReport
+    function_ : kernelfit.models.expansion.KernelExpansion
+        f itself, over the points that were not merged.
     kernel_ : Kernel
         With its bandwidth.
     support_ : int array
-        Rows of X that are not merged with an earlier one; points_ is what they became for kernel_.
+        Rows of X that are not merged with an earlier one.
     n_features_in_, feature_names_in_ : as everywhere in scikit-learn
 
     Notes
@@ -166,10 +240,6 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         scores = self._scores(X)
         return scores[:, 0] if self.dual_coef_.ndim == 1 else scores
 
-    @staticmethod
-    def _choose(X, Y, kernel, ridge):
-        return choose_bandwidth(X, Y, kernel, ridge=ridge)
-
 
 class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
     """Fit 0/1 class indicators by functions of least RKHS norm, K coef = Y, and predict the class of the largest.
@@ -200,6 +270,8 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
     True
     """
 
+    _score = "error"
+
     def fit(self, X, y):
         """Fit to X (n, d) and labels y (n,) of at least two classes; returns self."""
         X, y = validate_data(self, X, y, dtype=self._dtypes())
@@ -219,7 +291,3 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
         """Return the class whose function is largest at each point, shape (m,)."""
         largest = self._scores(X).argmax(axis=1)
         return self.classes_[largest]
-
-    @staticmethod
-    def _choose(X, Y, kernel, ridge):
-        return choose_bandwidth(X, Y.argmax(axis=1), kernel, n_classes=Y.shape[1], ridge=ridge)

@@ -13,11 +13,21 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from kernelfit.common.errors import DataError, InputError, SingularMatrixError
+from kernelfit import backend
+from kernelfit.common.errors import (
+    DataError,
+    InputError,
+    NotEnoughMemoryError,
+    SingularMatrixError,
+    UnsupportedError,
+)
 from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.kernels import Gaussian, Linear
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.conjugate_gradients import ConjugateGradients
+from kernelfit.solvers.eigen import Eigen
 from tests.support.problems import symmetric_matrix
 
 BOTH = (KernelInterpolator, KernelInterpolationClassifier)
@@ -392,3 +402,66 @@ def test_small_whole_numbers_are_not_taken_for_pixels_in_silence(estimator):
     estimator("laplacian", bandwidth=5.0, ridge=1e-3).fit(X.astype(float), y)
     images = np.random.default_rng(0).integers(0, 256, (60, 36)).astype(np.uint8)
     estimator(bandwidth=1.0).fit(images, y)
+
+
+# ---- solvers ---------------------------------------------------------------------------------------------------------
+
+WAYS = {
+    "mixed": {"precision": "mixed"},
+    "planned": {"precision": "auto"},
+    "cholesky": {"solver": Cholesky(precision="mixed", width=128)},
+    "eigen": {"solver": Eigen()},
+    "conjugate gradients": {"solver": ConjugateGradients(tolerance=1e-11, rank=30)},
+}
+
+
+@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
+@pytest.mark.parametrize("ridge", [0.0, 1e-3])
+def test_every_solver_gives_the_same_function(labelled, way, ridge):
+    X, y, _ = labelled
+    plain = KernelInterpolationClassifier(bandwidth=2.0, ridge=ridge).fit(X, y)
+    model = KernelInterpolationClassifier(bandwidth=2.0, ridge=ridge, **way).fit(X, y)
+    np.testing.assert_allclose(model.norm_, plain.norm_, rtol=1e-8)
+    np.testing.assert_allclose(model.decision_function(X), plain.decision_function(X), atol=1e-6)
+    assert model.report_.relative_residual < 1e-8
+
+
+def test_more_than_fits_into_memory_goes_to_a_scratch_folder(tmp_path):
+    n, scratch = 5000, tmp_path / "panels"
+    X = np.random.default_rng(0).uniform(size=(n, 3))
+    y, limit = np.sin(9 * X.sum(axis=1)), backend.CPU.fixed_bytes + 7 * n * n // 2  # half of K alone takes 4 n^2 bytes
+    kernel = "laplacian(bandwidth=0.1)"
+    with pytest.raises(NotEnoughMemoryError):
+        KernelInterpolator(kernel, memory=limit).fit(X, y)
+    model = KernelInterpolator(kernel, memory=limit, scratch=scratch).fit(X, y)
+    assert "on disk" in model.report_.method and list(scratch.iterdir()) == []
+    plain = KernelInterpolator(kernel).fit(X, y)
+    np.testing.assert_allclose(model.norm_, plain.norm_, rtol=1e-10)
+    np.testing.assert_allclose(model.predict(X[:9]), y[:9], atol=1e-8)
+
+
+def test_with_a_solver_it_is_searched_cloned_and_pickled(labelled, tmp_path):
+    X, y, _ = labelled
+    for way in ({"precision": "mixed", "scratch": str(tmp_path)}, {"solver": Cholesky(precision="mixed")}):
+        search = GridSearchCV(KernelInterpolationClassifier(**way), {"bandwidth": [1.0, 2.0]}, cv=3, n_jobs=2).fit(X, y)
+        best = search.best_estimator_
+        again = pickle.loads(pickle.dumps(best))
+        assert np.array_equal(again.predict(X), best.predict(X))
+        assert clone(best).get_params() == best.get_params()
+
+
+def test_a_solver_beside_its_short_forms_is_refused(problem):
+    with pytest.raises(InputError, match="beside memory; give one"):
+        KernelInterpolator(solver=Cholesky(), memory=10**9).fit(*problem[:2])
+    with pytest.raises(InputError, match="give a Solver"):
+        KernelInterpolator(solver="cholesky").fit(*problem[:2])
+    with pytest.raises(UnsupportedError, match="no factor of K"):
+        KernelInterpolator(bandwidth=2.0, solver=ConjugateGradients(), loo=True).fit(*problem[:2])
+
+
+def test_progress_is_shown_on_request_only(labelled, capfd):
+    X, y, _ = labelled
+    KernelInterpolationClassifier(bandwidth=2.0, precision="mixed").fit(X, y)
+    assert capfd.readouterr() == ("", "")
+    KernelInterpolationClassifier(bandwidth=2.0, precision="mixed", verbose=True).fit(X, y)
+    assert "plan: panel Cholesky in float32" in capfd.readouterr().err

@@ -22,7 +22,8 @@ from kernelfit.analysis.complexity import (
 )
 from kernelfit.analysis.leaving_out import margins, memorisation, stability
 from kernelfit.common.errors import InputError
-from kernelfit.solvers import measures
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.solvers.solution import doubts
 
 _DIFFERENCE = 0.1  # of the larger value: what "tells apart" means; a measure that moves less predicts little
 
@@ -68,10 +69,10 @@ class MeasuresTable:
     draws, seed : int
         Random signs of the Rademacher rows; the same for both columns.
     norm_disagreement : float
-        Largest relative difference of the norms between two routes (measures.rkhs_norm).
+        Largest relative difference of the norms between two routes (Solution.norm).
     measures : list of Measure
     warnings : list of str
-        What measures.doubts has to say about residuals, norms and condition.
+        What Solution.doubts has to say about residuals, norms and condition.
     """
 
     n: int
@@ -85,28 +86,22 @@ class MeasuresTable:
     warnings: list = dataclasses.field(default_factory=list)
 
 
-def measures_table(
-    K, factor, y_true, y_random, *, n_classes, K_test=None, y_test=None, draws=20, seed=0, progress=None
-):
+def measures_table(factor, y_true, y_random, *, n_classes, K_test=None, y_test=None, draws=20, seed=0, progress=None):
     """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves both labellings.
 
-    Beyond the factor it costs its inverse diagonal (as much again), two passes over the blocks of K, and with a ridge
+    Beyond the factor it costs its inverse diagonal (as much again), a few passes over the blocks of K, and with a ridge
     2 n^3 operations for the stability.
 
     Parameters
     ----------
-    K : Gram
-        Symmetric, shape (n, n).
-    factor : CholeskyFactor
-        Of K + ridge I.
+    factor : Factor
+        Of K + ridge I in float64.
     y_true, y_random : int array, shape (n,)
         Labels 0 .. n_classes - 1; the random ones e.g. from corruption.corrupt_labels with probability 1.
     K_test : Gram, optional
         Test points against training points, with their labels y_test (m,): adds the real test errors.
     """
-    n = K.shape[0]
-    if factor.n != n:
-        raise InputError(f"the factor is of order {factor.n}, K of shape {K.shape}; pass the K that was factored")
+    K, n, ridge = factor.K, factor.n, factor.ridge
     labels = [_checked_labels(y, n, n_classes) for y in (y_true, y_random)]
     if (K_test is None) != (y_test is None):
         raise InputError(
@@ -114,42 +109,41 @@ def measures_table(
         )
     if K_test is not None:
         y_test = _checked_labels(y_test, K_test.shape[0], n_classes)
-    targets = [measures.one_hot(y, n_classes) for y in labels]
-    halves = [factor.half_solve(Y) for Y in targets]
-    coefs = [factor.half_solve_transposed(half) for half in halves]
+    targets = [one_hot(y, n_classes) for y in labels]
+    both = factor.solve(np.hstack(targets), progress=progress)
+    pick = np.eye(2 * n_classes)
+    solutions = [both.combined(pick[:, :n_classes]), both.combined(pick[:, n_classes:])]
     signs = random_signs(n, draws, seed, n_classes)
     sums = gram_sums(K, progress=progress)
-    products = K.product(np.hstack([*coefs, *targets, signs]), progress=progress)
-    parts = np.split(products, n_classes * np.arange(1, 5), axis=1)
+    products = K.product(np.hstack([*targets, signs]), progress=progress)
+    *K_targets, K_signs = np.split(products, n_classes * np.arange(1, 3), axis=1)
     diagonal = factor.inverse_diagonal(progress=progress)
-    tests = [None, None] if K_test is None else np.hsplit(K_test.product(np.hstack(coefs), progress=progress), 2)
+    tests = [None, None]
+    if K_test is not None:
+        tests = np.hsplit(factor.predict(K_test, both.coef, progress=progress), 2)
     free = {
-        "effective dimension": effective_dimension(diagonal, factor.ridge),
+        "effective dimension": effective_dimension(diagonal, ridge),
         "fit of random signs": _fit_of_signs(factor, signs[:, :draws]),
     }
-    columns, disagreements, residuals = [], [], []
-    for y, Y, half, coef, fitted, KY, scores in zip(
-        labels, targets, halves, coefs, parts[:2], parts[2:4], tests, strict=True
-    ):
-        norm = measures.rkhs_norm(coef, fitted, (half, half), factor.ridge)
-        disagreements.append(norm.disagreement)
-        residuals.append(measures.relative_residuals(Y, fitted + factor.ridge * coef).max())
-        rademacher = rademacher_of(signs, parts[4], norm.total, draws).value
+    columns = []
+    for y, Y, solution, KY, scores in zip(labels, targets, solutions, K_targets, tests, strict=True):
+        coef, norm = solution.coef, solution.norm.total
+        rademacher = rademacher_of(signs, K_signs, norm, draws).value
         moved = stability(factor, coef, diagonal, largest_diagonal=sums.largest_diagonal, progress=progress)
-        left_out = measures.leave_one_out(Y, coef, diagonal)
+        left_out = solution.left_out(diagonal)
         aligned = alignment_of(sums, Y, KY)
         columns.append(
             {
-                **({} if scores is None else {"test error": measures.error_rate(scores, y_test)}),
-                "training error": measures.error_rate(fitted, y),
-                "leave-one-out error": measures.error_rate(left_out, y),
-                "margin bound": margin_bound(margins(fitted, y), rademacher),
-                "norm": norm.total,
+                **({} if scores is None else {"test error": error_rate(scores, y_test)}),
+                "training error": error_rate(solution.fitted, y),
+                "leave-one-out error": error_rate(left_out, y),
+                "margin bound": margin_bound(margins(solution.fitted, y), rademacher),
+                "norm": norm,
                 "Rademacher complexity": rademacher,
-                "Rademacher bound": rademacher_bound(norm.total, sums.trace, n, outputs=n_classes),
+                "Rademacher bound": rademacher_bound(norm, sums.trace, n, outputs=n_classes),
                 "mean stability": float(moved.norms.mean()),
                 "worst stability": float(moved.sup_norms.max()),
-                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=factor.ridge).scores.mean()),
+                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=ridge).scores.mean()),
                 "leave-one-out margin": float(np.median(margins(left_out, y))),
                 "alignment": aligned.uncentred,
                 "centred alignment": aligned.centred,
@@ -158,13 +152,9 @@ def measures_table(
         )
     chance = 1 - float(np.bincount(labels[0]).max()) / n
     rows = [_measure(name, columns[0][name], columns[1][name], chance) for name in columns[0]]
-    found = measures.doubts(
-        relative_residual=float(np.max(residuals)),
-        norm_disagreement=max(disagreements),
-        # No row sum is more than the 1-norm, and of a kernel >= 0 the largest is the 1-norm.
-        condition_estimate=measures.condition_estimate(factor, float(np.abs(sums.row_sums).max()) + factor.ridge),
-    )
-    return MeasuresTable(n, n_classes, factor.ridge, chance, draws, seed, max(disagreements), rows, found)
+    disagreement = max(solution.norm.disagreement for solution in solutions)
+    found = doubts(both.relative_residual, norm_disagreement=disagreement, condition_estimate=both.condition_estimate)
+    return MeasuresTable(n, n_classes, ridge, chance, draws, seed, disagreement, rows, found)
 
 
 _PAPER = "Zhang et al. 2021"
@@ -200,7 +190,7 @@ def _measure(name, true, random, chance):
 
 def _fit_of_signs(factor, signs):
     """sign_correlation of the kernel model itself: K coef = signs - ridge coef, no K needed."""
-    fitted = signs - factor.ridge * factor.solve(signs)
+    fitted = signs - factor.ridge * factor.apply_inverse(signs)
     return averaged([correlation(s, f) for s, f in zip(signs.T, fitted.T, strict=True)]).value
 
 

@@ -12,15 +12,16 @@ import numpy as np
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
-from kernelfit.solvers.measures import leave_one_out
+from kernelfit.common.validation import check_integer, check_number
+from kernelfit.datasets.labels import right
+from kernelfit.solvers.solution import leave_one_out
 
 _WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows
 
 
 def draw_folds(n, count, *, seed=0):
     """Return a random partition of range(n) into `count` index arrays whose sizes differ by at most one."""
-    if not 1 <= count <= n:
-        raise InputError(f"{count} folds of {n} examples were asked for; the number must be from 1 to {n}")
+    check_integer("folds", count, 1, n)
     return np.array_split(generator(seed, "folds").permutation(n), count)
 
 
@@ -29,12 +30,12 @@ def leave_fold_out(factor, Y, coef, folds, *, progress=None):
 
     f^(-S)(X_S) = Y_S - ([A^-1]_SS)^-1 coef_S, for any ridge >= 0 (An, Liu and Venkatesh, "Fast cross-validation
     algorithms for least squares support vector machine and kernel ridge regression", 2007). Folds of one example give
-    measures.leave_one_out. Folds that keep copies or relatives of an example together predict what is really new.
+    solution.leave_one_out. Folds that keep copies or relatives of an example together predict what is really new.
 
     Parameters
     ----------
-    factor : CholeskyFactor
-        Of A, shape (n, n).
+    factor : Factor
+        Of A, shape (n, n), in float64.
     Y, coef : array, shape (n, r)
     folds : list of int arrays
         A partition of range(n). [A^-1]_SS = Z^T Z with Z = L^-1 I[:, S]: 8 n |S| bytes, twice; all folds together take
@@ -88,7 +89,7 @@ def stability(factor, coef, inverse_diagonal, *, largest_diagonal, progress=None
 
     Parameters
     ----------
-    factor : CholeskyFactor
+    factor : Factor
     coef : array, shape (n, r)
     inverse_diagonal : array, shape (n,)
         factor.inverse_diagonal(): with ridge 0 there is no other work to do. A ridge > 0 needs whole columns of C,
@@ -97,8 +98,7 @@ def stability(factor, coef, inverse_diagonal, *, largest_diagonal, progress=None
         sup_x k(x, x) over the points of interest; 1 for Gaussian and Laplacian kernels.
     """
     _require_shapes(factor.n, coef=coef)
-    if not (np.isfinite(largest_diagonal) and largest_diagonal >= 0):
-        raise InputError(f"largest_diagonal = {largest_diagonal}; k(x, x) of a kernel is a number of at least 0")
+    check_number("largest_diagonal", largest_diagonal)
     squares = inverse_diagonal
     if factor.ridge > 0:
         squares = squares - factor.ridge * _squared_inverse_columns(factor, progress or Progress())
@@ -132,7 +132,7 @@ def memorisation(Y, y, coef, inverse_diagonal, *, ridge=0.0):
     """
     fitted = Y - ridge * coef  # K coef
     left_out = leave_one_out(Y, coef, inverse_diagonal)
-    scores = _right(fitted, y).astype(int) - _right(left_out, y).astype(int)
+    scores = right(fitted, y).astype(int) - right(left_out, y).astype(int)
     return Memorisation(scores, margins(fitted, y) - margins(left_out, y))
 
 
@@ -169,11 +169,6 @@ def margin_distribution(values):
 _QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 
 
-def _right(scores, y):
-    """Which rows measures.error_rate counts as right."""
-    return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
-
-
 def _squared_inverse_columns(factor, progress):
     """|A^-1 e_i|^2, shape (n,)."""
     n = factor.n
@@ -181,7 +176,7 @@ def _squared_inverse_columns(factor, progress):
     with progress.phase("stability", n) as advance:
         for start in range(0, n, _WIDTH):
             rows = np.arange(start, min(start + _WIDTH, n))
-            columns = factor.solve(_unit_columns(n, rows))
+            columns = factor.apply_inverse(_unit_columns(n, rows))
             squares[rows] = np.einsum("ij,ij->j", columns, columns)
             advance(len(rows))
     return squares

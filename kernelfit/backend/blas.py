@@ -1,24 +1,26 @@
 """BLAS and LAPACK on row-major blocks in place, whatever library does the work.
 
 A row-major matrix is the transpose of a column-major one, so C = op(A) op(B) is asked for as C^T = op(B)^T op(A)^T, and
-a row-major lower factor L is handed over as the upper factor U = L^T. Devices add `call(name, *arguments)`: the routine
-with that name ("dgemm"), its arguments in the order of the reference BLAS: letters, integers, floats and arrays.
+a row-major lower factor L is handed over as the upper factor U = L^T. Devices add `_call(name, *arguments)`: the
+routine with that name ("dgemm"), its arguments in the order of the reference BLAS: letters, integers, floats and
+arrays.
 """
 
 import numpy as np
 
+from kernelfit.backend.device import Device
+
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 
 
-class Blas:
-    """gemm, syrk and trsm in terms of `call`. Arrays are float32 or float64 matrices of one dtype with gapless rows."""
+class Blas(Device):
+    """A device whose matrix routines are those of a BLAS library."""
 
-    def call(self, name, *arguments):
+    def _call(self, name, *arguments):
         """Run one routine of the library."""
         raise NotImplementedError
 
     def gemm(self, A, B, C, *, alpha=1.0, beta=0.0, transpose_a=False, transpose_b=False):
-        """Overwrite C with alpha op(A) op(B) + beta C, where op is the identity or the transpose."""
         prefix = common_prefix(A, B, C)
         m, k = A.shape[::-1] if transpose_a else A.shape
         k_b, n = B.shape[::-1] if transpose_b else B.shape
@@ -29,26 +31,24 @@ class Blas:
         if n == 1 and m > 0 and k > 0:  # GEMV reads A at the speed of memory, GEMM with one column at a third of it
             x_step = 1 if transpose_b else leading(B)
             flipped = _flag(not transpose_a)
-            self.call(prefix + "gemv", flipped, *A.shape[::-1], alpha, A, leading(A), B, x_step, beta, C, leading(C))
+            self._call(prefix + "gemv", flipped, *A.shape[::-1], alpha, A, leading(A), B, x_step, beta, C, leading(C))
         elif C.size and not (k == 0 and beta == 1.0):  # a library may refuse a product of nothing
-            self.call(prefix + "gemm", b, a, n, m, k, alpha, B, leading(B), A, leading(A), beta, C, leading(C))
+            self._call(prefix + "gemm", b, a, n, m, k, alpha, B, leading(B), A, leading(A), beta, C, leading(C))
 
     def syrk(self, A, C, *, alpha=1.0, beta=0.0):
-        """Overwrite the lower triangle of C with that of alpha A A^T + beta C; what is above it may change too."""
         prefix = common_prefix(A, C)
         n, k = A.shape
         if C.shape != (n, n):
             raise ValueError(f"syrk of shape {A.shape} into {C.shape}")
-        self.call(prefix + "syrk", "U", "T", n, k, float(alpha), A, leading(A), float(beta), C, leading(C))
+        self._call(prefix + "syrk", "U", "T", n, k, float(alpha), A, leading(A), float(beta), C, leading(C))
 
     def trsm(self, L, B, *, right=False, transpose=False):
-        """Overwrite B with op(L)^-1 B, or with B op(L)^-1 if `right`; L is lower triangular, op may transpose it."""
         prefix = common_prefix(L, B)
         if L.shape[0] != L.shape[1] or L.shape[0] != B.shape[1 if right else 0]:
             raise ValueError(f"trsm of a factor {L.shape} with a block {B.shape}, right={right}")
         if B.size:
             side = "L" if right else "R"  # transposing the equation swaps the sides
-            self.call(
+            self._call(
                 prefix + "trsm", side, "U", _flag(transpose), "N", *B.shape[::-1], 1.0, L, leading(L), B, leading(B)
             )
 

@@ -19,7 +19,7 @@ _UPPER = 1
 
 
 class Cuda(Blas):
-    """The device of CuPy arrays: the GPU that is current when it is opened. See Cpu for the methods.
+    """The device of CuPy arrays: the GPU that is current when it is opened.
 
     Parameters
     ----------
@@ -31,40 +31,25 @@ class Cuda(Blas):
     tile = 4096  # 16 million entries: large enough to fill any GPU
     panel = 2048
     probe = 8192
-    # Inner products, the values before they are stored, the tile itself and one for a sum or product of kernels, 8
-    # bytes an entry each, and the workspaces of cuBLAS and cuSOLVER.
-    fixed_bytes = 32 * tile**2 + 128_000_000
 
-    def __init__(self, cupy, cublas, cusolver):
+    def __init__(self, cupy, cublas, cusolver, **sizes):
+        super().__init__(**sizes)
         self.xp, self._cublas, self._cusolver = cupy, cublas, cusolver
 
-    @classmethod
-    def open(cls):
-        """Return the device; raises InputError that says what is missing."""
-        try:
-            import cupy
-        except ImportError as error:
-            raise InputError(
-                f"device cuda needs CuPy, which is not installed or does not load ({error}): "
-                "pip install 'kernelfit[gpu12]' for CUDA 12, or 'kernelfit[gpu13]' for CUDA 13"
-            ) from error
-        try:
-            cupy.cuda.runtime.getDeviceCount()
-            from cupy_backends.cuda.libs import cublas, cusolver
-
-            cupy.cuda.device.get_cublas_handle(), cupy.cuda.device.get_cusolver_handle()
-            bool(cupy.zeros(1).any())  # compiles a kernel
-        except Exception as error:  # no driver, no GPU, or CUDA's libraries or compiler missing: each has its own class
-            raise InputError(
-                f"device cuda: CuPy {cupy.__version__} finds no GPU that it can use ({error}). Is the driver installed "
-                "(nvidia-smi), and does the CuPy package fit its CUDA version?"
-            ) from error
-        return cls(cupy, cublas, cusolver)
+    @property
+    def fixed_bytes(self):
+        # Inner products, the values before they are stored, the tile itself and one for a sum or product of kernels, 8
+        # bytes an entry each, and the workspaces of cuBLAS and cuSOLVER.
+        return 32 * self.tile**2 + 128_000_000
 
     def empty(self, shape, dtype=np.float64):
         return self.xp.empty(shape, dtype)
 
-    touched = empty
+    def touched(self, shape, dtype=np.float64):
+        return self.empty(shape, dtype)
+
+    def reserved(self, shape, dtype=np.float64):
+        return self.xp.zeros(shape, dtype)
 
     def array(self, host):
         return self.xp.asarray(host)
@@ -126,7 +111,7 @@ class Cuda(Blas):
         getattr(self._cusolver, prefix + "potrf")(handle, _UPPER, n, pointer, ld, work.data.ptr, size, info.data.ptr)
         return int(info[0])
 
-    def call(self, name, *arguments):
+    def _call(self, name, *arguments):
         """Call a routine of cuBLAS: the handle first, enumerations for letters, scalars by reference to the host."""
         handle = self.xp.cuda.device.get_cublas_handle()
         self._cublas.setPointerMode(handle, self._cublas.CUBLAS_POINTER_MODE_HOST)
@@ -141,3 +126,26 @@ class Cuda(Blas):
                 argument = argument.data.ptr
             converted.append(argument)
         getattr(self._cublas, name)(handle, *converted)
+
+
+def open_cuda(**sizes: int) -> Cuda:
+    """Return the GPU as a Cuda(**sizes); raises InputError that says what is missing."""
+    try:
+        import cupy
+    except ImportError as error:
+        raise InputError(
+            f"device cuda needs CuPy, which is not installed or does not load ({error}): "
+            "pip install 'kernelfit[gpu12]' for CUDA 12, or 'kernelfit[gpu13]' for CUDA 13"
+        ) from error
+    try:
+        cupy.cuda.runtime.getDeviceCount()
+        from cupy_backends.cuda.libs import cublas, cusolver
+
+        cupy.cuda.device.get_cublas_handle(), cupy.cuda.device.get_cusolver_handle()
+        bool(cupy.zeros(1).any())  # compiles a kernel
+    except Exception as error:  # no driver, no GPU, or CUDA's libraries or compiler missing: each has its own class
+        raise InputError(
+            f"device cuda: CuPy {cupy.__version__} finds no GPU that it can use ({error}). Is the driver installed "
+            "(nvidia-smi), and does the CuPy package fit its CUDA version?"
+        ) from error
+    return Cuda(cupy, cublas, cusolver, **sizes)

@@ -14,7 +14,7 @@ from kernelfit.backend.threads import blas_pools, num_threads
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
 
 
-def free_memory():
+def free_memory() -> int:
     """Return the bytes that this process may still use: free memory, within cgroup and address-space limits."""
     free = [_available_memory(), *_cgroup_room()]
     with contextlib.suppress(ImportError):
@@ -26,7 +26,7 @@ def free_memory():
     return max(0, min(free))
 
 
-def peak_memory():
+def peak_memory() -> int:
     """Return the largest resident memory that this process ever had, in bytes."""
     import resource
 
@@ -34,7 +34,7 @@ def peak_memory():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def keep_freed_memory():
+def keep_freed_memory() -> None:
     """Let the C library keep what arrays free for those that come next, where it is glibc.
 
     Memory that goes back to the operating system is zeroed page by page when it is taken again, which is as long as a
@@ -46,7 +46,7 @@ def keep_freed_memory():
         tune(_MMAP_THRESHOLD, 2**25)  # the largest that glibc takes
 
 
-def describe():
+def describe() -> dict:
     """Return what the numbers of a run depend on: versions, BLAS, threads and CPU, as a JSON-ready dict."""
     import scipy
 

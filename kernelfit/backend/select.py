@@ -1,43 +1,39 @@
-"""Which device: by name, or by the array at hand."""
+"""The device that a user names."""
 
 import functools
 
-import numpy as np
-
 from kernelfit.backend.cpu import Cpu
+from kernelfit.backend.device import Device
 from kernelfit.common.errors import InputError, suggestion
 
 CPU = Cpu()
 DEVICES = ("auto", "cpu", "cuda")
 
 
-def device(name):
-    """Return the device "cpu" or "cuda"; "auto" is the GPU where there is one that works, else the CPU.
+def device(wanted: str | Device) -> Device:
+    """Return the Device that is given, or that is called "cpu" or "cuda"; "auto" is the GPU if one works, else the CPU.
 
     Raises
     ------
     InputError
         No such name, or "cuda" without a GPU that CuPy can use; says what is missing.
     """
-    if name not in DEVICES:
-        raise InputError(f"device {name!r}; known are {', '.join(DEVICES)}{suggestion(name, DEVICES)}")
-    if name == "cpu":
+    if isinstance(wanted, Device):
+        return wanted
+    if wanted not in DEVICES:
+        raise InputError(f"device {wanted!r}; known are {', '.join(DEVICES)}{suggestion(wanted, DEVICES)}")
+    if wanted == "cpu":
         return CPU
     try:
         return _cuda()
     except InputError:
-        if name == "cuda":
+        if wanted == "cuda":
             raise
         return CPU
 
 
-def device_of(array):
-    """Return the device that an array lives on."""
-    return CPU if isinstance(array, np.ndarray) else _cuda()
-
-
 @functools.cache
 def _cuda():
-    from kernelfit.backend.cuda import Cuda
+    from kernelfit.backend.cuda import open_cuda
 
-    return Cuda.open()
+    return open_cuda()

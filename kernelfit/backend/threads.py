@@ -3,30 +3,31 @@
 import contextlib
 import functools
 import threading
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 
 _THREAD = threading.local()
 _ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
 
 
-def num_threads():
+def num_threads() -> int:
     """Return the number of threads that BLAS uses (set it with OMP_NUM_THREADS or threadpoolctl)."""
     return max((pool.num_threads for pool in blas_pools()), default=1)
 
 
-def limit_threads(count):
+def limit_threads(count: int) -> None:
     """Let BLAS, and with it parallel_map, use at most `count` threads from now on."""
     for pool in blas_pools():
         pool.set_num_threads(min(count, pool.num_threads))
 
 
-def set_threads(count):
+def set_threads(count: int) -> None:
     """Let BLAS, and with it parallel_map, use `count` threads from now on, whatever the environment says."""
     for pool in blas_pools():
         pool.set_num_threads(count)
 
 
-def parallel_map(function, items):
+def parallel_map(function: Callable, items: Iterable) -> list:
     """Return [function(item) for item in items], computed on as many threads as BLAS has.
 
     Each thread's own BLAS calls run on that thread alone: BLAS workers that wait for their next call would otherwise

@@ -4,6 +4,7 @@ Every option says what it is, in which unit, and what it is by default: where th
 """
 
 import contextlib
+import dataclasses
 import os
 from pathlib import Path
 from typing import Annotated, Literal
@@ -30,8 +31,9 @@ FeaturesText = Annotated[
 KernelText = Annotated[
     str,
     Parameter(
-        help="gaussian, laplacian, linear, cosine, quartic, polynomial, arccosine, ntk, precomputed; with options "
-        'as in "polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your own.'
+        help="gaussian, laplacian, matern, linear, cosine, quartic, polynomial, arccosine, ntk, precomputed; with "
+        'options as in "polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your '
+        "own."
     ),
 ]
 Bandwidth = Annotated[
@@ -68,6 +70,46 @@ Scratch = Annotated[
         help="Folder on a disk for a factor too large for memory, or for the state of --engine dask; default: none."
     ),
 ]
+
+
+@Parameter(name="*")
+@dataclasses.dataclass(frozen=True)
+class Where:
+    """Where a system is solved: in this process or beyond it."""
+
+    engine: Annotated[
+        Literal["local", "mpi", "dask"],
+        Parameter(
+            help="Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate "
+            "gradients over the workers of a Dask cluster, none of which holds K."
+        ),
+    ] = "local"
+    grid: Annotated[
+        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; default: near a square.")
+    ] = None
+    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi; default: 256.")] = None
+    scheduler: Annotated[
+        str | None,
+        Parameter(
+            help="Of --engine dask: tcp://host:8786 or a scheduler file; default: worker processes on this machine."
+        ),
+    ] = None
+    workers: Annotated[
+        int | None,
+        Parameter(
+            help="Workers of --engine dask: processes here, or to wait for; default: up to 4 here, 1 of a scheduler."
+        ),
+    ] = None
+    tolerance: Annotated[
+        float | None, Parameter(help="Relative residual of --engine dask, of every output; default: 1e-8.")
+    ] = None
+    rank: Annotated[
+        int | None, Parameter(help="Of the preconditioner of --engine dask; 0 for none; default: planned.")
+    ] = None
+    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; default: 1000.")] = None
+
+
+HERE = Where()
 
 
 def in_words(values):

@@ -8,6 +8,7 @@ to be shown, and show_now, which is called last of all, makes the texts and writ
 import contextlib
 import sys
 
+from kernelfit.cli.wording import in_options
 from kernelfit.common.errors import KernelfitError
 
 _waiting = []  # functions that return a text, in order
@@ -15,7 +16,7 @@ _waiting = []  # functions that return a text, in order
 
 def show_text(line):
     """Show a line of text."""
-    _waiting.append(lambda: f"{line}\n")
+    _waiting.append(lambda: in_options(f"{line}\n"))
 
 
 def show_json(value):
@@ -78,4 +79,4 @@ def _rendered(renderable):
     console = Console()
     with console.capture() as captured:
         console.print(renderable)
-    return captured.get()
+    return in_options(captured.get())

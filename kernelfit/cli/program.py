@@ -22,6 +22,7 @@ from kernelfit.cli.application import app
 from kernelfit.cli.config import refuse_fractions, split_config
 from kernelfit.cli.output import show_now
 from kernelfit.cli.streams import steady_streams
+from kernelfit.cli.wording import speak_for
 from kernelfit.common.errors import InputError, KernelfitError
 from kernelfit.common.files import expanded
 
@@ -29,10 +30,12 @@ from kernelfit.common.files import expanded
 def run(arguments):
     """Run a command; return the exit code: 0, 1 after a failure, 2 after a usage error, 130 after Ctrl-C."""
     follows = _follows(arguments)
+    speak_for(None)
     with steady_streams() as output:
         code, failures = 0, []
         try:
             command, bound = parsed(arguments, print_error=not follows)
+            speak_for(command)
             code = command(*bound.args, **bound.kwargs) or 0
         except CycloptsError:
             code = 2  # cyclopts has printed what is wrong

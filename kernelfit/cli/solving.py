@@ -1,5 +1,6 @@
 """Commands that solve: solve, predict."""
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Annotated, Literal
@@ -8,6 +9,7 @@ from cyclopts import Parameter
 
 from kernelfit.cli.application import app
 from kernelfit.cli.options import (
+    HERE,
     Augment,
     Bandwidth,
     BandwidthPoints,
@@ -25,6 +27,7 @@ from kernelfit.cli.options import (
     Quiet,
     Resume,
     Scratch,
+    Where,
     check_targets,
     how_to_go_on,
     in_words,
@@ -68,36 +71,7 @@ def solve(
     memory: Memory = None,
     scratch: Scratch = None,
     resume: Resume = False,
-    engine: Annotated[
-        Literal["local", "mpi", "dask"],
-        Parameter(
-            help="Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate "
-            "gradients over the workers of a Dask cluster, none of which holds K."
-        ),
-    ] = "local",
-    grid: Annotated[
-        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; default: near a square.")
-    ] = None,
-    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi; default: 256.")] = None,
-    scheduler: Annotated[
-        str | None,
-        Parameter(
-            help="Of --engine dask: tcp://host:8786 or a scheduler file; default: worker processes on this machine."
-        ),
-    ] = None,
-    workers: Annotated[
-        int | None,
-        Parameter(
-            help="Workers of --engine dask: processes here, or to wait for; default: up to 4 here, 1 of a scheduler."
-        ),
-    ] = None,
-    tolerance: Annotated[
-        float | None, Parameter(help="Relative residual of --engine dask, of every output; default: 1e-8.")
-    ] = None,
-    rank: Annotated[
-        int | None, Parameter(help="Of the preconditioner of --engine dask; 0 for none; default: planned.")
-    ] = None,
-    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; default: 1000.")] = None,
+    where: Where = HERE,
     data_dir: DataDir = None,
     runs: Annotated[
         Path, Parameter(help="Folder whose records.jsonl gets the Record, or ridge.jsonl a line for each ridge.")
@@ -136,14 +110,7 @@ def solve(
         "memory": None if memory is None else parse_bytes(memory),
         "scratch": None if scratch is None else str(scratch),
         "resume": resume,
-        "engine": engine,
-        "grid": grid,
-        "block": block,
-        "scheduler": scheduler,
-        "workers": workers,
-        "tolerance": tolerance,
-        "rank": rank,
-        "steps": steps,
+        **dataclasses.asdict(where),
         "data_dir": None if data_dir is None else str(data_dir),
     }
     progress = make_progress(quiet)
@@ -194,6 +161,8 @@ def _solve_path(spec, *, runs, plot, json, progress):
     if plot is not None:
         check_figure(plot)
     result = run_ridge_path(spec, progress=progress)
+    if result is None:  # this process followed another, which shows and writes
+        return
     if json:
         show_json(result)
         _warn(result.shared["warnings"])

@@ -5,6 +5,8 @@ import os
 import shutil
 import sys
 
+from kernelfit.cli.wording import in_options
+
 _NARROWEST, _WIDEST = 20, 1000  # columns: rich never ends laying text out in one, and fills lines of any length
 
 
@@ -12,11 +14,12 @@ _NARROWEST, _WIDEST = 20, 1000  # columns: rich never ends laying text out in on
 def steady_streams():
     """Within, all three streams exist, and writing to them never fails; yields standard output.
 
-    What could not be written is in the `failure` of a stream. Letters that a stream does not have are escaped.
+    What could not be written is in the `failure` of a stream. Letters that a stream does not have are escaped. On
+    standard error, which has what is told and no results, parameters that the core names are options.
     """
     before, columns = (sys.stdout, sys.stderr), os.environ.get("COLUMNS")
     _open_closed()
-    sys.stdout, sys.stderr = steady = (_Unfailing(sys.stdout), _Unfailing(sys.stderr))
+    sys.stdout, sys.stderr = steady = (_Unfailing(sys.stdout, str), _Unfailing(sys.stderr, in_options))
     if columns is not None and not (columns.isascii() and columns.isdigit() and int(columns)):
         del os.environ["COLUMNS"]  # as unset: the terminal may know better
     width = shutil.get_terminal_size().columns
@@ -48,14 +51,14 @@ def _open_closed():
 class _Unfailing:
     """A text stream that escapes letters it does not have, as \\xe9, and keeps the first failure instead of raising."""
 
-    def __init__(self, stream):
-        self._stream, self._handler, self.failure = stream, None, None
+    def __init__(self, stream, worded):
+        self._stream, self._worded, self._handler, self.failure = stream, worded, None, None
         if getattr(stream, "errors", None) in ("strict", "surrogateescape") and hasattr(stream, "reconfigure"):
             self._handler = stream.errors
             stream.reconfigure(errors="backslashreplace")
 
     def write(self, text):
-        self._try(self._stream.write, text)
+        self._try(self._stream.write, self._worded(text))
         return len(text)
 
     def flush(self):

@@ -1,5 +1,6 @@
 """Commands that study: sweep, measures, randomize."""
 
+import dataclasses
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -7,6 +8,7 @@ from cyclopts import Parameter
 
 from kernelfit.cli.application import app
 from kernelfit.cli.options import (
+    HERE,
     Bandwidth,
     BandwidthPoints,
     DataDir,
@@ -23,6 +25,7 @@ from kernelfit.cli.options import (
     Quiet,
     Resume,
     Scratch,
+    Where,
     check_targets,
     how_to_go_on,
     in_words,
@@ -70,6 +73,7 @@ def sweep(
     memory: Memory = None,
     scratch: Scratch = None,
     resume: Resume = False,
+    where: Where = HERE,
     data_dir: DataDir = None,
     runs: Annotated[Path, Parameter(help="Folder whose sweep.jsonl gets a line for each set of labels.")] = Path(
         "runs"
@@ -108,11 +112,14 @@ def sweep(
         memory=None if memory is None else parse_bytes(memory),
         scratch=None if scratch is None else str(scratch),
         resume=resume,
+        **dataclasses.asdict(where),
         data_dir=None if data_dir is None else str(data_dir),
     )
     progress = make_progress(quiet)
     with interruption(lambda: next(filter(None, map(how_to_go_on, spec.settings())), "")):
         result = run_sweep(spec, progress=progress)
+    if result is None:  # this process followed another, which shows and writes
+        return
     if json:
         show_json(result.shared | {"rows": result.rows})
     else:
@@ -135,6 +142,10 @@ def measures(
     seed: Annotated[int, Parameter(help="Seed of the random labels and signs, subsets and synthetic data.")] = 0,
     n_train: NTrain = None,
     n_test: NTest = None,
+    device: Device = "cpu",
+    memory: Memory = None,
+    scratch: Scratch = None,
+    where: Where = HERE,
     data_dir: DataDir = None,
     json: Json = False,
     quiet: Quiet = False,
@@ -154,10 +165,15 @@ def measures(
         seed=seed,
         n_train=n_train,
         n_test=n_test,
-        device="cpu",
+        device=device,
+        memory=None if memory is None else parse_bytes(memory),
+        scratch=None if scratch is None else str(scratch),
+        **dataclasses.asdict(where),
         data_dir=None if data_dir is None else str(data_dir),
     )
     made, title = run_measures(spec, progress=make_progress(quiet))
+    if made is None:  # this process followed another, which shows
+        return
     if json:
         show_json(made)
     else:

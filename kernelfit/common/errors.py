@@ -6,6 +6,8 @@ knows nothing of kernelfit still catches the right thing.
 """
 
 import difflib
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 
@@ -45,13 +47,17 @@ class ScratchError(KernelfitError, OSError):
 class UnwrittenError(KernelfitError, OSError):
     """Results were computed, and could not be written to their file; they are the attribute `result`."""
 
-    def __init__(self, message, *, result):
+    def __init__(self, message: str, *, result: Any):
         super().__init__(message)
         self.result = result
 
 
 class WorkersLostError(KernelfitError, ConnectionError):
     """The processes that an engine works with, on this or other machines, cannot be reached, or are gone."""
+
+
+class UnsupportedError(KernelfitError, NotImplementedError):
+    """A factor, a solver or a set of points cannot give what was asked of it, whatever the numbers are."""
 
 
 class NotConvergedError(KernelfitError, np.linalg.LinAlgError):
@@ -71,14 +77,14 @@ class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
         Index of an earlier training point that is identical to it.
     """
 
-    def __init__(self, message, *, row, pivot=float("nan"), duplicate=None):
+    def __init__(self, message: str, *, row: int, pivot: float = float("nan"), duplicate: int | None = None):
         super().__init__(message)
         self.row = row
         self.pivot = pivot
         self.duplicate = duplicate
 
 
-def suggestion(word, choices):
+def suggestion(word: object, choices: Iterable[str]) -> str:
     """Return " (did you mean 'X'?)" for the choice nearest to a mistyped word, or nothing."""
     known = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(str(word).lower(), list(known), n=1)

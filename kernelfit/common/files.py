@@ -1,4 +1,4 @@
-"""Files that are whole or absent: atomic writes, content hashes, appended lines, folders with a lock; where home is."""
+"""Files that are whole or absent: atomic writes, content hashes, appended lines; where home is."""
 
 import contextlib
 import fcntl
@@ -6,12 +6,16 @@ import hashlib
 import os
 import secrets
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
 
-from kernelfit.common.errors import InputError, ScratchError
+from kernelfit.common.errors import InputError
+
+T = TypeVar("T")
 
 
-def expanded(path):
+def expanded(path: str | Path) -> Path:
     """Return a Path in which a leading ~ or ~name is the home folder of a person.
 
     Raises InputError where that folder is not known: there is no such person, or neither $HOME nor an entry for the
@@ -27,7 +31,7 @@ def expanded(path):
         ) from error
 
 
-def user_cache():
+def user_cache() -> Path | None:
     """Return the folder for what kernelfit keeps of this user, made or not; or None where no home folder is known."""
     given = os.environ.get("XDG_CACHE_HOME", "")
     # the XDG specification: a relative path is invalid and must be ignored
@@ -40,13 +44,13 @@ def user_cache():
     return home / ("Library/Caches" if sys.platform == "darwin" else ".cache") / "kernelfit"
 
 
-def encoded(text):
+def encoded(text: str) -> bytes:
     """Return UTF-8 of a text; what UTF-8 cannot hold, such as a byte of a file name in another code, as \\udcff."""
     return text.encode("utf-8", "backslashreplace")
 
 
 @contextlib.contextmanager
-def atomic_write(path):
+def atomic_write(path: str | Path) -> Iterator[BinaryIO]:
     """Open a temporary binary file beside `path`; it becomes `path` only if the block ends without an error.
 
     The content reaches the disk (fsync) before the name does, so a crash leaves the old file or the new one. A link is
@@ -74,14 +78,14 @@ def atomic_write(path):
         raise
 
 
-def write_text(path, text):
+def write_text(path: str | Path, text: str) -> str | Path:
     """Write a text to `path`, whole or not at all; return the path."""
     with atomic_write(path) as file:
         file.write(encoded(text))
     return path
 
 
-def append_lines(path, *lines):
+def append_lines(path: str | Path, *lines: str) -> Path:
     """Append lines of text to `path`: all of them or, where the disk is full, none; return the path.
 
     They start on a line of their own even after a torn write, and other writers wait.
@@ -105,7 +109,7 @@ def append_lines(path, *lines):
     return path
 
 
-def written(value, write, *arguments):
+def written(value: T, write: Callable[..., Any], *arguments: Any) -> Iterator[T]:
     """Call write(*arguments), then yield `value`; where it raises OSError, yield the value first and raise after it.
 
     For what took long to compute: a disk that is full must not lose it for those who wait for it.
@@ -120,34 +124,8 @@ def written(value, write, *arguments):
         raise failure
 
 
-def sha256(data):
+def sha256(data: Any) -> str:
     """Hex SHA-256 of bytes, of anything with a contiguous buffer, or of the content of a binary file object."""
     if hasattr(data, "read"):
         return hashlib.file_digest(data, "sha256").hexdigest()
     return hashlib.sha256(data).hexdigest()
-
-
-def locked_folder(folder):
-    """Return an open file that holds the lock of a scratch folder, made if missing; the lock goes with the process.
-
-    Raises ScratchError if the folder cannot be made, or another process holds its lock.
-    """
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = open(folder / "lock", "ab")  # noqa: SIM115 (open as long as the lock is held)
-    except OSError as error:
-        raise ScratchError(f"{folder} cannot be made or written: {error.strerror}. Name another --scratch") from error
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(file.fileno()), os.stat(folder / "lock")):
-            return file
-        busy = True  # its owner removed the folder meanwhile, and somebody has made another
-    except OSError as error:
-        busy = isinstance(error, BlockingIOError | FileNotFoundError)
-        reason = error.strerror
-    file.close()
-    raise ScratchError(
-        f"{folder} is in use by another process; wait for it, or name another --scratch"
-        if busy
-        else f"{folder} cannot be locked: {reason}. Name another --scratch"
-    )

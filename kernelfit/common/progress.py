@@ -8,6 +8,10 @@ pace. No speed of any machine is assumed, so nothing is claimed before each kind
 import contextlib
 import sys
 import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TextIO
+
+Amount = float | dict[str, float]  # of work: in one unit, or in the unit of each kind
 
 
 class Progress:
@@ -17,7 +21,9 @@ class Progress:
     """
 
     @contextlib.contextmanager
-    def phase(self, name, total, *, done=0, at_most=False):
+    def phase(
+        self, name: str, total: Amount, *, done: Amount = 0, at_most: bool = False
+    ) -> Iterator[Callable[..., None]]:
         """Enter a phase; yields a function `advance(amount, detail="", kind="")`, the detail a few words on how it is.
 
         Parameters
@@ -32,10 +38,10 @@ class Progress:
         """
         yield lambda amount, detail="", kind="": None
 
-    def expect(self, name, phases):
+    def expect(self, name: str, phases: Sequence[tuple[str, float]]) -> None:
         """Tell what is to come, called `name`: the names of phases in order, each with about how many seconds."""
 
-    def note(self, message):
+    def note(self, message: str) -> None:
         """Tell the person one sentence."""
 
 
@@ -45,14 +51,14 @@ class Pace:
     The time between two calls of `add` is that of the work that the later one tells.
     """
 
-    def __init__(self, total, done, now):
+    def __init__(self, total: Amount, done: Amount, now: float):
         self._totals = total if isinstance(total, dict) else {"": total}
         before = done if isinstance(done, dict) else {"": done}
         self._left = {kind: amount - before.get(kind, 0) for kind, amount in self._totals.items()}
-        self._seen = {kind: (0, 0.0) for kind in self._totals}  # amounts of this run, and their seconds
+        self._seen = {kind: (0.0, 0.0) for kind in self._totals}  # amounts of this run, and their seconds
         self._last, self._shown = now, 0.0
 
-    def add(self, amount, kind, now):
+    def add(self, amount: float, kind: str, now: float) -> None:
         """Count work that is done by now."""
         if amount > 0:
             seen, seconds = self._seen[kind]
@@ -62,15 +68,15 @@ class Pace:
             self._left[kind], self._last = left if left > 1e-9 * self._totals[kind] else 0, now
 
     @property
-    def known(self):
+    def known(self) -> bool:
         """Whether all kinds of work that are left were seen, so that something can be said of them."""
         return all(self._seen[kind][0] for kind, left in self._left.items() if left)
 
-    def seconds_left(self):
+    def seconds_left(self) -> float:
         """Return how long the rest will take from the latest `add` on, where that is known."""
         return sum(self._pace(kind) * left for kind, left in self._left.items())
 
-    def share(self):
+    def share(self) -> float:
         """Return how much of the time of the phase is over, earlier runs included: 0 to 1, and never less than before.
 
         Meaningful where it is known.
@@ -79,7 +85,7 @@ class Pace:
         self._shown = max(self._shown, 1 - self.seconds_left() / whole if whole else 0.0)
         return self._shown if any(self._left.values()) else 1.0
 
-    def percent(self):
+    def percent(self) -> int:
         """Return the share in whole percent: 100 only when nothing is left."""
         return min(round(100 * self.share()), 99 if any(self._left.values()) else 100)
 
@@ -92,17 +98,17 @@ class Pace:
 class Outlook:
     """How long several phases will take that a plan foresaw: (name, seconds) of each, in order."""
 
-    def __init__(self, name, phases, now):
+    def __init__(self, name: str, phases: Sequence[tuple[str, float]], now: float):
         self.name, self._phases, self._begin, self._at = name, phases, now, -1
 
-    def enter(self, phase):
+    def enter(self, phase: str) -> bool:
         """Return whether a phase that begins now is one of those to come; those before it are over then."""
         coming = (at for at in range(self._at + 1, len(self._phases)) if self._phases[at][0] == phase)
         found = next(coming, None)
         self._at = self._at if found is None else found
         return found is not None
 
-    def seconds_left(self, left, now):
+    def seconds_left(self, left: float, now: float) -> float:
         """Return the time to the end of all phases, of which the present one has `left` seconds.
 
         What is to come is taken from the plan, and scaled by how the phases so far compare with it. As much weight as
@@ -120,7 +126,7 @@ class _Spoken(Progress):
     def __init__(self, clock):
         self.clock, self._outlook = clock, None
 
-    def expect(self, name, phases):
+    def expect(self, name: str, phases: Sequence[tuple[str, float]]) -> None:
         self._outlook = Outlook(name, phases, self.clock())
 
     def _begin(self, phase, total, done, at_most):
@@ -143,13 +149,15 @@ class _Spoken(Progress):
 class LogProgress(_Spoken):
     """One line every `every` seconds on a stream that is not a terminal."""
 
-    def __init__(self, stream=None, every=5.0, clock=time.monotonic):
+    def __init__(self, stream: TextIO | None = None, every: float = 5.0, clock: Callable[[], float] = time.monotonic):
         super().__init__(clock)
         self.stream = stream or sys.stderr
         self.every = every
 
     @contextlib.contextmanager
-    def phase(self, name, total, *, done=0, at_most=False):
+    def phase(
+        self, name: str, total: Amount, *, done: Amount = 0, at_most: bool = False
+    ) -> Iterator[Callable[..., None]]:
         start = last = self.clock()
         pace, words = self._begin(name, total, done, at_most)
         state = ""
@@ -166,21 +174,23 @@ class LogProgress(_Spoken):
         if last > start:
             self.note(f"{name}: done in {duration(self.clock() - start)}")
 
-    def note(self, message):
+    def note(self, message: str) -> None:
         print(message, file=self.stream, flush=True)
 
 
 class BarProgress(_Spoken):
     """A bar with the remaining time, on a terminal."""
 
-    def __init__(self, stream=None, clock=time.monotonic):
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
         from rich.console import Console
 
         super().__init__(clock)
         self.console = Console(file=stream or sys.stderr)
 
     @contextlib.contextmanager
-    def phase(self, name, total, *, done=0, at_most=False):
+    def phase(
+        self, name: str, total: Amount, *, done: Amount = 0, at_most: bool = False
+    ) -> Iterator[Callable[..., None]]:
         from rich import progress as rich_progress
 
         columns = (
@@ -200,11 +210,11 @@ class BarProgress(_Spoken):
 
             yield advance
 
-    def note(self, message):
+    def note(self, message: str) -> None:
         self.console.print(message, highlight=False, markup=False)
 
 
-def make_progress(quiet=False, stream=None):
+def make_progress(quiet: bool = False, stream: TextIO | None = None) -> Progress:
     """Return the Progress that suits the stream (standard error unless given)."""
     stream = stream or sys.stderr
     if quiet:
@@ -212,7 +222,7 @@ def make_progress(quiet=False, stream=None):
     return BarProgress(stream) if stream.isatty() else LogProgress(stream)
 
 
-def duration(seconds):
+def duration(seconds: float) -> str:
     """Return seconds as a person says them: 45 s, 7 min 03 s, 2 h 05 min.
 
     Examples

@@ -11,7 +11,7 @@ _FACTORS = {"": 1, "B": 1} | {
 }
 
 
-def parse_bytes(text):
+def parse_bytes(text: str | int) -> int:
     """Return the bytes that a text such as "12GB", "1.5 GiB" or "4096" stands for (kB, MB, GB, TB; KiB, MiB, ...).
 
     Examples
@@ -26,7 +26,7 @@ def parse_bytes(text):
     return int(float(match[1]) * units[match[2].lower()])
 
 
-def parse_network_speed(text):
+def parse_network_speed(text: str | int) -> float:
     """Return the bytes per second that a text such as "10Gbit" or "1.25GB" stands for."""
     match = re.fullmatch(r"(.*[\d.]\s*[kKmMgGtT]?)bit(?:/s)?\s*", str(text))
     try:
@@ -35,7 +35,7 @@ def parse_network_speed(text):
         raise InputError(f"{text!r} is no speed of a network; write it as 10Gbit, 100Mbit or 1.25GB") from None
 
 
-def parse_range(text):
+def parse_range(text: str | float) -> tuple[float, ...]:
     """Return the numbers that "0:1:0.25" (first:last:step, both ends included) or a single number stands for.
 
     Examples
@@ -57,6 +57,6 @@ def parse_range(text):
     return tuple(round(first + k * step, 12) for k in range(count))
 
 
-def format_bytes(count):
+def format_bytes(count: float) -> str:
     """Return bytes as GB, or as MB below 0.1 GB."""
     return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

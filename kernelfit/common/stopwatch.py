@@ -2,6 +2,7 @@
 
 import contextlib
 import time
+from collections.abc import Iterable, Iterator, Mapping
 
 
 class Stopwatch:
@@ -12,22 +13,22 @@ class Stopwatch:
     seconds : dict
     """
 
-    def __init__(self, seconds=()):
+    def __init__(self, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()):
         self.start = time.perf_counter()
         self.seconds = dict(seconds)
 
     @contextlib.contextmanager
-    def __call__(self, name):
+    def __call__(self, name: str) -> Iterator[None]:
         """Time the block as `name`."""
         start = time.perf_counter()
         yield
         self.add({name: time.perf_counter() - start})
 
-    def add(self, seconds):
+    def add(self, seconds: Mapping[str, float]) -> None:
         """Add a dict of seconds by phase."""
         for name, value in seconds.items():
             self.seconds[name] = self.seconds.get(name, 0.0) + value
 
-    def total(self):
+    def total(self) -> float:
         """Return the seconds since the start."""
         return time.perf_counter() - self.start

@@ -5,14 +5,18 @@ import importlib
 import inspect
 import re
 import sys
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
 
 from kernelfit.common.errors import InputError, suggestion
 
 IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # module:name
 LONGEST = 4000  # characters that are read
 
+T = TypeVar("T")
 
-def parse_expression(text, kind):
+
+def parse_expression(text: str, kind: str) -> ast.expr:
     """Return the syntax tree of a text; raises InputError with what `kind` ("kernel", "features") is written like."""
     if not isinstance(text, str):
         raise InputError(f"{kind} is named by a text, not by {type(text).__name__} {str(text)[:60]}")
@@ -21,24 +25,26 @@ def parse_expression(text, kind):
     return ast.parse(text.strip(), mode="eval").body
 
 
-def named_options(node):
+def named_options(node: ast.expr) -> tuple[str, dict[str, Any]] | None:
     """Return (name, options) of a tree that is a name or a name with keyword options of literal values, or None."""
     match node:
         case ast.Name(name):
             return name, {}
-        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords}) == len(keywords):
-            return name, {word.arg: ast.literal_eval(word.value) for word in keywords}
+        case ast.Call(ast.Name(name), [], keywords) if len({word.arg for word in keywords if word.arg}) == len(
+            keywords
+        ):
+            return name, {word.arg: ast.literal_eval(word.value) for word in keywords if word.arg}
     return None
 
 
-def look_up(name, known, kind):
+def look_up(name: str, known: Mapping[str, T], kind: str) -> T:
     """Return known[name]; raises InputError that suggests the nearest name and lists all."""
     if name not in known:
         raise InputError(f"no {kind} is called {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
     return known[name]
 
 
-def make_named(name, options, known, kind):
+def make_named(name: str, options: Mapping[str, Any], known: Mapping[str, Callable[..., T]], kind: str) -> T:
     """Return known[name](**options); raises InputError that suggests the nearest name or option, and lists all."""
     make = look_up(name, known, kind)
     fields = list(inspect.signature(make).parameters)
@@ -49,7 +55,7 @@ def make_named(name, options, known, kind):
     return make(**options)
 
 
-def import_callable(path, kind):
+def import_callable(path: str, kind: str) -> Callable[..., Any]:
     """Return the function or class that an IMPORT_PATH names; a module may be a file of the current folder.
 
     Raises InputError with what `kind` ("kernel", "model") was asked for, if there is none.

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer
 from kernelfit.datasets.dataset import Dataset
 
 CLASSES = 10
@@ -44,9 +44,8 @@ def synthetic(n_train=2000, n_test=1000, dimension=784, seed=0):
     DataError
         If n_train = 1, which leaves a single class.
     """
-    for option, value in (("n_train", n_train), ("n_test", n_test), ("the dimension", dimension)):
-        if value != int(value) or value < 1:
-            raise InputError(f"{option} of synthetic data is {value}; it must be a positive integer")
+    for option, value in (("n_train", n_train), ("n_test", n_test), ("dimension", dimension)):
+        check_integer(f"synthetic data: {option}", value)
     prototypes = generator(seed, "synthetic prototypes").standard_normal((CLASSES, dimension), np.float32)
     prototypes *= np.float32(SPREAD * SEPARATION / np.sqrt(dimension + SEPARATION**2))
     prototypes += np.float32(127.5)

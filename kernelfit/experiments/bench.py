@@ -12,6 +12,7 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_positive
 from kernelfit.experiments import peers
 from kernelfit.records.record import append_json, now
 from kernelfit.solvers.planning.rates import measure_gemm
@@ -40,8 +41,7 @@ class BenchSpec:
                 raise InputError(f"contender {name!r}; known are {known}{suggestion(name, peers.CONTENDERS)}")
         if not self.sizes or min(self.sizes) < 2:
             raise InputError(f"sizes {self.sizes}; give numbers of training points, at least 2 each")
-        if not self.bandwidth > 0:
-            raise InputError(f"bandwidth = {self.bandwidth}; it must be positive")
+        check_positive("bandwidth", self.bandwidth)
 
     def command(self):
         """Return the command line that repeats the benchmark."""

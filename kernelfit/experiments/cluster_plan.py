@@ -55,7 +55,7 @@ def run_cluster_plan(*, n, n_test, d, outputs, machines, cores, memory, bandwidt
     """
     asked = (n, n_test, d, outputs, machines, cores, memory, bandwidth)
     if not all(value is not None and value > 0 for value in asked):
-        raise InputError("a plan for several machines needs --n, --machines, --cores, --memory and --network")
+        raise InputError("a plan for several machines needs `n`, `machines`, `cores`, `memory` and `network`")
     if tflops is None:
         rates, share = calibrated(backend.CPU, None, False), 1 / backend.num_threads()
         core = dataclasses.replace(

@@ -8,6 +8,7 @@ from pathlib import Path
 from kernelfit import datasets
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_integer
 from kernelfit.corruption import label_probability
 from kernelfit.models.bandwidth import median_distance
 from kernelfit.records.record import append_json, now, to_json
@@ -49,9 +50,8 @@ class DescentSpec:
         if self.features not in KINDS:
             raise InputError(f"features {self.features!r}{suggestion(self.features, KINDS)}; there are fourier, relu")
         if self.features == "relu" and self.bandwidth is not None:
-            raise InputError("relu features have no bandwidth; leave out --bandwidth")
-        if not (isinstance(self.seeds, int) and self.seeds >= 1):
-            raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
+            raise InputError("relu features have no bandwidth; leave out `bandwidth`")
+        check_integer("seeds", self.seeds)
         label_probability(self.label_noise)
 
     def command(self):

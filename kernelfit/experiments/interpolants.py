@@ -13,21 +13,22 @@ from kernelfit.common.quantities import format_bytes
 from kernelfit.common.rng import generator
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
-from kernelfit.experiments.preparation import doubts_of, prepare
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.experiments.preparation import doubts_of, prepare, solved
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.gram.points import Points
-from kernelfit.kernels import Precomputed
+from kernelfit.experiments.solving import solver_of
 from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
 from kernelfit.records.record import append_json, now
-from kernelfit.solvers import measures
-from kernelfit.solvers.planning.plan import Problem, plan_solve
-from kernelfit.solvers.solve import memory_explained, solve
+from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.solution import doubts
 
 SCHEMA = "kernelfit.interpolants/1"
 FORCED = "forced"
 OTHERS = ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", FORCED)
-_DO_NOT_APPLY = ("labels", "augment", "ridge", "loo", "scratch", "resume")
+_DO_NOT_APPLY = ("labels", "augment", "ridge", "loo", "scratch", "resume", "engine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,14 +129,15 @@ class InterpolantsResult:
 def run_interpolants(spec, *, runs=None, progress=None):
     """Run an InterpolantsSpec; return the InterpolantsResult, whose rows are also appended to interpolants.jsonl."""
     progress, watch = progress or Progress(), Stopwatch()
-    ready = prepare(spec, label_sets=2, watch=watch, progress=progress)
-    if isinstance(ready.kernel, Precomputed) or isinstance(ready.X_train, Points):
-        what = "a precomputed kernel" if isinstance(ready.kernel, Precomputed) else f"a kernel on {ready.features}"
+    solver = solver_of(spec)
+    ready = prepare(spec, solver, label_sets=2, watch=watch, progress=progress)
+    if not ready.K.points.has_coordinates:
+        what = "a precomputed kernel" if ready.kernel.of_matrix else f"a kernel on {ready.features}"
         raise InputError(
             f"{what} is known only between the images given, and has no values at other centres; give one on points"
         )
     _require_memory(spec, ready)
-    rows, coef = _minimum_norms(ready, spec, watch, progress)
+    ready, rows, coef = _minimum_norms(ready, solver, spec, watch, progress)
     for text in spec.others:
         with watch(text):
             rows.append(_other(text, ready, coef, rows[0].norm, spec.seed, progress))
@@ -146,11 +148,11 @@ def run_interpolants(spec, *, runs=None, progress=None):
         "created": now(),
         "command": spec.command(),
         "dataset": {"asked": str(spec.data), "name": ready.data.name, "sha256": ready.data.hashes()},
-        "n_train": len(ready.data.y_train),
+        "n_train": len(ready.changed.y_train),
         "n_test": len(ready.data.y_test),
         "n_classes": len(ready.data.classes),
         "features": str(ready.features),
-        "kernel": str(ready.kernel),
+        "kernel": str(ready.K.kernel),
         "warnings": _warnings(rows) + doubts_of(ready),
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
@@ -176,8 +178,8 @@ def _require_memory(spec, ready):
     for text in spec.others:
         if text == FORCED:
             larger = Problem(n + n_test, n_test, d, k, X.dtype)
-            plan = plan_solve(larger, precision="float64", storage="memory", rates=ready.plan.rates)
-            needed[text] = plan.ways[0].memory
+            [way] = Auto(precision="float64", storage="memory", device="cpu").plan(larger).ways
+            needed[text] = way.memory
         else:
             needed[text] = bytes_about(n, n * parse_centres(text).times, d, k)
     short = {text: size for text, size in needed.items() if size > free}
@@ -185,60 +187,58 @@ def _require_memory(spec, ready):
         sizes = ", ".join(f"{text}: {format_bytes(size)}" for text, size in short.items())
         raise NotEnoughMemoryError(
             f"n = {n:,} training points: {format_bytes(free)} are free, and these interpolants need more ({sizes}). "
-            "Leave them out of --others, take fewer points, --n-train (and --n-test for forced), or free memory"
+            "Leave them out of `others`, take fewer points, `n_train` (and `n_test` for forced), or free memory"
         )
 
 
-def _minimum_norms(ready, spec, watch, progress):
-    """Return the rows of the minimum-norm interpolants of true and random labels, and the coefficients of the first."""
-    k, labels = len(ready.data.classes), [ready.data.y_train]
-    labels.append(corrupt_labels(labels[0], k, 1.0, seed=spec.seed)[0])
-    Y = np.hstack([measures.one_hot(y, k) for y in labels])
-    rows = []
-    with solve(ready.K, Y, ready.way, progress=progress) as solution:
-        watch.add(solution.seconds)
-        with watch("predict"):
-            scores = ready.K_test.product(solution.coef, progress=progress)
-        for index, (name, y) in enumerate(zip(("true", "random"), labels, strict=True)):
-            part = slice(index * k, (index + 1) * k)
-            fitted, coef = solution.check.fitted[:, part], solution.coef[:, part]
-            norm, norm_pm1 = _norms(coef, fitted)
-            row = InterpolantRow(
-                name="minimum",
-                labels=name,
-                centres=len(y),
-                norm=norm,
-                norm_pm1=norm_pm1,
-                ratio=norm / (rows[0].norm if rows else norm),
-                train_error=measures.error_rate(fitted, y),
-                test_error=measures.error_rate(scores[:, part], ready.data.y_test),
-                relative_residual=float(solution.check.residual_per_output[part].max()),
-                condition=solution.condition_estimate,
-                defect=None if rows else 0.0,
-            )
-            rows.append(row)
-    return rows, solution.coef[:, :k]
+def _minimum_norms(ready, solver, spec, watch, progress):
+    """Return (Prepared, rows of the minimum-norm interpolants of true and random labels, coefficients of the first)."""
+    k, true = len(ready.data.classes), ready.true_labels
+    random = corrupt_labels(ready.data.y_train, k, 1.0, seed=spec.seed)[0][ready.training.groups]
+    Y, rows, pick = np.hstack([one_hot(y, k) for y in (true, random)]), [], np.eye(2 * k)
+    ready, factor, both = solved(ready, Y, solver, ridge=0.0, watch=watch, progress=progress)
+    with factor, watch("predict"):
+        scores = factor.predict(ready.K_test, both.coef, progress=progress)
+    for index, (name, y) in enumerate((("true", true), ("random", random))):
+        T = pick[:, index * k : (index + 1) * k]
+        solution = both.combined(T)
+        norm = solution.norm.total
+        row = InterpolantRow(
+            name="minimum",
+            labels=name,
+            centres=len(y),
+            norm=norm,
+            norm_pm1=solution.combined(plus_minus_one(k)).norm.total,
+            ratio=norm / (rows[0].norm if rows else norm),
+            train_error=error_rate(solution.fitted, y),
+            test_error=error_rate(scores @ T, ready.data.y_test),
+            relative_residual=solution.relative_residual,
+            condition=solution.condition_estimate,
+            defect=None if rows else 0.0,
+        )
+        rows.append(row)
+    return ready, rows, both.coef[:, :k]
 
 
 def _other(text, ready, least, minimum, seed, progress):
     """Return the row of one other interpolant; `least` are the coefficients of the minimum-norm one."""
     X, X_test = ready.X_train, ready.X_test
-    y, y_test, k = ready.data.y_train, ready.data.y_test, len(ready.data.classes)
-    Y = measures.one_hot(y, k)
+    y, y_test, k = ready.true_labels, ready.data.y_test, len(ready.data.classes)
+    Y, kernel = one_hot(y, k), ready.K.kernel
     row = {"name": text, "labels": "true"}
     try:
         if text == FORCED:
             row |= {"centres": len(y) + len(y_test)}
             drawn = generator(seed, "forced labels").integers(0, k, len(y_test))
-            made = interpolate_also(X_test, measures.one_hot(drawn, k), X, Y, ready.kernel, progress=progress)
+            made = interpolate_also(X_test, one_hot(drawn, k), X, Y, kernel, progress=progress)
         else:
             centres, flat = parse_centres(text), coordinates(X)
             row |= {"centres": len(y) * centres.times}
             Z = centres.draw(flat, seed=seed)
-            made = interpolate_about(Z, flat, Y, ready.kernel, progress=progress)
+            made = interpolate_about(Z, flat, Y, kernel, progress=progress)
     except SingularMatrixError as error:
         return InterpolantRow(**row, failed=" ".join([str(error), *getattr(error, "__notes__", [])]))
-    norm, norm_pm1 = _norms(made.coef, made.at_centres)
+    norm, norm_pm1 = _norms(made.function.coef, made.at_centres)
     # |f - f_0|^2 = |f|^2 + |f_0|^2 - 2 <f, f_0>, with <f, f_0> = tr least^T f(X) and |f_0|^2 = tr least^T Y.
     defect = 2 * abs(float(np.vdot(least, made.fitted - Y))) / norm**2
     return InterpolantRow(
@@ -246,8 +246,8 @@ def _other(text, ready, least, minimum, seed, progress):
         norm=norm,
         norm_pm1=norm_pm1,
         ratio=norm / minimum,
-        train_error=measures.error_rate(made.fitted, y),
-        test_error=measures.error_rate(made.scores(X_test, progress=progress), y_test),
+        train_error=error_rate(made.fitted, y),
+        test_error=error_rate(made(X_test, progress=progress), y_test),
         relative_residual=made.relative_residual,
         condition=made.condition,
         defect=defect,
@@ -256,14 +256,11 @@ def _other(text, ready, least, minimum, seed, progress):
 
 def _warnings(rows):
     """What a reader of the rows must know."""
-    found = (
-        (row, measures.doubts(relative_residual=row.relative_residual, condition_estimate=row.condition))
-        for row in rows
-    )
-    return [f"{row.name}, {row.labels} labels: {doubt}" for row, doubts in found for doubt in doubts]
+    found = ((row, doubts(row.relative_residual, condition_estimate=row.condition)) for row in rows)
+    return [f"{row.name}, {row.labels} labels: {doubt}" for row, own in found for doubt in own]
 
 
 def _norms(coef, values):
     """Return the norms of an expansion for 0/1 and -1/+1 targets, from its values at its own centres."""
-    pairs = (coef, values), (measures.to_plus_minus_one(coef), measures.to_plus_minus_one(values))
-    return [float(np.sqrt(np.vdot(*pair))) for pair in pairs]
+    T = plus_minus_one(coef.shape[1])
+    return [float(np.sqrt(np.vdot(*pair))) for pair in ((coef, values), (coef @ T, values @ T))]

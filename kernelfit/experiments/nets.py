@@ -15,6 +15,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256, written
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_integer
 from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_probability
 from kernelfit.datasets.read.streamed import stream
 from kernelfit.nn.settings import Settings
@@ -61,8 +62,7 @@ class NetSpec(Settings):
         elif self.resize is not None and not self.stream:
             raise InputError(f"resize = {self.resize}: only streamed images are scaled; add stream")
         label_probability(self.labels)  # a mistyped option should not cost a download first
-        if not (isinstance(self.seed, int) and self.seed >= 0):
-            raise InputError(f"seed = {self.seed!r}; it must be an integer of at least 0")
+        check_integer("seed", self.seed, 0)
 
     @property
     def settings(self):

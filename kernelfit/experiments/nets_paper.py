@@ -15,6 +15,7 @@ import dataclasses
 
 from kernelfit.common.errors import InputError, KernelfitError, suggestion
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_integer
 from kernelfit.experiments.nets import NetSpec, run_nets
 from kernelfit.records.nets import FILE, read_nets
 
@@ -163,8 +164,7 @@ class PaperSpec:
     data_dir: str | None = None
 
     def __post_init__(self):
-        if not (isinstance(self.seeds, int) and self.seeds >= 1):
-            raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
+        check_integer("seeds", self.seeds)
         known = {entry.name for entry in self._all()}
         for name in self.rows:
             if name not in known:

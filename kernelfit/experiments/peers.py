@@ -15,12 +15,11 @@ import time
 import numpy as np
 
 from kernelfit import backend, datasets
-from kernelfit.gram.matrix import gram
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.solvers.measures import check_solution, error_rate, one_hot
-from kernelfit.solvers.planning.plan import Problem, plan_solve
-from kernelfit.solvers.planning.rates import Rates
-from kernelfit.solvers.solve import solve
+from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.scaling import relative_residuals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,17 +65,15 @@ class Contender:
 def _ours(precision, storage):
     def make(task, data, Y):
         state, folder = {}, task.scratch or tempfile.gettempdir()
-        problem = Problem(len(Y), len(data.X_test), data.X_train[0].size, Y.shape[1], data.X_train.dtype)
-        rates = Rates(1e11, 2e11, 1e-9)  # the way is given, so nothing is chosen by them
-        [way] = plan_solve(problem, precision=precision, storage=storage, scratch=folder, rates=rates).ways
 
         def fit():
             state["K"] = gram(data.X_train, Gaussian(task.bandwidth))
             with tempfile.TemporaryDirectory(dir=folder) as scratch:
-                solution = solve(state["K"], Y, way, scratch=scratch)
-                solution.factor.panels.finish()
-            state["coef"] = solution.coef
-            state["factor_seconds"] = solution.seconds["factor"]
+                sizes = {"outputs": Y.shape[1], "n_test": len(data.X_test)}
+                solver = Auto(precision=precision, storage=storage, scratch=scratch, device="cpu", **sizes)
+                with solver.factor(state["K"]) as factor:
+                    state["coef"] = factor.solve(Y).coef
+                    state["factor_seconds"] = factor.seconds["factor"]
 
         def predict():
             return gram(data.X_test, Gaussian(task.bandwidth), state["K"].points).product(state["coef"])
@@ -219,7 +216,8 @@ def measure(task):
     found = state()
     residual = None
     if found.get("coef") is not None:
-        residual = check_solution(gram(data.X_train, Gaussian(task.bandwidth)), Y, found["coef"]).relative_residual
+        fitted_again = gram(data.X_train, Gaussian(task.bandwidth)).product(found["coef"])
+        residual = float(relative_residuals(Y, fitted_again).max())
     return {
         "fit_seconds": fitted - begin,
         "predict_seconds": done - fitted,

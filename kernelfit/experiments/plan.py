@@ -16,18 +16,15 @@ from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates, measure_rates
 
 
-@dataclasses.dataclass(frozen=True)
-class _AbsentGpu:
+class _AbsentGpu(Cuda):
     """A GPU that is planned for and not there."""
 
-    memory: int
-    name: str = Cuda.name
-    panel: int = Cuda.panel
-    tile: int = Cuda.tile
-    fixed_bytes: int = Cuda.fixed_bytes
+    def __init__(self, memory):
+        super().__init__(None, None, None)
+        self._memory = memory
 
     def free_memory(self):
-        return self.memory
+        return self._memory
 
 
 _MOST = 10**8  # every panel is counted: seconds
@@ -69,7 +66,7 @@ def run_plan(
             shape[0], len(loaded.X_test), int(np.prod(shape[1:])), len(loaded.classes), loaded.X_train.dtype, loo
         )
     elif n is None:
-        raise InputError("plan needs the number of training points, --n, or a dataset, --data")
+        raise InputError("plan needs the number of training points, `n`, or a dataset, `data`")
     if min(problem.n, problem.outputs) < 1 or min(problem.n_test, problem.d) < 0:
         raise InputError(
             f"n = {problem.n}, n_test = {problem.n_test}, d = {problem.d}: sizes cannot be negative, n not 0"
@@ -82,7 +79,7 @@ def run_plan(
         rates = Rates(float64=tflops[0] * 1e12, float32=tflops[1] * 1e12, entry=5e-11 if device == "cuda" else 1e-9)
         target = _AbsentGpu(memory or 0) if device == "cuda" else backend.CPU
         if device == "cuda" and memory is None:
-            raise InputError("a GPU that is not here needs its --memory beside its --tflops")
+            raise InputError("a GPU that is not here needs its `memory` beside its `tflops`")
     else:
         target = backend.device(device)
         rates = calibrated(target, scratch, calibrate)

@@ -10,9 +10,9 @@ from kernelfit.common.errors import DataError
 from kernelfit.common.files import write_text
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.dataset import composed
+from kernelfit.datasets.labels import error_rate
 from kernelfit.kernels.text import parse_kernel
-from kernelfit.models.model import load_model
-from kernelfit.solvers import measures
+from kernelfit.models.expansion import load_model
 
 
 def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
@@ -35,11 +35,11 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
             f"the model knows the classes {', '.join(model.classes)}, but {loaded.name} has {', '.join(loaded.classes)}"
         )
     true = np.array([place[name] for name in loaded.classes])[loaded.y_test]  # the order may be another
-    scores = model.scores(loaded.X_test, progress=progress)
+    scores = model(loaded.X_test, progress=progress)
     result = {
         "dataset": loaded.name,
         "n_test": len(loaded.y_test),
-        "test_error": measures.error_rate(scores, true),
+        "test_error": error_rate(scores, true),
     }
     pairs = zip(scores.argmax(axis=1), true, strict=True)
     return result, [(i, *(model.classes[label] for label in pair)) for i, pair in enumerate(pairs)]

@@ -1,26 +1,27 @@
-"""What comes before every solve: data, corruption, kernel, bandwidth, Gram matrices, and the way to solve."""
+"""What comes before every solve: data, corruption, points, kernel, bandwidth, and Gram matrices."""
 
 import dataclasses
 
 import numpy as np
 
 from kernelfit import backend, datasets
-from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.errors import InputError
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
 from kernelfit.datasets.augmentation import Augmented, augment
+from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
 from kernelfit.features import Features, ImageMap, Pixels, parse_features
-from kernelfit.gram.matrix import Gram, gram
-from kernelfit.gram.points import CoordinatePoints, Points, first_duplicate
-from kernelfit.kernels import Kernel, Precomputed
+from kernelfit.grams.duplicates import Duplicates, merge_duplicates
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.grams.matrix_points import MatrixPoints
+from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
-from kernelfit.solvers.planning.forecast import forecast
-from kernelfit.solvers.planning.plan import Plan, Problem, Way, plan_solve
-from kernelfit.solvers.scratch import unfinished
-
-_FORECAST_PAYS = 5.0  # seconds of a solve; a forecast takes one
+from kernelfit.models.expansion import KernelExpansion
+from kernelfit.models.fit import solve_first
+from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.planning.plan import Problem
 
 
 @dataclasses.dataclass(frozen=True)
@@ -31,113 +32,114 @@ class Prepared:
     ----------
     data : Dataset
     changed : Corruption
+    duplicates : Duplicates or None
+        Among the training images as they were after corruption; None with a ridge, with which none are merged.
     training : Augmented
-        Images and labels to train on: those of `changed`, and copies if asked for.
+        Images and labels to train on: the distinct ones of `changed`, and copies if asked for. Its groups say which
+        image of `data` each row is.
     features : Features
     X_train, X_test : arrays, or Points
         What the features made of the images.
-    d : int
-        Features of an image, or pixels.
     kernel : Kernel
-        With its bandwidth.
+        As asked for; its bandwidth may be open.
     choice : BandwidthChoice or None
     K, K_test : Gram
         Of the training points, and of the test points against them.
-    plan : Plan or None
-    way : Way or None
-    reason : str
-        Why this precision.
     """
 
     data: Dataset
     changed: Corruption
+    duplicates: Duplicates | None
     training: Augmented
     features: Features
     X_train: object
     X_test: object
-    d: int
     kernel: Kernel
     choice: BandwidthChoice | None
     K: Gram
     K_test: Gram
-    plan: Plan | None
-    way: Way | None
-    reason: str
+
+    @property
+    def d(self):
+        """Features of an image, or pixels; rows of a precomputed kernel."""
+        return self.K.points.d or self.K.shape[1]
+
+    @property
+    def true_labels(self):
+        """The labels in `data` of the rows to train on, before any corruption."""
+        return self.data.y_train[self.training.groups]
+
+    def function(self, spec, coef):
+        """Return the KernelExpansion with these coefficients."""
+        points = self.training.X
+        if self.kernel.of_matrix:  # its function is one of cross matrices of all points
+            n = len(self.data.y_train)
+            points, coef, own = MatrixPoints.of_number(n), np.zeros((n, coef.shape[1])), coef
+            coef[self.training.groups] = own
+        about = self.data.classes, spec.ridge, spec.pixels, self.features, spec.seed
+        return KernelExpansion(self.K.kernel, points, coef, *about)
 
 
-def prepare(spec, *, label_sets=1, planned=True, watch, progress):
-    """Return the Prepared problem of a SolveSpec that is to be solved for `label_sets` sets of labels at once.
+def prepare(spec, solver, *, label_sets=1, watch, progress):
+    """Return the Prepared problem of a SolveSpec that `solver` is to solve for `label_sets` sets of labels at once.
 
-    With planned=False there is no plan, and no way to solve it in this process alone: points are on the CPU.
-    Phases "load", "features", "bandwidth", "gram" and "forecast" are added to the Stopwatch `watch`.
+    Phases "load", "features", "bandwidth" and "gram" are added to the Stopwatch `watch`.
     """
     kernel, features = _kernel(spec), parse_features(spec.features)
     label_probability(spec.labels)  # a mistyped option should not cost a download first
-    if not planned:
+    if spec.engine != "local":
         _refuse_what_cannot_travel(kernel, features, spec)
     with watch("load"):
-        data, changed = _load(spec, kernel, features, progress)
-        training = augment(changed.X_train, changed.y_train, spec.augment)
+        data, changed, duplicates = _load(spec, kernel, features, progress)
+        training = _training(changed, duplicates, spec)
     if training.left_out:
-        progress.note(f"{training.left_out:,} copies of training images equal another image, and are left out")
-    k = len(data.classes)
-    device = backend.device(spec.device) if planned else backend.CPU
-    outputs = k * label_sets
+        progress.note(f"{training.left_out:,} training images equal another one with its label, and are left out")
+    device = backend.device(solver.device)
     X_train, X_test = training.X, changed.X_test
-    kept = features.bytes_kept(X_train, X_test, device)  # of the memory that may be used, before the solve
-    limit = None if spec.memory is None else max(1, spec.memory - kept)
-    before = max(1, min(device.free_memory() - kept, limit or device.free_memory())) if kept else limit
-    plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=before) if planned else None
-    if planned and plan.chosen is None:
-        plan.require()  # raises, before anything else is computed
+    if kernel.of_matrix:
+        X_test = X_test[:, training.groups]
+    _require_memory(spec, solver, kernel, features, X_train, X_test, device, len(data.classes) * label_sets)
     if not isinstance(features, Pixels):
+        options = {"seed": spec.seed, "device": device, "scratch": spec.scratch, "memory": spec.memory}
         with watch("features"):
-            X_train, X_test = features.points(
-                X_train,
-                X_test,
-                seed=spec.seed,
-                device=device,
-                scratch=spec.scratch,
-                memory=spec.memory,
-                progress=progress,
-            )
-        if planned:
-            plan = _plan(spec, kernel, X_train, X_test, outputs, device, memory=limit, rates=plan.rates)
-    choice = None
+            X_train, X_test = features.points(X_train, X_test, progress=progress, **options)
+    choice, own = None, kernel
     if kernel.open_bandwidth:
         with watch("bandwidth"):
-            originals = len(changed.y_train)  # they come first; a copy would tell what its original's label is
+            originals = len(np.unique(training.groups))  # they come first; a copy would tell its original's label
             choice = choose_bandwidth(
-                X_train.part(0, originals) if isinstance(X_train, Points) else X_train[:originals],
-                changed.y_train,
+                X_train[:originals],
+                one_hot(training.y[:originals], len(data.classes)),
                 kernel,
-                n_classes=k,
+                score="error",
                 ridge=spec.ridge,
                 subsample=spec.bandwidth_points,
                 seed=spec.seed,
                 progress=progress,
             )
-        kernel = kernel.with_bandwidth(choice.bandwidth)
+        own = kernel.with_bandwidth(choice.bandwidth)
         progress.note(f"bandwidth {choice.bandwidth:.4g} by leave-one-out on {choice.n:,} training points")
-
     with watch("gram"):
-        K = gram(X_train, kernel, device=device)
-        K_test = _test_gram(X_test, kernel, K)
-    way, reason = None, ""
-    if planned:
-        reason = _reason(spec, plan)
-    if planned and _worth_a_forecast(spec, plan):
-        with watch("forecast"):
-            expected = forecast(K, ridge=spec.ridge, seed=spec.seed)
-            known = {"memory": limit, "rates": plan.rates, "steps": expected.steps}
-            plan = _plan(spec, kernel, X_train, X_test, outputs, device, **known)
-        reason = expected.reason
-        progress.note(reason)
-    if planned:
-        way = plan.require()
-        progress.note(str(plan))
-    d = K.shape[1] if isinstance(kernel, Precomputed) else K.points.d
-    return Prepared(data, changed, training, features, X_train, X_test, d, kernel, choice, K, K_test, plan, way, reason)
+        K = gram(X_train, own, device=device)
+        K_test = _test_gram(X_test, own, K)
+    return Prepared(data, changed, duplicates, training, features, X_train, X_test, kernel, choice, K, K_test)
+
+
+def solved(ready, Y, solver, *, ridge, watch, progress):
+    """Return (Prepared, Factor, Solution) of a Prepared problem for targets Y (n, r); the factor is to be closed.
+
+    A bandwidth that was chosen on a part of the points is checked on all, and others take its place where it fails.
+    """
+    sizes = {"outputs": Y.shape[1], "n_test": ready.K_test.shape[0]}
+    solver = dataclasses.replace(solver, **{name: size for name, size in sizes.items() if hasattr(solver, name)})
+    others = [] if ready.choice is None else map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])
+    K, factor, solution = solve_first(ready.K, Y, solver, others=list(others), ridge=ridge, progress=progress)
+    if K is not ready.K:
+        progress.note(f"the bandwidth chosen cannot be solved to 8 digits on all points; going on with {K.kernel}")
+        ready = dataclasses.replace(ready, K=K, K_test=_test_gram(ready.X_test, K.kernel, K))
+    watch.add(factor.seconds)
+    watch.add(solution.seconds)
+    return ready, factor, solution
 
 
 def doubts_of(ready):
@@ -148,7 +150,7 @@ def doubts_of(ready):
 
 
 def _load(spec, kernel, features, progress):
-    """Return the Dataset and its Corruption, fit to be solved."""
+    """Return the Dataset, its Corruption, fit to be solved, and the Duplicates among the images without a ridge."""
     data = datasets.load(
         spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
     )
@@ -162,56 +164,31 @@ def _load(spec, kernel, features, progress):
         pixels=spec.pixels,
         seed=spec.seed,
     )
-    if spec.ridge == 0:
-        _refuse_duplicates(changed.X_train, changed.y_train, data.classes)
-    return data, changed
+    duplicates = None
+    if spec.ridge == 0:  # with one a repeated image weighs more, and merging would change the problem
+        duplicates = merge_duplicates(changed.X_train, changed.y_train, pairwise=kernel.of_matrix)
+        duplicates.require_equal_targets(data.classes)
+    return data, changed, duplicates
 
 
-def _plan(spec, kernel, X_train, X_test, outputs, device, **known):
-    """Return the Plan for arrays or Points; an unfinished factor that is to be gone on with decides the way."""
-    if isinstance(kernel, Precomputed):
-        d, dtype = 0, X_train.dtype
-    elif isinstance(X_train, Points):  # of float64, or without coordinates; they are there already
-        d, dtype = X_train.d if isinstance(X_train, CoordinatePoints) else 0, np.float64
-    else:
-        d, dtype = int(np.prod(X_train.shape[1:])), X_train.dtype
-    problem = Problem(len(X_train), len(X_test), d, outputs, dtype, spec.loo, kernel.of_products)
-    found = unfinished(spec.scratch) if spec.resume else None
-    plan = plan_solve(
-        problem,
-        device=device,
-        precision=spec.precision,
-        scratch=spec.scratch,
-        width=found and found["width"],
-        **known,
-    )
-    if not found:
-        return plan
-    on_disk = {way.precision: way for way in plan.ways if way.storage == "disk"}
-    # Where its precision is not possible, Scratch says that it is another's.
-    same = on_disk.get("float64" if found["dtype"] == "float64" else "mixed", min(on_disk.values(), key=str))
-    return dataclasses.replace(plan, chosen=None if same.missing else same)
+def _training(changed, duplicates, spec):
+    """Return the Augmented images to train on, without what equals another image."""
+    if duplicates is None or not duplicates.merged:
+        return augment(changed.X_train, changed.y_train, spec.augment)
+    rows = duplicates.support
+    made = augment(duplicates.distinct(changed.X_train), changed.y_train[rows], spec.augment)
+    return dataclasses.replace(made, groups=rows[made.groups], left_out=made.left_out + duplicates.merged)
 
 
-def _reason(spec, plan):
-    """Return why the plan's precision, in words."""
-    if spec.precision != "auto":
-        return "asked for"
-    if spec.loo:
-        return "leave-one-out needs it"
-    if spec.resume and unfinished(spec.scratch):
-        return "that of the unfinished factor"
-    return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
-
-
-def _worth_a_forecast(spec, plan):
-    """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
-    decided = spec.resume and unfinished(spec.scratch)
-    return not decided and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
-
-
-def _possible(plan):
-    return {way.precision for way in plan.ways if not way.missing}
+def _require_memory(spec, solver, kernel, features, X_train, X_test, device, outputs):
+    """Raise NotEnoughMemoryError if a solve of this size cannot fit, before anything else is computed."""
+    kept = features.bytes_kept(X_train, X_test, device)  # of the memory that may be used, before the solve
+    if kept and isinstance(solver, Auto):
+        free = min(device.free_memory(), spec.memory or device.free_memory())
+        solver = dataclasses.replace(solver, memory=max(1, free - kept))
+    d = 0 if kernel.of_matrix else int(np.prod(X_train.shape[1:]))
+    known = {"dtype": X_train.dtype, "loo": spec.loo, "of_products": kernel.of_products}
+    solver.require(Problem(len(X_train), len(X_test), d, outputs, **known))
 
 
 def _test_gram(X_test, kernel, K):
@@ -235,38 +212,20 @@ def _kernel(spec):
 
 def _refuse_what_cannot_travel(kernel, features, spec):
     """Other processes make Gram entries from points, so there must be points."""
-    if isinstance(kernel, Precomputed):
+    if kernel.of_matrix or not isinstance(features, Pixels | ImageMap):
+        none = "a precomputed kernel has none" if kernel.of_matrix else f"{features} keeps their inner products instead"
         raise InputError(
-            f"--engine {spec.engine} makes the entries of K in every process from the points; a precomputed kernel has "
-            "none. Use --engine local"
-        )
-    if not isinstance(features, Pixels | ImageMap):
-        raise InputError(
-            f"--engine {spec.engine} makes the entries of K in every process from the points; {features} keeps inner "
-            "products of all points instead. Use --engine local, or other features"
+            f'`engine="{spec.engine}"` makes the entries of K in every process from the points; {none}. Use '
+            '`engine="local"`, or other features'
         )
 
 
 def _check_precomputed(kernel, features, data, spec):
-    if isinstance(kernel, Precomputed) and not isinstance(features, Pixels):
-        raise InputError(f"a precomputed kernel has no images to make features of; leave out --features {features}")
-    if isinstance(kernel, Precomputed) and (spec.n_train or spec.n_test or spec.pixels != "true"):
+    if kernel.of_matrix and not isinstance(features, Pixels):
+        raise InputError("a precomputed kernel has no images to make features of; leave out `features`")
+    if kernel.of_matrix and (spec.n_train or spec.n_test or spec.pixels != "true"):
         raise InputError(
             "a precomputed kernel has no points to cut to a subset or to corrupt; pass the matrix you mean"
         )
-    if isinstance(kernel, Precomputed) and data.X_train.dtype == np.uint8:
+    if kernel.of_matrix and data.X_train.dtype == np.uint8:
         raise InputError(f"{data.name} holds uint8 images; a precomputed kernel is a floating-point matrix K (n, n)")
-
-
-def _refuse_duplicates(X, y, classes):
-    """Two equal points make two equal rows of K: better said now than after most of the factorisation."""
-    pair = first_duplicate(X)
-    if pair is None:
-        return
-    labels = " and ".join(repr(classes[y[i]]) for i in pair)
-    raise SingularMatrixError(
-        f"training points {pair[0]} and {pair[1]} are identical (their labels: {labels}), so K is singular. Remove one "
-        "of them, or give a ridge, e.g. --ridge 1e-6",
-        row=pair[1],
-        duplicate=pair[0],
-    )

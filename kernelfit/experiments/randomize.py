@@ -11,6 +11,7 @@ from kernelfit import datasets
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.text_forms import import_callable
+from kernelfit.common.validation import check_integer
 from kernelfit.corruption import label_probability
 from kernelfit.randomization import randomization_test
 
@@ -48,9 +49,9 @@ class RandomizeSpec:
     def __post_init__(self):
         for level in self.levels:
             label_probability(level)
-        for name, value, smallest in (("seeds", self.seeds, 1), ("jobs", self.jobs, -1)):
-            if not isinstance(value, int) or value < smallest or (name == "jobs" and value == 0):
-                raise InputError(f"{name} = {value!r}; it must be a positive integer{', or -1' * (smallest < 0)}")
+        check_integer("seeds", self.seeds)
+        if self.jobs != -1:  # all cores
+            check_integer("jobs", self.jobs)
 
     def command(self):
         """Return the command line that repeats the run."""
@@ -108,7 +109,7 @@ def make_estimator(path, options=()):
     for option in options:
         name, equals, text = option.partition("=")
         if not equals or not name.isidentifier():
-            raise InputError(f"--param {option!r} was not understood; write name=value, as in n_estimators=50")
+            raise InputError(f"`param` {option!r} was not understood; write name=value, as in n_estimators=50")
         try:
             arguments[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

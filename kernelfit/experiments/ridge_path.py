@@ -9,12 +9,15 @@ import numpy as np
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
 from kernelfit.experiments.preparation import doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
+from kernelfit.experiments.solving import solver_of
 from kernelfit.records.record import append_json, now, to_json
-from kernelfit.solvers import measures
-from kernelfit.solvers.ridge_path import checked_ridges, ridge_path
-from kernelfit.solvers.solve import memory_explained
+from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.ridges import checked_ridges, ridge_path
+from kernelfit.solvers.solution import doubts
 
 SCHEMA = "kernelfit.ridge/1"
 
@@ -40,7 +43,7 @@ class RidgePathSpec(SolveSpec):
         object.__setattr__(self, "ridge", ridges[0])
         super().__post_init__()
         if self.resume:
-            raise InputError("--resume goes on with one factor, and a ridge path makes several; give one --ridge")
+            raise InputError("`resume` goes on with one factor, and a ridge path makes several; give one `ridge`")
 
     def command(self):
         """Return the command line that repeats the path."""
@@ -114,35 +117,31 @@ class RidgePathResult:
 def run_ridge_path(spec, *, method="auto", progress=None):
     """Run a RidgePathSpec; return the RidgePathResult.
 
-    `method` is that of kernelfit.solvers.ridge_path.ridge_path. An eigendecomposition gives leave-one-out for nothing;
+    `method` is that of kernelfit.solvers.ridges.ridge_path. An eigendecomposition gives leave-one-out for nothing;
     refactoring computes it if spec.loo. Where --precision mixed is asked for, "auto" refactors.
     """
     progress, watch = progress or Progress(), Stopwatch()
-    ready = prepare(spec, watch=watch, progress=progress)
-    y = ready.training.y
-    Y = measures.one_hot(y, len(ready.data.classes))
-    path = ridge_path(
-        ready.K,
-        Y,
-        spec.ridges,
-        ready.way,
-        loo=spec.loo,
-        method="refactoring" if method == "auto" and spec.precision == "mixed" else method,
-        fallback=ready.plan.fallback(ready.way),
-        scratch=spec.scratch,
-        memory=ready.plan.free["memory"],
-        rates=ready.plan.rates,
-        progress=progress,
-    )
+    with solver_of(spec).opened() as solver:
+        return _run(spec, solver, method, watch, progress) if solver.is_root else None
+
+
+def _run(spec, solver, method, watch, progress):
+    ready = prepare(spec, solver, watch=watch, progress=progress)
+    y, y_test, k = ready.training.y, ready.data.y_test, len(ready.data.classes)
+    if isinstance(solver, Auto):
+        solver = dataclasses.replace(solver, outputs=k, n_test=len(y_test))
+    method = "refactoring" if method == "auto" and spec.precision == "mixed" else method
+    options = {"loo": spec.loo, "method": method, "progress": progress}
+    path = ridge_path(ready.K, one_hot(y, k), spec.ridges, solver, **options)
     watch.add(path.seconds)
     with watch("predict"):  # each entry of the test Gram is made once, for all ridges
-        scores = ready.K_test.product(np.hstack([solution.coef for solution in path.solutions]), progress=progress)
-    scores = np.split(scores, len(path.solutions), axis=1)
+        coefs = np.hstack([solution.coef for solution in path.solutions])
+        scores = np.split(ready.K_test.product(coefs, progress=progress), len(path.solutions), axis=1)
     with watch("measure"):
-        right = [_right(own, ready.data.y_test) for own in scores]
+        first = right(scores[0], y_test)
         rows = [
-            _row(solution, Y, y, own, ready.data.y_test, right[0])
-            for solution, own in zip(path.solutions, scores, strict=True)
+            _row(solution, diagonal, y, own, y_test, first)
+            for solution, diagonal, own in zip(path.solutions, path.inverse_diagonals, scores, strict=True)
         ]
     watch.seconds["total"] = watch.total()
     shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows, path, ready)}
@@ -171,36 +170,28 @@ def verdict(rows):
     return {"chosen_by_loo": chosen, "loo_improves": improves, "test_improves": test}
 
 
-def _row(solution, Y, y, scores, y_test, first_right):
-    coef, fitted, ridge = solution.coef, solution.check.fitted, solution.ridge
-    norm = measures.rkhs_norm(coef, fitted, solution.energy, ridge)
-    pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *solution.energy)]
-    norm_pm1 = measures.rkhs_norm(pm1[0], pm1[1], pm1[2:], ridge)
+def _row(solution, diagonal, y, scores, y_test, first_right):
+    norm, pm1 = solution.norm, solution.combined(plus_minus_one(scores.shape[1])).norm
     loo_error = loo_squared_error = None
-    if solution.inverse_diagonal is not None:
-        left_out = measures.leave_one_out(Y, coef, solution.inverse_diagonal)
-        loo_error = measures.error_rate(left_out, y)
-        loo_squared_error = float(np.mean(np.sum((left_out - Y) ** 2, axis=1)))
-    right = _right(scores, y_test)
+    if diagonal is not None:
+        left_out = solution.left_out(diagonal)
+        loo_error = error_rate(left_out, y)
+        loo_squared_error = float(np.mean(np.sum((left_out - solution.targets) ** 2, axis=1)))
+    own_right = right(scores, y_test)
     return RidgeRow(
-        ridge=ridge,
-        train_error=measures.error_rate(fitted, y),
-        test_error=measures.error_rate(scores, y_test),
+        ridge=solution.ridge,
+        train_error=error_rate(solution.fitted, y),
+        test_error=error_rate(scores, y_test),
         loo_error=loo_error,
         loo_squared_error=loo_squared_error,
-        test_corrected=int(np.sum(right & ~first_right)),
-        test_broken=int(np.sum(first_right & ~right)),
+        test_corrected=int(np.sum(own_right & ~first_right)),
+        test_broken=int(np.sum(first_right & ~own_right)),
         norm=norm.total,
-        norm_pm1=norm_pm1.total,
-        norm_disagreement=max(norm.disagreement, norm_pm1.disagreement),
-        relative_residual=solution.check.relative_residual,
-        way=solution.way,
+        norm_pm1=pm1.total,
+        norm_disagreement=max(norm.disagreement, pm1.disagreement),
+        relative_residual=solution.relative_residual,
+        way=solution.method,
     )
-
-
-def _right(scores, y):
-    """Return which examples are no errors, as measures.error_rate counts them."""
-    return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
 
 
 def _shared(spec, ready, path, watch):
@@ -215,7 +206,7 @@ def _shared(spec, ready, path, watch):
         "n_classes": len(data.classes),
         "features": str(ready.features),
         "augmentation": spec.augment,
-        "kernel": str(ready.kernel),
+        "kernel": str(ready.K.kernel),
         "bandwidth_choice": dataclasses.asdict(ready.choice) if ready.choice else None,
         "corruption": {"labels": changed.labels, "pixels": changed.pixels, "sha256": changed.sha256},
         "method": path.method,
@@ -230,10 +221,10 @@ def _warnings(rows, path, ready):
     """What a reader of the rows must know."""
     found = []
     for row, solution in zip(rows, path.solutions, strict=True):
-        doubts = measures.doubts(
-            relative_residual=row.relative_residual,
+        own = doubts(
+            row.relative_residual,
             norm_disagreement=row.norm_disagreement,
             condition_estimate=solution.condition_estimate,
         )
-        found += [f"ridge {row.ridge:g}: {doubt}" for doubt in doubts]
+        found += [f"ridge {row.ridge:g}: {doubt}" for doubt in own]
     return found + doubts_of(ready)

@@ -6,21 +6,20 @@ import shlex
 
 import numpy as np
 
-from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.augmentation import parse_augment
-from kernelfit.experiments.engines import check_engine, open_engine
-from kernelfit.experiments.preparation import doubts_of, prepare
-from kernelfit.kernels import Precomputed
-from kernelfit.models.model import Model
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.models.fit import pivot_of
 from kernelfit.records import pictures
 from kernelfit.records.record import Record, now
-from kernelfit.solvers import measures
-from kernelfit.solvers.engine import Answer
-from kernelfit.solvers.planning.plan import LOO_IN_MIXED, PRECISIONS
-from kernelfit.solvers.solve import memory_explained, solve
+from kernelfit.solvers.cholesky import PRECISIONS
+from kernelfit.solvers.planning.plan import LOO_IN_MIXED
+from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.solution import doubts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,10 +61,6 @@ class SolveSpec:
 
     def __post_init__(self):
         check_engine(self)
-        if self.engine != "local" and type(self) is not SolveSpec:
-            raise InputError(
-                f"--engine {self.engine} solves for one ridge and one set of labels; leave it out for this"
-            )
         for name in ("n_train", "n_test", "seed", "memory", "block", "workers", "rank", "steps", "bandwidth_points"):
             value = getattr(self, name)
             smallest, optional = name not in ("seed", "rank"), name not in ("seed", "bandwidth_points")
@@ -82,10 +77,10 @@ class SolveSpec:
         if parse_augment(self.augment) and self.loo:
             raise InputError(
                 f"leave-one-out with augment = {self.augment!r}: leaving one row out leaves its copies in, so that "
-                "the error would be far too small. Leave out --loo or --augment"
+                "the error would be far too small. Leave out `loo` or `augment`"
             )
         if self.resume and self.scratch is None:
-            raise InputError("--resume goes on with the factor in a --scratch folder; name that folder")
+            raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
 
     def command(self):
         """Return the command line that repeats the run."""
@@ -102,49 +97,49 @@ class SolveSpec:
 
 @memory_explained()
 def run_solve(spec, *, progress=None):
-    """Run a SolveSpec; return (Record, Model), or (None, None) in a process that only follows another's lead.
+    """Run a SolveSpec; return (Record, KernelExpansion), or (None, None) in a process that only follows another's lead.
 
     Raises
     ------
     KernelfitError
         Of the kind that fits: data not found or unusable, option out of range, too little memory, singular matrix.
     """
-    progress = progress or Progress()
-    if spec.engine == "local":
-        return _run(spec, None, progress)
-    with open_engine(spec) as engine:
-        return _run(spec, engine, progress) if engine.is_root else (None, None)
+    progress, watch = progress or Progress(), Stopwatch()
+    with solver_of(spec).opened() as solver:
+        return _run(spec, solver, watch, progress) if solver.is_root else (None, None)
 
 
-def _run(spec, engine, progress):
-    """Run a SolveSpec with an engine, or in this process without one."""
-    watch = Stopwatch()
-    ready = prepare(spec, planned=engine is None, watch=watch, progress=progress)
-    data, changed, kernel, choice = ready.data, ready.changed, ready.kernel, ready.choice
+def _run(spec, solver, watch, progress):
+    ready = prepare(spec, solver, watch=watch, progress=progress)
+    data, changed = ready.data, ready.changed
     y, k = ready.training.y, len(data.classes)
-    Y = measures.one_hot(y, k)
-    if engine is None:
-        answer = _solve_here(spec, ready, Y, progress)
-    else:
-        answer = engine.solve(ready.K, ready.K_test, Y, ridge=spec.ridge, progress=progress)
-    watch.add(answer.seconds)
-    measured = _measure(answer, Y, y, spec.ridge)
+    ready, factor, solution = solved(ready, one_hot(y, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
+    diagonal = None
+    with factor:
+        if spec.loo:
+            with watch("leave_one_out"):
+                diagonal = factor.inverse_diagonal(progress=progress)
+        pivot = pivot_of(factor)
+        with watch("predict"):
+            scores = factor.predict(ready.K_test, solution.coef, progress=progress)
+        peak = factor.peak_memory()
+    pm1 = solution.combined(plus_minus_one(k))
     with watch("pictures"):
-        illustrated = _illustrations(ready, spec, Y, answer)
+        illustrated = _illustrations(ready, spec, solution, scores, diagonal)
     watch.seconds["total"] = watch.total()
 
     record = Record(
         created=now(),
         version=importlib.metadata.version("kernelfit"),
-        command=(engine.launcher if engine else "") + spec.command(),
+        command=solver.launcher + spec.command(),
         dataset={"asked": str(spec.data), "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
         n_train=len(changed.y_train),
         n_test=len(data.y_test),
         d=ready.d,
         n_classes=k,
-        kernel=str(kernel),
-        bandwidth_choice=dataclasses.asdict(choice) if choice else None,
-        features="precomputed" if isinstance(kernel, Precomputed) else str(ready.features),
+        kernel=str(ready.K.kernel),
+        bandwidth_choice=dataclasses.asdict(ready.choice) if ready.choice else None,
+        features="precomputed" if ready.kernel.of_matrix else str(ready.features),
         corruption={
             "labels": changed.labels,
             "pixels": changed.pixels,
@@ -153,138 +148,75 @@ def _run(spec, engine, progress):
             "labels_changed": int(np.sum(changed.y_train != data.y_train)),
             "sha256": changed.sha256,
         },
-        ridge=answer.ridge,
-        method=answer.method,
-        precision=answer.precision,
-        device=answer.device,
+        ridge=factor.ridge,
+        method=factor.method,
+        precision=factor.precision,
+        device=factor.device,
         seed=spec.seed,
-        test_error=measures.error_rate(answer.scores, data.y_test),
-        **measured,
+        train_error=error_rate(solution.fitted, y),
+        test_error=error_rate(scores, data.y_test),
+        loo_error=None if diagonal is None else error_rate(solution.left_out(diagonal), y),
+        norm=solution.norm.total,
+        norm_pm1=pm1.norm.total,
+        norm_per_output=solution.norm.per_output,
+        norm_pm1_per_output=pm1.norm.per_output,
+        norm_disagreement=max(solution.norm.disagreement, pm1.norm.disagreement),
+        relative_residual=solution.relative_residual,
+        condition_estimate=solution.condition_estimate,
+        smallest_pivot=pivot,
         **illustrated,
-        warnings=_warnings(ready, measured, spec.ridge, answer),
+        warnings=[],
         seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        gflops=answer.gflops,
-        gemm_gflops=answer.gemm_gflops,
-        peak_bytes=answer.peak_bytes,
+        gflops=factor.gflops,
+        gemm_gflops=factor.gemm_gflops,
+        peak_bytes=peak,
         environment=ready.K.device.describe(),
-        solver=answer.report,
+        solver=factor.report | solution.report,
         augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
-    return record, Model(
-        kernel, ready.training.X, answer.coef, data.classes, spec.ridge, spec.pixels, ready.features, spec.seed
-    )
+    record = dataclasses.replace(record, warnings=_warnings(ready, record, solution, scores))
+    return record, ready.function(spec, solution.coef)
 
 
-def _solve_here(spec, ready, Y, progress):
-    """Return the Answer of a Prepared problem, solved in this process in the way of its plan."""
-    solution = solve(
-        ready.K,
-        Y,
-        ready.way,
-        ridge=spec.ridge,
-        fallback=ready.plan.fallback(ready.way),
-        scratch=spec.scratch,
-        resume=spec.resume,
-        progress=progress,
-    )
-    watch, factor, way = Stopwatch(), solution.factor, solution.way
-    with solution:
-        inverse_diagonal = None
-        if spec.loo:
-            with watch("leave_one_out"):
-                inverse_diagonal = factor.inverse_diagonal(progress=progress)
-        smallest_pivot = factor.smallest_pivot()
-        with watch("predict"):
-            scores = ready.K_test.product(solution.coef, progress=progress)
-    return Answer(
-        coef=solution.coef,
-        check=solution.check,
-        energy=solution.energy,
-        scores=scores,
-        inverse_diagonal=inverse_diagonal,
-        condition_estimate=solution.condition_estimate,
-        smallest_pivot=smallest_pivot,
-        ridge=factor.ridge,
-        method=str(way),
-        precision=way.precision,
-        report=solution.report | {"reason": ready.reason},
-        seconds=solution.seconds | watch.seconds,
-        gflops=_gflops(len(Y), solution),
-        gemm_gflops=ready.plan.rates.gemm(way.precision) / 1e9,
-        peak_bytes=backend.peak_memory(),
-        device=ready.K.device.name,
-    )
-
-
-def _gflops(n, solution):
-    """Return the rate of the panels made in this run, or None if an earlier run had made them all."""
-    before = min(n, solution.report["resumed_panels"] * solution.report["panel_width"])
-    # Column k of n takes 2 k (n - k) operations.
-    made = (n**3 - 3 * n * before**2 + 2 * before**3) / 3
-    return made / solution.seconds["factor"] / 1e9 if made else None
-
-
-def _measure(answer, Y, y, ridge):
-    """Return the fields of the Record that measure an Answer for the targets Y of the labels y."""
-    coef, check = answer.coef, answer.check
-    norm = measures.rkhs_norm(coef, check.fitted, answer.energy, ridge)
-    coef_pm1, fitted_pm1, *energy_pm1 = map(measures.to_plus_minus_one, (coef, check.fitted, *answer.energy))
-    norm_pm1 = measures.rkhs_norm(coef_pm1, fitted_pm1, energy_pm1, ridge)
-    loo_error = None
-    if answer.inverse_diagonal is not None:
-        loo_error = measures.error_rate(measures.leave_one_out(Y, coef, answer.inverse_diagonal), y)
-    return {
-        "train_error": measures.error_rate(check.fitted, y),
-        "loo_error": loo_error,
-        "norm": norm.total,
-        "norm_pm1": norm_pm1.total,
-        "norm_per_output": norm.per_output,
-        "norm_pm1_per_output": norm_pm1.per_output,
-        "norm_disagreement": max(norm.disagreement, norm_pm1.disagreement),
-        "relative_residual": check.relative_residual,
-        "condition_estimate": answer.condition_estimate,
-        "smallest_pivot": answer.smallest_pivot,
-    }
-
-
-def _illustrations(ready, spec, Y, answer):
+def _illustrations(ready, spec, solution, scores, diagonal):
     """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
-    data, y, diagonal = ready.data, ready.training.y, answer.inverse_diagonal
+    data, y, Y, coef = ready.data, ready.training.y, solution.targets, solution.coef
     drawn = {
-        "misclassified": pictures.misclassified(ready.changed.X_test, data.y_test, answer.scores, data.classes),
+        "misclassified": pictures.misclassified(ready.changed.X_test, data.y_test, scores, data.classes),
         "memorised": [],
         "filters": None,
     }
     if diagonal is not None:
         drawn["memorised"] = pictures.memorised(
-            ready.training.X, Y, y, data.y_train, answer.coef, diagonal, data.classes, ridge=spec.ridge
+            ready.training.X, Y, y, ready.true_labels, coef, diagonal, data.classes, ridge=spec.ridge
         )
     filters = getattr(ready.X_train, "filters", None)
     if filters is not None:
         drawn["filters"] = pictures.sheet(filters)
-    histograms = pictures.histograms(Y, y, answer.check.fitted, answer.coef, answer.scores, data.y_test, diagonal)
+    histograms = pictures.histograms(Y, y, solution.fitted, coef, scores, data.y_test, diagonal)
     return {"histograms": histograms, "pictures": drawn}
 
 
-def _warnings(ready, measured, ridge, answer):
+def _warnings(ready, record, solution, scores):
     """What a reader of the numbers must know."""
-    names = ("relative_residual", "norm_disagreement", "condition_estimate")
-    found = measures.doubts(**{name: measured[name] for name in names})
-    if answer.report["shift"]:
+    found = doubts(
+        record.relative_residual,
+        norm_disagreement=record.norm_disagreement,
+        condition_estimate=record.condition_estimate,
+    )
+    shift, choice = solution.report["shift"], ready.choice
+    if shift:
         found.append(
-            f"float32 broke down, and its factor is that of a matrix with {answer.report['shift']:.1e} more on the "
-            "diagonal; the smallest pivot is that of this matrix, all else of the problem itself"
+            f"float32 broke down, and its factor is that of a matrix with {shift:.1e} more on the diagonal; the "
+            "smallest pivot is that of this matrix, all else of the problem itself"
         )
-    if ridge == 0 and measured["train_error"] > 0:
-        found.append(
-            f"{100 * measured['train_error']:.3g} % of the training points are not fitted: this is no interpolant"
-        )
-    if not np.isfinite(answer.scores).all():
+    if record.ridge == 0 and record.train_error > 0:
+        found.append(f"{100 * record.train_error:.3g} % of the training points are not fitted: this is no interpolant")
+    if not np.isfinite(scores).all():
         found.append("some test points have no finite prediction; they count as errors")
-    k, present = answer.scores.shape[1], set(ready.changed.y_train.tolist())
+    k, present = scores.shape[1], set(ready.changed.y_train.tolist())
     if len(present) < k:
         found.append(f"{k - len(present)} of {k} classes have no training example")
-    choice = ready.choice
     if choice and choice.bandwidth == choice.candidates[-1]["bandwidth"]:
         found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the widest that could be tried")
     return found + doubts_of(ready)

@@ -10,12 +10,15 @@ from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_integer
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.experiments.preparation import doubts_of, prepare
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.experiments.preparation import doubts_of, prepare, solved
 from kernelfit.experiments.solve import SolveSpec
+from kernelfit.experiments.solving import solver_of
 from kernelfit.records.record import append_json, now
-from kernelfit.solvers import measures
-from kernelfit.solvers.solve import memory_explained, solve
+from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.solution import doubts
 
 SCHEMA = "kernelfit.sweep/1"
 
@@ -45,9 +48,8 @@ class SweepSpec(SolveSpec):
         for level in self.levels:
             label_probability(level)
         if self.augment != "none":
-            raise InputError("a sweep changes labels one by one, so no image may have copies; leave out --augment")
-        if not (isinstance(self.seeds, int) and self.seeds >= 1):
-            raise InputError(f"seeds = {self.seeds!r}; it must be a positive integer")
+            raise InputError("a sweep changes labels one by one, so no image may have copies; leave out `augment`")
+        check_integer("seeds", self.seeds)
 
     def settings(self):
         """Return a SweepSpec for each pixel setting, with a scratch folder of its own: each has its own factor."""
@@ -122,21 +124,28 @@ class SweepResult:
 
 @memory_explained()
 def run_sweep(spec, *, runs=None, progress=None):
-    """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`."""
+    """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`.
+
+    In a process that only follows another's lead it is None.
+    """
     progress, watch = progress or Progress(), Stopwatch()
-    rows, kernels, residuals, warnings = [], {}, [], []
-    for setting in spec.settings():
-        ready, solution, own, numbers = _sweep_labels(setting, watch, progress)
-        rows += own
-        kernels[setting.pixels] = str(ready.kernel)
-        residuals.append(numbers["relative_residual"])
-        doubts = measures.doubts(**numbers) + doubts_of(ready)
-        warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in doubts]
+    with solver_of(spec).opened() as solver:
+        if not solver.is_root:
+            return None
+        rows, kernels, solutions, warnings = [], {}, [], []
+        for setting in spec.settings():
+            if setting.scratch != spec.scratch:
+                solver = dataclasses.replace(solver, scratch=setting.scratch)
+            ready, solution, own, found = _sweep_labels(setting, solver, watch, progress)
+            rows += own
+            kernels[setting.pixels] = str(ready.K.kernel)
+            solutions.append(solution)
+            warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready)]
     watch.seconds["total"] = watch.total()
     shared = {
         "schema": SCHEMA,
         "created": now(),
-        "command": spec.command(),
+        "command": solver.launcher + spec.command(),
         "dataset": {"asked": str(spec.data), "name": ready.data.name, "sha256": ready.data.hashes()},
         "n_train": len(ready.changed.y_train),
         "n_test": len(ready.data.y_test),
@@ -144,8 +153,8 @@ def run_sweep(spec, *, runs=None, progress=None):
         "features": str(ready.features),
         "kernels": kernels,
         "ridge": spec.ridge,
-        "method": str(solution.way),
-        "relative_residual": float(np.max(residuals)),
+        "method": solution.method,
+        "relative_residual": float(np.max([solution.relative_residual for solution in solutions])),
         "warnings": warnings,
         "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         "environment": ready.K.device.describe(),
@@ -162,51 +171,34 @@ def append_rows(folder, result):
     return append_json(Path(folder) / "sweep.jsonl", *lines)
 
 
-def _sweep_labels(spec, watch, progress):
-    """Return (Prepared, Solution, rows, the worst numbers of all rows) of all levels and seeds on one factor."""
+def _sweep_labels(spec, solver, watch, progress):
+    """Return (Prepared, Solution, rows, doubts) of all levels and seeds on one factor."""
     # Without replaced labels all seeds are one: solved once, and reported once.
     settings = [(level, seed) for level in spec.levels for seed in range(spec.seeds if level else 1)]
-    ready = prepare(spec, label_sets=len(settings), watch=watch, progress=progress)
-    k, true = len(ready.data.classes), ready.data.y_train
-    labels = [corrupt_labels(true, k, level, seed=seed)[0] for level, seed in settings]
+    ready = prepare(spec, solver, label_sets=len(settings), watch=watch, progress=progress)
+    k = len(ready.data.classes)
+    labels = [corrupt_labels(ready.data.y_train, k, level, seed=seed)[0] for level, seed in settings]
+    if ready.duplicates is not None:
+        dataclasses.replace(ready.duplicates, targets=np.column_stack(labels)).require_equal_targets()
+    labels = [y[ready.training.groups] for y in labels]
     Y = _targets(labels, k)
-    solution = solve(
-        ready.K,
-        Y,
-        ready.way,
-        ridge=spec.ridge,
-        fallback=ready.plan.fallback(ready.way),
-        scratch=spec.scratch,
-        resume=spec.resume,
-        progress=progress,
-    )
-    watch.add(solution.seconds)
-    left_out = None
-    with solution:
+    ready, factor, whole = solved(ready, Y, solver, ridge=spec.ridge, watch=watch, progress=progress)
+    diagonal = None
+    with factor:
         if spec.loo:
             with watch("leave_one_out"):
-                diagonal = solution.factor.inverse_diagonal(progress=progress)
-                left_out = measures.leave_one_out(Y, solution.coef, diagonal)
+                diagonal = factor.inverse_diagonal(progress=progress)
         with watch("predict"):
-            scores = ready.K_test.product(solution.coef, progress=progress)
+            scores = factor.predict(ready.K_test, whole.coef, progress=progress)
+    rows, worst = [], {}
     with watch("measure"):
-        rows, residuals, disagreements = [], [], []
         for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):
+            T = _of_set(Y.shape[1], index, np.bincount(y, minlength=k) > 0)
             setting = {"pixels": spec.pixels, "level": level, "seed": seed}
-            solved = (solution.coef, solution.check.fitted, scores, *solution.energy)
-            loo = None if left_out is None else _of_set(left_out, index, k)
-            row, residual, disagreement = _row(
-                setting, ready, y, *(_of_set(V, index, k) for V in solved), loo, spec.ridge
-            )
+            row, numbers = _row(setting, ready, y, whole.combined(T), scores @ T, diagonal)
             rows.append(row)
-            residuals.append(residual)
-            disagreements.append(disagreement)
-    numbers = {
-        "relative_residual": float(np.max(residuals)),
-        "norm_disagreement": float(np.max(disagreements)),
-        "condition_estimate": solution.condition_estimate,
-    }
-    return ready, solution, rows, numbers
+            worst = {name: max(value, worst.get(name, value)) for name, value in numbers.items()}
+    return ready, whole, rows, doubts(**worst, condition_estimate=whole.condition_estimate)
 
 
 def _targets(labels, k):
@@ -214,42 +206,46 @@ def _targets(labels, k):
 
     The 0/1 targets of a set sum to one over its classes, so whatever is linear in them is known for the last class too.
     """
-    return np.hstack([np.ones((len(labels[0]), 1)), *(measures.one_hot(y, k)[:, :-1] for y in labels)])
+    return np.hstack([np.ones((len(labels[0]), 1)), *(one_hot(y, k)[:, :-1] for y in labels)])
 
 
-def _of_set(V, index, k):
-    """Return what is linear in the targets, for all k classes of one set of labels."""
-    first = V[:, 1 + index * (k - 1) : 1 + (index + 1) * (k - 1)]
-    return np.column_stack([first, V[:, 0] - first.sum(axis=1)])
+def _of_set(columns, index, present):
+    """Return T with Y T the targets of all classes of one set of labels, for the right-hand sides Y of all sets.
+
+    The last class is the difference of the others. That is only nearly 0 for a class without examples: not `present`.
+    """
+    k = len(present)
+    T, own = np.zeros((columns, k)), 1 + index * (k - 1) + np.arange(k - 1)
+    T[own, np.arange(k - 1)] = 1.0
+    T[0, -1], T[own, -1] = 1.0, -1.0
+    return T * present
 
 
-def _row(setting, ready, y, coef, fitted, scores, energy_left, energy_right, left_out, ridge):
-    """Return (SweepRow, relative residual, norm disagreement) of one set of labels."""
-    Y = measures.one_hot(y, scores.shape[1])
-    # What is the difference of the others is only nearly 0 for a class without examples.
-    coef, fitted, *energy = (V * Y.any(axis=0) for V in (coef, fitted, energy_left, energy_right))
-    pm1 = [measures.to_plus_minus_one(V) for V in (coef, fitted, *energy)]
-    norm, norm_pm1 = (measures.rkhs_norm(V[0], V[1], V[2:], ridge) for V in ((coef, fitted, *energy), pm1))
-    residual = measures.relative_residuals(Y, fitted + ridge * coef).max()
-    true, changed = ready.data.y_train, y != ready.data.y_train
+def _row(setting, ready, y, solution, scores, diagonal):
+    """Return (SweepRow, {relative_residual, norm_disagreement}) of one set of labels."""
+    fitted, left_out = solution.fitted, None if diagonal is None else solution.left_out(diagonal)
+    norm, norm_pm1 = solution.norm, solution.combined(plus_minus_one(scores.shape[1])).norm
+    true, y_test = ready.true_labels, ready.data.y_test
+    changed = y != true
     row = SweepRow(
         **setting,
         labels_changed=int(changed.sum()),
-        train_error=measures.error_rate(fitted, y),
+        train_error=error_rate(fitted, y),
         clean_train_error=_error(fitted, y, ~changed),
         changed_train_error=_error(fitted, y, changed),
-        test_error=measures.error_rate(scores, ready.data.y_test),
-        loo_error=None if left_out is None else measures.error_rate(left_out, y),
+        test_error=error_rate(scores, y_test),
+        loo_error=None if left_out is None else error_rate(left_out, y),
         clean_loo_error=None if left_out is None else _error(left_out, y, ~changed),
         changed_loo_error=None if left_out is None else _error(left_out, y, changed),
         recovered=None if left_out is None or not changed.any() else 1.0 - _error(left_out, true, changed),
         norm=norm.total,
         norm_pm1=norm_pm1.total,
         train_margins=margin_distribution(margins(fitted, y)),
-        test_margins=margin_distribution(margins(scores, ready.data.y_test)),
+        test_margins=margin_distribution(margins(scores, y_test)),
     )
-    return row, residual, max(norm.disagreement, norm_pm1.disagreement)
+    disagreement = max(norm.disagreement, norm_pm1.disagreement)
+    return row, {"relative_residual": solution.relative_residual, "norm_disagreement": disagreement}
 
 
 def _error(scores, y, rows):
-    return measures.error_rate(scores[rows], y[rows]) if rows.any() else None
+    return error_rate(scores[rows], y[rows]) if rows.any() else None

@@ -16,7 +16,7 @@ from kernelfit.common.quantities import format_bytes
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.rescaling import rescale
-from kernelfit.gram.inner_products import InnerProducts
+from kernelfit.grams.inner_products import InnerProducts
 
 _BLOCKS = 8  # of filters made at a time, where memory allows: few, wide matrix products
 _SAVE_EVERY = 600.0  # seconds
@@ -151,5 +151,5 @@ def _fitting_blocks(choices, net, n, total, device, memory, across):
     raise NotEnoughMemoryError(
         f"the inner products of {n:,} training and {total - n:,} test images take {format_bytes(stays)}, and {blocks} "
         f"blocks of their features {format_bytes(beside)} more; {format_bytes(free)} are free. Use fewer images "
-        "(--n-train, --n-test), or a machine with more memory"
+        "(`n_train`, `n_test`), or a machine with more memory"
     )

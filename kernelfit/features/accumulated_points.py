@@ -6,8 +6,8 @@ import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256
-from kernelfit.gram.inner_products import InnerProducts
-from kernelfit.gram.points import Points
+from kernelfit.grams.base import Points
+from kernelfit.grams.inner_products import InnerProducts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +37,10 @@ class AccumulatedPoints(Points):
         return self.products
 
     @property
+    def product_dtype(self):
+        return self.products.panels[0].dtype
+
+    @property
     def device(self):
         return self.products.device
 
@@ -62,7 +66,7 @@ class AccumulatedPoints(Points):
         return AccumulatedPoints(products, 0, len(rows), self.unit, self.d)
 
     def inner_products(self, other):
-        if not isinstance(other, AccumulatedPoints) or other.products is not self.products:
+        if other.products is not self.products:
             raise InputError("accumulated features meet points of another kind; only those of one run can be combined")
         return self.products.tile((self.start, self.stop), (other.start, other.stop))
 

@@ -1,29 +1,43 @@
 """What features are: frozen objects that turn images into points for a kernel."""
 
 import dataclasses
+from os import PathLike
 from typing import ClassVar
 
+import numpy as np
+import numpy.typing as npt
+
 from kernelfit import backend
+from kernelfit.common.progress import Progress
+from kernelfit.grams.base import Points
 
 
 class Features:
-    """Base of all features. str(features) is the text that parse_features reads."""
+    """Base of all features. str(features) is the text that parse_features reads.
+
+    Attributes
+    ----------
+    has_coordinates : bool
+        Whether an image has features whatever the others are, so that points are arrays, which other processes can be
+        given and which have values at further points. Else points are inner products of all images with each other.
+    """
 
     name: ClassVar[str] = ""
+    has_coordinates: ClassVar[bool] = True
 
     def points(
         self,
-        X_train,
-        X_test,
+        X_train: npt.NDArray,
+        X_test: npt.NDArray,
         *,
-        seed=0,
-        across=False,
-        device=backend.CPU,
-        scratch=None,
-        memory=None,
-        progress=None,
-    ):
-        """Return (training points, test points) for kernelfit.gram.matrix.gram: arrays (n, d), or Points on the device.
+        seed: int = 0,
+        across: bool = False,
+        device: backend.Device = backend.CPU,
+        scratch: str | PathLike | None = None,
+        memory: int | None = None,
+        progress: Progress | None = None,
+    ) -> tuple[npt.NDArray | Points, npt.NDArray | Points]:
+        """Return (training points, test points) for grams.matrix.gram: arrays (n, d), or Points on the device.
 
         Parameters
         ----------
@@ -40,7 +54,7 @@ class Features:
         """
         raise NotImplementedError
 
-    def bytes_kept(self, X_train, X_test, device=backend.CPU):
+    def bytes_kept(self, X_train: npt.NDArray, X_test: npt.NDArray, device: backend.Device = backend.CPU) -> int:
         """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
         return 0
 
@@ -63,7 +77,7 @@ class Pixels(Features):
 class ImageMap(Features):
     """Features of one image that do not depend on any other."""
 
-    def transform(self, X, *, progress=None):
+    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Return the features of images X as float32 (n, d); images are taken in batches of bounded memory."""
         raise NotImplementedError
 

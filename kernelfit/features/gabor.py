@@ -6,6 +6,7 @@ import math
 import numpy as np
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.base import ImageMap
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
@@ -141,18 +142,6 @@ def rooted(power, root):
     elif root != 1.0:
         np.power(power, power.dtype.type(root), out=power)
     return power
-
-
-def check_number(name, value, low, high):
-    """Raise InputError unless value is a number from low to high."""
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
-        raise InputError(f"{name} = {value!r}; it must be a number from {low:g} to {high:g}")
-
-
-def check_integer(name, value):
-    """Raise InputError unless value is a positive integer."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise InputError(f"{name} = {value!r}; it must be a positive integer")
 
 
 def checked_wavelengths(name, values, *, least=2.0):

@@ -5,15 +5,15 @@ place of the k-means centres; with 32,000 filters the paper's section 5 gets 17 
 """
 
 import dataclasses
-import math
 from typing import ClassVar
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.validation import check_integer, check_number, check_positive
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.base import Features
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.gram.inner_products import InnerProducts
+from kernelfit.grams.inner_products import InnerProducts
 
 # Recipes, with every setting that a preset fills in.
 _IMAGE = {  # github.com/Vaishaal/cifar-fun, by an author of the kernel experiments: probably the paper's
@@ -123,6 +123,7 @@ class RandomConv(Features):
     two_sided: bool = True
     flip: bool = False
     name: ClassVar[str] = "randomconv"
+    has_coordinates: ClassVar[bool] = False
 
     def __post_init__(self):
         if self.preset not in PRESETS:
@@ -134,15 +135,10 @@ class RandomConv(Features):
         if settings is not self:
             return  # that one is checked
         for name in ("filters", "patch", "pool", "stride"):
-            value = getattr(settings, name)
-            if not (isinstance(value, int) and not isinstance(value, bool) and value >= 1):
-                raise InputError(f"randomconv: {name} = {value!r}; it must be a positive integer")
-        for name in ("scale", "image_norm", "epsilon", "constant", "bias", "root"):
-            value = getattr(settings, name)
-            if isinstance(value, bool) or not (isinstance(value, int | float) and 0 <= value < math.inf):
-                raise InputError(f"randomconv: {name} = {value!r}; it must be 0 or a positive number")
-            if name == "root" and value == 0:
-                raise InputError("randomconv: root = 0; it must be positive: 0.5 takes square roots, 1 changes nothing")
+            check_integer(f"randomconv: {name}", getattr(settings, name))
+        for name in ("scale", "image_norm", "epsilon", "constant", "bias"):
+            check_number(f"randomconv: {name}", getattr(settings, name))
+        check_positive("randomconv: root", settings.root)  # 0.5 takes square roots, 1 changes nothing
         for name, choices in _CHOICES.items():
             if getattr(settings, name) not in choices:
                 raise InputError(f"randomconv: {name} = {getattr(settings, name)!r}; choose one of {choices}")

@@ -5,13 +5,12 @@ import math
 
 import numpy as np
 
+from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
 from kernelfit.features.gabor import (
     FirstOrder,
     Gabor,
-    check_integer,
-    check_number,
     checked_wavelengths,
     morlet_bank,
     rooted,

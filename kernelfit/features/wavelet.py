@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.validation import check_integer
 from kernelfit.features.base import ImageMap
 from kernelfit.features.streaming import as_channels, stream
 
@@ -43,8 +44,7 @@ class Wavelet(ImageMap):
         if self.mode not in pywt.Modes.modes:
             near = suggestion(self.mode, pywt.Modes.modes)
             raise InputError(f"mode {self.mode!r}{near} is none of {', '.join(pywt.Modes.modes)}")
-        if isinstance(self.level, bool) or not isinstance(self.level, int) or self.level < 0:
-            raise InputError(f"level = {self.level!r}; it must be an integer of at least 0, e.g. 2")
+        check_integer("level", self.level, 0)
 
     def transform(self, X, *, progress=None):
         """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_number
 
 _LARGEST = 8192  # coordinates: an eigendecomposition of d^3 operations, and d^2 numbers
 
@@ -46,8 +47,7 @@ class Covariance:
         Krizhevsky, "Learning multiple layers of features from tiny images", 2009, appendix A; epsilon as in Coates, Lee
         and Ng, "An analysis of single-layer networks in unsupervised feature learning", 2011.
         """
-        if not (np.isfinite(epsilon) and epsilon >= 0):
-            raise InputError(f"epsilon = {epsilon}; it must be 0 or a positive number")
+        check_number("epsilon", epsilon)
         shifted = self.values + epsilon
         if shifted[0] <= 0:
             raise InputError(

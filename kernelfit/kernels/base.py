@@ -1,13 +1,13 @@
-"""What every kernel is: the protocol, the algebra of + and *, and checks of options."""
+"""What every kernel is: the protocol, and the algebra of + and *."""
 
 import dataclasses
 import numbers
-import operator
 from typing import ClassVar
 
 import numpy as np
 
 from kernelfit.common.errors import InputError
+from kernelfit.kernels.checks import set_number
 
 
 class Kernel:
@@ -15,42 +15,47 @@ class Kernel:
 
     name: ClassVar[str] = ""
 
-    def block(self, A, B, out):
+    def block(self, A, B, out) -> None:
         """Write K[i, j] = k(A_i, B_j) into out, shape (len(A), len(B)); called from several threads.
 
         Values are computed in float64; `out` may be float32, which rounds them once.
         """
         raise NotImplementedError
 
-    def with_bandwidth(self, bandwidth):
+    def with_bandwidth(self, bandwidth: float) -> "Kernel":
         """Return the kernel with `bandwidth` wherever the bandwidth was left open."""
         return self
 
     @property
-    def open_bandwidth(self):
+    def open_bandwidth(self) -> bool:
         """Whether some bandwidth is still to be chosen."""
         return False
 
     @property
-    def translation_invariant(self):
+    def translation_invariant(self) -> bool:
         """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be shifted."""
         return False
 
     @property
-    def of_products(self):
+    def of_products(self) -> bool:
         """Whether blocks are made from inner products, so that these may be kept instead of made again."""
         return False
 
-    def __add__(self, other):
+    @property
+    def of_matrix(self):
+        """Whether the data are not points but a matrix that is the kernel already, see Precomputed."""
+        return False
+
+    def __add__(self, other: "Kernel | float") -> "Sum":
         return Sum(self, _as_kernel(other))
 
-    def __radd__(self, other):
+    def __radd__(self, other: "Kernel | float") -> "Sum":
         return Sum(_as_kernel(other), self)
 
-    def __mul__(self, other):
+    def __mul__(self, other: "Kernel | float") -> "Product":
         return Product(self, _as_kernel(other))
 
-    def __rmul__(self, other):
+    def __rmul__(self, other: "Kernel | float") -> "Product":
         return Product(_as_kernel(other), self)
 
     def __str__(self):
@@ -108,6 +113,10 @@ class _Pair(Kernel):
     def of_products(self):
         return self.left.of_products and self.right.of_products
 
+    @property
+    def of_matrix(self):
+        return self.left.of_matrix or self.right.of_matrix
+
 
 @dataclasses.dataclass(frozen=True)
 class Sum(_Pair):
@@ -136,29 +145,3 @@ def _as_kernel(value):
     if not isinstance(value, numbers.Real):
         raise InputError(f"a kernel combines with kernels and numbers, not with {value!r}")
     return Constant(value)
-
-
-def set_number(kernel, name, smallest, largest):
-    """Check a field of a frozen kernel and store it as a float, so that equal kernels print alike."""
-    value = getattr(kernel, name)
-    try:
-        number = float(value) if isinstance(value, numbers.Real) else float("nan")
-    except OverflowError:
-        number = float("inf")
-    if not smallest <= number <= largest:
-        raise InputError(
-            f"{kernel.name or 'constant'} kernel: {name} = {str(value)[:40]}; it must be a number from {smallest:g} to "
-            f"{largest:g}"
-        )
-    object.__setattr__(kernel, name, number)
-
-
-def set_count(kernel, name):
-    value = getattr(kernel, name)
-    try:
-        count = operator.index(value)
-    except TypeError:
-        count = 0
-    if not 1 <= count <= 1000 or isinstance(value, bool):
-        raise InputError(f"{kernel.name} kernel: {name} = {str(value)[:40]}; it must be an integer from 1 to 1000")
-    object.__setattr__(kernel, name, count)

@@ -6,22 +6,10 @@ from kernelfit import kernels
 from kernelfit.common.errors import InputError
 from kernelfit.common.text_forms import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
 
-_NAMES = {
-    kernel.name: kernel
-    for kernel in (
-        kernels.Gaussian,
-        kernels.Laplacian,
-        kernels.Polynomial,
-        kernels.Cosine,
-        kernels.Linear,
-        kernels.ArcCosine,
-        kernels.NeuralTangent,
-        kernels.Precomputed,
-    )
-}
+_NAMES = {kind.name: kind for kind in (getattr(kernels, word) for word in kernels.__all__) if kind.name}
 
 
-def parse_kernel(text, *, imports=True):
+def parse_kernel(text: str, *, imports: bool = True) -> kernels.Kernel:
     """Return the kernel that a text names: the inverse of str(kernel).
 
     A text is a name ("gaussian", "quartic", ...) with or without options, "polynomial(degree=3)", a number, an import
@@ -54,7 +42,7 @@ def parse_kernel(text, *, imports=True):
         ) from error
 
 
-def kernel_names():
+def kernel_names() -> tuple[str, ...]:
     """Return the names that parse_kernel knows."""
     return (*_NAMES, "quartic")
 

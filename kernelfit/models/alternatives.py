@@ -15,26 +15,25 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.matrix import gram
-from kernelfit.gram.points import Points, points
-from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.solvers import measures
-from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.grams.matrix import gram
+from kernelfit.grams.points import points
+from kernelfit.models.expansion import KernelExpansion
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.scaling import relative_residuals
+from kernelfit.solvers.solution import ACCURATE
 
 _LARGEST = 46_340  # n^2 entries are counted by LAPACK's 32-bit integers
 
 
 @dataclasses.dataclass(frozen=True)
-class Expansion:
-    """f(x) = sum_j coef_j k(x, z_j), one output for each column of coef.
+class Alternative:
+    """Another function with the same values at the training points, and how well it was solved for.
 
     Attributes
     ----------
-    kernel : Kernel
-    centres : Points
-        z_1 .. z_m.
-    coef, at_centres : float64 array, shape (m, r)
-        Coefficients, and f at the centres: their inner products column by column are the squared RKHS norms.
+    function : KernelExpansion
+    at_centres : float64 array, shape (m, r)
+        f at its own centres: inner products with the coefficients, column by column, are the squared RKHS norms.
     fitted : float64 array, shape (n, r)
         f at the training points, from recomputed blocks.
     relative_residual : float
@@ -44,9 +43,7 @@ class Expansion:
         factor R where there are more centres than points, or K of all points.
     """
 
-    kernel: Kernel
-    centres: Points
-    coef: np.ndarray
+    function: KernelExpansion
     at_centres: np.ndarray
     fitted: np.ndarray
     relative_residual: float
@@ -55,18 +52,11 @@ class Expansion:
     @property
     def norm(self):
         """The RKHS norm, sqrt(tr coef^T K(Z, Z) coef)."""
-        return float(np.linalg.norm(self.per_output))
+        return float(np.sqrt(np.vdot(self.function.coef, self.at_centres)))
 
-    @property
-    def per_output(self):
-        """The RKHS norm of each output; NaN where rounding left a negative square."""
-        with np.errstate(invalid="ignore"):
-            return np.sqrt(np.einsum("ij,ij->j", self.coef, self.at_centres))
-
-    def scores(self, X, *, progress=None):
+    def __call__(self, X, *, progress=None):
         """Return f at points X, shape (m, r)."""
-        X = X if self.centres.exact else coordinates(X)
-        return gram(X, self.kernel, self.centres).product(self.coef, progress=progress)
+        return self.function(X if self.function.points.exact else coordinates(X), progress=progress)
 
 
 def coordinates(X):
@@ -75,7 +65,7 @@ def coordinates(X):
 
 
 def interpolate_about(Z, X, Y, kernel, *, progress=None):
-    """Return the Expansion about centres Z with f(X) = Y, of least norm where more centres than points leave a choice.
+    """Return the Alternative about centres Z with f(X) = Y, of least norm where there are more centres than points.
 
     m = n: K(X, Z) coef = Y by an LU factorisation with partial pivoting, in place. m > n: the minimum of
     tr coef^T K(Z, Z) coef under K(X, Z) coef = Y. With K(Z, Z) = L L^T and w = L^T coef it is the w of least Euclidean
@@ -110,31 +100,30 @@ def interpolate_about(Z, X, Y, kernel, *, progress=None):
     (True, True)
     """
     n, m = len(X), len(Z)
-    if isinstance(kernel, Precomputed):
-        raise InputError("a precomputed kernel has no values at other centres; give a kernel on points")
+    _require_values_elsewhere(kernel)
     if len(Y) != n or m < n:
         raise InputError(
             f"{m} centres and {len(Y)} targets for {n} points; there must be n targets and n centres or more"
         )
     if m > _LARGEST:
-        raise InputError(f"{m:,} centres; LAPACK's index ends at {_LARGEST:,}. Take fewer points, --n-train")
+        raise InputError(f"{m:,} centres; LAPACK's index ends at {_LARGEST:,}. Take fewer points, `n_train`")
     K = gram(Z, kernel)
     solve = _square if m == n else _least_norm
     coef, condition = solve(K, Z, X, Y, progress)
     fitted = gram(X, kernel, K.points).product(coef, progress=progress)
-    residual = float(measures.relative_residuals(Y, fitted).max())
-    if not residual <= measures.ACCURATE:
+    residual = float(relative_residuals(Y, fitted).max())
+    if not residual <= ACCURATE:
         raise SingularMatrixError(
             f"the expansion about {m} centres fits {n} points to a relative residual of {residual:.1e} only, condition "
             f"number at least {condition:.1e}. {_CAUSES}",
             row=0,
         )
     at_centres = K.product(coef, progress=progress)
-    return Expansion(kernel, K.points, coef, at_centres, fitted, residual, condition)
+    return Alternative(KernelExpansion(kernel, K.points, coef), at_centres, fitted, residual, condition)
 
 
 def interpolate_also(X_more, Y_more, X, Y, kernel, *, progress=None):
-    """Return the Expansion of least norm with f(X) = Y and f(X_more) = Y_more, whose centres are all these points.
+    """Return the Alternative of least norm with f(X) = Y and f(X_more) = Y_more, whose centres are all these points.
 
     Parameters
     ----------
@@ -147,17 +136,23 @@ def interpolate_also(X_more, Y_more, X, Y, kernel, *, progress=None):
     SingularMatrixError
         A further point equals a training point, or nearly does.
     """
-    if isinstance(kernel, Precomputed):
-        raise InputError("a precomputed kernel has no values at further points; give a kernel on points")
+    _require_values_elsewhere(kernel)
     if X.dtype != X_more.dtype:
         raise InputError(f"points of {X.dtype} and {X_more.dtype}; give one kind")
     K, targets = gram(np.concatenate([X, X_more]), kernel), np.concatenate([Y, Y_more])
-    factor = cholesky(K, progress=progress)
-    coef = factor.solve(targets)
-    check = measures.check_solution(K, targets, coef, progress=progress)
-    condition = measures.condition_estimate(factor, check.norm_1)
-    fitted = check.fitted
-    return Expansion(kernel, K.points, coef, fitted, fitted[: len(X)], check.relative_residual, condition)
+    solution = Cholesky().factor(K, progress=progress).solve(targets, progress=progress)
+    return Alternative(
+        KernelExpansion(kernel, K.points, solution.coef),
+        solution.fitted,
+        solution.fitted[: len(X)],
+        solution.relative_residual,
+        solution.condition_estimate,
+    )
+
+
+def _require_values_elsewhere(kernel):
+    if kernel.of_matrix:
+        raise InputError("a precomputed kernel has no values at other points; give a kernel on points")
 
 
 def bytes_about(n, m, d, outputs):
@@ -195,7 +190,7 @@ def _least_norm(K, Z, X, Y, progress):
     from scipy.linalg import lapack, solve_triangular
 
     try:
-        factor = cholesky(K, progress=progress)
+        factor = Cholesky().factor(K, progress=progress)
     except SingularMatrixError as error:
         error.add_note("the points of this matrix are the centres, in the order in which they were drawn")
         raise
@@ -207,7 +202,7 @@ def _least_norm(K, Z, X, Y, progress):
     reciprocal, _ = lapack.dtrcon(R)
     condition = _checked(reciprocal, len(X), len(Z))
     v = solve_triangular(R, solve_triangular(R, Y, trans="T", check_finite=False), check_finite=False)
-    return factor.solve(gram(Z, K.kernel, X).product(v, progress=progress)), condition
+    return factor.apply_inverse(gram(Z, K.kernel, X).product(v, progress=progress)), condition
 
 
 def _cross(K, Z, X):

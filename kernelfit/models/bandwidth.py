@@ -9,20 +9,12 @@ import numpy as np
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
-from kernelfit.gram.matrix import gram
-from kernelfit.gram.points import Points, points
-from kernelfit.solvers.measures import (
-    check_solution,
-    condition_estimate,
-    doubts,
-    error_rate,
-    exponents_of,
-    in_units,
-    leave_one_out,
-    one_hot,
-    relative_residuals,
-)
-from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.datasets.labels import error_rate
+from kernelfit.grams.matrix import gram
+from kernelfit.grams.points import points
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.scaling import exponents_of, in_units, relative_residuals
+from kernelfit.solvers.solution import doubts
 
 # Candidates are multiples 2^(k/2) of the median distance. The search goes from narrow to wide.
 _NARROWEST, _WIDEST = -4, 6
@@ -33,6 +25,7 @@ _AS_GOOD = 1e-6  # a squared error this small, of a thousandth of the targets, i
 _FURTHER = 6  # steps below the widest that can be solved at which the search begins then: that one is seldom the best
 _PATIENCE = 3  # candidates in a row without improvement that end the search
 _MEDIAN_SAMPLE = 500
+_HALVINGS = 10  # of the narrowest candidate, while the system of all points is not solved to 8 digits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,9 +52,10 @@ class BandwidthChoice:
     candidates: list
 
     @property
-    def best_first(self):
-        """The bandwidths of all candidates, the best first."""
-        return [candidate["bandwidth"] for candidate in _best_first(self.candidates)]
+    def bandwidths(self):
+        """What to try in turn on all points: the candidates, the best first, then a half, ... of the least."""
+        ranked = [candidate["bandwidth"] for candidate in _best_first(self.candidates)]
+        return ranked + [min(ranked) / 2**k for k in range(1, _HALVINGS + 1)]
 
     @property
     def doubts(self):
@@ -76,7 +70,7 @@ class BandwidthChoice:
         return [f"the bandwidth chosen, {self.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
 
 
-def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000, seed=0, progress=None):
+def choose_bandwidth(X, Y, kernel, *, score="squared_error", ridge=0.0, subsample=3000, seed=0, progress=None):
     """Return the BandwidthChoice for a kernel with an open bandwidth.
 
     Candidates are half octaves of the median distance, from a quarter of it to 8 times, each checked to be solved to 8
@@ -87,9 +81,10 @@ def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000,
     Parameters
     ----------
     X : array, shape (n, ...), or Points
-    y : int array, shape (n,), or float64 array, shape (n, r)
-        Labels 0 .. n_classes - 1, judged by how many are wrong; or, without n_classes, numbers, by squared error.
+    Y : float64 array, shape (n, r)
     kernel : Kernel
+    score : str
+        "squared_error", or "error": Y are 0/1 targets of classes, and what counts is how many are wrong.
     subsample : int
         Points used, drawn without replacement by `seed`; fewer if there are fewer.
 
@@ -101,8 +96,10 @@ def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000,
     if not kernel.open_bandwidth:
         raise InputError(f"kernel {kernel} has no open bandwidth to choose")
     rows = generator(seed, "bandwidth").permutation(len(X))[:subsample]
-    X = X.subset(rows) if isinstance(X, Points) else X[rows]
-    Y, score = (y[rows], _score_of_numbers) if n_classes is None else (one_hot(y[rows], n_classes), _score_of_labels)
+    X = X[rows]
+    if score not in _SCORES:
+        raise InputError(f"score {score!r}; known are {', '.join(_SCORES)}")
+    Y = Y[rows]
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
     median, limit, failures = median_distance(X), _narrowest(X), []
 
@@ -111,13 +108,17 @@ def choose_bandwidth(X, y, kernel, *, n_classes=None, ridge=0.0, subsample=3000,
         """Return the candidate of the multiple 2^(k / 2), or None if it cannot be solved."""
         bandwidth = float(median * 2.0 ** (k / 2))
         try:
-            factor, coef, condition = _accurate_solve(gram(X, kernel.with_bandwidth(bandwidth)), Y, ridge)
+            factor = Cholesky().factor(gram(X, kernel.with_bandwidth(bandwidth)), ridge=ridge)
+            solution = factor.solve(Y)
+            found = doubts(solution.relative_residual)
+            if found:
+                raise SingularMatrixError(found[0], row=0)
         except SingularMatrixError as error:
             failures.append(error)
             return None
         advance(1)
-        left_out = leave_one_out(Y, coef, factor.inverse_diagonal())
-        return {"bandwidth": bandwidth} | score(Y, left_out) | {"condition_estimate": condition}
+        scores = _SCORES[score](Y, solution.left_out(factor.inverse_diagonal()))
+        return {"bandwidth": bandwidth} | scores | {"condition_estimate": solution.condition_estimate}
 
     with (progress or Progress()).phase("bandwidth", _WIDEST - _NARROWEST + 1, at_most=True) as advance:
         candidates = _search(tried, limit)
@@ -144,8 +145,7 @@ def median_distance(X):
 
 
 def _distances(X):
-    sample = X.part(0, min(len(X), _MEDIAN_SAMPLE)) if isinstance(X, Points) else points(X[:_MEDIAN_SAMPLE])
-    return sample.distances()
+    return points(X[:_MEDIAN_SAMPLE]).distances()
 
 
 def _narrowest(X):
@@ -209,12 +209,4 @@ def _score_of_numbers(Y, left_out):
     return {"loo_squared_error": float(np.mean(relative_residuals(Y, left_out) ** 2))}
 
 
-def _accurate_solve(matrix, Y, ridge):
-    """Return (factor, coef, condition estimate); raises SingularMatrixError where it is not solved to 8 digits."""
-    factor = cholesky(matrix, ridge=ridge)
-    coef = factor.solve(Y)
-    check = check_solution(matrix, Y, coef, ridge=ridge)
-    found = doubts(check.relative_residual)
-    if found:
-        raise SingularMatrixError(found[0], row=0)
-    return factor, coef, condition_estimate(factor, check.norm_1)
+_SCORES = {"squared_error": _score_of_numbers, "error": _score_of_labels}

@@ -1,19 +1,19 @@
-"""From points and targets to a checked interpolant: merge copies, choose a bandwidth, solve, measure."""
+"""From points and targets to a checked function: merge copies, choose a bandwidth, solve, measure."""
 
 import dataclasses
-import hashlib
 import time
 
 import numpy as np
 
-from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.matrix import Gram, gram
-from kernelfit.kernels import Kernel, Precomputed
-from kernelfit.models.bandwidth import BandwidthChoice
-from kernelfit.solvers import measures
-from kernelfit.solvers.panel_cholesky import CholeskyFactor, cholesky
-
-_HALVINGS = 10  # of the narrowest candidate, while its system is not solved to 8 digits
+from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
+from kernelfit.grams.duplicates import merge_duplicates
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels.text import parse_kernel
+from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
+from kernelfit.models.expansion import KernelExpansion
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.protocol import Factor
+from kernelfit.solvers.solution import Solution, doubts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,23 +29,25 @@ class FitReport:
     kernel : str
         With its bandwidth.
     bandwidth_choice : BandwidthChoice or None
-        All candidates of an automatic bandwidth. The best is used whose system of all points can be solved to 8
-        digits, or else a half, a quarter, ... of the narrowest: leave-one-out likes wide bandwidths for smooth
-        targets, up to where rounding takes over.
+        All candidates of an automatic bandwidth.
     ridge : float
+    method : str
+        What was done, and where.
+    precision : str
+        "float64" or "mixed".
     relative_residual : float
         |Y_j - (K + ridge I) coef_j| / |Y_j| against recomputed Gram blocks, of the output j where it is largest.
     norm_disagreement : float
         Relative difference of the norm between two routes, one through recomputed blocks, one through the factor; of
         all outputs together or of the one where it is largest.
-    condition_estimate : float
+    condition_estimate : float or None
         Of K + ridge I in the 1-norm; a lower bound.
     smallest_pivot : float
-        Of the factor; an upper bound on the smallest eigenvalue of K + ridge I.
+        Of the factor; an upper bound on the smallest eigenvalue of what was factored. NaN where there is none.
     seconds : float
         The whole fit.
     warnings : tuple of str
-        What kernelfit.solvers.measures.doubts has to say about these numbers.
+        What a reader of these numbers must know.
     """
 
     n: int
@@ -53,189 +55,171 @@ class FitReport:
     kernel: str
     bandwidth_choice: BandwidthChoice | None
     ridge: float
+    method: str
+    precision: str
     relative_residual: float
     norm_disagreement: float
-    condition_estimate: float
+    condition_estimate: float | None
     smallest_pivot: float
     seconds: float
     warnings: tuple = ()
 
 
 @dataclasses.dataclass(frozen=True)
-class Interpolant:
-    """f(x) = sum_i coef_i k(x_i, x), with what is known of it.
+class Fit:
+    """The function of least norm through targets, and what is known of it.
 
     Attributes
     ----------
-    kernel : Kernel
-    coef : float64 array, shape (n, r)
-        0 at points that are merged with an earlier one.
+    function : KernelExpansion
+        Over the distinct points.
     support : int array
-        The points that are not.
-    points : object
-        The columns of gram(Z, kernel, points), whose product with coef[support] is f(Z).
+        Which of the points given these are.
     norm : float
-        sqrt(tr(coef^T K coef)).
+        RKHS norm of all outputs together.
     loo_residuals : array, shape (n, r), or None
-        y_i - f^(-i)(x_i) = coef_i / [(K + ridge I)^-1]_ii (Rasmussen and Williams, 2006, equation 5.12).
+        y_i - f^(-i)(x_i) for all points given; see Solution.left_out.
     report : FitReport
     """
 
-    kernel: Kernel
-    coef: np.ndarray
+    function: KernelExpansion
     support: np.ndarray
-    points: object
     norm: float
     loo_residuals: np.ndarray | None
     report: FitReport
 
 
-def interpolate(X, Y, kernel, *, choose, ridge=0.0, loo=False):
-    """Solve (K + ridge I) coef = Y; return an Interpolant.
+def fit(X, Y, kernel="gaussian", solver=None, *, ridge=0.0, loo=False, score="squared_error", progress=None):
+    """Return the Fit of (K + ridge I) coef = Y.
 
     Parameters
     ----------
-    X : array, shape (n, d), or K (n, n) for a Precomputed kernel
-    Y : float64 array, shape (n, r)
+    X : array, shape (n, d), or K (n, n) for a precomputed kernel
+    Y : array of numbers, shape (n, r) or (n,)
+    kernel : Kernel or str
+        With an open bandwidth, this is chosen by leave-one-out: models.bandwidth.choose_bandwidth.
+    solver : Solver, optional
+        Cholesky() unless given.
     loo : bool
         Whether to compute leave-one-out residuals, n^3 / 3 operations more.
-    choose : function (X, Y, kernel, ridge) -> BandwidthChoice
-        Asked if the bandwidth of the kernel is open: models.bandwidth.choose_bandwidth, for labels or numbers.
+    score : str
+        What a bandwidth is chosen by: "squared_error", or "error" of 0/1 targets of classes.
 
     Raises
     ------
     SingularMatrixError
         Identical points have different targets, or the matrix is singular to working precision.
-    InputError
-        Targets so large that coefficients or norm are beyond the largest number.
+    UnsupportedError
+        Leave-one-out was asked of a solver that has no float64 factor.
+    InputError, NotConvergedError, NotEnoughMemoryError, NotEnoughDiskError, ScratchError
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> found = fit(X, np.sin(6 * X), Gaussian(bandwidth=0.1))
+    >>> bool(np.allclose(found.function(X), np.sin(6 * X))), found.report.relative_residual < 1e-8
+    (True, True)
     """
-    start, n, precomputed = time.perf_counter(), len(X), isinstance(kernel, Precomputed)
-    # With a ridge a repeated point weighs more, and merging would change the problem.
-    support, twins = distinct_points(X, Y) if ridge == 0 else (np.arange(n), np.zeros(n, bool))
-    merged = n - len(support)
-    if merged:
-        X = X[np.ix_(support, support)] if precomputed else X[support]
-    # Targets are brought to size 1 by powers of two, which change no digit, and the solution back: neither residual nor
-    # norm depends on the units of an output.
-    exponents = measures.exponents_of(Y)
-    Y = measures.in_units(Y[support], -exponents)
+    start, n, solver = time.perf_counter(), len(X), solver or Cholesky()
+    kernel = parse_kernel(kernel) if isinstance(kernel, str) else kernel
+    Y = np.asarray(Y, dtype=np.float64)
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    if len(Y) != n:
+        raise InputError(f"{len(Y)} targets were given for {n} points")
+    support, repeated = np.arange(n), np.zeros(n, bool)
+    if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
+        found = merge_duplicates(X, Y, pairwise=kernel.of_matrix)
+        found.require_equal_targets()
+        X, support, repeated = found.distinct(X), found.support, found.repeated
+    Y, merged, choice = Y[support], n - len(support), None
     try:
-        choice, system = _system(X, Y, kernel, ridge, choose)
+        if kernel.open_bandwidth:
+            choice = _choice(X, Y, kernel, score, ridge, progress)
+        first, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
+        K = gram(X, first, device=solver.device)
+        K, factor, solution = solve_first(K, Y, solver, others=others, ridge=ridge, progress=progress)
     except SingularMatrixError as error:
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
         raise
-    factor, coef, check = system.factor, system.coef, system.check
-    half = factor.half_solve(Y)
-    norm = measures.rkhs_norm(coef, check.fitted, (half, half), ridge)
-    scaled, norms = measures.in_units(coef, exponents), measures.in_units(np.array(norm.per_output), exponents)
-    if not (np.isfinite(scaled).all() and not np.isinf(norms).any()):
-        raise InputError(
-            f"targets reach {np.ldexp(1.0, exponents.max()):.1e}, so that coefficients or norm are beyond the largest "
-            "number of float64. Divide y by a constant"
-        )
-    loo_residuals = None
-    if loo:
-        loo_residuals = measures.in_units(_spread(coef / factor.inverse_diagonal()[:, None], support, n), exponents)
-        loo_residuals[twins] = 0.0  # whichever of two twins is left out, the other is fitted
-    numbers = {
-        "relative_residual": check.relative_residual,
-        "norm_disagreement": norm.disagreement,
-        "condition_estimate": measures.condition_estimate(factor, check.norm_1),
-    }
-    return Interpolant(
-        kernel=system.kernel,
-        coef=_spread(scaled, support, n),
-        support=support,
-        points=np.empty((len(support), 0)) if precomputed else system.K.points,  # of K itself only the size is needed
-        norm=float(measures.column_norms(norms[:, None])[0]),
-        loo_residuals=loo_residuals,
-        report=FitReport(
-            n=len(support),
-            merged=merged,
-            kernel=str(system.kernel),
-            bandwidth_choice=choice,
-            ridge=ridge,
-            **numbers,
-            smallest_pivot=factor.smallest_pivot(),
-            seconds=time.perf_counter() - start,
-            warnings=(*measures.doubts(**numbers), *(choice.doubts if choice else ())),
-        ),
+    residuals = None
+    with factor:
+        if loo:
+            residuals = np.zeros((n, Y.shape[1]))
+            residuals[support] = Y - solution.left_out(factor.inverse_diagonal(progress=progress))
+            residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
+        pivot, method, precision = pivot_of(factor), factor.method, factor.precision
+    report = FitReport(
+        n=len(support),
+        merged=merged,
+        kernel=str(K.kernel),
+        bandwidth_choice=choice,
+        ridge=ridge,
+        method=method,
+        precision=precision,
+        relative_residual=solution.relative_residual,
+        norm_disagreement=solution.norm.disagreement,
+        condition_estimate=solution.condition_estimate,
+        smallest_pivot=pivot,
+        seconds=time.perf_counter() - start,
+        warnings=(*solution.doubts(), *(choice.doubts if choice else ())),
     )
+    function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
+    return Fit(function, support, solution.norm.total, residuals, report)
 
 
-def distinct_points(X, Y):
-    """Return the rows of X that equal no earlier row, and a mask of all rows that equal some other row.
+def solve_first(K: Gram, Y, solver, *, others=(), ridge=0.0, progress=None) -> tuple[Gram, Factor, Solution]:
+    """Return (K, its Factor, the Solution) of the first of several kernels whose system is solved to 8 digits.
 
-    The function of least norm through all points is the one through these. Raises SingularMatrixError where two rows
-    are equal and their targets are not.
+    Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
+    all points the system may be singular. So each is checked on all, in the order of `others`, kernels for the points
+    of K. Where there is no other kernel, the solution is returned however good it is. The factor is to be closed.
     """
-    first, support, twins = {}, [], np.zeros(len(X), bool)
-    for j, row in enumerate(X):
-        # Adding 0 makes 0.0 of -0.0, an equal number in other bytes.
-        i = first.setdefault(hashlib.blake2b((row + row.dtype.type(0)).tobytes(), digest_size=16).digest(), j)
-        if i == j:
-            support.append(j)
+    kernels, singular = [K.kernel, *others], None
+    for kernel in kernels:
+        K = K if kernel is K.kernel else gram(K.points, kernel)
+        factor = None
+        try:
+            factor = solver.factor(K, ridge=ridge, progress=progress)
+            solution = factor.solve(Y, progress=progress)
+        except SingularMatrixError as error:
+            if factor is not None:
+                factor.close(error)
+            if not others:
+                raise
+            singular = error
             continue
-        if (Y[i] != Y[j]).any():
-            raise SingularMatrixError(
-                f"training points {i} and {j} are identical but their targets are not, so no function fits both. "
-                "Remove one of them, or give a ridge, e.g. 1e-6",
-                row=j,
-                duplicate=i,
-            )
-        twins[[i, j]] = True
-    return np.array(support), twins
+        except BaseException as error:
+            if factor is not None:
+                factor.close(error)
+            raise
+        if not others or not doubts(solution.relative_residual):
+            return K, factor, solution
+        factor.close()
+        del factor  # before the next: half an n x n matrix
+    tried = ", ".join(map(str, kernels[:: len(kernels) - 1]))
+    raise SingularMatrixError(
+        f"no bandwidth could be chosen: none of {len(kernels)} kernels, {tried} the first and the last, gives a system "
+        f"of {K.shape[0]} points that can be solved to 8 digits. Are there nearly equal points? Give a bandwidth, or a "
+        "ridge, e.g. `ridge=1e-6`",
+        row=0 if singular is None else singular.row,
+    ) from singular
 
 
-@dataclasses.dataclass(frozen=True)
-class _System:
-    """A kernel's (K + ridge I) coef = Y, solved and checked."""
-
-    kernel: Kernel
-    K: Gram
-    factor: CholeskyFactor
-    coef: np.ndarray
-    check: measures.Check
+def pivot_of(factor):
+    """Return the smallest pivot of a Factor, or NaN where there is none."""
+    try:
+        return factor.smallest_pivot()
+    except UnsupportedError:
+        return float("nan")
 
 
-def _solved(X, Y, kernel, ridge):
-    K = gram(X, kernel)
-    factor = cholesky(K, ridge=ridge)
-    coef = factor.solve(Y)
-    return _System(kernel, K, factor, coef, measures.check_solution(K, Y, coef, ridge=ridge))
-
-
-def _system(X, Y, kernel, ridge, choose):
-    """Return the BandwidthChoice, or None if the kernel leaves none open, and the _System solved."""
-    if not kernel.open_bandwidth:
-        return None, _solved(X, Y, kernel, ridge)
+def _choice(X, Y, kernel, score, ridge, progress):
     if len(X) < 2:
         raise InputError(
             "an automatic bandwidth needs points to leave out in turn, and there is only one different point "
             "(n_samples = 1). Give a bandwidth"
         )
-    choice, singular = choose(X, Y, kernel, ridge), None
-    bandwidths = choice.best_first
-    bandwidths += [min(bandwidths) / 2**k for k in range(1, _HALVINGS + 1)]
-    for bandwidth in bandwidths:
-        try:
-            system = _solved(X, Y, kernel.with_bandwidth(bandwidth), ridge)
-        except SingularMatrixError as error:
-            singular = error
-            continue
-        if not measures.doubts(system.check.relative_residual):
-            return choice, system
-        del system  # before the next: half an n x n matrix
-    raise SingularMatrixError(
-        f"no bandwidth could be chosen: none of {len(bandwidths)} from {min(bandwidths):.3g} to {max(bandwidths):.3g} "
-        f"gives a system of {len(X)} points that can be solved to 8 digits. Are there nearly equal points? Give a "
-        "bandwidth, or a ridge, e.g. 1e-6",
-        row=0 if singular is None else singular.row,
-    ) from singular
-
-
-def _spread(values, support, n):
-    out = np.zeros((n, values.shape[1]))
-    out[support] = values
-    return out
+    return choose_bandwidth(X, Y, kernel, score=score, ridge=ridge, progress=progress)

@@ -30,11 +30,11 @@ def load_checkpoint(path, *, identity, device="cpu"):
     except FileNotFoundError:
         return None
     except Exception as error:  # torch raises many kinds for a damaged file
-        raise ScratchError(f"{path} is no whole checkpoint ({error}); remove it, or leave out --resume") from error
+        raise ScratchError(f"{path} is no whole checkpoint ({error}); remove it, or leave out `resume`") from error
     if content["identity"] != identity:
         raise ScratchError(
             f"{path} belongs to another run ({content['identity'][:12]}, not {identity[:12]}): data, model, seed or "
-            "settings differ. Repeat that run's command, or leave out --resume"
+            "settings differ. Repeat that run's command, or leave out `resume`"
         )
     return content["state"]
 

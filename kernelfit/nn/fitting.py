@@ -217,7 +217,7 @@ def find_device(name):
         raise InputError(f"device {name!r}; known are {', '.join(DEVICES)}")
     available = torch.cuda.is_available()
     if name == "cuda" and not available:
-        raise InputError(f"device cuda: PyTorch {torch.__version__} finds no GPU here. Take --device cpu")
+        raise InputError(f'device cuda: PyTorch {torch.__version__} finds no GPU here. Take `device="cpu"`')
     return torch.device("cuda" if available and name != "cpu" else "cpu")
 
 

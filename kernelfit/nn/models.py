@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.text_forms import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
+from kernelfit.common.validation import check_positive
 from kernelfit.nn.draws import torch_seed
 from kernelfit.nn.linear import Linear
 
@@ -279,8 +280,7 @@ def _image_shape(name, input_shape):
 
 
 def _scaled(units, width):
-    if not (isinstance(width, int | float) and width > 0):
-        raise InputError(f"width = {width!r}; it must be a positive number")
+    check_positive("width", width)
     return max(1, round(units * width))
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer, check_number
 
 PRECISIONS = ("float32", "bfloat16")
 DECAYED = ("all", "fc")
@@ -68,9 +69,8 @@ class Settings:
 
     def __post_init__(self):
         for name, smallest in (("batch", 1), ("epochs", 1), ("steps", 1), ("curve_every", 1), ("test_every", 0)):
-            value = getattr(self, name)
-            if not (isinstance(value, int) and value >= smallest) and not (name == "steps" and value is None):
-                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest}")
+            if (name, value := getattr(self, name)) != ("steps", None):
+                check_integer(name, value, smallest)
         for name, low, high in (
             ("lr", 0, math.inf),
             ("momentum", 0, 1),
@@ -79,9 +79,7 @@ class Settings:
             ("target", 0, 1),
             ("checkpoint_every", 0, math.inf),
         ):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and low <= value <= high and math.isfinite(value)):
-                raise InputError(f"{name} = {value!r}; it must be a number from {low} to {high}")
+            check_number(name, getattr(self, name), low, high)
         for name, known in (("precision", PRECISIONS), ("decay_layers", DECAYED)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} = {getattr(self, name)!r}; known are {', '.join(known)}")

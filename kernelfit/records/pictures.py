@@ -6,7 +6,7 @@ import io
 import numpy as np
 
 from kernelfit.analysis.leaving_out import margins, memorisation
-from kernelfit.solvers.measures import leave_one_out
+from kernelfit.solvers.solution import leave_one_out
 
 EXAMPLES = 12  # pictures of each kind
 _BINS = 40

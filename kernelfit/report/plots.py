@@ -137,6 +137,6 @@ def shown_by(plot, runs, folder, number=None):
         raise DataNotFoundError(f"{folder} holds nothing for a figure of {plot.about}; make it with {plot.made_by}")
     if number is not None and not 1 <= number <= len(found):
         raise InputError(
-            f"--number {number}: {folder} holds {len(found)} of these; give a number from 1 to {len(found)}"
+            f"`number={number}`: {folder} holds {len(found)} of these; give a number from 1 to {len(found)}"
         )
     return found[(number or len(found)) - 1], len(found)

@@ -1,1 +1,56 @@
-"""Solvers of (K + ridge I) coef = Y."""
+"""Solvers of (K + ridge I) coef = Y: each makes a Factor of K, and the Factor answers for any Y with a Solution.
+
+A solver is loaded when it is first used: Mpi and Dask need libraries of their own.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from kernelfit.solvers.auto import Auto, solve
+    from kernelfit.solvers.cholesky import Cholesky
+    from kernelfit.solvers.conjugate_gradients import ConjugateGradients
+    from kernelfit.solvers.dask.solver import Dask
+    from kernelfit.solvers.eigen import Eigen
+    from kernelfit.solvers.mpi.solver import Mpi
+    from kernelfit.solvers.protocol import Factor, Solver
+    from kernelfit.solvers.ridges import RidgePath, ridge_path
+    from kernelfit.solvers.solution import Norm, Solution
+
+__all__ = [
+    "Auto",
+    "Cholesky",
+    "ConjugateGradients",
+    "Dask",
+    "Eigen",
+    "Factor",
+    "Mpi",
+    "Norm",
+    "RidgePath",
+    "Solution",
+    "Solver",
+    "ridge_path",
+    "solve",
+]
+
+_HOME_OF = {
+    "Auto": "auto",
+    "Cholesky": "cholesky",
+    "ConjugateGradients": "conjugate_gradients",
+    "Dask": "dask.solver",
+    "Eigen": "eigen",
+    "Factor": "protocol",
+    "Mpi": "mpi.solver",
+    "Norm": "solution",
+    "RidgePath": "ridges",
+    "Solution": "solution",
+    "Solver": "protocol",
+    "ridge_path": "ridges",
+    "solve": "auto",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

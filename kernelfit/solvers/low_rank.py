@@ -11,7 +11,7 @@ import numpy as np
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import Progress
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 
 _PROPOSED = 256  # pivots at a time: wide enough for GEMM
 _SMALLEST = 1e-10  # shift, relative to the mean of the diagonal of K
@@ -53,7 +53,7 @@ class Preconditioner:
 
 
 def precondition(K, rank, *, ridge=0.0, seed=0, progress=None):
-    """Return the Preconditioner of K + ridge I with at most `rank` columns of a symmetric KernelGram on the CPU.
+    """Return the Preconditioner of K + ridge I with at most `rank` columns of a symmetric Gram on the CPU.
 
     With rank 0 it is a multiple of the identity.
     """

@@ -1,23 +1,22 @@
 """The float64 answer from a float32 factor, in half the memory and about half the time of a float64 one.
 
 The panel Cholesky runs in float32, and its factor M solves for corrections, coef += M^-1 (Y - K coef), of which the
-residual is in float64 against the exact K, made again block by block, or from inner products that are kept where memory
-allows. The residual that ends it is the check of the solution, always from blocks that are made again. Where a
+residual is in float64 against the exact K, made again block by block, or from inner products that are cached where
+memory allows. The residual that ends it is the check of the solution, always from blocks that are made again. Where a
 correction gains too little, M preconditions block conjugate gradients instead. Where float32 finds a pivot that is not
 positive, a multiple of the identity is added to the matrix that is factored, never to the problem.
 """
 
-import dataclasses
-import time
-
 import numpy as np
 
-from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
+from kernelfit.common.errors import NotConvergedError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.solvers.cg import block_cg
-from kernelfit.solvers.measures import ACCURATE, Check, check_solution, exponents_of, in_units
-from kernelfit.solvers.panel_cholesky import CholeskyFactor, cholesky
+from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.protocol import Factor, goes_on
 from kernelfit.solvers.regularity import judged
+from kernelfit.solvers.solution import ACCURATE, residuals
 
 TOLERANCE = 1e-10
 STEPS = 30
@@ -25,151 +24,193 @@ _GAIN = 10.0  # by which a correction must reduce the residual; below it conjuga
 _SHIFTS = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class MixedSolution:
-    """(K + ridge I) coef = Y, and how it was reached.
+class MixedFactor(Factor):
+    """L with L L^T = K + (ridge + shift) I in float32; solutions are corrected to float64 accuracy.
 
     Attributes
     ----------
-    coef : float64 array, shape (n, r)
-    check : Check
-        Against recomputed Gram blocks.
-    factor : CholeskyFactor
-        float32, of K + (ridge + shift) I.
-    breakdowns : list of float
-        Shifts with which the float32 factorisation failed before.
-    residuals : list of float
-        Relative residual after each step, of the output where it is largest.
-    condition_estimate : float or None
-        Of K + ridge I in the 1-norm; a lower bound, with or without a shift. None if it was not estimated.
-    seconds : dict
+    L : PanelFactor, or another with its contract
+    cached : Gram
+        The same matrix as K, with inner products at hand where they are kept.
+    otherwise : callable or None
+        failure -> the Factor that takes over, once and for all, where corrections do not converge.
     """
 
-    coef: np.ndarray
-    check: Check
-    factor: CholeskyFactor
-    breakdowns: list
-    residuals: list
-    condition_estimate: float | None
-    seconds: dict
+    precision, otherwise, _instead = "mixed", None, None
 
+    def __init__(self, K, cached, L, *, estimate=True, tolerance=TOLERANCE, **facts):
+        super().__init__(K, **facts)
+        self.cached, self.L, self.tolerance = cached, L, tolerance
+        self._estimate, self._condition, self._judged = estimate, None, False
 
-def solve_mixed(
-    gram,
-    Y,
-    make_panels,
-    *,
-    ridge=0.0,
-    first_shift=0.0,
-    keep=False,
-    estimate=True,
-    tolerance=TOLERANCE,
-    factorise=cholesky,
-    progress=None,
-):
-    """Return the MixedSolution of (K + ridge I) coef = Y.
+    @classmethod
+    def of(
+        cls,
+        K,
+        make_panels,
+        *,
+        ridge=0.0,
+        first_shift=0.0,
+        cached=False,
+        factorise=cholesky,
+        method="",
+        progress=None,
+        **options,
+    ):
+        """Return the MixedFactor of K + ridge I.
 
-    Parameters
-    ----------
-    gram : Gram
-    Y : float64 array, shape (n, r), NumPy
-    make_panels : callable
-        shift -> a new float32 storage for the factor with that shift.
-    first_shift : float
-        Where to begin among shifts(gram, ridge): an earlier run got this far. Any other value is ignored.
-    keep : bool
-        Keep inner products, see Gram.cached.
-    estimate : bool
-        Whether to estimate the condition where float32 did not break down, by a few solves; where it did, products with
-        K tell what is singular.
-    tolerance : float
-        Of the relative residual of every output.
-    factorise : callable
-        kernelfit.solvers.panel_cholesky.cholesky, or another with its contract.
+        Parameters
+        ----------
+        make_panels : callable
+            shift -> a new float32 storage for the factor with that shift.
+        first_shift : float
+            Where to begin among shifts(K, ridge): an earlier run got this far. Any other value is ignored.
+        cached : bool
+            Keep inner products, see Gram.cached.
+        factorise : callable
+            kernelfit.solvers.panel_cholesky.cholesky, or another with its contract.
+        estimate : bool
+            Whether to estimate the condition where float32 did not break down, by a few solves; where it did, products
+            with K tell what is singular.
+        tolerance : float
+            Of the relative residual of every output.
 
-    Raises
-    ------
-    SingularMatrixError
-        K + ridge I is singular to float64 (kernelfit.solvers.regularity), whether or not Y has a solution.
-    NotConvergedError
-        float32 broke down with every shift or cannot hold the entries of K, or the steps stopped gaining before the
-        residual was below the tolerance or what rounding in float64 allows.
-    """
-    progress = progress or Progress()
-    start, kept = time.perf_counter(), gram
-    if keep:
-        kept = gram.cached(progress=progress)
-        gram.device.synchronize()
-    before = {"keep": time.perf_counter() - start}
-    factor, breakdowns, seconds = _factored(kept, make_panels, factorise, ridge, first_shift, progress)
-    seconds |= before
-    exponents = exponents_of(Y)  # targets of size 1, and back, by powers of two: no digit changes, no square is lost
-    try:
-        coef, check, residuals = _corrected(gram, kept, in_units(Y, -exponents), factor, tolerance, seconds, progress)
-        start = time.perf_counter()
-        condition = judged(kept, factor, check.norm_1, estimate=estimate, progress=progress)
-        seconds["condition"] += time.perf_counter() - start
-    except (NotConvergedError, SingularMatrixError):
-        factor.panels.finish()
-        raise
-    except BaseException:
-        factor.panels.abandon()
-        raise
-    check = dataclasses.replace(check, fitted=in_units(check.fitted, exponents))
-    return MixedSolution(in_units(coef, exponents), check, factor, breakdowns, residuals, condition, seconds)
+        Raises
+        ------
+        NotConvergedError
+            float32 broke down with every shift, or cannot hold the entries of K.
+        """
+        progress, watch, quick, kept = progress or Progress(), Stopwatch(), K, 0
+        with watch("keep"):
+            if cached:
+                quick = K.cached(progress=progress)
+                kept = sum(panel.nbytes for panel in quick.points.products.panels)
+                K.device.synchronize()
+        L, breakdowns = _factored(quick, make_panels, factorise, ridge, first_shift, progress)
+        watch.add(L.seconds)
+        report = {"kept_bytes": kept, "shift": L.shift, "breakdowns": breakdowns}
+        return cls(K, quick, L, ridge=ridge, method=method, report=report, seconds=watch.seconds, **options)
 
+    def solve(self, Y, *, progress=None):
+        if self._instead is not None:
+            return self._instead.solve(Y, progress=progress)
+        try:
+            return super().solve(Y, progress=progress)
+        except NotConvergedError as error:
+            if self.otherwise is None:
+                raise
+            failure = str(error)
+        # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
+        self.close()
+        self.L = None
+        self._instead = other = self.otherwise(failure)
+        for name in ("method", "precision", "report", "seconds", "gflops", "gemm_gflops"):
+            setattr(self, name, getattr(other, name))
+        return other.solve(Y, progress=progress)
 
-def _corrected(gram, kept, Y, factor, tolerance, seconds, progress):
-    """Return (coef, its Check, relative residuals by step): corrections while they gain, then conjugate gradients.
+    def half_solve(self, Y):
+        return self._float64("triangular solves").half_solve(Y)
 
-    `kept` is the same matrix as `gram`, quicker to multiply with; the last check is made with `gram`.
-    """
-    device, xp, ridge = gram.device, gram.device.xp, factor.ridge
-    start, sizes = time.perf_counter(), np.linalg.norm(Y, axis=0)
-    sizes[sizes == 0] = 1.0
+    def half_solve_transposed(self, Z):
+        return self._float64("triangular solves").half_solve_transposed(Z)
 
-    def multiply(V):
-        return kept.product(V, progress=progress) + ridge * V
+    def inverse_diagonal(self, *, progress=None):
+        return self._float64("inverse diagonal").inverse_diagonal(progress=progress)
 
-    def small(check, coef):
-        # Every output by itself. A backward error of half an eps: where that is more than the tolerance, no float64
-        # solver promises less. Large coefficients alone must not do: what is not solved to 8 digits is not solved.
-        attainable = np.finfo(np.float64).eps / 2 * check.norm_1 * np.linalg.norm(coef, axis=0) / sizes
-        return bool((check.residual_per_output <= np.maximum(tolerance, np.minimum(attainable, ACCURATE))).all())
+    def log_determinant(self):
+        return self._float64("determinant").log_determinant()
 
-    def precondition(R):
-        scale = xp.abs(R).max(axis=0)
-        scale[scale == 0] = 1.0  # columns are brought to one size, so that float32 neither overflows nor loses them
-        return factor.solve(R / scale).astype(np.float64) * scale
+    def smallest_pivot(self):
+        return float(self.L.pivots().min()) if self._instead is None else self._instead.smallest_pivot()
 
-    coef, residual, relative, residuals, norm_1 = np.zeros_like(Y), Y, 1.0, [], None
-    gaining = True
-    for _ in range(STEPS):
-        if gaining:
-            change, reached = precondition(device.array(residual)), True
-        else:
-            goal = 0.7 * tolerance / relative
-            done = block_cg(multiply, precondition, device.array(residual), xp=xp, tolerance=goal, steps=STEPS)
-            residuals += [relative * value for value in done.residuals]
-            change, reached = done.X, done.residuals[-1] <= goal
-        candidate = coef + device.host(change)
-        check = check_solution(kept, Y, candidate, ridge=ridge, norm_1=norm_1, progress=progress)
-        residuals.append(check.relative_residual)
-        norm_1, seconds["refine"] = check.norm_1, time.perf_counter() - start
-        if small(check, candidate) and kept is not gram:
-            check = check_solution(gram, Y, candidate, ridge=ridge, norm_1=norm_1, progress=progress)
-            seconds["check"] = time.perf_counter() - start - seconds["refine"]
-        if small(check, candidate):
-            return candidate, check, residuals
-        if not reached:
-            break
-        gaining = gaining and check.relative_residual <= relative / _GAIN
-        if check.relative_residual < relative:
-            coef, residual, relative = candidate, Y - check.fitted - ridge * candidate, check.relative_residual
-    raise NotConvergedError(
-        f"the float32 factor is too coarse a preconditioner: after {len(residuals)} steps the relative residual is "
-        f"{check.relative_residual:.1e}, not {tolerance:.0e}. Use --precision float64"
-    )
+    def close(self, error=None):
+        if self._instead is not None:
+            self._instead.close(error)
+        elif self.L is not None:  # else what was to take over has failed
+            self.L.release(goes_on(error))
+            self.cached = None
+
+    def _float64(self, what):
+        """Return the float64 factor that has taken over, if there is one."""
+        if self._instead is None:
+            raise self._cannot(what)
+        return self._instead
+
+    def _cannot(self, what):
+        return UnsupportedError(
+            f'a float32 factor has no {what} to float64 accuracy, which leave-one-out needs. Take `precision="float64"`'
+        )
+
+    def _solve(self, Y, watch, progress):
+        """Return the Solution of targets of size 1: corrections while they gain, then conjugate gradients.
+
+        Raises NotConvergedError where the steps stopped gaining before the residual was below the tolerance or what
+        rounding in float64 allows; SingularMatrixError where K + ridge I is singular to float64
+        (kernelfit.solvers.regularity), whether or not Y has a solution.
+        """
+        coef, fitted, found = self._corrected(Y, watch, progress)
+        if not self._judged:
+            with watch("condition"):
+                self._condition = judged(self.cached, self.L, self._norm_1, estimate=self._estimate, progress=progress)
+                self._judged = True
+        report = {"steps": len(found), "residuals": found}
+        return self._solution(Y, coef, fitted, Y.T @ coef, watch, condition=self._condition, **report)
+
+    def _corrected(self, Y, watch, progress):
+        """Return (coef, K coef, relative residuals by step)."""
+        device, xp, ridge, tolerance = self.K.device, self.K.device.xp, self.ridge, self.tolerance
+        sizes = np.linalg.norm(Y, axis=0)
+        sizes[sizes == 0] = 1.0
+
+        def multiply(V):
+            return self.cached.product(V, progress=progress) + ridge * V
+
+        def precondition(R):
+            scale = xp.abs(R).max(axis=0)
+            scale[scale == 0] = 1.0  # columns are brought to one size, so that float32 neither overflows nor loses them
+            return self.L.solve(R / scale).astype(np.float64) * scale
+
+        def checked(K, coef):
+            """Return (K coef, residual by output, whether each is small), with K as given."""
+            if self._norm_1 is None:
+                fitted, norm = K.product_and_norm(coef, progress=progress)
+                self._norm_1 = norm + ridge
+            else:
+                fitted = K.product(coef, progress=progress)
+            by_output = residuals(Y, coef, fitted, ridge)
+            # Every output by itself. A backward error of half an eps: where that is more than the tolerance, no float64
+            # solver promises less. Large coefficients alone must not do: what is not solved to 8 digits is not solved.
+            attainable = np.finfo(np.float64).eps / 2 * self._norm_1 * np.linalg.norm(coef, axis=0) / sizes
+            small = (by_output <= np.maximum(tolerance, np.minimum(attainable, ACCURATE))).all()
+            return fitted, float(by_output.max(initial=0.0)), bool(small)
+
+        coef, residual, relative, steps, gaining = np.zeros_like(Y), Y, 1.0, [], True
+        for _ in range(STEPS):
+            with watch("refine"):
+                if gaining:
+                    change, reached = precondition(device.array(residual)), True
+                else:
+                    goal = 0.7 * tolerance / relative
+                    done = block_cg(multiply, precondition, device.array(residual), xp=xp, tolerance=goal, steps=STEPS)
+                    steps += [relative * value for value in done.residuals]
+                    change, reached = done.X, done.residuals[-1] <= goal
+                candidate = coef + device.host(change)
+                fitted, worst, small = checked(self.cached, candidate)
+            steps.append(worst)
+            if small and self.cached is not self.K:
+                with watch("check"):
+                    fitted, worst, small = checked(self.K, candidate)
+            if small:
+                return candidate, fitted, steps
+            if not reached:
+                break
+            gaining = gaining and worst <= relative / _GAIN
+            if worst < relative:
+                coef, residual, relative = candidate, Y - fitted - ridge * candidate, worst
+        raise NotConvergedError(
+            f"the float32 factor is too coarse a preconditioner: after {len(steps)} steps the relative residual is "
+            f'{worst:.1e}, not {tolerance:.0e}. Take `precision="float64"`'
+        )
 
 
 def shifts(gram, ridge):
@@ -188,7 +229,7 @@ def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
     largest = float(np.max(gram.diagonal()))
     if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
         raise NotConvergedError(
-            f"float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Use --precision float64"
+            f'float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Take `precision="float64"`'
         )
     tried = shifts(gram, ridge)
     first = tried.index(first_shift) if first_shift in tried else 0
@@ -201,15 +242,12 @@ def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
             panels.finish()
             breakdowns.append(shift)
             progress.note(f"float32 breaks down at training point {error.row} with a shift of {shift:.1e}")
-        except InputError:
-            panels.finish()  # it would fail again
-            raise
-        except BaseException:
-            panels.abandon()
+        except BaseException as error:
+            panels.abandon() if goes_on(error) else panels.finish()
             raise
         else:
-            return factor, breakdowns, dict(factor.seconds)
+            return factor, breakdowns
     raise NotConvergedError(
-        f"float32 cannot factor K + {ridge:g} I, not even with {breakdowns[-1]:.1e} on its diagonal. Use --precision "
-        "float64, a smaller bandwidth, or a ridge"
+        f"float32 cannot factor K + {ridge:g} I, not even with {breakdowns[-1]:.1e} on its diagonal. Take "
+        '`precision="float64"`, a smaller bandwidth, or a ridge'
     )

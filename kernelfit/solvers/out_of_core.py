@@ -96,6 +96,7 @@ class OutOfCorePanels:
     def _shut_down(self):
         self._reader.shutdown(cancel_futures=True)
         self._writer.shutdown()  # what is being written may be all that is left of hours
+        self._panel_buffers, self._head, self._pieces = (), None, []
 
     def _shape(self, j):
         start, stop = self.bounds[j]

@@ -14,6 +14,7 @@ import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_number
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 from kernelfit.solvers.regularity import require_regular, rounding, singular
 
@@ -21,7 +22,7 @@ INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enou
 
 
 @dataclasses.dataclass(frozen=True)
-class CholeskyFactor:
+class PanelFactor:
     """L with L L^T = K + (ridge + shift) I, in panels; solves for any number of right-hand sides.
 
     Right-hand sides are NumPy arrays, or arrays of the factor's device; results are of the same kind, in the factor's
@@ -78,13 +79,24 @@ class CholeskyFactor:
                 self._forward(Z, first_row=k)
                 Z *= Z  # in place: the plan counts one such array
                 diagonal[k : k + width] = device.host(Z.sum(axis=0, dtype=np.float64))
+                del Z  # before the next is made
                 advance(width * (self.n - k) ** 2)
         return diagonal
 
-    def smallest_pivot(self):
-        """Return the smallest squared diagonal entry of L: an upper bound on the smallest eigenvalue of L L^T."""
+    def pivots(self):
+        """Return the squared diagonal of L, float64 of shape (n,)."""
         tops = (next(self.panels.read(j, start))[1] for j, (start, _) in enumerate(self.panels.bounds))
-        return min(float((top.diagonal() ** 2).min()) for top in tops)
+        host = self.panels.device.host
+        return np.concatenate(
+            [
+                np.square(host(top.diagonal().copy())[: stop - start], dtype=np.float64)
+                for top, (start, stop) in zip(tops, self.panels.bounds, strict=True)
+            ]
+        )
+
+    def release(self, go_on=False):
+        """Free the panels; those on a disk are left there where a later run can `go_on` with them."""
+        self.panels.abandon() if go_on else self.panels.finish()
 
     def _forward(self, Z, first_row=0):
         """Overwrite Z, rows first_row.. of a matrix that is zero above, with the same rows of L^-1 Z."""
@@ -148,17 +160,14 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     Examples
     --------
     >>> import numpy as np
-    >>> from kernelfit.gram.matrix import gram
+    >>> from kernelfit.grams.matrix import gram
     >>> from kernelfit.kernels import Gaussian
     >>> X = np.linspace(0, 1, 8)[:, None]
     >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)
-    >>> factor = cholesky(K)
-    >>> coef = factor.solve(Y)
-    >>> bool(np.allclose(K.product(coef), Y))
+    >>> bool(np.allclose(K.product(cholesky(K).solve(Y)), Y))
     True
     """
-    if not (np.isfinite(ridge) and ridge >= 0):
-        raise InputError(f"ridge = {ridge}; it must be 0 or a positive number")
+    check_number("ridge", ridge)
     progress = progress or Progress()
     n, device = gram.shape[0], gram.device
     panels = panels or MemoryPanels(n, width or panel_width(n, device), device=device)
@@ -191,7 +200,7 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
             roots[start:stop] = device.host(top.diagonal())
             check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonals[start:stop], failed)
             timed("factor", panels.close, j, panel)
-    factor = CholeskyFactor(panels, float(ridge), float(shift), seconds)
+    factor = PanelFactor(panels, float(ridge), float(shift), seconds)
     # Panels elsewhere would be read whole for every solve.
     if panels.dtype != np.float64 or not isinstance(panels, MemoryPanels):
         return factor

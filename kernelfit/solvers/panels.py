@@ -55,10 +55,12 @@ class MemoryPanels:
         yield row, self._panels[j][row - self.bounds[j][0] :]
 
     def finish(self):
-        """Free all that outlives the process."""
+        """Free all memory, and all that outlives the process."""
+        self._panels.clear()
 
     def abandon(self):
-        """Let go without an end; a storage that outlives the process keeps what a later run can go on with."""
+        """Free all memory; a storage that outlives the process keeps what a later run can go on with."""
+        self._panels.clear()
 
 
 def panel_bounds(n, width):

@@ -14,7 +14,6 @@ import math
 import numpy as np
 
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.solvers.measures import inverse_norm
 
 _VECTORS = 8
 _INVERSE_ITERATIONS = 3  # each divides what belongs to larger eigenvalues by their ratio to the smallest
@@ -24,6 +23,29 @@ _PRODUCTS = 4  # with K, at most, to bring the smallest eigenvalue down
 def rounding(n, dtype=np.float64):
     """Return (12 + 0.6 sqrt(n)) u: an eigenvalue of a matrix (n, n) of unit diagonal below it may be rounding."""
     return (12 + 0.6 * math.sqrt(n)) * float(np.finfo(dtype).eps) / 2
+
+
+def condition_estimate(factor, norm_1):
+    """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I."""
+    return float(norm_1 * (factor.inverse_norm or inverse_norm(factor)))
+
+
+def inverse_norm(factor, roots=1.0):
+    """Return a lower bound, usually within a factor of 3, of |D (L L^T)^-1 D|_1 with D = diag(roots).
+
+    By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).
+    """
+    from scipy.sparse.linalg import LinearOperator, onenormest
+
+    roots = np.reshape(roots, (-1, 1))
+
+    def solve(V):
+        return (roots * factor.solve(roots * V.reshape(factor.n, -1))).reshape(V.shape)
+
+    inverse = LinearOperator(
+        (factor.n, factor.n), matvec=solve, rmatvec=solve, matmat=solve, rmatmat=solve, dtype=float
+    )
+    return float(onenormest(inverse, t=1))  # t = 1 draws no random numbers
 
 
 def require_regular(gram, factor, roots, pivots):

@@ -9,7 +9,6 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
 
 LARGEST = 32_000  # n: LAPACK's 32-bit integers hold n^2 up to 46,340, some of its workspaces 2 n^2
@@ -41,20 +40,6 @@ class Spectrum:
         smallest, largest = self.values[0] + ridge, self.values[-1] + ridge
         return bool(smallest > len(self.values) * np.finfo(float).eps * largest)
 
-    def condition(self, ridge):
-        """Return the condition number of K + ridge I in the 2-norm, which is at most that in the 1-norm."""
-        return float((self.values[-1] + ridge) / (self.values[0] + ridge))
-
-    def halves(self, Y, ridges):
-        """Return (lambda + ridge)^-1/2 Q^T Y, shape (n, r), for each ridge; see Solution.energy."""
-        projected = self.vectors.T @ Y
-        return [projected / np.sqrt(self.values + ridge)[:, None] for ridge in ridges]
-
-    def coefficients(self, halves, ridges):
-        """Return (K + ridge I)^-1 Y, shape (n, r), for each ridge, from what `halves` returned: one product for all."""
-        scaled = [half / np.sqrt(self.values + ridge)[:, None] for half, ridge in zip(halves, ridges, strict=True)]
-        return np.split(self.vectors @ np.hstack(scaled), len(ridges), axis=1)
-
     def inverse_diagonals(self, ridges):
         """Return the diagonal of (K + ridge I)^-1 for each ridge, shape (len(ridges), n): 2 n^2 operations each."""
         weights = 1.0 / (self.values[:, None] + np.asarray(ridges))
@@ -76,12 +61,12 @@ def spectrum(gram):
     from scipy.linalg import eigh
 
     n = gram.shape[0]
-    if gram.device is not CPU or n > LARGEST:
+    if gram.device.name != "cpu" or n > LARGEST:
         raise InputError(
             f"the eigendecomposition of n = {n:,} points on {gram.device.name} was asked for; it is done on the cpu up "
-            f"to n = {LARGEST:,}. Take method refactoring"
+            f"to n = {LARGEST:,}. Take Cholesky(), or refactor for each ridge"
         )
-    K = CPU.touched((n, n))
+    K = gram.device.touched((n, n))
     gram.block((0, n), (0, n), out=K)
     for start in range(0, n, _ROWS):
         bad = ~np.isfinite(K[start : start + _ROWS]).all(axis=1)

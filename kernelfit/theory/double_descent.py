@@ -16,8 +16,9 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.gram.points import first_duplicate, points
-from kernelfit.solvers.measures import error_rate, one_hot
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.duplicates import merge_duplicates
+from kernelfit.grams.points import points
 from kernelfit.theory.random_features import checked_grid, feature_matrix, minimum_norm_path
 
 # What rounding of the features, times the condition number, must stay below for two digits of theta to be right.
@@ -123,7 +124,7 @@ def double_descent(
     n, m = len(X), len(Z)
     grid = checked_grid(default_grid(n) if grid is None else grid)
     _check_memory(n, m, grid[-1])
-    pair = first_duplicate(X) if grid[-1] >= n else None
+    pair = merge_duplicates(X).pair if grid[-1] >= n else None
     if pair:
         raise SingularMatrixError(
             f"training points {pair[0]} and {pair[1]} are identical, so no p interpolates. Remove one of them, or keep "

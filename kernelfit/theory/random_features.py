@@ -14,6 +14,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_number
 
 _EPS = np.finfo(np.float64).eps
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
@@ -31,10 +32,7 @@ class FourierFeatures:
     name: ClassVar[str] = "fourier"
 
     def __post_init__(self):
-        if not 1e-100 <= self.bandwidth <= 1e100:
-            raise InputError(
-                f"bandwidth = {self.bandwidth}; it must be a positive number, e.g. the median distance of the points"
-            )
+        check_number("bandwidth", self.bandwidth, 1e-100, 1e100)
 
     def rounding(self, X):
         """Return by how much a feature of points X may be off: the rounding of <w, x> / bandwidth."""

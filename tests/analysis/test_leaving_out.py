@@ -10,10 +10,10 @@ from kernelfit.analysis.leaving_out import (
     stability,
 )
 from kernelfit.common.errors import InputError
-from kernelfit.gram.matrix import MatrixGram
-from kernelfit.solvers import measures
-from kernelfit.solvers.panel_cholesky import cholesky
-from tests.support.problems import symmetric_matrix
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.solution import leave_one_out
+from tests.support.problems import as_gram, symmetric_matrix
 
 RIDGES = [0.0, 0.3]
 N = 60
@@ -25,10 +25,10 @@ TOLERANCE = {"rtol": 1e-9, "atol": 1e-9}
 def problem(request):
     """K of condition 1e4, factor, labels, one-hot targets, coefficients."""
     K = symmetric_matrix(N, 1e4)[0]
-    factor = cholesky(MatrixGram(K), ridge=request.param, width=16)
+    factor = Cholesky(width=16).factor(as_gram(K), ridge=request.param)
     y = np.random.default_rng(3).integers(0, 3, N)
-    Y = measures.one_hot(y, 3)
-    return K, factor, y, Y, factor.solve(Y)
+    Y = one_hot(y, 3)
+    return K, factor, y, Y, factor.solve(Y).coef
 
 
 def refit(K, ridge, Y, left_out):
@@ -51,7 +51,7 @@ def test_leave_fold_out_against_really_leaving_folds_out(problem, count):
 def test_folds_of_one_are_leave_one_out_and_one_fold_leaves_nothing(problem):
     _, factor, _, Y, coef = problem
     singles = leave_fold_out(factor, Y, coef, draw_folds(N, N))
-    np.testing.assert_allclose(singles, measures.leave_one_out(Y, coef, factor.inverse_diagonal()), **TOLERANCE)
+    np.testing.assert_allclose(singles, leave_one_out(Y, coef, factor.inverse_diagonal()), **TOLERANCE)
     np.testing.assert_allclose(leave_fold_out(factor, Y, coef, [np.arange(N)]), 0.0, atol=1e-9)
 
 
@@ -89,8 +89,8 @@ def test_stability_of_a_diagonal_matrix_by_hand():
     """K = diag(k): f_i = y_i k(x_i, .) / (k_i + ridge), so that f - f^(-i) is that one term, of norm sqrt(k_i) ..."""
     k, ridge = np.array([1.0, 4.0, 9.0]), 3.0
     Y = np.array([[1.0], [-2.0], [5.0]])
-    factor = cholesky(MatrixGram(np.diag(k)), ridge=ridge)
-    found = stability(factor, factor.solve(Y), factor.inverse_diagonal(), largest_diagonal=9.0)
+    factor = Cholesky().factor(as_gram(np.diag(k)), ridge=ridge)
+    found = stability(factor, factor.solve(Y).coef, factor.inverse_diagonal(), largest_diagonal=9.0)
     np.testing.assert_allclose(found.norms, np.abs(Y[:, 0]) * np.sqrt(k) / (k + ridge), rtol=1e-14)
     np.testing.assert_allclose(found.sup_norms, 3 * found.norms, rtol=1e-14)
 
@@ -114,8 +114,8 @@ def test_mean_memorisation_is_the_gap_of_leave_one_out(problem):
     _, factor, y, Y, coef = problem
     diagonal = factor.inverse_diagonal()
     found = memorisation(Y, y, coef, diagonal, ridge=factor.ridge)
-    gap = measures.error_rate(measures.leave_one_out(Y, coef, diagonal), y)
-    gap -= measures.error_rate(Y - factor.ridge * coef, y)
+    gap = error_rate(leave_one_out(Y, coef, diagonal), y)
+    gap -= error_rate(Y - factor.ridge * coef, y)
     np.testing.assert_allclose(found.scores.mean(), gap, atol=1e-15)
 
 
@@ -131,8 +131,8 @@ def test_margins_and_their_distribution():
 
 def test_negative_margins_are_the_errors(problem):
     _, factor, y, Y, coef = problem
-    left_out = measures.leave_one_out(Y, coef, factor.inverse_diagonal())
-    assert margin_distribution(margins(left_out, y))["negative"] == measures.error_rate(left_out, y)
+    left_out = leave_one_out(Y, coef, factor.inverse_diagonal())
+    assert margin_distribution(margins(left_out, y))["negative"] == error_rate(left_out, y)
 
 
 def test_what_is_refused(problem):
@@ -152,7 +152,7 @@ def test_what_is_refused(problem):
     with pytest.raises(InputError, match=r"coef has shape \(59, 3\)"):
         leave_fold_out(factor, Y, coef[1:], halves)
     for count in (0, N + 1):
-        with pytest.raises(InputError, match=f"{count} folds"):
+        with pytest.raises(InputError, match=f"folds = {count}; it must be an integer from 1 to"):
             draw_folds(N, count)
     with pytest.raises(InputError, match="largest_diagonal = nan"):
         stability(factor, coef, diagonal, largest_diagonal=np.nan)

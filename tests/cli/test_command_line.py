@@ -14,7 +14,7 @@ import pytest
 from cyclopts import App, Parameter
 
 from kernelfit import cli
-from tests.support.commands import commands
+from tests.support.commands import commands, parameters
 
 QUICK = ["--n-train", "100", "--n-test", "50"]
 
@@ -29,9 +29,9 @@ COMMANDS = dict(commands())
 
 def options(function):
     """Yield (name, help, default, Parameters) of the options of a command."""
-    for name, parameter in inspect.signature(function).parameters.items():
-        annotated = [part for part in typing.get_args(parameter.annotation) if isinstance(part, Parameter)]
-        yield name, " ".join(part.help or "" for part in annotated), parameter.default, annotated
+    for name, annotation, default in parameters(function):
+        annotated = [part for part in typing.get_args(annotation) if isinstance(part, Parameter)]
+        yield name, " ".join(part.help or "" for part in annotated), default, annotated
 
 
 def run(*arguments, **environment):

@@ -1,6 +1,6 @@
 """--config: every option of every command can come from a file, and nothing in a file is passed over in silence."""
 
-import inspect
+import dataclasses
 import pathlib
 import types
 import typing
@@ -11,7 +11,7 @@ from cyclopts import CycloptsError, Parameter
 from kernelfit import cli
 from kernelfit.cli.program import parsed
 from kernelfit.common.errors import InputError
-from tests.support.commands import commands
+from tests.support.commands import commands, parameters
 
 
 @pytest.fixture(autouse=True)
@@ -59,8 +59,14 @@ every_command = pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 
 def options(words):
     """Return {key: (name of the parameter, its annotation, its default)} of a command."""
-    parameters = inspect.signature(COMMANDS[words]).parameters
-    return {key_of(name, each.annotation): (name, each.annotation, each.default) for name, each in parameters.items()}
+    found = parameters(COMMANDS[words])
+    return {key_of(name, annotation): (name, annotation, default) for name, annotation, default in found}
+
+
+def value_of(bound, name):
+    """Return what a command was called with for an option, maybe one of a group."""
+    groups = [value for value in bound.arguments.values() if hasattr(value, name) and dataclasses.is_dataclass(value)]
+    return bound.arguments[name] if name in bound.arguments else getattr(groups[0], name)
 
 
 @every_command
@@ -73,7 +79,7 @@ def test_every_option_in_a_file_is_the_option(words):
         command, bound = parsed([*words, "--config", "run.toml"], print_error=False)
         assert command is COMMANDS[words]
         for key, (name, _, default) in options(words).items():
-            found, (_, expected) = bound.arguments[name], values[key]
+            found, (_, expected) = value_of(bound, name), values[key]
             assert found == expected != default and type(found) is type(expected), key
 
 

@@ -192,7 +192,7 @@ def test_streams_that_are_closed_or_full_in_the_shell():
 def test_numba_may_be_told_not_to_compile(monkeypatch, capsys):
     import numba
 
-    from kernelfit.kernels.profiles import tile_pass
+    from kernelfit.kernels.compiled import tile_pass
 
     norms = []
     for disabled in (0, 1):

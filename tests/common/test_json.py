@@ -92,7 +92,7 @@ def test_several_lines_are_appended_all_or_none(monkeypatch):
 )
 def test_a_number_that_is_not_finite_is_null_on_standard_output_and_in_the_file(arguments, monkeypatch, capsys):
     norm = dataclasses.make_dataclass("Norm", ["total", "per_output", "disagreement"])
-    monkeypatch.setattr("kernelfit.solvers.measures.rkhs_norm", lambda *_: norm(NAN, [NAN], INF))
+    monkeypatch.setattr("kernelfit.solvers.solution.rkhs_norm", lambda *_: norm(NAN, [NAN], INF))
     assert cli.main([*arguments, "--json", "--quiet"]) == 0
     assert "null" in to_json(strict(capsys.readouterr().out))
     for file in Path().glob("runs/*.jsonl"):
@@ -101,7 +101,7 @@ def test_a_number_that_is_not_finite_is_null_on_standard_output_and_in_the_file(
 
 def test_no_other_module_writes_json_of_results():
     """The texts that json.dumps still makes are keys, headers and hashes of kernelfit's own."""
-    allowed = {"record", "model", "matrix", "scratch", "checkpoint", "plan", "nets", "net_curves", "bench", "peers"}
+    allowed = {"record", "expansion", "matrix", "scratch", "checkpoint", "plan", "nets", "net_curves", "bench", "peers"}
     root = Path(kernelfit.__file__).parent
     found = {
         path.stem

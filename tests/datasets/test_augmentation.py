@@ -9,8 +9,8 @@ from kernelfit.common.errors import InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.augmentation import augment, parse_augment, rows_for_each
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.gram.matrix import gram
-from kernelfit.gram.points import first_duplicate
+from kernelfit.grams.duplicates import merge_duplicates
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers.panel_cholesky import cholesky
 
@@ -86,7 +86,7 @@ def test_copies_that_equal_another_row_are_left_out_and_counted():
     X[3] = X[2][:, ::-1]  # each the mirror image of the other, with labels of their own
     made = augment(X, np.arange(5), "flip")
     assert made.left_out == 3 and list(made.groups) == list(made.y) == [0, 1, 2, 3, 4, 0, 4]
-    assert first_duplicate(made.X) is None
+    assert merge_duplicates(made.X).pair is None
     blank = np.zeros((1, 4, 4), np.uint8)
     assert augment(blank, np.zeros(1), "flip + shift(2)").left_out == 17
     signed = np.array([[[0.0, -0.0], [1.0, 1.0]]])

@@ -74,7 +74,7 @@ def test_a_wrong_dimension_is_refused(name):
 
 def test_wrong_sizes_are_refused():
     for sizes in ({"n_train": 0}, {"n_test": 0}, {"n_train": -5}):
-        with pytest.raises(InputError, match="positive integer"):
+        with pytest.raises(InputError, match="an integer of at least 1"):
             load("synthetic", **sizes)
     with pytest.raises(DataError, match="at least two classes"):
         load("synthetic:3", n_train=1)

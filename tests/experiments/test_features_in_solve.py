@@ -50,7 +50,7 @@ def test_vectors_and_precomputed_kernels_have_no_such_features(tmp_path):
         run_solve(SolveSpec(data="synthetic:20", features=CONV, **SMALL))
     K = np.eye(4)
     np.savez(tmp_path / "k.npz", X_train=K, y_train=[0, 1, 0, 1], X_test=K[:2], y_test=[0, 1])
-    with pytest.raises(InputError, match="leave out --features"):
+    with pytest.raises(InputError, match="leave out `features`"):
         run_solve(SolveSpec(data=str(tmp_path / "k.npz"), kernel="precomputed", features=CONV))
 
 
@@ -60,7 +60,7 @@ def test_augmentation_adds_rows_that_are_fitted_too(features):
     record, model = run_solve(spec)
     rows = record.augmentation["rows"]
     assert record.n_train == 150 and rows + record.augmentation["left_out"] == 150 * 10
-    assert len(model.X) == len(model.coef) == rows and record.train_error == 0
+    assert len(model.points) == len(model.coef) == rows and record.train_error == 0
     plain, _ = run_solve(SolveSpec(features=features, labels=0.2, bandwidth=None, **SMALL))
     assert plain.augmentation == {"what": "none", "rows": 150, "left_out": 0}
     if features == "pixels":
@@ -72,5 +72,5 @@ def test_augmentation_adds_rows_that_are_fitted_too(features):
 def test_leave_one_out_and_sweeps_refuse_copies():
     with pytest.raises(InputError, match="copies"):
         SolveSpec(augment="flip", loo=True)
-    with pytest.raises(InputError, match="--augment"):
+    with pytest.raises(InputError, match="leave out `augment`"):
         SweepSpec(augment="flip")

@@ -137,10 +137,10 @@ def test_the_table_of_the_command(tmp_path, capsys):
 
 
 def test_memory_is_checked_before_anything_is_solved(monkeypatch):
-    monkeypatch.setattr("kernelfit.experiments.interpolants.solve", lambda *_, **__: pytest.fail("solved"))
+    monkeypatch.setattr("kernelfit.experiments.interpolants.solved", lambda *_, **__: pytest.fail("solved"))
     # The solve itself, n = 200, needs 200 MB and the points; two copies of 200 x 4,000 and the rest need 75 MB more.
     limit = backend.CPU.fixed_bytes + 20_000_000
-    with pytest.raises(NotEnoughMemoryError, match=r"pairs x 20: .* --others"):
+    with pytest.raises(NotEnoughMemoryError, match=r"pairs x 20: .* `others`"):
         run_interpolants(InterpolantsSpec(**OPTIONS, memory=limit, others=("pairs", "pairs x 20")))
 
 

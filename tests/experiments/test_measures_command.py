@@ -29,7 +29,7 @@ def test_the_command(capsys):
     assert len(json.loads(capsys.readouterr().out)["measures"]) == 15
 
 
-@pytest.mark.parametrize("wrong", [{"labels": "random"}, {"scratch": "folder"}])
+@pytest.mark.parametrize("wrong", [{"labels": "random"}, {"augment": "flip"}])
 def test_options_that_do_not_apply_are_refused(wrong):
     with pytest.raises(InputError):
         run_measures(SolveSpec(**wrong))

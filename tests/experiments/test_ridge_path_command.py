@@ -98,17 +98,24 @@ def test_what_the_rows_say(paths, loo, squared, test, expected):
     assert tuple(verdict(rows).values()) == expected
 
 
-def test_duplicates_are_refused_where_zero_is_in_the_path(twins):
+def test_duplicates_are_merged_where_zero_is_in_the_path(twins):
     options = {"data": twins, "bandwidth": 1.0}
-    with pytest.raises(SingularMatrixError, match="0 and 40 are identical"):
-        run_ridge_path(RidgePathSpec(**options, ridges=(0, 1e-3)))
+    merged = run_ridge_path(RidgePathSpec(**options, ridges=(0, 1e-3)))
+    with np.load(twins) as file:
+        once = {name: array[:40] for name, array in file.items()}
+    np.savez("once.npz", **once)
+    alone = run_ridge_path(RidgePathSpec(**options | {"data": "once.npz"}, ridges=(0, 1e-3)))
+    assert [row.norm for row in merged.rows] == [row.norm for row in alone.rows]
     for method in ("eigendecomposition", "refactoring"):
         path = run_ridge_path(RidgePathSpec(**options, ridges=(1e-6, 1e-3)), method=method)
         assert [row.train_error for row in path.rows] == [0, 0]
+    np.savez(twins, **once | {"X_train": once["X_train"][np.r_[:39, 0]]})
+    with pytest.raises(SingularMatrixError, match="0 and 39 are identical"):
+        run_ridge_path(RidgePathSpec(**options, ridges=(0, 1e-3)))
 
 
 def test_mixed_precision_is_kept_where_it_was_asked_for(monkeypatch):
-    monkeypatch.setattr("kernelfit.solvers.ridge_path.EIGEN_COST", 0.0)
+    monkeypatch.setattr("kernelfit.solvers.ridges.EIGEN_COST", 0.0)
     options = {"n_train": 60, "n_test": 20, "bandwidth": 1.0, "ridges": (1e-3, 1.0)}
     double = run_ridge_path(RidgePathSpec(**options, precision="float64"))
     assert double.shared["method"] == "eigendecomposition"
@@ -152,7 +159,7 @@ def test_one_ridge_is_a_solve(capsys, tmp_path):
 
 
 def test_the_table_on_a_terminal(capsys, monkeypatch):
-    monkeypatch.setattr("kernelfit.solvers.ridge_path.EIGEN_COST", 1e9)
+    monkeypatch.setattr("kernelfit.solvers.ridges.EIGEN_COST", 1e9)
     assert main(["solve", "--ridge", "0", "1e-3", *WORDS]) == 0
     out = capsys.readouterr().out
     assert "leave-one-out was not asked for (--loo)" in out and "2 ridges by refactoring" in out

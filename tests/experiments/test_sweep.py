@@ -38,9 +38,9 @@ def test_a_row_is_what_a_solve_of_these_labels_gives(swept, level, seed):
 def _compare_with_arrays(row, level, seed):
     from kernelfit import datasets
     from kernelfit.corruption import corrupt_labels
-    from kernelfit.gram.matrix import gram
+    from kernelfit.datasets.labels import one_hot
+    from kernelfit.grams.matrix import gram
     from kernelfit.kernels import Gaussian
-    from kernelfit.solvers.measures import one_hot
 
     data = datasets.load("digits", n_train=250, n_test=100, seed=0)
     y = corrupt_labels(data.y_train, 10, level, seed=seed)[0]

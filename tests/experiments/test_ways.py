@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import functools
 import json
 import os
 import signal
@@ -16,14 +15,13 @@ import pytest
 from kernelfit import cli
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
-from kernelfit.experiments import preparation
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.records.record import Record
-from kernelfit.solvers import out_of_core
-from kernelfit.solvers.panel_cholesky import CholeskyFactor
+from kernelfit.solvers import auto, out_of_core
+from kernelfit.solvers.panel_cholesky import PanelFactor
 from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.rates import Rates
-from kernelfit.solvers.scratch import FOLDER, Scratch, unfinished
+from kernelfit.solvers.scratch import Scratch, unfinished
 
 SPEC = SolveSpec(bandwidth=1.0, n_train=700, precision="float64")
 RATES = Rates(float64=1e11, float32=2e11, entry=1e-9, read=1e9, write=1e9)
@@ -41,13 +39,11 @@ def quick_calibration():
 def disk(monkeypatch, tmp_path):
     """Make every plan one for the disk, with eight panels; return the scratch folder."""
 
-    def narrow(*arguments, width=None, rates=None, scratch=None, **options):
-        storage = "disk" if scratch else "memory"
-        return plan_solve(
-            *arguments, width=width or WIDTH, rates=rates or RATES, scratch=scratch, storage=storage, **options
-        )
+    def narrow(*arguments, width=None, scratch=None, **options):
+        options |= {"storage": "disk" if scratch else "memory", "rates": RATES}
+        return plan_solve(*arguments, width=width or WIDTH, scratch=scratch, **options)
 
-    monkeypatch.setattr(preparation, "plan_solve", narrow)
+    monkeypatch.setattr(auto, "plan_solve", narrow)
     monkeypatch.setattr(out_of_core, "PIECE", 2**14)
     return tmp_path / "scratch"
 
@@ -105,22 +101,21 @@ def test_leave_one_out_from_disk(disk):
 
 def test_what_float32_cannot_do_is_done_in_float64_and_told(monkeypatch):
     """A bandwidth of 30 on pixels in 0..1 makes all kernel values nearly one: float32 sees a singular matrix."""
-    monkeypatch.setattr(preparation, "plan_solve", functools.partial(plan_solve, rates=dataclasses.replace(RATES)))
     spec = SolveSpec(bandwidth=30.0, n_train=300)
     monkeypatch.setattr(Rates, "gemm", lambda rates, precision: 1e6 if precision == "float64" else 1e11)
-    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 1e9)  # no forecast: mixed is tried
+    monkeypatch.setattr(auto, "_FORECAST_PAYS", 1e9)  # no forecast: mixed is tried
     record, _ = run_solve(spec)
     assert record.precision == "float64" and record.solver["fallback"]
-    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 0.0)
+    monkeypatch.setattr(auto, "_FORECAST_PAYS", 0.0)
     warned, _ = run_solve(spec)
     assert warned.precision == "float64" and warned.solver["fallback"] is None
     assert "too small for a float32 factor" in warned.solver["reason"]
-    with pytest.raises(NotConvergedError, match="--precision float64"):
+    with pytest.raises(NotConvergedError, match=r"`precision=.float64.`"):
         run_solve(dataclasses.replace(spec, precision="mixed"))
 
 
 def test_a_forecast_decides_where_it_pays(monkeypatch):
-    monkeypatch.setattr(preparation, "_FORECAST_PAYS", 0.0)
+    monkeypatch.setattr(auto, "_FORECAST_PAYS", 0.0)
     record, _ = run_solve(dataclasses.replace(SPEC, precision="auto"))
     assert "corrections in float64" in record.solver["reason"] and "forecast" in record.seconds
     asked, _ = run_solve(SPEC)
@@ -155,7 +150,7 @@ def test_a_stopped_run_goes_on(disk, monkeypatch, reference, precision):
     spec = dataclasses.replace(SPEC, precision=precision, scratch=str(disk))
     with stopped_after(3, monkeypatch):
         run_solve(spec)
-    with pytest.raises(ScratchError, match="--resume"):
+    with pytest.raises(ScratchError, match="`resume=True`"):
         run_solve(spec)
     record = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)
     assert record.solver["resumed_panels"] == 3 and record.gflops > 0
@@ -167,7 +162,7 @@ def test_a_run_that_was_stopped_after_its_factor_goes_on(disk, monkeypatch, refe
     """Nothing is left to factor, so no rate of factoring is known."""
     spec = dataclasses.replace(SPEC, scratch=str(disk))
     with monkeypatch.context() as patch:
-        patch.setattr(CholeskyFactor, "smallest_pivot", lambda _: (_ for _ in ()).throw(Stopped))
+        patch.setattr(PanelFactor, "pivots", lambda _: (_ for _ in ()).throw(Stopped))
         with pytest.raises(Stopped):
             run_solve(spec)
     record = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)
@@ -180,7 +175,7 @@ def test_a_run_that_was_stopped_after_its_factor_goes_on(disk, monkeypatch, refe
 def test_resume_with_nothing_to_resume_begins(disk, reference):
     record = same_answer(run_solve(dataclasses.replace(SPEC, scratch=str(disk), resume=True)), reference)
     assert record.solver["resumed_panels"] == 0
-    with pytest.raises(InputError, match="--scratch"):
+    with pytest.raises(InputError, match="`scratch`"):
         dataclasses.replace(SPEC, resume=True)
 
 
@@ -228,7 +223,7 @@ def test_a_full_disk(disk, monkeypatch):
     def full(file, size):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("kernelfit.solvers.scratch._reserve", full)
+    monkeypatch.setattr("kernelfit.common.scratch._allocate", full)
     with pytest.raises(NotEnoughDiskError):
         run_solve(dataclasses.replace(SPEC, scratch=str(disk)))
     assert list(disk.iterdir()) == []
@@ -318,19 +313,20 @@ def test_the_table_tells_of_a_fallback(reference):
 PROGRAM = """
 import functools, os, sys, time
 from kernelfit import cli
-from kernelfit.experiments import preparation
-from kernelfit.solvers import scratch
+from kernelfit.solvers import auto
+from kernelfit.solvers.scratch import Scratch
 from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.rates import Rates
 def narrow(*arguments, width=None, rates=None, **options):
-    return plan_solve(*arguments, storage="disk", width=width or 40, rates=Rates(1e11, 2e11, 1e-9, 1e9, 1e9), **options)
-preparation.plan_solve = narrow
-append = scratch.append_lines
-def slow(path, line):
-    append(path, line)
+    options |= {"storage": "disk", "rates": Rates(1e11, 2e11, 1e-9, 1e9, 1e9)}
+    return plan_solve(*arguments, width=width or 40, **options)
+auto.plan_solve = narrow
+save = Scratch.save
+def slow(self, j, panel):
+    save(self, j, panel)
     print("saved", file=sys.stderr, flush=True)
     time.sleep(0.2 if "--resume" not in sys.argv else 0)
-scratch.append_lines = slow
+Scratch.save = slow
 sys.exit(cli.main(sys.argv[1:]))
 """
 
@@ -354,7 +350,7 @@ def test_ctrl_c_says_how_to_go_on_and_that_works(elsewhere):
     done = subprocess.run([*command, "--resume", "--json"], capture_output=True, text=True, env=environment)
     record = Record.from_json(done.stdout)
     assert record.solver["resumed_panels"] >= 1 and record.relative_residual < 1e-12
-    assert not (Path("scratch") / FOLDER).exists()
+    assert not (Path("scratch") / "kernelfit-factor").exists()
 
 
 # ---- as the README promises ------------------------------------------------------------------------------------------

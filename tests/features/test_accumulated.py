@@ -1,24 +1,24 @@
 """Inner products accumulated block after block: equal to those of explicit features, whatever was killed meanwhile."""
 
 import json
-import shutil
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from kernelfit.backend import CPU
+from kernelfit.backend import CPU, Cpu
 from kernelfit.common.errors import InputError, NotEnoughDiskError, NotEnoughMemoryError, ScratchError
 from kernelfit.common.progress import Progress
+from kernelfit.common.scratch import ScratchFolder
+from kernelfit.datasets.labels import one_hot
 from kernelfit.features import RandomConv
 from kernelfit.features import accumulated as module
 from kernelfit.features.accumulated import accumulate, bytes_needed
-from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.gram.inner_products import InnerProducts
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.inner_products import InnerProducts
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial
 from kernelfit.models.bandwidth import choose_bandwidth, median_distance
 
@@ -27,10 +27,7 @@ TRAIN, TEST = (RNG.integers(0, 256, (n, 12, 11, 3), np.uint8) for n in (70, 23))
 SETTINGS = {"filters": 3 * BLOCK, "patch": 4, "pool": 5, "stride": 3}
 
 
-class SmallTiles(type(CPU)):
-    """The CPU with tiles so small that a little problem has many panels."""
-
-    tile = 16
+SMALL = Cpu(tile=16)  # a little problem then has many panels
 
 
 def explicit(net, X, mirror=False):
@@ -77,7 +74,7 @@ def settled(net, F, G):
     return F, G
 
 
-@pytest.mark.parametrize("device", [CPU, SmallTiles()], ids=["one tile", "many tiles"])
+@pytest.mark.parametrize("device", [CPU, SMALL], ids=["one tile", "many tiles"])
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(prepared, device, blocks):
     net = prepared
@@ -99,7 +96,7 @@ def test_kernels_on_accumulated_products_are_kernels_of_explicit_features(prepar
 
 def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
     net = Net.prepare(RandomConv(**SETTINGS), TRAIN)
-    train, test = accumulate(net, TRAIN, TEST, device=SmallTiles())
+    train, test = accumulate(net, TRAIN, TEST, device=SMALL)
     G = train.products.tile((0, 93), (0, 70))
     assert np.array_equal(G[:70], G[:70].T)
     rng = np.random.default_rng(2)
@@ -117,7 +114,7 @@ def test_every_tile_is_the_same_matrix_and_symmetric_to_the_last_bit():
         test.inner_products(test)
 
 
-@pytest.mark.parametrize("device", [CPU, SmallTiles()], ids=["one tile", "many tiles"])
+@pytest.mark.parametrize("device", [CPU, SMALL], ids=["one tile", "many tiles"])
 def test_to_predict_products_across_are_enough(prepared, device, tmp_path):
     net = prepared
     train, test = accumulate(net, TRAIN, TEST, device=device, scratch=tmp_path)
@@ -157,9 +154,8 @@ def test_what_needs_coordinates_says_so_and_what_needs_distances_works():
         gram(train, Custom(lambda A, B: A @ B.T))
     with pytest.raises(InputError, match="another kind"):
         gram(train, Linear(), np.ones((5, 4))).block((0, 1), (0, 1))
-    y = np.arange(70) % 3
-    a = choose_bandwidth(train, y, Gaussian(), n_classes=3)
-    b = choose_bandwidth(F, y, Gaussian(), n_classes=3)
+    Y = one_hot(np.arange(70) % 3, 3)
+    a, b = (choose_bandwidth(X, Y, Gaussian(), score="error") for X in (train, F))
     assert a.bandwidth == pytest.approx(b.bandwidth, rel=1e-4)
     assert [c["loo_error"] for c in a.candidates] == [c["loo_error"] for c in b.candidates]
     assert (
@@ -185,24 +181,24 @@ class Killed(BaseException):
 def test_stopped_at_any_write_it_goes_on_to_the_same_bits(net, tmp_path, monkeypatch, when):
     """Every save replaces six files; the run is stopped in the middle of one of them, and once more on the way."""
     monkeypatch.setattr(module, "_SAVE_EVERY", -1.0)
-    expected = bits(accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1)[0])
-    whole, calls = Checkpoint._path, []
+    expected = bits(accumulate(net, TRAIN, TEST, device=SMALL, blocks=1)[0])
+    whole, calls = ScratchFolder.put, []
 
-    def killed(self, j):
-        calls.append(j)
+    def killed(self, name, *content):
+        calls.append(name)
         if len(calls) == when:
             raise Killed
-        return whole(self, j)
+        whole(self, name, *content)
 
     for _ in range(2):
         calls.clear()
-        monkeypatch.setattr(Checkpoint, "_path", killed)
+        monkeypatch.setattr(ScratchFolder, "put", killed)
         with pytest.raises(Killed):
-            accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1, scratch=tmp_path)
-        monkeypatch.setattr(Checkpoint, "_path", whole)
+            accumulate(net, TRAIN, TEST, device=SMALL, blocks=1, scratch=tmp_path)
+        monkeypatch.setattr(ScratchFolder, "put", whole)
         if when > 6:
-            break  # the second would be stopped while it reads
-    again = accumulate(net, TRAIN, TEST, device=SmallTiles(), blocks=1, scratch=tmp_path)
+            break  # the second may have fewer to write
+    again = accumulate(net, TRAIN, TEST, device=SMALL, blocks=1, scratch=tmp_path)
     assert bits(again[0]) == expected
 
 
@@ -274,10 +270,10 @@ def test_a_full_disk_and_too_little_memory_are_named(net, tmp_path, monkeypatch)
     with pytest.raises(NotEnoughDiskError, match="Free space"):
         accumulate(net, TRAIN, TEST, scratch=tmp_path)
     monkeypatch.undo()
-    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
-    with monkeypatch.context() as patch, pytest.raises(NotEnoughDiskError, match="another --scratch"):
-        patch.setattr("kernelfit.features.checkpoint.shutil.disk_usage", lambda folder: usage)
+    with monkeypatch.context() as patch, pytest.raises(NotEnoughDiskError, match=r"inner products.*another `scratch`"):
+        patch.setattr("kernelfit.common.scratch._allocate", lambda file, size: full(file))
         accumulate(net, TRAIN, TEST, scratch=tmp_path)
+    assert list(tmp_path.iterdir()) == [], "noticed before the work"
     accumulate(net, TRAIN, TEST, scratch=tmp_path)
     with pytest.raises(NotEnoughMemoryError, match="inner products"):
         accumulate(net, TRAIN, TEST, memory=10_000)
@@ -291,8 +287,10 @@ def test_two_runs_do_not_share_a_folder(net, tmp_path):
 
 
 def test_the_bytes_foreseen_are_the_bytes_held(net):
-    device = SmallTiles()
+    device = SMALL
     products = InnerProducts(70, 93, device=device)
     assert bytes_needed(net, 70, 93, device)[0] == sum(panel.nbytes for panel in products.panels)
-    assert isinstance(accumulate(net, TRAIN, TEST)[0], AccumulatedPoints)
+    train, test = accumulate(net, TRAIN, TEST)
+    assert train.products is test.products and not train.has_coordinates and not RandomConv().has_coordinates
+    assert train.product_dtype == np.float64 and train.d == net.features
     assert json.dumps(net.identity())

@@ -8,9 +8,9 @@ from kernelfit.features import Pixels, RandomConv, parse_features
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS
 from kernelfit.features.whitening import Covariance
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Linear
-from kernelfit.models.model import Model, load_model
+from kernelfit.models.expansion import KernelExpansion, load_model
 
 RNG = np.random.default_rng(0)
 X = RNG.integers(0, 256, (60, 12, 10, 3), np.uint8)
@@ -164,11 +164,11 @@ def test_whitened_data_have_unit_covariance():
 
 def test_a_model_with_such_features_predicts_after_a_round_trip(tmp_path):
     features = RandomConv(preset="patch", **SMALL)
-    model = Model(Linear(), X[:40], RNG.standard_normal((40, 2)), ("a", "b"), features=features, seed=3)
+    model = KernelExpansion(Linear(), X[:40], RNG.standard_normal((40, 2)), ("a", "b"), features=features, seed=3)
     model.save(tmp_path / "model.npz")
     loaded = load_model(tmp_path / "model.npz")
     assert loaded.features == features and loaded.seed == 3
     _, K_test = linear(features, X[:40], X[40:], seed=3)
     # float32 products of tiles of another shape are summed in another order.
     scale = np.abs(K_test).max() * np.abs(model.coef).sum(axis=0).max()
-    np.testing.assert_allclose(loaded.scores(X[40:]), K_test @ model.coef, rtol=0, atol=1e-6 * scale)
+    np.testing.assert_allclose(loaded(X[40:]), K_test @ model.coef, rtol=0, atol=1e-6 * scale)

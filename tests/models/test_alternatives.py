@@ -7,12 +7,12 @@ from scipy.spatial.distance import cdist
 
 from kernelfit import backend, datasets
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.gram.matrix import gram
-from kernelfit.gram.points import first_duplicate
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.duplicates import merge_duplicates
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear, Polynomial, Precomputed
 from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
-from kernelfit.solvers import measures
 from kernelfit.solvers.panel_cholesky import cholesky
 
 N = 200
@@ -31,7 +31,7 @@ def digits():
 @pytest.fixture(scope="module")
 def problem(digits):
     """Points, 0/1 targets, and the minimum-norm interpolant: (X, Y, its coefficients, its norm)."""
-    X, Y = coordinates(digits.X_train), measures.one_hot(digits.y_train, 10)
+    X, Y = coordinates(digits.X_train), one_hot(digits.y_train, 10)
     coef = cholesky(gram(X, Gaussian(1.0))).solve(Y)
     return X, Y, coef, np.sqrt(np.vdot(coef, Y))
 
@@ -39,7 +39,7 @@ def problem(digits):
 def check(made, problem, kernel_matrix=dense):
     """What holds for every interpolant, in terms of dense matrices made by scipy."""
     X, Y, least, least_norm = problem
-    Z, c = made.centres.coordinates(), made.coef
+    Z, c = made.function.points.coordinates(), made.function.coef
     K_ZZ, K_XZ, K = kernel_matrix(Z, Z), kernel_matrix(X, Z), kernel_matrix(X, X)
     # Entries are rounded by eps each, and the coefficients carry that to the values.
     rounding = 100 * EPS * np.abs(c).sum()
@@ -47,7 +47,7 @@ def check(made, problem, kernel_matrix=dense):
     np.testing.assert_allclose(made.fitted, Y, atol=rounding)
     squared = np.einsum("ic,ij,jc->", c, K_ZZ, c)
     np.testing.assert_allclose(made.norm, np.sqrt(squared), rtol=1e-8)
-    np.testing.assert_allclose(np.linalg.norm(made.per_output), made.norm, rtol=1e-12)
+    np.testing.assert_allclose(made.function.norm, made.norm, rtol=1e-12)
     assert made.norm >= least_norm
     # The difference from the minimum-norm interpolant, whose coefficients belong to both sets of points.
     difference = np.vstack([c, -least])
@@ -75,7 +75,7 @@ def test_its_scores_are_those_of_the_formula(problem, digits):
     made = interpolate_about(Z, X, Y, Gaussian(1.0))
     test = coordinates(digits.X_test)
     for given in (digits.X_test, test):
-        np.testing.assert_allclose(made.scores(given), dense(test, Z) @ made.coef, atol=1e-9)
+        np.testing.assert_allclose(made(given), dense(test, Z) @ made.function.coef, atol=1e-9)
 
 
 def test_the_training_points_as_centres_give_the_minimum_norm(problem):
@@ -84,12 +84,12 @@ def test_the_training_points_as_centres_give_the_minimum_norm(problem):
     order = np.random.default_rng(0).permutation(N)
     made = interpolate_about(X[order], X, Y, Gaussian(1.0))
     # The condition number is about 2e3.
-    np.testing.assert_allclose(made.coef, least[order], atol=1e-10 * np.abs(least).max())
+    np.testing.assert_allclose(made.function.coef, least[order], atol=1e-10 * np.abs(least).max())
     np.testing.assert_allclose(made.norm, least_norm, rtol=1e-12)
     more = interpolate_about(np.vstack([X, parse_centres("pairs").draw(X)]), X, Y, Gaussian(1.0))
     np.testing.assert_allclose(more.norm, least_norm, rtol=1e-10)
-    np.testing.assert_allclose(more.coef[:N], least, atol=1e-8 * np.abs(least).max())
-    np.testing.assert_allclose(more.coef[N:], 0, atol=1e-8 * np.abs(least).max())
+    np.testing.assert_allclose(more.function.coef[:N], least, atol=1e-8 * np.abs(least).max())
+    np.testing.assert_allclose(more.function.coef[N:], 0, atol=1e-8 * np.abs(least).max())
 
 
 def test_more_centres_give_the_least_norm_that_they_allow(problem):
@@ -100,12 +100,12 @@ def test_more_centres_give_the_least_norm_that_they_allow(problem):
     K_ZZ, K_XZ = dense(Z, Z), dense(X, Z)
     halfway = np.linalg.solve(K_ZZ, K_XZ.T)
     formula = halfway @ np.linalg.solve(K_XZ @ halfway, Y)
-    np.testing.assert_allclose(made.coef, formula, atol=1e-8 * np.abs(formula).max())
+    np.testing.assert_allclose(made.function.coef, formula, atol=1e-8 * np.abs(formula).max())
     square = interpolate_about(Z[:N], X, Y, Gaussian(1.0))
     assert made.norm < square.norm, "the first half of the centres are among those allowed"
     *_, V = np.linalg.svd(K_XZ)
     free = V[N:].T @ np.random.default_rng(0).standard_normal((N, 10))  # K_XZ free = 0
-    other = made.coef + 1e-3 * free
+    other = made.function.coef + 1e-3 * free
     assert np.einsum("ic,ij,jc->", other, K_ZZ, other) > made.norm**2
 
 
@@ -135,22 +135,24 @@ def test_other_kernels(kernel, problem):
     K = gram(X, kernel)
     least = cholesky(K).solve(Y)
     made = interpolate_about(parse_centres("perturbed(0.1)").draw(X), X, Y, kernel)
-    Z = made.centres.coordinates()
-    np.testing.assert_allclose(kernel_matrix(X, Z) @ made.coef, Y, atol=1e-7)
-    np.testing.assert_allclose(made.norm**2, np.vdot(made.coef, kernel_matrix(Z, Z) @ made.coef), rtol=1e-7)
+    Z = made.function.points.coordinates()
+    np.testing.assert_allclose(kernel_matrix(X, Z) @ made.function.coef, Y, atol=1e-7)
+    np.testing.assert_allclose(
+        made.norm**2, np.vdot(made.function.coef, kernel_matrix(Z, Z) @ made.function.coef), rtol=1e-7
+    )
     assert made.norm > np.sqrt(np.vdot(least, Y))
 
 
 def test_forced_labels_at_further_points(digits, problem):
     _, Y, _, least_norm = problem
     random = np.random.default_rng(0).integers(0, 10, 100)
-    made = interpolate_also(digits.X_test, measures.one_hot(random, 10), digits.X_train, Y, Gaussian(1.0))
+    made = interpolate_also(digits.X_test, one_hot(random, 10), digits.X_train, Y, Gaussian(1.0))
     check(made, problem)
-    assert made.relative_residual < 1e-12 and len(made.coef) == N + 100
-    scores = made.scores(digits.X_test)
-    assert measures.error_rate(scores, random) == 0
+    assert made.relative_residual < 1e-12 and len(made.function.coef) == N + 100
+    scores = made(digits.X_test)
+    assert error_rate(scores, random) == 0
     # Interpolated to rounding, so its test error is the share of labels that chance got wrong.
-    assert measures.error_rate(scores, digits.y_test) == np.mean(random != digits.y_test) > 0.7
+    assert error_rate(scores, digits.y_test) == np.mean(random != digits.y_test) > 0.7
     assert made.norm > 1.5 * least_norm
 
 
@@ -158,7 +160,7 @@ def test_forced_true_labels_cost_less_than_random_ones(digits, problem):
     _, Y, _, least_norm = problem
     random = np.random.default_rng(0).integers(0, 10, 100)
     true, forced = (
-        interpolate_also(digits.X_test, measures.one_hot(y, 10), digits.X_train, Y, Gaussian(1.0)).norm
+        interpolate_also(digits.X_test, one_hot(y, 10), digits.X_train, Y, Gaussian(1.0)).norm
         for y in (digits.y_test, random)
     )
     assert least_norm < true < forced
@@ -170,7 +172,7 @@ def test_what_the_interpolant_says_already_costs_nothing(digits, problem):
     said = gram(digits.X_test, Gaussian(1.0), K.points).product(least)
     made = interpolate_also(digits.X_test, said, digits.X_train, Y, Gaussian(1.0))
     np.testing.assert_allclose(made.norm, least_norm, rtol=1e-10)
-    np.testing.assert_allclose(made.coef[N:], 0, atol=1e-10 * np.abs(least).max())
+    np.testing.assert_allclose(made.function.coef[N:], 0, atol=1e-10 * np.abs(least).max())
 
 
 @pytest.mark.parametrize(
@@ -208,7 +210,7 @@ def test_a_kernel_of_finite_rank_has_no_such_expansion(problem):
 def test_a_repeated_point_cannot_be_forced(digits, problem):
     _, Y, *_ = problem
     again = digits.X_train[[7]]
-    assert first_duplicate(np.concatenate([digits.X_train, again])) == (7, N)
+    assert merge_duplicates(np.concatenate([digits.X_train, again])).pair == (7, N)
     with pytest.raises(SingularMatrixError, match=f"7 and {N} are identical"):
         interpolate_also(again, Y[[8]], digits.X_train, Y, Gaussian(1.0))
 

@@ -3,11 +3,12 @@ import pytest
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.gram.matrix import gram
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear
 from kernelfit.models.bandwidth import choose_bandwidth, median_distance
-from kernelfit.solvers import measures
 from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.solution import leave_one_out
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +18,13 @@ def digits():
 
 def test_the_choice_minimises_leave_one_out_among_its_candidates(digits):
     X, y = digits.X_train[:300], digits.y_train[:300]
-    choice = choose_bandwidth(X, y, Gaussian(), n_classes=10)
+    choice = choose_bandwidth(X, one_hot(y, 10), Gaussian(), score="error")
     assert choice.n == 300 and len(choice.candidates) > 5
-    Y = measures.one_hot(y, 10)
+    Y = one_hot(y, 10)
     for candidate in choice.candidates:
         factor = cholesky(gram(X, Gaussian(candidate["bandwidth"])))
-        scores = measures.leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())
-        assert candidate["loo_error"] == measures.error_rate(scores, y)
+        scores = leave_one_out(Y, factor.solve(Y), factor.inverse_diagonal())
+        assert candidate["loo_error"] == error_rate(scores, y)
     assert choice.bandwidth in [candidate["bandwidth"] for candidate in choice.candidates]
     errors = {candidate["bandwidth"]: candidate["loo_error"] for candidate in choice.candidates}
     assert errors[choice.bandwidth] == min(errors.values())
@@ -31,7 +32,7 @@ def test_the_choice_minimises_leave_one_out_among_its_candidates(digits):
 
 def test_subsample_is_seeded_and_bounded(digits):
     choose = lambda seed: choose_bandwidth(  # noqa: E731
-        digits.X_train, digits.y_train, Laplacian(), n_classes=10, subsample=100, seed=seed
+        digits.X_train, one_hot(digits.y_train, 10), Laplacian(), score="error", subsample=100, seed=seed
     )
     assert choose(1) == choose(1)
     assert choose(1).n == 100
@@ -52,18 +53,18 @@ def test_median_distance():
 def test_few_dimensions_need_a_narrow_bandwidth_and_get_it():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((60, 1))
-    choice = choose_bandwidth(X, (X[:, 0] > 0).astype(int), Gaussian(), n_classes=2)
+    choice = choose_bandwidth(X, one_hot((X[:, 0] > 0).astype(int), 2), Gaussian(), score="error")
     assert choice.bandwidth < 0.25 * median_distance(X)
 
 
 def test_what_cannot_be_chosen(digits):
     with pytest.raises(InputError, match="no open bandwidth"):
-        choose_bandwidth(digits.X_train, digits.y_train, Linear(), n_classes=10)
+        choose_bandwidth(digits.X_train, one_hot(digits.y_train, 10), Linear(), score="error")
     with pytest.raises(InputError, match="identical"):
-        choose_bandwidth(np.zeros((10, 2, 2), np.uint8), np.arange(10) % 2, Gaussian(), n_classes=2)
+        choose_bandwidth(np.zeros((10, 2, 2), np.uint8), one_hot(np.arange(10) % 2, 2), Gaussian(), score="error")
     X = np.concatenate([digits.X_train[:50], digits.X_train[7:8]])
     with pytest.raises(SingularMatrixError, match="equal"):
-        choose_bandwidth(X, np.arange(51) % 10, Gaussian(), n_classes=10)
+        choose_bandwidth(X, one_hot(np.arange(51) % 10, 10), Gaussian(), score="error")
 
 
 def clusters():
@@ -76,12 +77,17 @@ def clusters():
 @pytest.mark.parametrize("targets", ["labels", "numbers"])
 def test_one_search_for_labels_and_numbers_goes_as_narrow_as_it_must(targets):
     X, Y = clusters()
-    what = {"y": (Y[:, 0] > 0).astype(int), "n_classes": 2} if targets == "labels" else {"y": Y}
-    choice = choose_bandwidth(X, kernel=Gaussian(), **what)
+    if targets == "labels":
+        Y, what = one_hot((Y[:, 0] > 0).astype(int), 2), {"score": "error"}
+    else:
+        what = {}
+    choice = choose_bandwidth(X, Y, Gaussian(), **what)
     assert choice.bandwidth < 0.1 < 2e-3 * median_distance(X)
     found = [candidate["bandwidth"] for candidate in choice.candidates]
     np.testing.assert_allclose(np.diff(np.log2(found)), 0.5, err_msg="half octaves, without a gap")
-    assert choice.best_first[0] == choice.bandwidth and sorted(choice.best_first) == found
+    tried, narrower = choice.bandwidths[: len(found)], choice.bandwidths[len(found) :]
+    assert tried[0] == choice.bandwidth and sorted(tried) == found
+    np.testing.assert_allclose(narrower, found[0] / 2.0 ** np.arange(1, 11))
 
 
 def test_the_search_goes_on_while_the_narrowest_is_the_best():

@@ -160,7 +160,7 @@ def test_the_command_trains_from_files_as_from_memory(folder, tmp_path, monkeypa
 
 
 def test_what_is_refused(folder, tmp_path):
-    for path, side, message in ((tmp_path / "absent", SIDE, "no folder"), (folder, 0, "positive integer")):
+    for path, side, message in ((tmp_path / "absent", SIDE, "no folder"), (folder, 0, "pixels a side = 0")):
         with pytest.raises(InputError, match=message):
             stream(path, side)
     with pytest.raises(InputError, match="left as they are"):

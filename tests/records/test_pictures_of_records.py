@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.features import RandomConv
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.records import pictures
 from kernelfit.records.record import Record
-from kernelfit.solvers import measures
 from kernelfit.solvers.panel_cholesky import cholesky
 
 
@@ -42,7 +42,7 @@ def test_the_worst_errors_come_first():
         i = each["index"]
         assert (each["label"], each["predicted"]) == ("abc"[y[i]], "abc"[int(np.argmax(scores[i]))])
         np.testing.assert_array_equal(pixels(each["png"]), X[i])
-    right = measures.one_hot(y, 3)
+    right = one_hot(y, 3)
     assert pictures.misclassified(X, y, right, ("a", "b", "c")) == []
     assert pictures.misclassified(X.astype(float), y, scores, ("a", "b", "c")) == []
 
@@ -51,7 +51,7 @@ def test_the_worst_errors_come_first():
 def test_memorised_examples_are_wrong_when_really_left_out(ridge):
     rng = np.random.default_rng(2)
     X, y = rng.integers(0, 256, (40, 6, 6), np.uint8), rng.integers(0, 3, 40)
-    kernel, Y, classes = Gaussian(bandwidth=1.0), measures.one_hot(y, 3), ("a", "b", "c")
+    kernel, Y, classes = Gaussian(bandwidth=1.0), one_hot(y, 3), ("a", "b", "c")
     factor = cholesky(gram(X, kernel), ridge=ridge)
     coef = factor.solve(Y)
     diagonal = factor.inverse_diagonal()

@@ -6,27 +6,21 @@ import weakref
 import numpy as np
 import pytest
 
-from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
+from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
-from kernelfit.gram.inner_products import InnerProducts
-from kernelfit.gram.matrix import MatrixGram, gram
-from kernelfit.kernels import Gaussian, Linear, Polynomial
-from kernelfit.solvers.mixed import TOLERANCE, shifts, solve_mixed
+from kernelfit.grams.inner_products import InnerProducts
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Gaussian, Linear, Polynomial, Precomputed
+from kernelfit.solvers.auto import Auto, Choice
+from kernelfit.solvers.mixed import TOLERANCE, MixedFactor, shifts
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates
-from kernelfit.solvers.solve import solve
-from tests.support.problems import symmetric_matrix
+from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 EPS = np.finfo(float).eps
 RATES = Rates(1e11, 2e11, 1e-9)
-
-
-def corrected(K, Y, **options):
-    """Solve with float32 panels in memory; K is a matrix or a Gram."""
-    K = MatrixGram(K) if isinstance(K, np.ndarray) else K
-    return solve_mixed(K, Y, lambda shift: MemoryPanels(K.shape[0], 32, np.float32), **options)
 
 
 def spectrum(n, eigenvalues, seed=0):
@@ -49,10 +43,10 @@ def test_the_float64_answer(condition, right_hand_sides):
     done = corrected(K, Y)
     # Where the coefficients are large, K coef alone rounds to eps |K| |coef|, for every solver in float64.
     rounding = EPS * np.linalg.norm(K, 1) * np.linalg.norm(done.coef) / np.linalg.norm(Y)
-    assert done.check.relative_residual <= max(TOLERANCE, rounding) and done.breakdowns == []
+    assert done.relative_residual <= max(TOLERANCE, rounding) and done.report["breakdowns"] == []
     truth = np.linalg.norm(Y - K @ done.coef) / np.linalg.norm(Y)
-    assert abs(truth - done.check.relative_residual) <= n * rounding
-    reference = cholesky(MatrixGram(K)).solve(Y)
+    assert abs(truth - done.relative_residual) <= n * rounding
+    reference = cholesky(as_gram(K)).solve(Y)
     # | |x| - |x'| | in the K-norm is at most the residual over the root of the smallest eigenvalue: to first order its
     # square cancels, and what is left is below 1e-8 for every condition here.
     np.testing.assert_allclose(energy(Y, done.coef), energy(Y, reference), rtol=1e-8)
@@ -67,7 +61,7 @@ def test_ten_digits_where_the_coefficients_are_small(condition):
     K = spectrum(100, [1.0, 0.5, 1 / condition])
     Y = K @ np.random.default_rng(2).standard_normal((100, 5))
     done = corrected(K, Y)
-    assert done.check.relative_residual <= TOLERANCE
+    assert done.relative_residual <= TOLERANCE
 
 
 @pytest.mark.parametrize("units", [[1e6, 1.0], [1e-6, 1.0], [1e-165, 1e155]], ids=str)
@@ -77,8 +71,8 @@ def test_every_output_is_solved(units):
     Y = np.c_[K @ np.ones(90), K @ np.random.default_rng(1).standard_normal(90)]
     done = corrected(K, Y * units)
     truth = np.linalg.norm(Y - K @ (done.coef / units), axis=0) / np.linalg.norm(Y, axis=0)
-    assert truth.max() <= 2 * TOLERANCE and done.check.relative_residual <= TOLERANCE
-    np.testing.assert_allclose(done.check.fitted / units, Y, atol=1e-9)
+    assert truth.max() <= 2 * TOLERANCE and done.relative_residual <= TOLERANCE
+    np.testing.assert_allclose(done.fitted / units, Y, atol=1e-9)
 
 
 @pytest.mark.parametrize("ridge", [0.0, 0.1])
@@ -86,10 +80,11 @@ def test_kept_inner_products_lead_to_the_same_answer(ridge):
     X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)
     Y = np.random.default_rng(4).standard_normal((150, 4))
     K = gram(X, Gaussian(6.0))
-    plain, kept = (corrected(K, Y, ridge=ridge, keep=keep) for keep in (False, True))
+    plain, kept = (corrected(K, Y, ridge=ridge, cached=cached) for cached in (False, True))
     assert np.array_equal(plain.coef, kept.coef), "pixels: the same bits in every block"
-    assert kept.check.relative_residual <= TOLERANCE
-    assert {"keep", "check"} <= set(kept.seconds)
+    assert kept.relative_residual <= TOLERANCE
+    assert kept.report["kept_bytes"] > plain.report["kept_bytes"] == 0
+    assert "check" in kept.seconds, "by blocks that are made again"
 
 
 def test_what_is_kept_is_not_trusted_in_the_end(monkeypatch):
@@ -104,7 +99,7 @@ def test_what_is_kept_is_not_trusted_in_the_end(monkeypatch):
     monkeypatch.setattr(InnerProducts, "of", classmethod(wrong))
     X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)
     with pytest.raises(NotConvergedError):
-        corrected(gram(X, Gaussian(6.0)), np.random.default_rng(4).standard_normal((150, 4)), keep=True)
+        corrected(gram(X, Gaussian(6.0)), np.random.default_rng(4).standard_normal((150, 4)), cached=True)
 
 
 def test_large_coefficients_are_no_excuse():
@@ -122,7 +117,7 @@ def test_tiny_problems(n):
 
 def test_nothing_to_fit():
     done = corrected(np.eye(5), np.zeros((5, 3)))
-    assert not done.coef.any() and done.residuals == [0.0] and done.check.relative_residual == 0
+    assert not done.coef.any() and done.report["residuals"] == [0.0] and done.relative_residual == 0
 
 
 def test_a_ridge_is_part_of_the_problem_and_a_shift_is_not():
@@ -131,8 +126,8 @@ def test_a_ridge_is_part_of_the_problem_and_a_shift_is_not():
     for ridge in (1e-6, 1.0, 1e6):
         done = corrected(K, Y, ridge=ridge)
         rounding = EPS * np.linalg.norm(K + ridge * np.eye(80), 1) * np.linalg.norm(done.coef) / np.linalg.norm(Y)
-        assert done.factor.ridge == ridge and done.factor.shift == 0
-        assert done.check.relative_residual <= max(TOLERANCE, rounding)  # what float64 allows
+        assert done.ridge == ridge and done.report["shift"] == 0
+        assert done.relative_residual <= max(TOLERANCE, rounding)  # what float64 allows
         expected = np.linalg.solve(K + ridge * np.eye(80), Y)
         # cond (tolerance + n eps), and the condition is at most 1 + 1 / ridge
         np.testing.assert_allclose(
@@ -141,7 +136,7 @@ def test_a_ridge_is_part_of_the_problem_and_a_shift_is_not():
 
 
 def test_shifts_grow_and_make_up_for_what_the_ridge_lacks():
-    K = MatrixGram(3.0 * np.eye(500))
+    K = as_gram(3.0 * np.eye(500))
     unit = 4 * np.sqrt(500) * 2.0**-24 * 3.0
     np.testing.assert_allclose(shifts(K, 0.0), [0, unit, 4 * unit, 16 * unit])
     np.testing.assert_allclose(shifts(K, 2 * unit), [0, 2 * unit, 14 * unit])
@@ -166,30 +161,35 @@ def test_a_breakdown_of_float32_is_mended_by_a_shift_and_told():
     Y = K @ np.random.default_rng(4).standard_normal((150, 5))
     notes = Notes()
     done = corrected(K, Y, progress=notes)
-    assert done.breakdowns[0] == 0 and done.factor.shift == shifts(MatrixGram(K), 0.0)[len(done.breakdowns)] > 0
-    assert done.check.relative_residual <= TOLERANCE, "of the problem without the shift"
+    shift, breakdowns = done.report["shift"], done.report["breakdowns"]
+    assert breakdowns[0] == 0 and shift == shifts(as_gram(K), 0.0)[len(breakdowns)] > 0
+    assert done.relative_residual <= TOLERANCE, "of the problem without the shift"
     assert all("float32 breaks down at training point" in note for note in notes.notes)
-    assert len(notes.notes) == len(done.breakdowns)
-    again = corrected(K, Y, first_shift=done.factor.shift)
-    assert (again.breakdowns, again.factor.shift) == (done.breakdowns, done.factor.shift)
-    assert np.array_equal(again.coef, done.coef)
-    assert corrected(np.eye(4), np.eye(4), first_shift=123.0).factor.shift == 0, "some other problem's"
+    assert len(notes.notes) == len(breakdowns)
+    again = begun_at(shift, K)
+    assert (again.report["breakdowns"], again.L.shift) == (breakdowns, shift)
+    assert np.array_equal(again.solve(Y).coef, done.coef)
+    assert begun_at(123.0, np.eye(4)).L.shift == 0, "some other problem's"
+
+
+def begun_at(shift, K):
+    return MixedFactor.of(as_gram(K), lambda shift: MemoryPanels(len(K), 32, np.float32), first_shift=shift)
 
 
 def test_an_indefinite_matrix_breaks_down_with_every_shift():
     K = spectrum(60, [1.0, -0.5])
-    with pytest.raises(NotConvergedError, match=r"float32 cannot factor .*--precision float64"):
+    with pytest.raises(NotConvergedError, match=r"float32 cannot factor .*`precision=.float64.`"):
         corrected(K, np.eye(60))
 
 
 def test_a_preconditioner_that_is_too_coarse_is_said_to_be():
     K = symmetric_matrix(200, 1e12)[0]
-    with pytest.raises(NotConvergedError, match=r"too coarse .*--precision float64"):
+    with pytest.raises(NotConvergedError, match=r"too coarse .*`precision=.float64.`"):
         corrected(K, np.random.default_rng(5).standard_normal((200, 1)))
 
 
 def test_a_kernel_that_is_not_finite_is_named_by_its_row():
-    class Broken(MatrixGram):
+    class Broken(Gram):
         def block(self, rows, columns, out=None):
             block = super().block(rows, columns, out=out)
             if rows[0] <= 37 < rows[1] and columns[0] <= 37 < columns[1]:
@@ -197,7 +197,7 @@ def test_a_kernel_that_is_not_finite_is_named_by_its_row():
             return block
 
     with pytest.raises(InputError, match="not finite at training point 37"):
-        corrected(Broken(np.eye(50)), np.ones((50, 1)))
+        corrected(Broken(np.eye(50), Precomputed()), np.ones((50, 1)))
 
 
 def test_a_kernel_beyond_float32_is_left_to_float64():
@@ -210,44 +210,66 @@ def test_a_kernel_beyond_float32_is_left_to_float64():
 
 
 def test_a_kernel_that_underflows_in_float32_is_left_to_float64():
-    K = MatrixGram(1e-60 * symmetric_matrix(40, 10.0)[0])
+    K = as_gram(1e-60 * symmetric_matrix(40, 10.0)[0])
     with pytest.raises(NotConvergedError):
         corrected(K, np.ones((40, 1)))
     solution = solved(K, "mixed", fallback=True)
-    assert solution.check.relative_residual < 1e-13 and solution.way.precision == "float64"
+    assert solution.relative_residual < 1e-13 and solution.report["precision"] == "float64"
 
 
-# ---- solve() with a plan ---------------------------------------------------------------------------------------------
+# ---- with a plan -----------------------------------------------------------------------------------------------------
 
 
 def ways(n, precision="auto"):
     return {way.precision: way for way in plan_solve(Problem(n, 0, 0, 2), precision=precision, rates=RATES).ways}
 
 
-def solved(K, precision, *, fallback=False, **options):
-    found = ways(K.shape[0])
-    other = found["float64"] if fallback else None
-    return solve(K, np.eye(K.shape[0])[:, :2], found[precision], fallback=other, **options)
+def solved(K, precision, *, fallback=False, ridge=0.0, progress=None):
+    """Solve in the way of a plan for this precision, with the other to fall back on or without."""
+    n = K.shape[0]
+    plan = plan_solve(Problem(n, 0, 0, 2), precision="auto" if fallback else precision, rates=RATES)
+    [way] = [way for way in plan.ways if way.precision == precision]
+    choice = Choice(plan, way, "asked for", {})
+    with Auto().take(choice, K, ridge=ridge, progress=progress) as factor:
+        solution = factor.solve(np.eye(n)[:, :2])
+        told = factor.method, factor.precision, factor.report["fallback"]
+    assert told == (solution.method, solution.report["precision"], solution.report["fallback"])
+    return solution
 
 
-def test_solve_reports_what_it_did():
-    K = MatrixGram(spectrum(90, [1.0, 0.1]))
+def test_a_report_tells_what_was_done():
+    K = as_gram(spectrum(90, [1.0, 0.1]))
     report = solved(K, "mixed").report
     assert (report["precision"], report["storage"], report["fallback"]) == ("mixed", "memory", None)
+    assert report["reason"] == "asked for" and report["kept_bytes"] == 0
     assert report["steps"] == len(report["residuals"]) > 0 and report["breakdowns"] == [] and report["shift"] == 0
     plain = solved(K, "float64").report
     assert (plain["precision"], plain["steps"], plain["residuals"]) == ("float64", 0, [])
 
 
 def test_what_float32_cannot_do_float64_does_and_says_so():
-    K = MatrixGram(symmetric_matrix(200, 1e12)[0])
+    K = as_gram(symmetric_matrix(200, 1e12)[0])
     notes = Notes()
     solution = solved(K, "mixed", fallback=True, progress=notes)
-    assert solution.way.precision == solution.report["precision"] == "float64"
+    assert solution.report["precision"] == "float64" and "in float64" in solution.method
     assert "too coarse" in solution.report["fallback"] and any("going on" in note for note in notes.notes)
     assert np.array_equal(solution.coef, solved(K, "float64").coef)
-    with pytest.raises(NotConvergedError, match="--precision float64"):
+    with pytest.raises(NotConvergedError, match=r"`precision=.float64.`"):
         solved(K, "mixed")
+
+
+def test_a_factor_that_float64_has_taken_over_inverts_too():
+    K = as_gram(symmetric_matrix(200, 1e12)[0])
+    plan = plan_solve(Problem(200, 0, 0, 2), rates=RATES)
+    [way] = [way for way in plan.ways if way.precision == "mixed"]
+    with Auto().take(Choice(plan, way, "asked for", {}), K) as factor:
+        with pytest.raises(UnsupportedError, match="leave-one-out needs"):
+            factor.inverse_diagonal()
+        factor.solve(np.eye(200)[:, :2])
+        plain = Cholesky().factor(K)
+        assert np.array_equal(factor.inverse_diagonal(), plain.inverse_diagonal())
+        assert factor.log_determinant() == plain.log_determinant()
+        assert np.array_equal(factor.apply_inverse(np.eye(200)), plain.apply_inverse(np.eye(200)))
 
 
 def test_the_plan_offers_float64_only_where_it_fits_and_was_not_ruled_out():
@@ -288,5 +310,5 @@ def test_the_memory_of_a_failed_float32_factor_is_free_for_the_float64_one(monke
         allocate(self, advance)
 
     monkeypatch.setattr(MemoryPanels, "allocate", watched)
-    solved(MatrixGram(symmetric_matrix(200, 1e12)[0]), "mixed", fallback=True)
+    solved(as_gram(symmetric_matrix(200, 1e12)[0]), "mixed", fallback=True)
     assert len(made) >= 2

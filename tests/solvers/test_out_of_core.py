@@ -10,13 +10,12 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.gram.matrix import MatrixGram
 from kernelfit.solvers import out_of_core
 from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels, buffer_sizes
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds
 from kernelfit.solvers.scratch import Scratch
-from tests.support.problems import symmetric_matrix
+from tests.support.problems import as_gram, symmetric_matrix
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +60,7 @@ def make_store(kind, folder, n, width, dtype):
 )
 def test_streamed_panels_are_those_in_memory(tmp_path, monkeypatch, n, width, piece, kind, dtype):
     monkeypatch.setattr(out_of_core, "PIECE", piece)
-    K = MatrixGram(symmetric_matrix(n, 1e2, seed=n)[0])
+    K = as_gram(symmetric_matrix(n, 1e2, seed=n)[0])
     Y = np.random.default_rng(1).standard_normal((n, 3))
     panels = OutOfCorePanels(n, width, dtype, CPU, make_store(kind, tmp_path, n, width, dtype))
     factor = cholesky(K, panels=panels)
@@ -80,7 +79,7 @@ def test_streamed_panels_are_those_in_memory(tmp_path, monkeypatch, n, width, pi
     np.testing.assert_allclose(factor.solve(Y) / scale, plain.solve(Y) / scale, **tolerance)
     np.testing.assert_allclose(factor.half_solve(Y), plain.half_solve(Y), **tolerance)
     np.testing.assert_allclose(factor.inverse_diagonal() / 1e2, plain.inverse_diagonal() / 1e2, **tolerance)
-    np.testing.assert_allclose(factor.smallest_pivot(), plain.smallest_pivot(), **tolerance)
+    np.testing.assert_allclose(factor.pivots(), plain.pivots(), **tolerance)
     panels.finish()
     assert list(tmp_path.iterdir()) == []
 
@@ -185,13 +184,13 @@ def test_errors_of_the_writer_and_of_the_reader_stop_the_factorisation(monkeypat
     monkeypatch.setattr(out_of_core, "PIECE", 8)
     panels = OutOfCorePanels(60, 8, np.float64, CPU, Fails(**broken))
     with pytest.raises(OSError, match=r"on fire|drowned"):
-        cholesky(MatrixGram(symmetric_matrix(60, 1e2)[0]), panels=panels)
+        cholesky(as_gram(symmetric_matrix(60, 1e2)[0]), panels=panels)
     panels.abandon()
 
 
 def test_an_error_with_the_last_panel_arrives_with_the_first_solve():
     panels = OutOfCorePanels(60, 8, np.float64, CPU, Fails(broken_panel=7))
-    factor = cholesky(MatrixGram(symmetric_matrix(60, 1e2)[0]), panels=panels)
+    factor = cholesky(as_gram(symmetric_matrix(60, 1e2)[0]), panels=panels)
     with pytest.raises(OSError, match="on fire"):
         factor.solve(np.ones((60, 1)))
     panels.finish()
@@ -203,6 +202,6 @@ def test_a_singular_matrix_is_found_at_the_same_row():
     K[33, 33] = K[5, 5]
     panels = OutOfCorePanels(50, 8, np.float64, CPU, HostStore(np.float64, CPU))
     with pytest.raises(SingularMatrixError) as caught:
-        cholesky(MatrixGram(K), panels=panels)
+        cholesky(as_gram(K), panels=panels)
     assert caught.value.row == 33
     panels.finish()

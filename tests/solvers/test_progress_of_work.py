@@ -5,23 +5,23 @@ import pytest
 
 from kernelfit.analysis.complexity import gram_sums
 from kernelfit.analysis.leaving_out import draw_folds, leave_fold_out, stability
-from kernelfit.backend import CPU, device
+from kernelfit.backend import Cpu, cuda, device, select
+from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.features.accumulated import accumulate
 from kernelfit.features.random_net import Net
 from kernelfit.features.randomconv import RandomConv
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.models.bandwidth import choose_bandwidth
 from kernelfit.solvers import out_of_core
-from kernelfit.solvers.low_rank import precondition
-from kernelfit.solvers.matrix_free import solve_matrix_free
-from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.auto import Auto, Choice
+from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.conjugate_gradients import ConjugateGradients
 from kernelfit.solvers.planning.plan import Problem, plan_solve
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import Scratch
-from kernelfit.solvers.solve import solve
 from tests.support import fake_cuda
 from tests.support.tally import Tally
 
@@ -32,33 +32,40 @@ Y = np.random.default_rng(1).standard_normal((N, 2))
 KERNEL = Gaussian(bandwidth=0.7)
 
 
+SMALL = {"tile": 48, "panel": 40}
+
+
 @pytest.fixture(autouse=True)
 def small_pieces(monkeypatch):
     """Several tiles and panels, and panels on disk that are cut again within."""
-    for name, value in {"tile": 48, "panel": 40, "probe": 64}.items():
-        monkeypatch.setattr(type(CPU), name, value)
+    monkeypatch.setattr(select, "CPU", Cpu(**SMALL))  # what "cpu" stands for
+    monkeypatch.setattr(Cpu, "probe", 64)
     monkeypatch.setattr(out_of_core, "PIECE", 2**11)
 
 
-def solved(precision, storage, *, scratch=None, resume=False, on=CPU):
+def solved(precision, storage, *, scratch=None, resume=False, on="cpu"):
     """Solve, leave one out and predict, as `kernelfit solve` does; return what was told."""
-    tally, K = Tally(), gram(X[:N], KERNEL, device=on)
+    tally, on = Tally(), device(on)
+    K = gram(X[:N], KERNEL, device=on)
     problem = Problem(N, M, X.shape[1], Y.shape[1], dtype=np.float64)
-    [way] = plan_solve(
-        problem, device=on, precision=precision, storage=storage, scratch=scratch, width=96, rates=RATES
-    ).ways
-    with solve(K, Y, way, scratch=scratch, resume=resume, progress=tally) as solution:
-        solution.factor.inverse_diagonal(progress=tally)
-    gram(X[N:], KERNEL, K.points).product(solution.coef, progress=tally)
-    assert solution.check.relative_residual < 1e-9
-    return tally, way
+    options = {"precision": precision, "storage": storage, "scratch": scratch, "width": 96}
+    plan = plan_solve(problem, device=on, rates=RATES, **options)
+    solver = Auto(scratch=scratch, resume=resume)
+    with solver.take(Choice(plan, plan.chosen, "", {}), K, progress=tally) as factor:
+        solution = factor.solve(Y, progress=tally)
+        if precision == "float64":
+            factor.inverse_diagonal(progress=tally)
+        factor.predict(gram(X[N:], KERNEL, K.points), solution.coef, progress=tally)
+    assert solution.relative_residual < 1e-9
+    return tally, plan.chosen
 
 
 @pytest.mark.parametrize("storage", ["memory", "disk"])
 @pytest.mark.parametrize("precision", ["float64", "mixed"])
 def test_every_phase_of_a_solve_ends_at_its_total(precision, storage, tmp_path):
     tally, way = solved(precision, storage, scratch=tmp_path if storage == "disk" else None)
-    assert {"allocate", "factor", "kernel product", "leave-one-out"} <= set(tally.names)
+    assert {"allocate", "factor", "kernel product"} <= set(tally.names)
+    assert ("leave-one-out" in tally.names) == (precision == "float64")
     assert ("inner products" in tally.names) == (way.cached_bytes > 0) == (precision == "mixed" and storage == "memory")
     assert tally.wrong() == []
 
@@ -67,10 +74,8 @@ def test_every_phase_of_a_solve_ends_at_its_total(precision, storage, tmp_path):
 @pytest.mark.parametrize("precision", ["float64", "mixed"])
 def test_every_phase_of_a_solve_on_a_gpu_ends_at_its_total(precision, storage, monkeypatch):
     with fake_cuda.installed():
-        card = device("cuda")
-        for name, value in {"tile": 48, "panel": 40, "probe": 64}.items():
-            monkeypatch.setattr(type(card), name, value)
-        tally, _ = solved(precision, storage, on=card)
+        monkeypatch.setattr(cuda.Cuda, "probe", 64)
+        tally, _ = solved(precision, storage, on=cuda.open_cuda(**SMALL))
     assert tally.wrong() == []
 
 
@@ -115,28 +120,27 @@ def test_a_solve_and_a_sweep_from_the_command_line():
 
 
 def test_a_search_that_begins_far_too_wide_does_not_pass_its_end():
-    labels = (X[:60, 0] > 0).astype(int)
+    Y = one_hot((X[:60, 0] > 0).astype(int), 2)
     near = X[:60] * 1e-3 + np.arange(60)[:, None] * 1e-9  # singular at the median distance: narrower ones are tried
     tally = Tally()
-    choice = choose_bandwidth(near, labels, Gaussian(bandwidth=None), n_classes=2, progress=tally)
+    choice = choose_bandwidth(near, Y, Gaussian(bandwidth=None), score="error", progress=tally)
     [(_, totals, told)] = tally.phases
     assert told[""] == len(choice.candidates) <= totals[""]
 
 
 def test_what_is_computed_from_a_factor_and_from_blocks():
     tally, K = Tally(), gram(X[:N], KERNEL)
-    factor = cholesky(K, ridge=1e-3, width=96, progress=tally)
-    coef = factor.solve(Y)
+    factor = Cholesky(width=96).factor(K, ridge=1e-3, progress=tally)
+    coef = factor.solve(Y, progress=tally).coef
     leave_fold_out(factor, Y, coef, draw_folds(N, 5), progress=tally)
     stability(factor, coef, factor.inverse_diagonal(), largest_diagonal=1.0, progress=tally)
     gram_sums(K, progress=tally)
-    assert tally.names[2:] == ["leave-fold-out", "stability", "kernel sums"] and tally.wrong() == []
+    assert tally.names[3:] == ["leave-fold-out", "stability", "kernel sums"] and tally.wrong() == []
 
 
 def test_conjugate_gradients_end_where_they_converge():
     tally, K = Tally(), gram(X[:N], KERNEL)
-    M = precondition(K, 60, ridge=1e-2, progress=tally)
-    solve_matrix_free(K, Y, M, ridge=1e-2, tolerance=1e-9, progress=tally)
+    ConjugateGradients(rank=60, tolerance=1e-9).factor(K, ridge=1e-2, progress=tally).solve(Y, progress=tally)
     assert tally.names == ["preconditioner", "conjugate gradients"] and tally.wrong() == []
 
 

@@ -4,17 +4,11 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.gram.matrix import MatrixGram, gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.kernels.text import parse_kernel
-from kernelfit.solvers.mixed import solve_mixed
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.panels import MemoryPanels
-from tests.support.problems import symmetric_matrix
-
-
-def corrected(K, Y, **options):
-    return solve_mixed(K, Y, lambda shift: MemoryPanels(K.shape[0], 32, np.float32), **options)
+from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 
 def dense(K):
@@ -23,12 +17,12 @@ def dense(K):
 
 def one_rank_short(n, rng):
     X = rng.standard_normal((n, n - 1)) * np.logspace(0, rng.uniform(-3, 0), n - 1)
-    return MatrixGram(X @ X.T)
+    return as_gram(X @ X.T)
 
 
 def of_low_rank(n, rng):
     X = rng.standard_normal((n, max(1, n // 4)))
-    return MatrixGram(X @ X.T)
+    return as_gram(X @ X.T)
 
 
 def cubic(n, rng):
@@ -49,7 +43,7 @@ def test_singular_matrices_are_refused_even_where_the_targets_have_a_solution(ma
 
 
 def test_the_row_is_named_in_mixed_precision_too():
-    K = MatrixGram(np.diag([1.0, 2.0, 0.0]))
+    K = as_gram(np.diag([1.0, 2.0, 0.0]))
     for attempt in (lambda: cholesky(K), lambda: corrected(K, np.array([[1.0], [1.0], [0.0]]))):
         with pytest.raises(SingularMatrixError) as caught:
             attempt()
@@ -69,8 +63,8 @@ def test_a_condition_number_of_1e12_is_not_refused(n, spread):
     eigenvalues = smallest.get(spread, np.resize([1.0, 1e-12], n))
     Q, _ = np.linalg.qr(np.random.default_rng(n).standard_normal((n, n)))
     K = (Q * eigenvalues) @ Q.T
-    K = MatrixGram((K + K.T) / 2)
-    assert cholesky(K).smallest_pivot() > 0
+    K = as_gram((K + K.T) / 2)
+    assert cholesky(K).pivots().min() > 0
     if spread == "half":  # two clusters, within reach of conjugate gradients
         done = corrected(K, dense(K) @ np.random.default_rng(1).standard_normal((n, 2)))
         # |K|_1 / lambda is at most sqrt(n) times the condition number.
@@ -81,20 +75,20 @@ def test_a_condition_number_of_1e12_is_not_refused(n, spread):
 def test_units_of_the_points_do_not_make_a_matrix_singular(n):
     """D K D is as regular as K for the factor, though its condition number is 1e40."""
     D, (K, _) = np.logspace(-10, 10, n), symmetric_matrix(n, 1e3)
-    scaled = MatrixGram(D[:, None] * K * D)
+    scaled = as_gram(D[:, None] * K * D)
     Y = np.random.default_rng(0).standard_normal((n, 2))
     np.testing.assert_allclose(D[:, None] * cholesky(scaled).solve(D[:, None] * Y), np.linalg.solve(K, Y), rtol=1e-9)
 
 
 def test_a_shift_changes_the_factor_and_not_the_condition_that_is_told():
     K, _ = symmetric_matrix(12, 1e9)
-    done = corrected(MatrixGram(K), K @ np.ones((12, 1)), first_shift=0.0)
+    done = corrected(as_gram(K), K @ np.ones((12, 1)))
     exact = np.linalg.norm(K, 1) * np.linalg.norm(np.linalg.inv(K), 1)
     assert exact / 12 <= done.condition_estimate <= exact * 1.01
     Q, _ = np.linalg.qr(np.random.default_rng(0).standard_normal((150, 150)))
     K = (Q * np.resize([1.0, 0.5, 1e-10], 150)) @ Q.T
-    K = MatrixGram((K + K.T) / 2)
+    K = as_gram((K + K.T) / 2)
     shifted = corrected(K, dense(K) @ np.ones((150, 1)))
-    assert shifted.factor.shift > 0
+    assert shifted.report["shift"] > 0
     # Of the matrix with the shift it would be below 1e7.
     assert 1e9 < shifted.condition_estimate <= 1.01 * np.linalg.norm(dense(K), 1) * 1e10

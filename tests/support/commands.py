@@ -1,5 +1,9 @@
 """The commands of the command line, for tests that go through all of them."""
 
+import dataclasses
+import inspect
+import typing
+
 from kernelfit import cli
 
 
@@ -13,3 +17,16 @@ def commands(app=None, words=()):
                 yield from commands(found, (*words, name))
             else:
                 yield (*words, name), found.default_command
+
+
+def parameters(function):
+    """Yield (name, annotation, default) of every option of a command, those of groups among them."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    for name, parameter in inspect.signature(function).parameters.items():
+        if dataclasses.is_dataclass(parameter.default):
+            group = typing.get_type_hints(type(parameter.default), include_extras=True)
+            yield from (
+                (field.name, group[field.name], field.default) for field in dataclasses.fields(parameter.default)
+            )
+        else:
+            yield name, hints[name], parameter.default

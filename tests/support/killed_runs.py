@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit.backend import CPU
-from kernelfit.gram.matrix import MatrixGram
 from kernelfit.solvers import out_of_core
 from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.scratch import FOLDER, Scratch
-from tests.support.problems import symmetric_matrix
+from kernelfit.solvers.scratch import Scratch
+from tests.support.problems import as_gram, symmetric_matrix
 
+FOLDER = "kernelfit-factor"
 N, WIDTH = 60, 12
-K = MatrixGram(symmetric_matrix(N, 1e3)[0])
+K = as_gram(symmetric_matrix(N, 1e3)[0])
 Y = np.random.default_rng(0).standard_normal((N, 2))
 IDENTITY = {"n": N, "width": WIDTH, "dtype": "float64"}
 PHASES = ("begin", "factor", "solve", "finish")
@@ -148,7 +148,7 @@ def check_end(folder, result):
         expected.write_bytes(Path(result).read_bytes())
     assert Path(result).read_bytes() == expected.read_bytes(), "another answer"
     Path(result).unlink()
-    assert not (Path(folder) / FOLDER).exists()
+    assert not (Path(folder) / "kernelfit-factor").exists()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the tests of the MPI engine run: `mpiexec -n 4 python -m tests.support.mpi_runs MODE FOLDER`, in every process.
+"""What tests of solving over MPI run in every process: `mpiexec -n 4 python -m tests.support.mpi_runs MODE FOLDER`.
 
 The leader prints one JSON value with what it saw. Every process leaves a file with its number in FOLDER.
 """
@@ -14,12 +14,12 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.common.errors import KernelfitError
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, Linear, NeuralTangent
-from kernelfit.solvers.measures import check_solution
+from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.mpi import factor
-from kernelfit.solvers.mpi.solver import MpiEngine
-from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.mpi.solver import Mpi
+from tests.support import contract as suite
 from tests.support.tally import Tally
 
 CONDITION = 1e4
@@ -51,24 +51,32 @@ def difference(found, expected):
     return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
-def solved(engine, K, K_test, Y, **options):
-    """Solve in all processes and in this one; return how far apart they are, and what the Answer says of itself."""
+def solved(solver, K, K_test, Y, ridge=0.0):
+    """Solve in all processes and in this one; return how far apart they are, and what was told."""
     tally = Tally()
-    answer = engine.solve(K, K_test, Y, **{"ridge": 0.0, "progress": tally} | options)
-    factor = cholesky(K, ridge=answer.ridge)
-    coef = factor.solve(Y)
-    check = check_solution(K, Y, coef, ridge=answer.ridge)
+    with solver.factor(K, ridge=ridge, progress=tally) as shared:
+        found = shared.solve(Y, progress=tally)
+        scores = shared.predict(K_test, found.coef, progress=tally)
+        pivot, peak = shared.smallest_pivot(), shared.peak_memory()
+        assert peak == max(shared.report["peaks"])
+    with Cholesky().factor(K, ridge=ridge) as alone:
+        expected = alone.solve(Y)
+        return told(shared, found, tally) | {
+            "coef": difference(found.coef, expected.coef),
+            "fitted": difference(found.fitted, expected.fitted),
+            "scores": difference(scores, K_test.product(expected.coef)),
+            "norm_1": difference(found.norm_1, expected.norm_1),
+            "pivot": difference(pivot, alone.smallest_pivot()),
+            "quadratic": difference(found.quadratic.diagonal(), np.einsum("ij,ij->j", Y, expected.coef)),
+        }
+
+
+def told(shared, found, tally):
     return {
-        "coef": difference(answer.coef, coef),
-        "fitted": difference(answer.check.fitted, check.fitted),
-        "scores": difference(answer.scores, K_test.product(coef)),
-        "norm_1": difference(answer.check.norm_1, check.norm_1),
-        "pivot": difference(answer.smallest_pivot, factor.smallest_pivot()),
-        "energy": difference(np.einsum("ij,ij->j", *answer.energy), np.einsum("ij,ij->j", Y, coef)),
-        "residual": answer.check.relative_residual,
-        "precision": answer.precision,
-        "report": answer.report,
-        "condition": answer.condition_estimate,
+        "residual": found.relative_residual,
+        "precision": shared.precision,
+        "report": found.report | {"peaks": shared.report["peaks"]},
+        "condition": found.condition_estimate,
         "phases": tally.names,
         "wrong_phases": tally.wrong(),
     }
@@ -78,33 +86,44 @@ def grids(number):
     """Every grid, with 1, 10 and 300 right-hand sides; blocks of which some processes have none; a ridge."""
     found, rng = [], np.random.default_rng(0)
     for grid, block in (("1x4", 32), ("2x2", 32), ("4x1", 32), ("2x2", 100), (None, 1000)):
-        with MpiEngine(grid=grid, block=block) as engine:
-            for r in ((1, 10, 300) if block == 32 else (10,)) if engine.is_root else ():
-                case = solved(engine, *problem(), rng.standard_normal((N, r)), ridge=0.0 if r > 1 else 0.01)
+        with Mpi(grid=grid, block=block).opened() as solver:
+            for r in ((1, 10, 300) if block == 32 else (10,)) if solver.is_root else ():
+                case = solved(solver, *problem(), rng.standard_normal((N, r)), ridge=0.0 if r > 1 else 0.01)
                 found.append({"asked": grid, "r": r} | case)
-            if engine.is_root and grid == "2x2" and block == 32:
-                case = solved(engine, *far_problem(), rng.standard_normal((N, 1)), ridge=0.1)
+            if solver.is_root and grid == "2x2" and block == 32:
+                case = solved(solver, *far_problem(), rng.standard_normal((N, 1)), ridge=0.1)
                 found.append({"asked": grid, "r": 1} | case)
     return found
 
 
 def mixed(number):
     """A float32 factor corrected in float64."""
-    with MpiEngine(precision="mixed", block=32) as engine:
-        return solved(engine, *problem(), np.random.default_rng(0).standard_normal((N, 5))) if engine.is_root else None
+    with Mpi(precision="mixed", block=32).opened() as solver:
+        return solved(solver, *problem(), np.random.default_rng(0).standard_normal((N, 5))) if solver.is_root else None
+
+
+def contract(number):
+    """What every solver promises, in float64 and in mixed precision."""
+    for precision in ("float64", "mixed"):
+        with Mpi(precision=precision, block=32).opened() as solver:
+            if solver.is_root:
+                case = suite.Case("mpi", lambda folder, solver=solver: solver, precision=precision)
+                for check in suite.CHECKS:
+                    check(case, Path(sys.argv[2], "scratch"))
+    return "kept"
 
 
 def agreed(number):
     """Failures that all processes agree on; they go on to the next. Returns (class, message, row) of each."""
     found = []
-    K, K_test = problem()
-    Y = np.ones((N, 1))
+    K, _ = problem()
 
     def attempt(K=K, **options):
         try:
-            with MpiEngine(block=32, **options) as engine:
-                if engine.is_root:
-                    engine.solve(K, K_test, Y, ridge=0.0)
+            with Mpi(block=32, **options).opened() as solver:
+                if solver.is_root:
+                    with solver.factor(K) as shared:
+                        shared.solve(np.ones((N, 1)))
         except KernelfitError as error:
             found.append([type(error).__name__, str(error), getattr(error, "row", None)])
 
@@ -146,8 +165,8 @@ def endless(number):
         time.sleep(5)
         subtract(*arguments)
 
-    with patched(number == 0, factor.FactorShare, "_subtract", slowly), MpiEngine(block=4) as engine:
-        return solved(engine, *problem(), np.ones((N, 1))) if engine.is_root else None
+    with patched(number == 0, factor.FactorShare, "_subtract", slowly), Mpi(block=4).opened() as solver:
+        return solved(solver, *problem(), np.ones((N, 1))) if solver.is_root else None
 
 
 def fails(error):

@@ -9,7 +9,7 @@ import pytest
 from scipy.linalg import solve_triangular
 
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.solvers.measures import error_rate, one_hot
+from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.theory.expressivity import apply_layers, deepen, fit_network, project
 
 EPS = np.finfo(float).eps

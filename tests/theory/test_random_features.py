@@ -9,9 +9,9 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
-from kernelfit.gram.matrix import gram
+from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import ArcCosine, Gaussian
-from kernelfit.solvers import measures
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.theory.double_descent import default_grid, double_descent
 from kernelfit.theory.random_features import FourierFeatures, ReluFeatures, feature_matrix, minimum_norm_path
@@ -163,13 +163,13 @@ def test_the_curves_are_what_they_are_called(digits):
     Z = digits.X_test.reshape(200, -1) / 255 - X.mean(axis=0)
     F = feature_matrix(features, X - X.mean(axis=0), p, seed=seed)
     y, replaced = corrupt_labels(digits.y_train, 10, 0.3, seed)
-    theta = np.linalg.lstsq(F, measures.one_hot(y, 10), rcond=None)[0]
+    theta = np.linalg.lstsq(F, one_hot(y, 10), rcond=None)[0]
     scores = feature_matrix(features, Z, p, seed=seed) @ theta
     expected = {
-        "train_error": measures.error_rate(F @ theta, y),
-        "train_squared_error": np.mean(np.sum((F @ theta - measures.one_hot(y, 10)) ** 2, axis=1)),
-        "test_error": measures.error_rate(scores, digits.y_test),
-        "test_squared_error": np.mean(np.sum((scores - measures.one_hot(digits.y_test, 10)) ** 2, axis=1)),
+        "train_error": error_rate(F @ theta, y),
+        "train_squared_error": np.mean(np.sum((F @ theta - one_hot(y, 10)) ** 2, axis=1)),
+        "test_error": error_rate(scores, digits.y_test),
+        "test_squared_error": np.mean(np.sum((scores - one_hot(digits.y_test, 10)) ** 2, axis=1)),
         "norm": np.sqrt(p) * np.linalg.norm(theta),
     }
     assert replaced.any()
@@ -184,7 +184,7 @@ def test_many_features_tend_to_the_kernel_interpolant(digits):
     """At p = 50 n the norm and the scores approach those of the Gaussian kernel, as 1 / sqrt(p)."""
     X, y = digits.X_train[:40], digits.y_train[:40]
     factor = cholesky(gram(X, Gaussian(2.0)))
-    norm = np.linalg.norm(factor.half_solve(measures.one_hot(y, 10)))
+    norm = np.linalg.norm(factor.half_solve(one_hot(y, 10)))
     errors = []
     for p in (200, 20_000):
         found = double_descent(

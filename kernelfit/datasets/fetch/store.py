@@ -125,7 +125,7 @@ def _not_found(entry, folder, data_dir, reasons):
             *(f"  {place}" for place in search.candidates(entry, data_dir)),
             "Tried:",
             *reasons,
-            f"Put the files into {folder} by hand, or into any folder given by --data-dir or $KERNELFIT_DATA.",
+            f"Put the files into {folder} by hand, or into any folder given by `data_dir` or $KERNELFIT_DATA.",
             "The dataset 'digits' is embedded: it needs no file and no network.",
         ]
     )

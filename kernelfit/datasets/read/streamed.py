@@ -8,6 +8,7 @@ import numpy as np
 from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import encoded, expanded, sha256
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer
 from kernelfit.datasets.dataset import stratified
 from kernelfit.datasets.read.class_folders import list_class_folders
 
@@ -82,8 +83,7 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
     path = expanded(path)
     if not path.is_dir():
         raise InputError(f"{path} is no folder; only class folders, train/CLASS and test/CLASS, are streamed")
-    if not (isinstance(side, int) and side >= 1):
-        raise InputError(f"images are scaled to {side!r} pixels a side; give a positive integer")
+    check_integer("pixels a side", side)
     rows, classes = list_class_folders(path)
     parts = []
     for split, size in (("train", n_train), ("test", n_test)):

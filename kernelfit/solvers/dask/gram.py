@@ -14,12 +14,12 @@ from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.shares import cut
 
 _PATIENCE = 300.0  # seconds without any worker
-_GO_ON = "a state in a --scratch folder is gone on with by --resume"
+_GO_ON = "a state in a `scratch` folder is gone on with by `resume=True`"
 _LOOK = 2.0  # seconds between two looks at who is there
 
 
 class DaskGram:
-    """The symmetric matrix K of a KernelGram, made by workers; a context that keeps the points with them.
+    """The symmetric matrix K of a Gram, made by workers; a context that keeps the points with them.
 
     Every product cuts the lower triangle into shares for the workers that are there (kernelfit.solvers.dask.shares). A
     share that was on a worker when it was lost is done by another.

@@ -1,10 +1,12 @@
 """Conjugate gradients over the workers of a Dask cluster: `kernelfit solve --engine dask`.
 
 The workers make the entries of K in every product, from inner products as far as they have memory to keep them, and
-hold none; the vectors and the preconditioner are with the client. See kernelfit.solvers.matrix_free for the method.
+hold none; the vectors and the preconditioner are with the client. See kernelfit.solvers.conjugate_gradients.
 """
 
 import collections
+import contextlib
+import dataclasses
 import importlib.metadata
 import json
 import logging
@@ -14,24 +16,21 @@ from distributed import Client, LocalCluster
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
-from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
-from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.solvers.checkpoint import Checkpoint
+from kernelfit.solvers.conjugate_gradients import ConjugateGradients, ConjugateGradientsFactor
 from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.gram import DaskGram
-from kernelfit.solvers.engine import Answer, Engine
-from kernelfit.solvers.low_rank import planned_rank, precondition
-from kernelfit.solvers.matrix_free import STEPS, TOLERANCE, rank_of_state, solve_matrix_free
+from kernelfit.solvers.protocol import memory_explained
 
 _LOCAL_WORKERS = 4  # at most, unless asked for: each holds a copy of the points
 _CONNECT = 30.0  # seconds
 _TILES = 300_000_000  # bytes of a worker beside points and vectors: libraries, compiled passes, tiles
 
 
-class DaskEngine(Engine):
-    """The workers of a scheduler, or of a cluster of processes on this machine.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Dask(ConjugateGradients):
+    """Conjugate gradients whose products are made by the workers of a scheduler, or of processes on this machine.
 
     Parameters
     ----------
@@ -40,114 +39,82 @@ class DaskEngine(Engine):
         given.
     workers : int, optional
         Processes of that cluster; with a scheduler, how many to wait for.
-    device : str
-        Of the workers: "auto", "cpu" or "cuda".
-    memory : int, optional
-        Bytes that this process uses at most.
-    tolerance : float, optional
-        Of the recomputed relative residual of every right-hand side.
-    rank : int, optional
-        Of the preconditioner; planned from memory unless given, 0 for none.
-    steps : int, optional
-        At most.
-    scratch : path, optional
-        Folder for the state, to go on with by `resume`.
-    seed : int
-        Of the pivots of the preconditioner.
+    worker_device : str
+        Where workers compute: "auto", "cpu" or "cuda".
+    client : distributed.Client or None
+        The connection, where the solver is open.
+    tolerance, rank, steps, memory, scratch, resume, seed
+        As for ConjugateGradients.
     """
 
-    def __init__(
-        self,
-        *,
-        scheduler=None,
-        workers=None,
-        device="auto",
-        memory=None,
-        tolerance=None,
-        rank=None,
-        steps=None,
-        scratch=None,
-        resume=False,
-        seed=0,
-    ):
-        self.scheduler, self.workers, self.device, self.memory = scheduler, workers, device, memory
-        self.tolerance, self.rank, self.steps = tolerance or TOLERANCE, rank, steps or STEPS
-        self.scratch, self.resume, self.seed = scratch, resume, seed
-        self._cluster = self._client = None
+    scheduler: str | None = None
+    workers: int | None = None
+    worker_device: str = "auto"
+    client: Client | None = dataclasses.field(default=None, repr=False, compare=False)
 
-    def __enter__(self):
-        try:
-            if self.scheduler is None:
-                self._cluster = _local_cluster(self.workers)
-            address = self.scheduler or self._cluster.scheduler_address
-            self._client = Client(_address(address), timeout=_CONNECT, set_as_default=False)
-            self._client.wait_for_workers(self.workers or 1, timeout=_CONNECT)
-        except (OSError, TimeoutError, ValueError, KeyError) as error:
-            self.__exit__(None, None, None)
-            raise WorkersLostError(
-                f"--scheduler {self.scheduler}: {error or 'no answer'} within {_CONNECT:.0f} s. Likely causes: (a) no "
-                "scheduler there (`dask scheduler` prints its address); (b) a firewall; (c) fewer workers than "
-                f"{self.workers or 1} have joined (`dask worker {self.scheduler}`); (d) another version of Dask there"
-            ) from error
-        except BaseException:
-            self.__exit__(None, None, None)
-            raise
-        return self
+    @contextlib.contextmanager
+    def opened(self):
+        with contextlib.ExitStack() as stack:
+            try:
+                address = self.scheduler
+                if address is None:
+                    address = stack.enter_context(_local_cluster(self.workers)).scheduler_address
+                client = Client(_address(address), timeout=_CONNECT, set_as_default=False)
+                stack.callback(client.close)
+                client.wait_for_workers(self.workers or 1, timeout=_CONNECT)
+            except (OSError, TimeoutError, ValueError, KeyError) as error:
+                raise WorkersLostError(
+                    f"`scheduler` {self.scheduler}: {error or 'no answer'} within {_CONNECT:.0f} s. Likely causes: (a) "
+                    "no scheduler there (`dask scheduler` prints its address); (b) a firewall; (c) fewer workers than "
+                    f"{self.workers or 1} have joined (`dask worker {self.scheduler}`); (d) another version of Dask "
+                    "there"
+                ) from error
+            yield dataclasses.replace(self, client=client)
 
-    def __exit__(self, kind, error, traceback):
-        for opened in (self._client, self._cluster):
-            if opened is not None:
-                opened.close()
+    @memory_explained()
+    def factor(self, K, *, ridge=0.0, progress=None):
+        with contextlib.ExitStack() as stack:
+            solver = self if self.client else stack.enter_context(self.opened())
+            there, kept = _check_workers(solver.client, K, self.outputs, self.worker_device)
+            options = {"device": self.worker_device, "memory": kept, "progress": progress or Progress()}
+            products = DaskGram(K, solver.client, **options)
+            factor = DaskFactor(K, solver, ridge, stack.enter_context(products), there, kept)
+            factor.opened = stack.pop_all()
+            return factor
 
-    def solve(self, K, K_test, Y, *, ridge, progress=None):
-        progress, client, watch = progress or Progress(), self._client, Stopwatch()
-        there, kept = _check_workers(client, K, Y.shape[1], self.device)
+
+class DaskFactor(ConjugateGradientsFactor):
+    """K + ridge I as something that workers multiply with.
+
+    Attributes
+    ----------
+    opened : ExitStack
+        What is closed with the factor.
+    """
+
+    def __init__(self, K, solver, ridge, products, there, kept):
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
-        checkpoint = self._checkpoint(K, Y, ridge)
+        found = {"engine": "dask", "workers": len(there), "kept_bytes": kept, "workers_lost": 0, "products": 0}
+        super().__init__(K, solver, ridge=ridge, method=method, operator=products, report=found)
+        self.device = "cuda" if any(worker["device"] == "cuda" for worker in there.values()) else "cpu"
+
+    def predict(self, K_test, coef, *, progress=None):
+        return self.operator.predict(K_test.left, coef)
+
+    def peak_memory(self):
+        peaks = self.solver.client.run(backend.peak_memory, on_error="ignore").values()
+        return max(backend.peak_memory(), *peaks)
+
+    def close(self, error=None):
+        super().close(error)
+        self.opened.close()
+
+    def _solve(self, Y, watch, progress):
         try:
-            rank = self._rank(K, checkpoint)
-            progress.note(f"{method}, preconditioner of rank {rank:,}")
-            with watch("precondition"):
-                M = precondition(K, rank, ridge=ridge, seed=self.seed, progress=progress)
-            options = {"ridge": ridge, "tolerance": self.tolerance, "steps": self.steps, "progress": progress}
-            with DaskGram(K, client, device=self.device, memory=kept, progress=progress) as shared:
-                done = solve_matrix_free(shared, Y, M, checkpoint=checkpoint, **options)
-                with watch("predict"):
-                    scores = shared.predict(K_test.left, done.coef)
-                peaks = client.run(backend.peak_memory, on_error="ignore").values()
+            solution = super()._solve(Y, watch, progress)
         finally:
-            if checkpoint is not None:
-                checkpoint.close()
-        watch.add(done.seconds)
-        return Answer(
-            coef=done.coef,
-            check=done.check,
-            energy=(Y, done.coef),
-            scores=scores,
-            ridge=ridge,
-            method=method,
-            precision="float64",
-            report=_report(done, M, self.tolerance)
-            | {"products": shared.products, "workers": len(there), "workers_lost": shared.lost, "kept_bytes": kept},
-            seconds=watch.seconds,
-            peak_bytes=max(backend.peak_memory(), *peaks),
-            device="cuda" if any(worker["device"] == "cuda" for worker in there.values()) else "cpu",
-        )
-
-    def _rank(self, K, checkpoint):
-        """Return the rank that was asked for, that of the state to go on with, or what memory allows."""
-        if self.rank is not None:
-            return self.rank
-        if checkpoint is not None and checkpoint.found:
-            return rank_of_state(checkpoint)
-        # The other half is for workers on this host.
-        return planned_rank(K.shape[0], K.points.d, min(backend.free_memory() // 2, self.memory or np.inf))
-
-    def _checkpoint(self, K, Y, ridge):
-        if self.scratch is None:
-            return None
-        identity = {"n": len(Y), "ridge": ridge, "matrix": K.fingerprint(), "targets": sha256(np.ascontiguousarray(Y))}
-        return Checkpoint(self.scratch, identity, resume=self.resume)
+            self.report |= {"products": self.operator.products, "workers_lost": self.operator.lost}
+        return dataclasses.replace(solution, report=solution.report | self.report)
 
 
 def _address(text):
@@ -202,23 +169,3 @@ def _check_workers(client, K, r, device):
 
 def _host(address):
     return address.rpartition(":")[0]
-
-
-def _report(done, M, tolerance):
-    return {
-        "engine": "dask",
-        "precision": "float64",
-        "reason": "the only one of this engine",
-        "shift": 0.0,
-        "breakdowns": [],
-        "fallback": None,
-        "steps": len(done.residuals),
-        "residuals": done.residuals,
-        "residual_per_output": done.residual_per_output,
-        "tolerance": tolerance,
-        "norm_error": done.norm_error,
-        "norm_error_is": done.norm_error_is,
-        "preconditioner": {"rank": M.rank, "shift": M.shift},
-        "restarts": done.restarts,
-        "resumed_steps": done.resumed_steps,
-    }

@@ -13,7 +13,7 @@ import numpy as np
 from distributed import SchedulerPlugin, WorkerPlugin
 
 from kernelfit import backend
-from kernelfit.gram.matrix import KernelGram
+from kernelfit.grams.matrix import Gram
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
 _GRAMS, _QUICK = {}, {}  # by key: the matrix made from points, and the same from inner products that are kept
@@ -41,11 +41,11 @@ class PointsOnWorkers(WorkerPlugin):
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
         backend.keep_freed_memory()
-        K = KernelGram(self.raw, self.kernel, device=backend.device(self.device))
+        K = Gram(self.raw, self.kernel, device=backend.device(self.device))
         _GRAMS[self.name] = K
-        if self.kernel.of_products and K.device is backend.CPU:
+        if self.kernel.of_products and K.device.name == "cpu":
             kept = CachedProducts(K.points, self.memory)
-            _QUICK[self.name] = KernelGram(dataclasses.replace(K.points, products=kept), self.kernel)
+            _QUICK[self.name] = Gram(dataclasses.replace(K.points, products=kept), self.kernel)
 
     def teardown(self, worker):
         _GRAMS.pop(self.name, None)
@@ -138,7 +138,7 @@ def multiply(key, bounds, share, V, with_sums):
 def predict(key, raw, coef):
     """Return K(raw, X) coef for test points as raw_points returns them."""
     K = _GRAMS[key]
-    return KernelGram(raw, K.kernel, K.points).product(coef)
+    return Gram(raw, K.kernel, K.points).product(coef)
 
 
 def rows_of(bounds, share):

@@ -53,7 +53,7 @@ def choose_precision(team, points, layout, *, r, asked, limit):
             reason = "asked for" if asked != "auto" else "it fits" if not shortages else "float64 does not fit"
             return precision, reason
         shortages.append(f"{precision} needs {short}")
-    advice = "more hosts, fewer points (--n-train)" + (", --precision mixed" if asked == "float64" else "")
+    advice = "more hosts, fewer points (`n_train`)" + (', `precision="mixed"`' if asked == "float64" else "")
     raise NotEnoughMemoryError(
         f"n = {layout.n:,} training points do not fit in {team.size} processes: {'; '.join(shortages)}. Try {advice}, "
         "or fewer processes on each host"

@@ -11,7 +11,7 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.backend.scalapack import Scalapack
-from kernelfit.gram.points import CoordinatePoints
+from kernelfit.grams.points import CoordinatePoints
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.mpi.factor import FactorShare
 from kernelfit.solvers.mpi.memory import bytes_needed

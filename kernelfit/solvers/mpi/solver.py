@@ -4,28 +4,33 @@ Every process makes its blocks of the Gram matrix from the points. Its part of t
 The leader solves as on one machine, with a Gram and a factor whose methods are announced to all (team).
 """
 
+import contextlib
 import dataclasses
 
 import numpy as np
 
 from kernelfit import backend
 from kernelfit.backend.scalapack import open_scalapack
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.gram.matrix import Gram
-from kernelfit.solvers.engine import Answer, Engine
-from kernelfit.solvers.measures import Check, check_solution, condition_estimate
-from kernelfit.solvers.mixed import solve_mixed
+from kernelfit.common.validation import check_number
+from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.cholesky import PRECISIONS, CholeskyFactor
+from kernelfit.solvers.mixed import MixedFactor
 from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.mpi.memory import choose_precision
 from kernelfit.solvers.mpi.share import Share
 from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.panel_cholesky import check_pivots
+from kernelfit.solvers.planning.plan import LOO_IN_MIXED
+from kernelfit.solvers.protocol import Solver, memory_explained
 from kernelfit.solvers.regularity import require_regular
 
 
-class MpiEngine(Engine):
-    """All processes that mpiexec started.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Mpi(Solver):
+    """One Cholesky factor over all processes that mpiexec started; use it inside of `with Mpi().opened() as solver`.
 
     Parameters
     ----------
@@ -37,130 +42,130 @@ class MpiEngine(Engine):
         As in "2x2"; near a square unless given.
     block : int, optional
         Rows and columns of a block.
+    outputs : int
+        Right-hand sides to come, which memory is reckoned for.
+    loo : bool
+        Whether the inverse diagonal will be asked for, which takes a float64 factor.
+    team : Team or None
+        The processes, where the solver is open.
     """
 
-    def __init__(self, *, precision="auto", memory=None, grid=None, block=None):
-        self.precision, self.memory, self.grid, self.block = precision, memory, grid, block or BLOCK
+    precision: str = "auto"
+    memory: int | None = None
+    grid: str | None = None
+    block: int | None = None
+    outputs: int = 10
+    loo: bool = False
+    team: Team | None = dataclasses.field(default=None, repr=False, compare=False)
 
-    def __enter__(self):
-        self.team = Team(Share)
-        self.is_root, self.launcher = self.team.is_root, f"mpiexec -n {self.team.size} "
-        self.shape = grid_shape(self.team.size, self.grid)
-        self.team.agree(open_scalapack)
-        backend.limit_threads(self.team.cores())
-        if not self.is_root:
-            self.team.follow()
-        return self
+    def __post_init__(self):
+        if self.precision not in ("auto", *PRECISIONS):
+            raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
+        if self.loo and self.precision == "mixed":
+            raise InputError(LOO_IN_MIXED)
 
-    def __exit__(self, kind, error, traceback):
-        if self.is_root:
-            self.team.stop(error)
+    @property
+    def is_root(self):
+        return self.team is None or self.team.is_root
 
-    def solve(self, K, K_test, Y, *, ridge, progress=None):
-        progress, team, (n, r) = progress or Progress(), self.team, Y.shape
-        layout = Layout(n, min(self.block, n), self.shape)
+    @property
+    def launcher(self):
+        return f"mpiexec -n {self.team.size} " if self.team else ""
+
+    @contextlib.contextmanager
+    def opened(self):
+        team = Team(Share)
+        grid_shape(team.size, self.grid)
+        team.agree(open_scalapack)
+        backend.limit_threads(team.cores())
+        solver = dataclasses.replace(self, team=team)
+        if not team.is_root:
+            team.follow()
+            yield solver
+            return
+        try:
+            yield solver
+        except BaseException as error:
+            team.stop(error)
+            raise
+        team.stop()
+
+    @memory_explained()
+    def factor(self, K, *, ridge=0.0, progress=None):
+        if self.team is None:
+            raise InputError(
+                "Mpi() solves with all processes of mpiexec: let each enter it, with Mpi().opened() as solver"
+            )
+        progress, team, n = progress or Progress(), self.team, K.shape[0]
+        shape = grid_shape(team.size, self.grid)
+        layout = Layout(n, min(self.block or BLOCK, n), shape)
         team.begin(layout=layout)
-        precision, reason = choose_precision(team, K.points, layout, r=r, asked=self.precision, limit=self.memory)
-        where = f"{team.size} process{'es' * (team.size > 1)} as {self.shape[0]} x {self.shape[1]}"
+        asked = "float64" if self.loo else self.precision
+        precision, reason = choose_precision(team, K.points, layout, r=self.outputs, asked=asked, limit=self.memory)
+        where = f"{team.size} process{'es' * (team.size > 1)} as {shape[0]} x {shape[1]}"
         what = "float64" if precision == "float64" else "float32 corrected to float64"
         method = f"block Cholesky in {what} over {where}"
         machine = team.call("machine", dtype=np.dtype(np.float64 if precision == "float64" else np.float32))
         rate = sum(rate for *_, rate in machine) / 1e9
         progress.note(f"{method}, {n**3 / 3e12:.3g} TFLOP at {rate:.0f} GFLOP/s")
-
+        report = {
+            "engine": "mpi",
+            "precision": precision,
+            "reason": "leave-one-out needs it" if self.loo and self.precision == "auto" else reason,
+            "grid": list(shape),
+            "block": layout.block,
+            "mpi": team.library,
+            "hosts": [host for host, *_ in machine],
+            "threads": [threads for _, threads, _ in machine],
+            "shift": 0.0,
+            "breakdowns": [],
+            "steps": 0,
+            "residuals": [],
+            "fallback": None,
+        }
         watch = Stopwatch()
         with watch("gram"):
             shared = TeamGram(K, team)
-        solved = (_float64 if precision == "float64" else _mixed)(shared, Y, ridge, progress)
-        with watch("predict"):
-            scores = shared.predict(K_test.left, solved.coef, progress)
-        peaks = team.call("peaks")
-        seconds = dict(solved.seconds)
-        for name, value in watch.seconds.items():
-            seconds[name] = seconds.get(name, 0.0) + value
-        return Answer(
-            coef=solved.coef,
-            check=solved.check,
-            energy=solved.energy,
-            scores=scores,
-            condition_estimate=solved.condition_estimate,
-            smallest_pivot=solved.factor.smallest_pivot(),
-            ridge=solved.factor.ridge,
-            method=method,
-            precision=precision,
-            report=solved.report
-            | {
-                "engine": "mpi",
-                "precision": precision,
-                "reason": reason,
-                "grid": list(self.shape),
-                "block": layout.block,
-                "mpi": team.library,
-                "hosts": [host for host, *_ in machine],
-                "threads": [threads for _, threads, _ in machine],
-                "peaks": peaks,
-                "shift": solved.factor.shift,
-                "fallback": None,
-            },
-            seconds=seconds,
-            gflops=n**3 / 3 / seconds["factor"] / 1e9,
-            gemm_gflops=rate,
-            peak_bytes=max(peaks),
-        )
+        options = {"ridge": ridge, "factorise": factorise, "method": method, "progress": progress}
+        if precision == "float64":
+            L = factorise(shared, ridge=ridge, panels=TeamMatrix(team, np.float64), progress=progress)
+            factor = TeamCholeskyFactor(shared, L, ridge=ridge, method=method, report=report)
+        else:
+            factor = TeamMixedFactor.of(shared, lambda shift: TeamMatrix(team, np.float32), **options)
+            factor.report = report | {name: factor.report[name] for name in ("shift", "breakdowns")}
+        watch.add(factor.seconds)
+        factor.seconds, factor.gemm_gflops = watch.seconds, rate
+        factor.gflops = n**3 / 3 / factor.seconds["factor"] / 1e9
+        return factor
 
 
-@dataclasses.dataclass(frozen=True)
-class _Solved:
-    coef: np.ndarray
-    check: Check
-    energy: tuple
-    condition_estimate: float
-    factor: object
-    report: dict
-    seconds: dict
+class _OnTeam:
+    """What a factor does with all processes beside its own work."""
+
+    def predict(self, K_test, coef, *, progress=None):
+        return self.K.predict(K_test.left, coef, progress or Progress())
+
+    def peak_memory(self):
+        self.report["peaks"] = self.K.team.call("peaks")
+        return max(self.report["peaks"])
 
 
-def _float64(shared, Y, ridge, progress):
-    watch = Stopwatch()
-    factor = factorise(shared, ridge=ridge, panels=TeamMatrix(shared.team, np.float64), progress=progress)
-    watch.add(factor.seconds)
-    with watch("solve"):
-        half = factor.half_solve(Y)
-        coef = factor.half_solve_transposed(half)
-    with watch("check"):
-        check = check_solution(shared, Y, coef, ridge=ridge, progress=progress)
-    with watch("condition"):
-        condition = condition_estimate(factor, check.norm_1)
-    report = {"breakdowns": [], "steps": 0, "residuals": []}
-    return _Solved(coef, check, (half, half), condition, factor, report, watch.seconds)
+class TeamCholeskyFactor(_OnTeam, CholeskyFactor):
+    """A CholeskyFactor whose L is in all processes."""
 
 
-def _mixed(shared, Y, ridge, progress):
-    done = solve_mixed(
-        shared,
-        Y,
-        lambda shift: TeamMatrix(shared.team, np.float32),
-        ridge=ridge,
-        factorise=factorise,
-        progress=progress,
-    )
-    report = {"breakdowns": done.breakdowns, "steps": len(done.residuals), "residuals": done.residuals}
-    return _Solved(done.coef, done.check, (Y, done.coef), done.condition_estimate, done.factor, report, done.seconds)
+class TeamMixedFactor(_OnTeam, MixedFactor):
+    """A MixedFactor whose L is in all processes."""
 
 
 class TeamGram(Gram):
     """K, of which every process makes its part; products are shared, blocks are made here."""
 
     def __init__(self, K, team):
-        self.K, self.team, self.points, self.shape, self.symmetric = K, team, K.points, K.shape, True
-        K.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
+        super().__init__(K.points, K.kernel)
+        self.team = team
+        self.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
         team.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
-
-    def block(self, rows, columns, out=None):
-        return self.K.block(rows, columns, out)
-
-    def duplicate_of(self, row):
-        return self.K.duplicate_of(row)
 
     def predict(self, points, coef, progress):
         """Return the kernel of other points with those of K, times coef: shape (m, r)."""
@@ -191,7 +196,7 @@ class TeamMatrix:
 
 @dataclasses.dataclass(frozen=True)
 class TeamFactor:
-    """L with L L^T = K + (ridge + shift) I, in all processes; see kernelfit.solvers.panel_cholesky.CholeskyFactor.
+    """L with L L^T = K + (ridge + shift) I, in all processes; see kernelfit.solvers.panel_cholesky.PanelFactor.
 
     Attributes
     ----------
@@ -223,9 +228,13 @@ class TeamFactor:
         """Return (L L^T)^-1 Y, shape (n, r)."""
         return self.half_solve_transposed(self.half_solve(Y))
 
-    def smallest_pivot(self):
-        """Return the smallest squared diagonal entry of L."""
-        return float((self.roots.astype(np.float64) ** 2).min())
+    def pivots(self):
+        """Return the squared diagonal of L, float64 of shape (n,)."""
+        return self.roots.astype(np.float64) ** 2
+
+    def release(self, go_on=False):
+        """Free the matrix in all processes."""
+        self.panels.finish()
 
     def _half(self, Y, *, transpose):
         return self.panels.team.call("half_solve", Y, r=Y.shape[1], transpose=transpose)
@@ -233,6 +242,7 @@ class TeamFactor:
 
 def factorise(shared, *, ridge, shift=0.0, panels, progress):
     """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.panel_cholesky.cholesky."""
+    check_number("ridge", ridge)
     team, n, watch = shared.team, shared.shape[0], Stopwatch()
     with watch("gram"), progress.phase("kernel matrix", 1.0) as advance:
         team.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)

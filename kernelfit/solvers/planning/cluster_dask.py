@@ -9,7 +9,7 @@ import heapq
 
 import numpy as np
 
-from kernelfit.gram.points import product_dtype
+from kernelfit.grams.points import product_dtype
 from kernelfit.solvers.dask.shares import cut, rows_touched
 from kernelfit.solvers.low_rank import planned_rank
 from kernelfit.solvers.planning.cluster import Forecast

@@ -9,18 +9,18 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.common.progress import duration
 from kernelfit.common.quantities import format_bytes
-from kernelfit.gram.inner_products import InnerProducts
-from kernelfit.gram.points import product_dtype
+from kernelfit.grams.inner_products import InnerProducts
+from kernelfit.grams.points import product_dtype
+from kernelfit.solvers.cholesky import PRECISIONS, Cholesky, described
 from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 
-PRECISIONS = ("float64", "mixed")
-LOO_IN_MIXED = "leave-one-out needs the float64 factor; leave out --loo, or take --precision float64"
+LOO_IN_MIXED = 'leave-one-out needs the float64 factor; leave out `loo`, or take `precision="float64"`'
 STEPS = 5  # corrections in mixed precision, until the matrix is looked at
-# What kernelfit.gram.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
+# What kernelfit.grams.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
 _COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
 _SHARE = 0.95  # of the matrix-product rate, that the panels reach
 _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and triangular solves weigh more
@@ -34,7 +34,8 @@ _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 class Problem:
     """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest.
 
-    of_products tells whether the kernel is made of inner products, see Kernel.
+    of_products tells whether the kernel is made of inner products, see Kernel; held whether the points are in memory
+    already, as kernels use them.
     """
 
     n: int
@@ -44,6 +45,14 @@ class Problem:
     dtype: type = np.uint8
     loo: bool = False
     of_products: bool = True
+    held: bool = False
+
+    @classmethod
+    def of(cls, K, **others):
+        """Return the Problem of a symmetric Gram whose points are made."""
+        pixels = getattr(K.points, "exact", False)
+        known = {"dtype": np.uint8 if pixels else np.float64, "held": True}
+        return cls(n=K.shape[0], d=K.points.d, of_products=K.kernel.of_products, **known | others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,9 +93,12 @@ class Way:
     phases: tuple = ()
 
     def __str__(self):
-        place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[self.storage]
-        precision = "float64" if self.precision == "float64" else "float32 corrected to float64"
-        return f"panel Cholesky in {precision}, {place}{', with inner products kept' if self.cached_bytes else ''}"
+        return described(self.precision, self.storage, cached=bool(self.cached_bytes))
+
+    def solver(self, **options):
+        """Return the Cholesky solver that goes this way."""
+        same = {name: getattr(self, name) for name in ("precision", "storage", "device", "width")}
+        return Cholesky(**same, cached=bool(self.cached_bytes), **options)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -139,10 +151,10 @@ class Plan:
             for way in self.ways
             if way.missing
         )
-        disk = (
-            "" if any(way.storage == "disk" for way in self.ways) else ", name a folder on a large disk with --scratch"
-        )
-        smaller = f"About n = {self.largest_n:,} would: try --n-train {self.largest_n}, f" if self.largest_n else "F"
+        disk = ""
+        if not any(way.storage == "disk" for way in self.ways):
+            disk = ", name a folder on a large disk with `scratch`"
+        smaller = f"About n = {self.largest_n:,} would: try `n_train={self.largest_n}`, f" if self.largest_n else "F"
         raise NotEnoughMemoryError(
             f"n = {n:,} training points do not fit within the limits of this machine and its control group: {needs}. "
             f"{smaller}ree memory{disk}"
@@ -320,6 +332,6 @@ def _other_bytes(problem, inverse_width, device):
     vectors of an iteration are n x outputs each.
     """
     n, rows = problem.n, problem.n + problem.n_test
-    coordinates = _COPIED_BYTES[np.dtype(problem.dtype).name] * problem.d * rows
+    coordinates = 0 if problem.held else _COPIED_BYTES[np.dtype(problem.dtype).name] * problem.d * rows
     inverse = 8 * n * min(inverse_width, n) if problem.loo else 0
     return coordinates + 8 * 12 * rows * problem.outputs + inverse + device.fixed_bytes

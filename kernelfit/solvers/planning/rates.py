@@ -38,9 +38,9 @@ def measure_rates(device=backend.CPU, scratch=None):
     rates = Rates(
         float64=measure_gemm(device.probe, device=device),
         float32=measure_gemm(device.probe, dtype=np.float32, device=device),
-        entry=1.2e-9 / backend.num_threads() if device is backend.CPU else 5e-11,  # one pass, see kernels.profiles
+        entry=1.2e-9 / backend.num_threads() if device.name == "cpu" else 5e-11,  # one pass, see kernels.compiled
     )
-    if device is not backend.CPU:
+    if device.name != "cpu":
         rates = dataclasses.replace(rates, upload=_measure_upload(device))
     if scratch is not None:
         rates = dataclasses.replace(rates, **_measure_disk(existing_folder(scratch)))
@@ -77,7 +77,7 @@ def _measure_disk(folder, size=2**28):
     try:
         return _timed_file(folder, size)
     except OSError as error:
-        raise ScratchError(f"{folder} cannot be written: {error.strerror}. Name another --scratch folder") from error
+        raise ScratchError(f"{folder} cannot be written: {error.strerror}. Name another `scratch` folder") from error
 
 
 def _timed_file(folder, size):

@@ -88,7 +88,7 @@ def fit_network(X, Y, *, seed=0):
     X : array, shape (n, ...)
         Distinct points; uint8 stands for pixels / 255.
     Y : array, shape (n,) or (n, r)
-        Any targets; of labels, kernelfit.solvers.measures.one_hot makes them.
+        Any targets; of labels, kernelfit.datasets.labels.one_hot makes them.
     seed : int
         Draws the direction a, each coordinate uniform between -1 and 1.
 

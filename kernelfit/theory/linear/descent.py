@@ -12,6 +12,7 @@ import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer
 from kernelfit.theory.linear.least_squares import LeastSquares, minimum_norm, prepare
 
 # Rounding stops a descent at about eps times the condition number, relative to |W|. The rate is observed above that.
@@ -160,8 +161,7 @@ class _Run:
 
     def follow(self, advance, times, stride, factor):
         """Call advance(W) `times` times, each worth `stride` steps; return the Path."""
-        if times < 1:
-            raise InputError(f"steps or epochs = {times}; at least 1 is needed")
+        check_integer("steps or epochs", times)
         W_min = self.solution.weights
         limit = W_min + self.solution.outside_row_space(self.start)
         W = self.start.reshape(len(self.start), -1).T.copy()

@@ -5,8 +5,8 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.gram.points import points
-from kernelfit.solvers.measures import relative_residuals
+from kernelfit.grams.points import points
+from kernelfit.solvers.scaling import relative_residuals
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,7 +129,7 @@ def prepare(X, Y):
     if targets.ndim not in (1, 2) or len(targets) != len(X) or 0 in targets.shape:
         raise InputError(
             f"targets of shape {targets.shape} do not fit {len(X)} points; give shape ({len(X)},), or ({len(X)}, r) "
-            "for r outputs (kernelfit.solvers.measures.one_hot makes them of labels)"
+            "for r outputs (kernelfit.datasets.labels.one_hot makes them of labels)"
         )
     if not np.isfinite(targets).all():
         raise InputError(f"the targets of point {np.argwhere(~np.isfinite(targets))[0][0]} are NaN or infinite")

@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer
 from kernelfit.theory.linear.least_squares import prepare
 
 
@@ -92,8 +93,7 @@ def logistic_descent(X, y, *, steps=10_000, normalized=False):
     gradient descent on separable data", 2019). Arguments as in perceptron.
     """
     X, y = _two_classes(X, y)
-    if steps < 1:
-        raise InputError(f"steps = {steps}; at least 1 is needed")
+    check_integer("steps", steps)
     signed = X * y[:, None]
     # 1 / L for a loss with second derivatives up to L. Those of log(1 + exp) are at most 1/4. The normalized gradient
     # becomes, as the s_i shrink to exp(-y_i <w, x_i>), that of a logarithm of a sum of exponentials: max |x_i|^2.

@@ -154,7 +154,7 @@ def test_without_a_network_the_error_says_all(tmp_path, tiny_mnist, server, monk
         *(mirror + entry.files[0].remote for mirror in mirrors),
         str(tmp_path / "mnist"),
         "404",
-        "--data-dir",
+        "`data_dir`",
         "$KERNELFIT_DATA",
         "'digits' is embedded",
     ):

@@ -1,4 +1,4 @@
-"""The engine over MPI, in processes that mpiexec starts: the answer of one process, and no failure that hangs."""
+"""Solving over MPI, in processes that mpiexec starts: the answer of one process, and no failure that hangs."""
 
 import importlib.metadata
 import json
@@ -81,7 +81,7 @@ def test_every_grid_gives_the_coefficients_of_one_process(tmp_path):
     assert {case["r"] for case in cases} == {1, 10, 300}
     # Two backward stable solvers differ by some n eps condition, 3e-10 at worst and far less as a rule.
     for case in cases:
-        assert max(case[name] for name in ("coef", "fitted", "scores", "energy")) < 1e-10, case
+        assert max(case[name] for name in ("coef", "fitted", "scores", "quadratic")) < 1e-10, case
         assert case["norm_1"] < 1e-14 and case["pivot"] < 1e-10 and case["residual"] < 1e-11
         assert case["precision"] == "float64" and len(case["report"]["peaks"]) == 4
         assert case["phases"] == ["kernel matrix", "factor", "kernel product", "predict"]
@@ -100,6 +100,12 @@ def test_mixed_precision_gives_the_float64_answer(tmp_path):
 
 
 @pytest.mark.heavy
+def test_what_every_solver_promises(tmp_path):
+    """The checks of tests/solvers/test_contract.py, in both precisions."""
+    assert result(2, "contract", tmp_path) == "kept"
+
+
+@pytest.mark.heavy
 def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp_path):
     grid, memory, one, allocation, tile, singular, coarse, end = result(3, "agreed", tmp_path)
     assert grid[0] == "InputError" and "3x5 has 15 processes; there are 3" in grid[1]
@@ -110,7 +116,7 @@ def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp
     assert (
         singular[0] == "SingularMatrixError" and singular[2] == 90 and "points 20 and 90 are identical" in singular[1]
     )
-    assert coarse[0] == "NotConvergedError" and "--precision float64" in coarse[1]
+    assert coarse[0] == "NotConvergedError" and '`precision="float64"`' in coarse[1]
     assert end == "solved"
 
 
@@ -195,16 +201,16 @@ def test_the_command_line_writes_the_record_of_one_process(tmp_path):
 
 @pytest.mark.heavy
 def test_a_wrong_option_is_told_once(tmp_path):
-    for options in (["--data", "nonesuch"], ["--grid", "3x5"], ["--loo"], ["--bogus"]):
+    for options in (["--data", "nonesuch"], ["--grid", "3x5"], ["--precision", "mixed", "--loo"], ["--bogus"]):
         code, output, errors = finished(start(2, "kernelfit.cli", "solve", "--engine", "mpi", *options))
         assert code == 2 and not output and sum(options[-1].strip("-") in line for line in errors.splitlines()) == 1
 
 
 def test_what_an_engine_has_no_use_for_is_refused():
-    for options in ({"loo": True}, {"scratch": "x"}, {"device": "cuda"}):
-        with pytest.raises(InputError, match="does not apply to --engine mpi"):
+    for options in ({"scratch": "x"}, {"device": "cuda"}, {"rank": 5}):
+        with pytest.raises(InputError, match=r"does not apply to .engine=.mpi"):
             SolveSpec(engine="mpi", **options)
-    with pytest.raises(InputError, match="does not apply to --engine local"):
+    with pytest.raises(InputError, match=r"does not apply to .engine=.local"):
         SolveSpec(grid="2x2")
     with pytest.raises(InputError, match="did you mean 'mpi'"):
         SolveSpec(engine="mpl")

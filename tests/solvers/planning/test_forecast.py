@@ -5,14 +5,12 @@ import pytest
 
 from kernelfit.common.errors import NotConvergedError
 from kernelfit.datasets import load
-from kernelfit.gram.matrix import MatrixGram, gram
-from kernelfit.kernels import Cosine, Gaussian, Linear, Polynomial
-from kernelfit.solvers.measures import one_hot
-from kernelfit.solvers.mixed import solve_mixed
-from kernelfit.solvers.panels import MemoryPanels
+from kernelfit.datasets.labels import one_hot
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Cosine, Gaussian, Linear, Polynomial, Precomputed
 from kernelfit.solvers.planning import forecast as module
 from kernelfit.solvers.planning.forecast import forecast
-from tests.support.problems import symmetric_matrix
+from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 
 @pytest.fixture
@@ -28,9 +26,8 @@ def scaled_eigenvalue(K, ridge):
 
 
 def steps_taken(K, Y, ridge):
-    n = K.shape[0]
     try:
-        return len(solve_mixed(K, Y, lambda shift: MemoryPanels(n, 128, np.float32), ridge=ridge).residuals)
+        return corrected(K, Y, width=128, ridge=ridge).report["steps"]
     except NotConvergedError:
         return None
 
@@ -68,7 +65,7 @@ def test_eigenvalue_and_steps_on_mnist(mnist, monkeypatch, kernel):
 
 def test_without_extrapolation_the_eigenvalue_is_that_of_the_matrix():
     for condition in (1e1, 1e5, 1e9):
-        K = MatrixGram(symmetric_matrix(150, condition)[0])
+        K = as_gram(symmetric_matrix(150, condition)[0])
         # Inverse iteration with 8 vectors, six times: to about a tenth.
         np.testing.assert_allclose(forecast(K).smallest_eigenvalue, scaled_eigenvalue(K, 0.0), rtol=0.2)
 
@@ -76,7 +73,7 @@ def test_without_extrapolation_the_eigenvalue_is_that_of_the_matrix():
 @pytest.mark.parametrize("size", [1e-30, 1.0, 1e20])
 def test_a_multiple_of_a_kernel_has_the_same_forecast(size):
     K = symmetric_matrix(100, 1e4)[0]
-    found, reference = forecast(MatrixGram(size * K), ridge=size * 1e-5), forecast(MatrixGram(K), ridge=1e-5)
+    found, reference = forecast(as_gram(size * K), ridge=size * 1e-5), forecast(as_gram(K), ridge=1e-5)
     assert found.steps == reference.steps
     np.testing.assert_allclose(found.smallest_eigenvalue, reference.smallest_eigenvalue, rtol=1e-6)
 
@@ -95,24 +92,24 @@ def test_singular_matrices():
 
 
 def test_what_float32_cannot_hold():
-    assert forecast(MatrixGram(1e39 * np.eye(5))).steps is None
-    assert forecast(MatrixGram(1e37 * np.eye(5))).steps == 2
+    assert forecast(as_gram(1e39 * np.eye(5))).steps is None
+    assert forecast(as_gram(1e37 * np.eye(5))).steps == 2
 
 
 def test_a_kernel_that_is_not_finite_is_left_to_those_who_know_its_row():
-    class Broken(MatrixGram):
+    class Broken(Gram):
         def block(self, rows, columns, out=None):
             block = super().block(rows, columns, out=out)
             block[...] = np.nan
             return block
 
         def subset(self, rows):
-            return Broken(self.K[np.ix_(rows, rows)])
+            return Broken(self.points.subset(rows), self.kernel)
 
-    found = forecast(Broken(np.eye(20)))
+    found = forecast(Broken(np.eye(20), Precomputed()))
     assert found.steps is None and "not finite" in found.reason
 
 
 @pytest.mark.parametrize("n", [1, 2])
 def test_tiny(n):
-    assert forecast(MatrixGram(np.eye(n))).steps in (1, 2)
+    assert forecast(as_gram(np.eye(n))).steps in (1, 2)

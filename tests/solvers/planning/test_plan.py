@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from kernelfit import backend
-from kernelfit.backend import CPU
+from kernelfit.backend import CPU, Cpu
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, ScratchError
-from kernelfit.gram.matrix import gram
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers import out_of_core
 from kernelfit.solvers.panels import MemoryPanels, panel_width
@@ -20,7 +20,6 @@ from kernelfit.solvers.planning import rates as rates_module
 from kernelfit.solvers.planning.plan import PRECISIONS, Problem, operations, plan_solve
 from kernelfit.solvers.planning.rates import Rates, measure_gemm, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
-from kernelfit.solvers.solve import solve
 
 RATES = Rates(float64=1e11, float32=2e11, entry=1e-9, read=1e9, write=5e8)
 
@@ -81,35 +80,38 @@ def test_inner_products_are_kept_where_they_fit_and_pay(free):
 @pytest.mark.parametrize(("precision", "loo"), [("float64", False), ("float64", True), ("mixed", False)])
 def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, precision, storage, loo):
     """All allocations of NumPy, against the count without its fixed part; tiles are too small to matter."""
-    n = 1500
-    monkeypatch.setattr(CPU, "tile", 64)
+    n, device = 1500, Cpu(tile=64)
     monkeypatch.setattr(out_of_core, "PIECE", 2**16)
     X = np.random.default_rng(0).integers(0, 256, (n, 20, 20), dtype=np.uint8)
     Y = np.random.default_rng(1).standard_normal((n, 10))
     problem = Problem(n, 0, 400, 10, loo=loo)
-    [way] = plan_solve(problem, precision=precision, storage=storage, rates=RATES, scratch=tmp_path).ways
+    [way] = plan_solve(problem, device=device, precision=precision, storage=storage, rates=RATES, scratch=tmp_path).ways
     if storage == "disk":
         way = dataclasses.replace(way, width=120)  # as for a larger matrix, else the buffers are the whole of it
-        counted = module._other_bytes(problem, 512, CPU) + sum(out_of_core.buffer_sizes(n, 120)) * (
+        counted = module._other_bytes(problem, 512, device) + sum(out_of_core.buffer_sizes(n, 120)) * (
             8 if precision == "float64" else 4
         )
     else:
         counted = way.memory
-    solve(gram(X[:200], Gaussian(2.0)), Y[:200], dataclasses.replace(way, storage="memory"))  # compiles, imports
+    few = gram(X[:200], Gaussian(2.0), device=device)
+    with dataclasses.replace(way, storage="memory").solver().factor(few) as factor:
+        factor.solve(Y[:200])  # compiles, imports
+    del factor
     tracemalloc.start()
     try:
-        solution = solve(gram(X, Gaussian(2.0)), Y, way, scratch=tmp_path)
-        if loo:
-            solution.factor.inverse_diagonal()
-        peak = tracemalloc.get_traced_memory()[1]
+        with way.solver(scratch=tmp_path).factor(gram(X, Gaussian(2.0), device=device)) as factor:
+            factor.solve(Y)
+            if loo:
+                factor.inverse_diagonal()
+            peak = tracemalloc.get_traced_memory()[1]
+            taken = bytes_taken(tmp_path)
     finally:
         tracemalloc.stop()
     if storage == "disk":
         # One last block of the file system for each panel, and what n (n + width) / 2 leaves over for the last one.
         planned = only_disk(problem, precision, tmp_path)
-        assert bytes_taken(tmp_path) <= planned * 1.1 + 4096 * len(solution.factor.panels.bounds)
-        solution.factor.panels.finish()
-    assert peak <= counted - CPU.fixed_bytes + 2e6, "2 MB for everything that is small"
+        assert taken <= planned * 1.1 + 4096 * len(factor.L.panels.bounds)
+    assert peak <= counted - device.fixed_bytes + 2e6, "2 MB for everything that is small"
 
 
 def only_disk(problem, precision, folder):
@@ -149,10 +151,10 @@ def test_too_little_memory_is_refused_with_a_size_that_would_do(free):
     free(2e9)
     made = plan(60_000)
     assert made.chosen is None
-    with pytest.raises(NotEnoughMemoryError, match=r"would: try --n-train .*--scratch") as caught:
+    with pytest.raises(NotEnoughMemoryError, match=r"would: try `n_train=.*`scratch`") as caught:
         made.require()
     assert isinstance(caught.value, MemoryError)
-    fitting = int(re.search(r"--n-train (\d+)", str(caught.value))[1])
+    fitting = int(re.search(r"`n_train=(\d+)`", str(caught.value))[1])
     assert 10_000 < fitting < 35_000
     assert plan(fitting).require().memory <= 2e9
 
@@ -164,7 +166,7 @@ def test_no_size_is_promised_where_none_fits(free, n):
     assert made.largest_n == 0
     with pytest.raises(NotEnoughMemoryError) as caught:
         made.require()
-    assert "--n-train" not in str(caught.value) and "ree memory" in str(caught.value)
+    assert "n_train" not in str(caught.value) and "ree memory" in str(caught.value)
 
 
 def test_memory_is_a_limit_and_never_more_than_is_free(free):
@@ -225,6 +227,18 @@ def test_estimates_scale_with_the_work(free):
     assert "TFLOP" in str(plan(20_000)) and "GB" in str(plan(20_000))
 
 
+@pytest.mark.parametrize("storage", ["memory", "disk"])
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_way_says_what_its_solver_does(tmp_path, storage, precision):
+    way = only(2000, precision, storage, scratch=tmp_path)
+    solver = way.solver(scratch=tmp_path)
+    assert str(way) == str(solver) and (solver.precision, solver.storage, solver.width) == (
+        precision,
+        storage,
+        way.width,
+    )
+
+
 # ---- measurements ----------------------------------------------------------------------------------------------------
 
 
@@ -243,7 +257,7 @@ def test_measured_rates_are_those_of_a_machine(tmp_path, monkeypatch):
 def test_a_disk_that_cannot_be_written_is_named(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(CPU, "probe", 64)
-    with pytest.raises(ScratchError, match=r"file cannot be written: .*--scratch"):
+    with pytest.raises(ScratchError, match=r"file cannot be written: .*`scratch`"):
         plan_solve(Problem(100, 0, 4, 2), scratch=tmp_path / "file" / "folder")
 
 

@@ -1,0 +1,59 @@
+"""SciPy's BLAS and LAPACK through their C function pointers.
+
+Called through ctypes they work in place, release the GIL, and take leading dimensions and accumulation factors, none of
+which SciPy's Python wrappers do.
+"""
+
+import ctypes
+import functools
+
+import numpy as np
+
+_REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
+
+
+def call(name, *arguments):
+    """Call a routine of BLAS or LAPACK by its name, "dgemm"; Fortran takes every argument by reference.
+
+    Letters are str, integers int, scalars float; arrays are NumPy's, of which the address is taken.
+    """
+    function, integer = _routine(name)
+    real = _REAL[name[0]]
+    pointers, alive = [], []  # `alive` holds the scalars until the call has returned
+    for argument in arguments:
+        if isinstance(argument, np.ndarray):
+            pointers.append(argument.ctypes.data)
+            continue
+        if isinstance(argument, str):
+            argument = ctypes.byref(ctypes.c_char(argument.encode()))
+        elif isinstance(argument, int):
+            argument = ctypes.byref(integer(argument))
+        elif isinstance(argument, float):
+            argument = ctypes.byref(real(argument))
+        alive.append(argument)
+        pointers.append(ctypes.cast(argument, ctypes.c_void_p))
+    function(*pointers)
+
+
+def potrf(prefix, uplo, n, A, leading):
+    """Factor the column-major matrix A in place; return LAPACK's info."""
+    info = _routine(prefix + "potrf")[1](0)
+    call(prefix + "potrf", uplo, n, A, leading, ctypes.byref(info))
+    return info.value
+
+
+@functools.cache
+def _routine(name):
+    """Return (ctypes function, integer type) of a BLAS or LAPACK routine, e.g. "dgemm"."""
+    from scipy.linalg import cython_blas, cython_lapack
+
+    module = cython_lapack if name.endswith("potrf") else cython_blas
+    capsule = module.__pyx_capi__[name]
+    get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
+    get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]
+    get_pointer.restype, get_pointer.argtypes = ctypes.c_void_p, [ctypes.py_object, ctypes.c_char_p]
+    signature = get_name(capsule)
+    # The capsule's name is the C signature; an LP64 build says "int *", an ILP64 build names a 64-bit type.
+    integer = ctypes.c_int if b" int *" in signature else ctypes.c_int64
+    prototype = ctypes.CFUNCTYPE(None, *[ctypes.c_void_p] * (signature.count(b",") + 1))
+    return prototype(get_pointer(capsule, signature)), integer

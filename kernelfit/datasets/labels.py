@@ -1,0 +1,40 @@
+"""Labels as targets, and scores judged by them."""
+
+import numpy as np
+
+
+def one_hot(y, n_classes):
+    """Return 0/1 targets, float64 of shape (n, n_classes), for labels y."""
+    Y = np.zeros((len(y), n_classes))
+    Y[np.arange(len(y)), y] = 1.0
+    return Y
+
+
+def plus_minus_one(n_classes):
+    """Return the matrix T (n_classes, n_classes) that turns 0/1 one-hot targets Y into -1/+1 targets Y T.
+
+    With rows of Y that sum to one, 2 Y - 1 = Y (2 I - 1 1^T); so does T with all that is linear in the targets.
+
+    Examples
+    --------
+    >>> (one_hot([0, 2], 3) @ plus_minus_one(3)).tolist()
+    [[1.0, -1.0, -1.0], [-1.0, -1.0, 1.0]]
+    """
+    return 2.0 * np.eye(n_classes) - 1.0
+
+
+def right(scores, y):
+    """Return for each row of `scores` (n, classes) whether its largest entry is at y (n,); NaN is never right."""
+    return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
+
+
+def error_rate(scores, y):
+    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> error_rate(np.array([[0.9, 0.1], [0.4, 0.6], [0.8, 0.3]]), np.array([0, 1, 1])).hex()
+    '0x1.5555555555555p-2'
+    """
+    return float(np.mean(~right(scores, y)))

@@ -1,0 +1,51 @@
+"""Which Solver a spec names: in this process, over MPI, or over Dask."""
+
+import importlib.util
+
+from kernelfit.common.errors import InputError, suggestion
+from kernelfit.solvers.auto import Auto
+
+# The fields of a SolveSpec that an engine has no use for, with the values that say nothing.
+_MPI = {"grid": (None,), "block": (None,)}
+_DASK = {"scheduler": (None,), "workers": (None,), "tolerance": (None,), "rank": (None,), "steps": (None,)}
+_DO_NOT_APPLY = {
+    "local": _MPI | _DASK,
+    "mpi": _DASK | {"scratch": (None,), "resume": (False,), "device": ("auto", "cpu")},
+    "dask": _MPI | {"loo": (False,), "precision": ("auto", "float64")},
+}
+ENGINES = tuple(_DO_NOT_APPLY)
+
+
+def check_engine(spec):
+    """Raise InputError for an engine that there is not, or an option that the engine of a SolveSpec has no use for."""
+    if spec.engine not in ENGINES:
+        raise InputError(f"engine {spec.engine!r}; known are {', '.join(ENGINES)}{suggestion(spec.engine, ENGINES)}")
+    for name, silent in _DO_NOT_APPLY[spec.engine].items():
+        value = getattr(spec, name)
+        if value not in silent:
+            raise InputError(f'{name} = {value!r} does not apply to `engine="{spec.engine}"`; leave it out')
+
+
+def solver_of(spec):
+    """Return the Solver of a SolveSpec; raises InputError if its extra is missing.
+
+    The module of an engine is imported only here: it needs libraries that a solve in one process does not.
+    """
+    if spec.engine == "dask":
+        if importlib.util.find_spec("distributed") is None:
+            raise InputError("`engine=\"dask\"` needs distributed: pip install 'kernelfit[dask]'")
+        from kernelfit.solvers.dask.solver import Dask
+
+        given = _given(spec, "scheduler", "workers", "memory", "tolerance", "rank", "steps", "scratch")
+        return Dask(**given, resume=spec.resume, seed=spec.seed, worker_device=spec.device)
+    if spec.engine == "mpi":
+        from kernelfit.solvers.mpi.solver import Mpi
+
+        return Mpi(**_given(spec, "memory", "grid", "block"), precision=spec.precision, loo=spec.loo)
+    given = _given(spec, "memory", "scratch")
+    same = {name: getattr(spec, name) for name in ("precision", "device", "resume", "seed", "loo")}
+    return Auto(**given, **same)
+
+
+def _given(spec, *names):
+    return {name: getattr(spec, name) for name in names if getattr(spec, name) is not None}

@@ -1,0 +1,134 @@
+"""Equal points: one policy for all. Equal targets are merged and counted, different ones are an error that names both.
+
+Two equal points make two equal rows of K, which is then singular. The function of least norm through all targets is the
+one through those of distinct points, where equal points have equal targets; else no function fits both.
+"""
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelfit.common.errors import SingularMatrixError
+
+_BYTES = 1 << 24  # of rows that are converted together
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Duplicates:
+    """Which rows of an array are equal.
+
+    Attributes
+    ----------
+    first : int array, shape (n,)
+        For every row, the first row that equals it: itself, where no earlier one does.
+    support : int array, shape (n - merged,)
+        Rows that equal no earlier row.
+    targets : array, shape (n,) or (n, r), or None
+    pairwise : bool
+        Whether the rows are those of a precomputed matrix.
+    """
+
+    first: npt.NDArray[np.intp]
+    support: npt.NDArray[np.intp]
+    targets: npt.NDArray | None = None
+    pairwise: bool = False
+
+    @property
+    def merged(self) -> int:
+        """Rows that equal an earlier row."""
+        return len(self.first) - len(self.support)
+
+    @property
+    def repeated(self) -> npt.NDArray[np.bool_]:
+        """Mask (n,) of all rows that equal another, earlier or later."""
+        return (np.bincount(self.first, minlength=len(self.first)) > 1)[self.first]
+
+    @property
+    def pair(self) -> tuple[int, int] | None:
+        """(i, j), i < j, of the smallest j that equals an earlier row, and the first such row; or None."""
+        return self._pair(self.first != np.arange(len(self.first)))
+
+    def distinct(self, X: npt.NDArray) -> npt.NDArray:
+        """Return X without the rows that equal an earlier one, of a precomputed matrix without the columns too."""
+        if not self.merged:
+            return X
+        return X[np.ix_(self.support, self.support)] if self.pairwise else X[self.support]
+
+    def require_equal_targets(self, classes: Sequence[Any] | None = None) -> None:
+        """Raise SingularMatrixError that names both rows if the targets of two equal rows differ.
+
+        With `classes`, targets are labels 0 .. len(classes) - 1, and the message gives their names.
+        """
+        differs = self.targets != self.targets[self.first]
+        pair = self._pair(differs.reshape(len(differs), -1).any(axis=1))
+        if pair is None:
+            return
+        i, j = pair
+        named = "" if classes is None else f" ({classes[self.targets[i]]!r} and {classes[self.targets[j]]!r})"
+        raise SingularMatrixError(
+            f"training points {i} and {j} are identical but their targets are not{named}, so no function fits both. "
+            "Remove one of them, or give a ridge, e.g. 1e-6",
+            row=j,
+            duplicate=i,
+        )
+
+    def _pair(self, chosen):
+        if not chosen.any():
+            return None
+        j = int(chosen.argmax())
+        return int(self.first[j]), j
+
+
+def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise: bool = False) -> Duplicates:
+    """Return the Duplicates among the rows of X; numbers are compared as float64, so that 0.0 equals -0.0.
+
+    Parameters
+    ----------
+    X : array, shape (n, ...)
+        uint8 pixels or floating point; or with `pairwise` a precomputed matrix (n, n), two of whose points are equal
+        where their rows are, and their columns but for rounding.
+    Y : array, shape (n,) or (n, r), optional
+        Labels or targets, for `require_equal_targets`. Merging does not look at them.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = merge_duplicates(np.array([[1.0, 2.0], [0.0, 3.0], [1.0, 2.0], [-0.0, 3.0]]), [4, 5, 4, 6])
+    >>> found.first, found.support, found.merged
+    (array([0, 1, 0, 1]), array([0, 1]), 2)
+    >>> found.require_equal_targets(classes="abcdefg")
+    Traceback (most recent call last):
+        ...
+    kernelfit.common.errors.SingularMatrixError: training points 1 and 3 are identical but their targets are not ...
+    """
+    X, seen = np.asarray(X), {}
+    first = np.array([seen.setdefault(digest, j) for j, digest in enumerate(_digests(X))], np.intp)
+    if pairwise:
+        for j in np.flatnonzero(first != np.arange(len(X))):
+            if not _columns_agree(X[:, first[j]], X[:, j]):
+                first[j] = j
+    support = np.flatnonzero(first == np.arange(len(X)))
+    return Duplicates(first, support, None if Y is None else np.asarray(Y), pairwise)
+
+
+def _columns_agree(a, b):
+    """Whether columns differ by no more than those of a matrix that is symmetric but for rounding, of float32 at most.
+
+    Where rows are equal and columns are not, the matrix is not symmetric; merging would hide that from its check.
+    """
+    return np.abs(a - b).max() <= 1e3 * np.finfo(np.float32).eps * np.abs(a).max()
+
+
+def _digests(X):
+    """Yield a hash of each row, the same for equal numbers."""
+    count = max(1, _BYTES // max(1, X[:1].size * max(8, X.itemsize)))
+    for start in range(0, len(X), count):
+        rows = X[start : start + count].reshape(len(X[start : start + count]), -1)
+        if rows.dtype != np.uint8:
+            rows = rows.astype(np.float64) + 0.0  # which makes 0.0 of -0.0
+        for row in np.ascontiguousarray(rows):
+            yield hashlib.blake2b(row, digest_size=16).digest()

@@ -1,0 +1,244 @@
+"""Points prepared for kernels: one matrix for GEMM, with the norms that turn inner products into distances.
+
+uint8 images are held as x - 128 in float32. Every partial sum of up to 1,024 products of such integers is an integer of
+at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on any machine; longer rows are summed in
+chunks of 1,024 in float64. Inner products, norms and squared distances are then exact integers below 2^53, and Gram
+entries have the same bits for every block size and number of threads, at float32 speed.
+
+Other numbers are held in float64; for kernels of distances less an offset of each coordinate, see `_exact_offset`.
+"""
+
+import dataclasses
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelfit import backend
+from kernelfit.common.errors import InputError
+from kernelfit.common.files import sha256
+from kernelfit.common.progress import Progress
+from kernelfit.grams.base import Points
+from kernelfit.grams.inner_products import InnerProducts
+from kernelfit.kernels.norms import SMALLEST_SQ_NORM
+
+_SHIFT = 128
+_EXACT_CHUNK = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class CoordinatePoints(Points):
+    """Points held as one matrix for GEMM.
+
+    Attributes
+    ----------
+    values : array, shape (n, d)
+        float32 x - 128 for pixels x in 0..255, or float64 x - centre for other data. For pixels sq_norms is in units of
+        x, and `unit` is 1 / 255^2.
+    centre : float64 array, shape (d,), or None
+        On the host.
+    bound : float, optional
+        `largest`, where looking for it would wait for a device.
+    """
+
+    has_coordinates = True
+
+    values: npt.NDArray
+    unshift: npt.NDArray[np.float64]
+    sq_norms: npt.NDArray[np.float64]
+    unit: float
+    centre: npt.NDArray[np.float64] | None = None
+    start: int = 0
+    bound: float | None = None
+    origin: object = dataclasses.field(default_factory=object, compare=False)
+    products: InnerProducts | None = dataclasses.field(default=None, compare=False)
+    device: backend.Device = dataclasses.field(default=backend.CPU, compare=False)
+
+    @property
+    def d(self) -> int:
+        return self.values.shape[1]
+
+    @property
+    def exact(self) -> bool:
+        return self.values.dtype == np.float32
+
+    @property
+    def largest(self) -> float:
+        return super().largest if self.bound is None else self.bound
+
+    @property
+    def product_dtype(self) -> np.dtype:
+        return product_dtype(self.d, pixels=self.exact)
+
+    def part(self, start: int, stop: int) -> Self:
+        rows = slice(start, stop)
+        return dataclasses.replace(
+            self,
+            values=self.values[rows],
+            unshift=self.unshift[rows],
+            sq_norms=self.sq_norms[rows],
+            start=self.start + start,
+        )
+
+    def subset(self, rows: npt.ArrayLike) -> Self:
+        arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
+        return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None)
+
+    def cached(self, *, progress: Progress | None = None) -> Self:
+        return dataclasses.replace(self, products=InnerProducts.of(self, progress=progress))
+
+    def as_columns(self) -> Self:
+        return dataclasses.replace(self, products=None)
+
+    def coordinates(self) -> npt.NDArray[np.float64]:
+        if self.exact:
+            return (self.values.astype(np.float64) + _SHIFT) / 255
+        return self.values if self.centre is None else self.values + self.device.array(self.centre)
+
+    def inner_products(self, other: Points, out: npt.NDArray | None = None) -> npt.NDArray:
+        """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise.
+
+        They are written into `out` of product_dtype if it is given.
+        """
+        self.require_same_kind(other)
+        if self.products is not None and self.products is other.products:
+            return self.products.tile((self.start, self.start + len(self)), (other.start, other.start + len(other)))
+        device = self.device
+        out = device.empty((len(self), len(other)), self.product_dtype) if out is None else out
+        if self.product_dtype == self.values.dtype:
+            device.gemm(self.values, other.values, out, transpose_b=True)
+            return out
+        tile = device.empty(out.shape, self.values.dtype)
+        out[...] = 0.0
+        for k in range(0, self.d, _EXACT_CHUNK):
+            columns = slice(k, k + _EXACT_CHUNK)
+            device.gemm(self.values[:, columns], other.values[:, columns], tile, transpose_b=True)
+            out += tile
+        return out
+
+    def require_same_kind(self, other: Points) -> None:
+        """Raise InputError unless these and other points can be compared."""
+        if not other.has_coordinates or (self.d, self.exact) != (other.d, other.exact):
+            raise InputError(
+                f"{_told(self)} meet {_told(other)}; training and test data must have one shape and one kind, pixels "
+                "or floating point"
+            )
+        if self.centre is not other.centre:
+            raise InputError("points that were shifted by different offsets meet; prepare one set beside the other")
+
+    def distances(self) -> npt.NDArray[np.float64]:
+        from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
+
+        return pdist(self.device.host(self.coordinates() if self.exact else self.values))
+
+    def twin_of(self, row: int) -> int | None:
+        same = (self.values[:row] == self.values[row]).all(axis=1)
+        return int(same.argmax()) if same.any() else None
+
+    def fingerprint(self) -> str:
+        values = sha256(self.device.host(self.values))
+        return values if self.centre is None else sha256(f"{values} {sha256(self.centre)}".encode())
+
+
+def points(
+    X: npt.ArrayLike | Points,
+    *,
+    beside: Points | None = None,
+    shifted: bool = False,
+    device: backend.Device = backend.CPU,
+) -> Points:
+    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
+
+    Points are returned as they are.
+
+    Parameters
+    ----------
+    beside : Points, optional
+        Those that X will meet: X is shifted as they are.
+    shifted : bool
+        Whether float data may be held less an offset, which costs distances no digit. Inner products, norms and angles
+        of what stands beside such a set may lose all of theirs, so it is for kernels that need none.
+    """
+    if isinstance(X, Points):
+        return X
+    return _moved(_prepared(X, beside, shifted), device)
+
+
+def _prepared(X, beside, shifted):
+    X = np.asarray(X)
+    if X.ndim < 2 or 0 in X.shape:
+        raise InputError(f"points need an array (n, ...) with at least one point and one coordinate; got {X.shape}")
+    X = X.reshape(len(X), -1)
+    if X.dtype == np.uint8:
+        # Products of coordinates are below 2^16, so sums over d < 2^37 coordinates stay exact in int64 and float64.
+        sums = X.sum(axis=1, dtype=np.int64)
+        values = X.astype(np.float32, order="C")
+        values -= _SHIFT
+        sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64)
+        # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
+        return CoordinatePoints(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
+    if X.dtype.kind != "f":
+        raise InputError(
+            f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
+        )
+    values = np.ascontiguousarray(X, dtype=np.float64)
+    sq_norms = _checked_sq_norms(values)
+    centre = None if beside is None else beside.centre
+    if beside is None and shifted:
+        centre = _exact_offset(values)
+    if centre is not None:
+        if X.shape[1:] != centre.shape:
+            raise InputError(
+                f"points of {X.shape[1]} coordinates meet points of {len(centre)}; training and test data must have "
+                "one shape and one kind"
+            )
+        values = values - centre
+        sq_norms = np.einsum("ij,ij->i", values, values)
+    return CoordinatePoints(values, np.zeros(len(X)), sq_norms, 1.0, centre)
+
+
+def _checked_sq_norms(values):
+    """Return the squared norms of float64 points (n, d); raises InputError unless they are finite with all digits."""
+    with np.errstate(over="ignore", under="ignore"):
+        sq_norms = np.einsum("ij,ij->i", values, values)
+    bad = ~np.isfinite(sq_norms)
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
+    largest = np.abs(values).max()
+    if sq_norms.max() < SMALLEST_SQ_NORM and largest > 0:
+        raise InputError(
+            f"no coordinate is larger than {largest:.1e}: squares of such numbers have lost their digits in float64. "
+            "Scale the points, and the bandwidth with them"
+        )
+    return sq_norms
+
+
+def _exact_offset(values):
+    """Return an offset of each coordinate that costs no digit, float64 (d,), or None where none is worth while.
+
+    |x|^2 + |z|^2 - 2 <x, z> loses the digits of what all points have in common. Where all values of a coordinate have
+    one sign, and none is more than twice another, the middle of their range lies within a factor of 2 of each, so that
+    x - c is exact (Sterbenz' lemma): differences of shifted points are those of the points, to the last bit. All other
+    coordinates are no larger than twice their range.
+    """
+    low, high = values.min(axis=0), values.max(axis=0)
+    away = ((low > 0) & (high <= 2 * low)) | ((high < 0) & (low >= 2 * high))
+    return np.where(away, low / 2 + high / 2, 0.0) if away.any() else None
+
+
+def _moved(made, device):
+    if device.name == "cpu":
+        return dataclasses.replace(made, device=device)
+    arrays = {name: device.array(getattr(made, name)) for name in ("values", "unshift", "sq_norms")}
+    return dataclasses.replace(made, **arrays, bound=made.largest, device=device)
+
+
+def _told(points):
+    kind = ("pixels" if points.exact else "floating point") if points.has_coordinates else "of inner products only"
+    return f"points of {points.d} coordinates ({kind})"
+
+
+def product_dtype(d: int, *, pixels: bool) -> np.dtype:
+    """Return the dtype of inner products of points of d coordinates: float32 holds those of 1,024 pixels exactly."""
+    return np.dtype(np.float32 if pixels and d <= _EXACT_CHUNK else np.float64)

@@ -1,0 +1,124 @@
+"""Passes of formulas that numba compiles: a tile of inner products is read once, and a tile of entries written once.
+
+Imported only when the first block is made: numba takes about half a second to load.
+"""
+
+import functools
+import math
+import types
+
+import numba
+import numpy as np
+
+from kernelfit.kernels import arrays, scalars
+
+_COLUMNS = 64  # whose coordinates stay in a core's cache while rows pass by
+
+
+@functools.cache
+def tile_pass(from_products, formula, integers):
+    """Return the compiled pass from inner products to entries, which returns how many it left NaN.
+
+    run(T, a, b, p, q, parameters, offset, slack, near, out): T (m, k) holds inner products of shifted points, a (m,)
+    and b (k,) undo the shift, p (m,) and q (k,) are squared norms (of the shifted points for kernels of distances),
+    parameters is a tuple of floats, out (m, k) is float64, or float32 to round each value once. Where row i and column
+    i + offset are the same point, the entry is exactly that of a point with itself.
+
+    NaN is what inner products do not tell: squared distances below slack (p + q) + near, and cosines within `near` of 1
+    or -1. Where numba is told not to compile (NUMBA_DISABLE_JIT), array expressions do it.
+    """
+    if numba.config.DISABLE_JIT:
+        return arrays.tile_pass(from_products, formula, integers, np)
+    entry, formula = _jitted(from_products), _jitted(formula)
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def run(T, a, b, p, q, parameters, offset, slack, near, out):
+        missing, last = 0, parameters + integers
+        for i in range(T.shape[0]):
+            a_i, p_i = a[i], p[i]
+            for j in range(T.shape[1]):
+                out[i, j] = entry(scalars, formula, np.float64(T[i, j]), a_i + b[j], p_i, q[j], slack, near, *last)
+            if 0 <= i + offset < T.shape[1]:
+                out[i, i + offset] = entry(scalars, formula, p_i, 0.0, p_i, p_i, 0.0, -math.inf, *last)
+            if near > -math.inf:
+                for j in range(T.shape[1]):
+                    missing += out[i, j] != out[i, j]
+        return missing
+
+    return run
+
+
+@functools.cache
+def difference_pass(from_differences, formula, integers):
+    """Return the compiled pass that makes what is NaN in out (m, k) from the squared distances of A (m, d), B (k, d).
+
+    run(A, B, p, q, sign, parameters, out) returns how many are NaN still. For kernels of distances, A and B are the
+    points. For those of the angle they are unit vectors, p and q squared norms, and sign is 1, or -1 where B are the
+    opposite unit vectors; entries whose squared distance is above 2 stay NaN.
+
+    A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
+    """
+    if numba.config.DISABLE_JIT:
+        return arrays.difference_pass(from_differences, formula, integers, np)
+    entry, formula = _jitted(from_differences), _jitted(formula)
+
+    @numba.njit(nogil=True, error_model="numpy")
+    def run(A, B, p, q, sign, parameters, out):
+        d, left, last = A.shape[1], 0, parameters + integers
+        turned, sums = np.zeros((d, _COLUMNS)), np.empty(_COLUMNS)
+        for start in range(0, len(B), _COLUMNS):
+            width = min(_COLUMNS, len(B) - start)
+            ready = False
+            for i in range(len(A)):
+                missing = 0
+                for j in range(start, start + width):
+                    missing += out[i, j] != out[i, j]
+                if missing == 0:
+                    continue
+                together = missing * 8 > width
+                if together:
+                    if not ready:
+                        for j in range(width):
+                            for t in range(d):
+                                turned[t, j] = B[start + j, t]
+                        ready = True
+                    sums[:] = 0.0
+                    for t in range(d):
+                        value = A[i, t]
+                        for j in range(_COLUMNS):
+                            difference = value - turned[t, j]
+                            sums[j] += difference * difference
+                if missing == width:  # without a branch, so that this too is done in vector operations
+                    for j in range(width):
+                        value = entry(scalars, formula, sums[j], p[i], q[start + j], sign, *last)
+                        left += value != value
+                        out[i, start + j] = value
+                    continue
+                for j in range(start, start + width):
+                    if out[i, j] == out[i, j]:
+                        continue
+                    if together:
+                        squared = sums[j - start]
+                    else:
+                        squared = 0.0
+                        for t in range(d):
+                            difference = A[i, t] - B[j, t]
+                            squared += difference * difference
+                    value = entry(scalars, formula, squared, p[i], q[j], sign, *last)
+                    left += value != value
+                    out[i, j] = value
+        return left
+
+    return run
+
+
+@functools.cache
+def _jitted(function):
+    """Return a formula as numba compiles it, with those functions of its module that it calls by name.
+
+    It is inlined into the pass, so that integers are constants there and loops over them are unrolled.
+    """
+    called = {name: value for name in function.__code__.co_names if (value := function.__globals__.get(name))}
+    jitted = {name: _jitted(value) for name, value in called.items() if isinstance(value, types.FunctionType)}
+    bound = types.FunctionType(function.__code__, function.__globals__ | jitted, function.__name__)
+    return numba.njit(bound, error_model="numpy", forceinline=True)

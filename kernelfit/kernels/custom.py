@@ -1,0 +1,35 @@
+"""A kernel that is a function of the user's own."""
+
+import dataclasses
+
+from kernelfit.common.errors import InputError
+from kernelfit.kernels.base import Kernel
+
+
+@dataclasses.dataclass(frozen=True)
+class Custom(Kernel):
+    """k given by a user's own function(A, B) on float64 blocks (a, d), (b, d), pixels / 255, that returns (a, b).
+
+    The function is called from several threads at once, so it must not keep state between calls. On a GPU it gets and
+    returns CuPy arrays.
+    `path` is how it prints: "module:function" where it can be imported from.
+    """
+
+    function: object
+    path: str = ""
+
+    def block(self, A, B, out):
+        xp = A.device.xp
+        values = xp.asarray(self.function(A.coordinates(), B.coordinates()))
+        if values.shape != out.shape or values.dtype.kind not in "fiu":
+            raise InputError(
+                f"kernel {self} returned {values.dtype} of shape {values.shape} for blocks of {len(A)} and {len(B)} "
+                f"points; expected real numbers of shape {out.shape}"
+            )
+        if not xp.isfinite(values).all():
+            raise InputError(f"kernel {self} returned NaN or infinite values")
+        out[...] = values
+
+    def __str__(self):
+        made = getattr(self.function, "__qualname__", type(self.function).__name__)
+        return f"custom({self.path or f'{self.function.__module__}:{made}'!r})"

@@ -1,0 +1,72 @@
+"""Kernels of the distance |x - z|."""
+
+import dataclasses
+import math
+
+from kernelfit.common.errors import InputError
+from kernelfit.kernels.checks import set_number
+from kernelfit.kernels.formula import FormulaKernel, rounding
+
+_FEW = 8  # coordinates whose differences cost a CPU no more than their inner products
+
+
+class DistanceKernel(FormulaKernel):
+    """A kernel formula(xp, squared, *parameters) of |x - z|^2, with a field `bandwidth` that is None while open."""
+
+    bandwidth: float | None
+
+    def __post_init__(self):
+        if self.bandwidth is not None:
+            # Beyond these bounds squares and their inverses leave float64, and K is 1 or the identity anyway.
+            set_number(self, "bandwidth", 1e-100, 1e100)
+
+    def nearest(self, scale: float, error: float) -> float:
+        """Return the squared distance beyond which `error` in it changes the kernel by less than TOLERANCE.
+
+        `scale` is the first of the parameters.
+        """
+        raise NotImplementedError
+
+    @staticmethod
+    def from_products(xp, formula, t, shift, p, q, slack, near, *parameters):
+        both = p + q
+        squared = both - 2.0 * t  # of the points as they are held: a shift does not matter
+        value = formula(xp, xp.maximum(squared, 0.0), *parameters)
+        return xp.where(squared < slack * both + near, math.nan, value)
+
+    @staticmethod
+    def from_differences(xp, formula, squared, p, q, sign, *parameters):
+        return formula(xp, squared, *parameters)
+
+    def with_bandwidth(self, bandwidth):
+        return dataclasses.replace(self, bandwidth=bandwidth) if self.bandwidth is None else self
+
+    @property
+    def open_bandwidth(self):
+        return self.bandwidth is None
+
+    @property
+    def translation_invariant(self):
+        return True
+
+    def _chosen_bandwidth(self):
+        if self.bandwidth is None:
+            raise InputError(f"{self} has no bandwidth yet; give one, or choose one with choose_bandwidth")
+        return self.bandwidth
+
+    def _only_from_points(self, A):
+        return A.device.name == "cpu" and A.has_coordinates and not A.exact and A.d <= _FEW
+
+    def _sq_norms(self, side):
+        return side.sq_norms
+
+    def _unknown(self, A, B, parameters):
+        if A.exact or not A.has_coordinates:
+            return 0.0, -math.inf
+        # |x|^2 + |z|^2 - 2 <x, z> is off by at most slack (|x|^2 + |z|^2).
+        slack = rounding(A.d)
+        near = self.nearest(parameters[0], slack * (A.largest + B.largest))
+        return (slack, near) if near > 0 else (0.0, -math.inf)
+
+    def _make_from_points(self, run, A, B, parameters, out):
+        run(A.values, B.values, A.sq_norms, B.sq_norms, 1.0, parameters, out)

@@ -1,0 +1,33 @@
+"""The Gaussian kernel."""
+
+import dataclasses
+import math
+
+from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.formula import TOLERANCE
+
+
+@dataclasses.dataclass(frozen=True)
+class Gaussian(DistanceKernel):
+    """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST.
+
+    Examples
+    --------
+    >>> from kernelfit.kernels import Linear
+    >>> str(0.5 * Gaussian(bandwidth=5.0) + Linear())
+    '0.5 * gaussian(bandwidth=5.0) + linear()'
+    """
+
+    bandwidth: float | None = None
+    name = "gaussian"
+
+    @staticmethod
+    def formula(xp, squared, scale):
+        return xp.exp(-squared * scale)
+
+    def parameters(self, unit):
+        return (unit / (2 * self._chosen_bandwidth() ** 2),)
+
+    def nearest(self, scale, error):
+        # d/dt exp(-scale t) = -scale exp(-scale t)
+        return math.log(max(1.0, scale * error / TOLERANCE)) / scale

@@ -1,0 +1,27 @@
+"""The Laplacian kernel."""
+
+import dataclasses
+import math
+
+from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.formula import TOLERANCE
+
+
+@dataclasses.dataclass(frozen=True)
+class Laplacian(DistanceKernel):
+    """k(x, z) = exp(-|x - z| / bandwidth) with the Euclidean norm (scikit-learn's laplacian uses the 1-norm)."""
+
+    bandwidth: float | None = None
+    name = "laplacian"
+
+    @staticmethod
+    def formula(xp, squared, scale):
+        return xp.exp(-xp.sqrt(squared) * scale)
+
+    def parameters(self, unit):
+        return (math.sqrt(unit) / self._chosen_bandwidth(),)
+
+    def nearest(self, scale, error):
+        # d/dt exp(-scale sqrt t) is less than scale exp(-x) / r with r = sqrt t, x = scale r; it is small enough where
+        # x exp(x) >= y, which x = log(1 + y) is.
+        return (math.log1p(scale**2 * error / TOLERANCE) / scale) ** 2

@@ -1,0 +1,146 @@
+"""The function that a fit returns, f = sum_i coef_i k(x_i, .): it predicts, has a norm, and can be saved and loaded."""
+
+import dataclasses
+import functools
+import json
+
+import numpy as np
+
+from kernelfit.common.errors import DataError, DataNotFoundError, InputError
+from kernelfit.common.files import atomic_write
+from kernelfit.features import Features, Pixels, parse_features
+from kernelfit.grams.matrix import gram
+from kernelfit.grams.matrix_points import MatrixPoints
+from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import parse_kernel
+from kernelfit.solvers.scaling import column_norms
+
+_FORMAT = "kernelfit.model/2"
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelExpansion:
+    """f(x) = sum_i coef_i k(phi(x_i), phi(x)), one output for each column of coef, phi the features.
+
+    Attributes
+    ----------
+    kernel : Kernel
+    points : array, shape (n, ...), or Points
+        x_i, as they were after corruption.
+    coef : float64 array, shape (n, r)
+    classes : tuple of str
+        Names of the outputs, where they are classes.
+    ridge : float
+        With which it was fitted.
+    pixels : str
+        What was done to the pixels of the points; other than "true", points to predict need the same.
+    features : Features
+    seed : int
+        Of what the features draw.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.kernels import Gaussian
+    >>> f = KernelExpansion(Gaussian(bandwidth=1.0), np.array([[0.0], [3.0]]), np.array([[1.0], [2.0]]))
+    >>> f(np.array([[0.0]])).round(4), round(f.norm, 4)
+    (array([[1.0222]]), 2.246)
+    """
+
+    kernel: Kernel
+    points: object
+    coef: np.ndarray
+    classes: tuple = ()
+    ridge: float = 0.0
+    pixels: str = "true"
+    features: Features = dataclasses.field(default_factory=Pixels)
+    seed: int = 0
+
+    def __call__(self, X, *, progress=None):
+        """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""
+        own = self.points
+        if not isinstance(self.features, Pixels):
+            own, X = self.features.points(own, X, seed=self.seed, across=True, progress=progress)
+        return gram(X, self.kernel, own).product(self.coef, progress=progress)
+
+    @functools.cached_property
+    def norm_per_output(self):
+        """|f_c| = sqrt(coef_c^T K coef_c) for each output, shape (r,): one pass over K. NaN where it is rounding."""
+        own = self.points
+        if not isinstance(self.features, Pixels):
+            own, _ = self.features.points(own, own[:1], seed=self.seed)
+        exponent = np.frexp(np.abs(self.coef).max(initial=0.0))[1]
+        coef = np.ldexp(self.coef, -exponent)
+        with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
+            return np.ldexp(np.sqrt(np.einsum("ij,ij->j", coef, gram(own, self.kernel).product(coef))), exponent)
+
+    @property
+    def norm(self):
+        """The RKHS norm of all outputs together, sqrt(tr coef^T K coef)."""
+        return float(column_norms(self.norm_per_output[:, None])[0])
+
+    def save(self, path):
+        """Write the function to `path`, whole or not at all."""
+        header = {"format": _FORMAT, "kernel": str(self.kernel)}
+        header |= {"classes": self.classes or [str(k) for k in range(self.coef.shape[1])]}
+        header |= {"ridge": self.ridge, "pixels": self.pixels, "features": str(self.features), "seed": self.seed}
+        # A precomputed kernel needs no training points to predict, only their number.
+        X = np.empty((len(self.coef), 0)) if self.kernel.of_matrix else _as_array(self.points)
+        with atomic_write(path) as file:
+            np.savez_compressed(file, header=np.array(json.dumps(header)), X=X, coef=self.coef)
+
+
+def load_model(path, *, kernel=None):
+    """Return the KernelExpansion in a file that its `save` wrote.
+
+    A function with a kernel of the user's own needs that `kernel` again: a data file must not make Python import code.
+
+    Raises
+    ------
+    DataNotFoundError, DataError
+        There is no such file, or it is not a whole model file.
+    """
+    try:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+            header, X, coef = json.loads(str(file["header"])), file["X"], file["coef"]
+            text, classes, ridge = header["kernel"], tuple(map(str, header["classes"])), float(header["ridge"])
+            pixels, features, seed = str(header["pixels"]), header["features"], int(header["seed"])
+            known = header["format"] == _FORMAT and isinstance(text, str)
+    except FileNotFoundError as error:
+        raise DataNotFoundError(
+            f"there is no model file {path}; its `save` makes one, and so does the command kernelfit solve"
+        ) from error
+    except Exception as error:  # a damaged file can make zipfile, zlib, numpy and json fail in any way
+        raise DataError(f"{path} is not a model file of kernelfit, or not a whole one: {error}") from error
+    if not known:
+        raise DataError(f"{path} is not a model file of format {_FORMAT}")
+    if coef.dtype != np.float64 or coef.ndim != 2 or X.ndim < 2 or not np.isfinite(coef).all():
+        raise DataError(f"{path}: coefficients {coef.dtype} {coef.shape} and points {X.shape} are not those of a model")
+    if coef.shape != (len(X), len(classes)):
+        raise DataError(f"{path}: coefficients {coef.shape} do not fit {len(X)} points and {len(classes)} classes")
+    try:
+        features = parse_features(features)
+    except InputError as error:
+        raise DataError(f"{path}: the header of the model is damaged: {error}") from error
+    kernel = _kernel_of(path, text, kernel)
+    points = MatrixPoints.of_number(len(X)) if kernel.of_matrix else X
+    return KernelExpansion(kernel, points, coef, classes, ridge, pixels, features, seed)
+
+
+def _kernel_of(path, text, given):
+    if given is not None and str(given) != text:
+        raise InputError(f"{path} was fitted with the kernel {text}, not with {given}")
+    if given is None and "custom" in text:
+        raise InputError(f"{path} was fitted with the kernel {text}; name it again, as `kernel`")
+    try:
+        return given or parse_kernel(text, imports=False)
+    except InputError as error:
+        raise DataError(f"{path}: the header of the model is damaged: {error}") from error
+
+
+def _as_array(points):
+    """Return points as they came: uint8 pixels, or floating-point numbers."""
+    if isinstance(points, np.ndarray):
+        return points
+    values = points.device.host(points.coordinates())
+    return np.rint(values * 255).astype(np.uint8) if points.exact else values

@@ -1,0 +1,210 @@
+"""The solver that plans: what fits, what is quickest, and float64 where float32 fails."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import InputError, NotConvergedError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.solvers.cholesky import PRECISIONS
+from kernelfit.solvers.planning.forecast import forecast
+from kernelfit.solvers.planning.plan import LOO_IN_MIXED, STEPS, Plan, Problem, Way, plan_solve
+from kernelfit.solvers.planning.rates import measure_rates
+from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.scratch import unfinished
+
+_FORECAST_PAYS = 5.0  # seconds of a solve; a forecast takes one
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Auto(Solver):
+    """Cholesky in the quickest way that fits into memory or onto the scratch disk.
+
+    Whether float32 with corrections will do is forecast from a sample of K where it matters; where it fails all the
+    same, a float64 factor takes its place, and report["fallback"] says why.
+
+    Parameters
+    ----------
+    precision : str
+        "auto", "float64" or "mixed".
+    storage : str
+        "auto", "memory", "host" or "disk".
+    device : str or device
+        "cpu", "cuda", or "auto" for the GPU where there is one.
+    memory : int, optional
+        Bytes to use at most, of those that are free on the device.
+    scratch : path, optional
+        Folder on a disk where panels of the factor may go.
+    resume : bool
+        Go on with an unfinished factor there.
+    seed : int
+        Of the sample of the forecast.
+    outputs, n_test : int
+        Right-hand sides and test points to come: what the plan counts memory and time for.
+    loo : bool
+        Whether the inverse diagonal will be asked for, which takes a float64 factor.
+    """
+
+    precision: str = "auto"
+    storage: str = "auto"
+    device: object = "auto"
+    memory: int | None = None
+    scratch: object = None
+    resume: bool = False
+    seed: int = 0
+    outputs: int = 10
+    n_test: int = 0
+    loo: bool = False
+
+    def __post_init__(self):
+        if self.precision not in ("auto", *PRECISIONS):
+            raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
+        if self.loo and self.precision == "mixed":
+            raise InputError(LOO_IN_MIXED)
+        if self.resume and self.scratch is None:
+            raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
+
+    def plan(self, problem, *, device=None, steps=STEPS):
+        """Return the Plan of a Problem; an unfinished factor that is to be gone on with decides the way."""
+        device = backend.device(self.device) if device is None else device
+        found = unfinished(self.scratch) if self.resume else None
+        plan = plan_solve(
+            problem,
+            device=device,
+            precision=self.precision,
+            storage=self.storage,
+            scratch=self.scratch,
+            width=found and found["width"],
+            memory=self.memory,
+            rates=_rates(device, self.scratch),
+            steps=steps,
+        )
+        if not found:
+            return plan
+        on_disk = {way.precision: way for way in plan.ways if way.storage == "disk"}
+        # Where its precision is not possible, Scratch says that it is another's.
+        same = on_disk.get("float64" if found["dtype"] == "float64" else "mixed", min(on_disk.values(), key=str))
+        return dataclasses.replace(plan, chosen=None if same.missing else same)
+
+    def require(self, problem):
+        self.plan(problem).require()
+
+    def choose(self, K, *, ridge=0.0, progress=None):
+        """Return the Choice of a way for K + ridge I."""
+        progress, watch = progress or Progress(), Stopwatch()
+        problem = Problem.of(K, n_test=self.n_test, outputs=self.outputs, loo=self.loo)
+        plan = self.plan(problem, device=K.device)
+        reason = self._reason(plan)
+        if self._worth_a_forecast(plan):
+            with watch("forecast"):
+                expected = forecast(K, ridge=ridge, seed=self.seed)
+                plan = self.plan(problem, device=K.device, steps=expected.steps)
+            reason = expected.reason
+            progress.note(reason)
+        way = plan.require()
+        progress.note(str(plan))
+        return Choice(plan, way, reason, watch.seconds)
+
+    def factor(self, K, *, ridge=0.0, progress=None):
+        choice = self.choose(K, ridge=ridge, progress=progress)
+        factor = self.take(choice, K, ridge=ridge, progress=progress)
+        factor.seconds |= choice.seconds
+        return factor
+
+    def take(self, choice, K, *, ridge=0.0, progress=None):
+        """Return the Factor of K + ridge I in the way of a Choice."""
+        progress = progress or Progress()
+
+        def make(way):
+            progress.expect("solve", way.phases)
+            solver = way.solver(scratch=self.scratch, resume=self.resume)
+            factor = solver.factor(K, ridge=ridge, progress=progress)
+            factor.gemm_gflops = choice.plan.rates.gemm(way.precision) / 1e9
+            factor.report |= {"reason": choice.reason, "kept_bytes": way.cached_bytes}
+            return factor
+
+        other = choice.plan.fallback(choice.way)
+
+        def second(failure):
+            progress.note(f"{failure}; going on with a {other}")
+            factor = make(other)
+            factor.report["fallback"] = failure
+            return factor
+
+        try:
+            factor = make(choice.way)
+        except NotConvergedError as error:
+            if other is None:
+                raise
+            failure = str(error)
+        else:
+            if other is not None:
+                factor.otherwise = second
+            return factor
+        # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
+        return second(failure)
+
+    def _reason(self, plan):
+        """Return why the plan's precision, in words."""
+        if self.precision != "auto":
+            return "asked for"
+        if self.loo:
+            return "leave-one-out needs it"
+        if self.resume and unfinished(self.scratch):
+            return "that of the unfinished factor"
+        return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
+
+    def _worth_a_forecast(self, plan):
+        """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
+        decided = self.resume and unfinished(self.scratch)
+        return not decided and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
+
+
+@dataclasses.dataclass(frozen=True)
+class Choice:
+    """What was planned, and the way to take: plan, way, why this precision, and what choosing took."""
+
+    plan: Plan
+    way: Way
+    reason: str
+    seconds: dict
+
+
+def _possible(plan):
+    return {way.precision for way in plan.ways if not way.missing}
+
+
+@functools.cache
+def _rates(device, scratch):
+    """Return the Rates of this machine, measured once in a process for each device and scratch folder."""
+    return measure_rates(device, scratch)
+
+
+def solve(K, Y, solver=None, *, ridge=0.0, progress=None):
+    """Return the Solution of (K + ridge I) coef = Y, whose factor is freed at once.
+
+    Parameters
+    ----------
+    K : Gram
+        Symmetric, shape (n, n), on the device of the solver.
+    Y : array of numbers, shape (n, r) or (n,)
+    solver : Solver, optional
+        Auto() on the device of K unless given.
+
+    Examples
+    --------
+    >>> import kernelfit as kf
+    >>> import numpy as np
+    >>> X = np.linspace(0, 1, 8)[:, None]
+    >>> solution = kf.solve(kf.gram(X, kf.Gaussian(bandwidth=0.2)), np.sin(6 * X))
+    >>> round(solution.norm.total, 4), solution.relative_residual < 1e-10
+    (1.7114, True)
+    """
+    Y = np.asarray(Y)
+    Y = Y[:, None] if Y.ndim == 1 else Y
+    solver = solver or Auto(device=K.device, outputs=Y.shape[-1])
+    with solver.factor(K, ridge=ridge, progress=progress) as factor:
+        return factor.solve(Y, progress=progress)

@@ -1,0 +1,208 @@
+"""Exact solving by a Cholesky factor of half the matrix, in float64 or in float32 with corrections in float64."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.solvers.mixed import MixedFactor
+from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels
+from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.panels import MemoryPanels, panel_width
+from kernelfit.solvers.protocol import Factor, Solver, goes_on, memory_explained
+from kernelfit.solvers.regularity import condition_estimate
+from kernelfit.solvers.scratch import Scratch, unfinished
+
+PRECISIONS = ("float64", "mixed")
+STORAGES = ("memory", "host", "disk")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Cholesky(Solver):
+    """A panel Cholesky factor; see kernelfit.solvers.panel_cholesky.
+
+    Parameters
+    ----------
+    precision : str
+        "float64", or "mixed": a float32 factor in half the memory, whose solutions are corrected to float64 accuracy.
+    storage : str
+        Where the factor lies: "memory" of the device, "host" memory beside a GPU, or "disk": in the folder `scratch`.
+    device : str or device
+    width : int, optional
+        Columns per panel; what suits the device unless given.
+    cached : bool
+        Whether a mixed factor keeps all inner products in memory, so that corrections need not make them again.
+    scratch : path, optional
+        Folder for panels on disk.
+    resume : bool
+        Go on with an unfinished factor of the same matrix there.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from kernelfit.grams.matrix import gram
+    >>> from kernelfit.kernels import Gaussian
+    >>> X = np.linspace(0, 1, 8)[:, None]
+    >>> K, Y = gram(X, Gaussian(bandwidth=0.2)), np.sin(6 * X)
+    >>> with Cholesky().factor(K) as factor:
+    ...     solution = factor.solve(Y)
+    >>> bool(np.allclose(K.product(solution.coef), Y)), solution.relative_residual < 1e-10
+    (True, True)
+    """
+
+    precision: str = "float64"
+    storage: str = "memory"
+    device: object = "cpu"
+    width: int | None = None
+    cached: bool = False
+    scratch: object = None
+    resume: bool = False
+
+    def __post_init__(self):
+        if self.precision not in PRECISIONS:
+            raise InputError(f"precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
+        if self.storage not in STORAGES:
+            raise InputError(f"storage {self.storage!r}; known are {', '.join(STORAGES)}")
+
+    @memory_explained()
+    def factor(self, K, *, ridge=0.0, progress=None):
+        progress = progress or Progress()
+        if self.storage == "disk" and self.scratch is None:
+            raise InputError('`storage="disk"` needs a folder: give `scratch`')
+        made = self._float64 if self.precision == "float64" else self._mixed
+        return made(K, ridge, progress)
+
+    def __str__(self):
+        return described(self.precision, self.storage, cached=self.cached)
+
+    def _float64(self, K, ridge, progress):
+        panels = self._panels(K, ridge, 0.0, progress)
+        report = self._report(panels)
+        try:
+            L = cholesky(K, ridge=ridge, panels=panels, progress=progress)
+        except BaseException as error:
+            panels.abandon() if goes_on(error) else panels.finish()
+            raise
+        return CholeskyFactor(K, L, ridge=ridge, method=str(self), report=report, estimate=self.storage != "disk")
+
+    def _mixed(self, K, ridge, progress):
+        found = unfinished(self.scratch) if self.storage == "disk" and self.resume else None
+        first, resumed = (found or {}).get("shift", 0.0), {}
+
+        def make_panels(shift):
+            panels = self._panels(K, ridge, shift, progress)
+            resumed.update(self._report(panels))
+            return panels
+
+        factor = MixedFactor.of(
+            K,
+            make_panels,
+            ridge=ridge,
+            first_shift=first,
+            cached=self.cached,
+            estimate=self.storage != "disk",
+            method=str(self),
+            progress=progress,
+        )
+        factor.report = resumed | factor.report
+        factor.gflops = gflops(factor)
+        return factor
+
+    def _panels(self, K, ridge, shift, progress):
+        """Return a storage for the panels of a factor of K + (ridge + shift) I."""
+        n, device = K.shape[0], K.device
+        dtype = np.dtype(np.float64 if self.precision == "float64" else np.float32)
+        width = self.width or panel_width(n, device)
+        if self.storage == "memory":
+            return MemoryPanels(n, width, dtype, device)
+        if self.storage == "host":
+            return OutOfCorePanels(n, width, dtype, device, HostStore(dtype, device))
+        environment = backend.describe()
+        identity = {
+            "n": n,
+            "width": width,
+            "dtype": dtype.name,
+            "ridge": ridge,
+            "shift": shift,
+            "matrix": K.fingerprint(),
+            # What rounding depends on: other libraries or threads would go on correctly, but not with the same bits.
+            "arithmetic": [device.name, *environment["blas"], environment["threads"]],
+        }
+        store = Scratch(self.scratch, identity, device, resume=self.resume, progress=progress)
+        return OutOfCorePanels(n, width, dtype, device, store)
+
+    def _report(self, panels):
+        return {
+            "precision": self.precision,
+            "reason": "asked for",
+            "storage": self.storage,
+            "panel_width": panels.width,
+            "kept_bytes": 0,
+            "shift": 0.0,
+            "breakdowns": [],
+            "steps": 0,
+            "residuals": [],
+            "fallback": None,
+            "resumed_panels": panels.finished,
+        }
+
+
+class CholeskyFactor(Factor):
+    """L with L L^T = K + ridge I in float64, wherever its panels lie.
+
+    Attributes
+    ----------
+    L : PanelFactor, or another with half_solve, half_solve_transposed, pivots and release
+    """
+
+    def __init__(self, K, L, *, ridge, method, report, estimate=True):
+        super().__init__(K, ridge=ridge, method=method, report=report, seconds=dict(L.seconds))
+        self.L, self._estimate = L, estimate
+        self.gflops = gflops(self)
+
+    def half_solve(self, Y):
+        return self.L.half_solve(Y)
+
+    def half_solve_transposed(self, Z):
+        return self.L.half_solve_transposed(Z)
+
+    def inverse_diagonal(self, *, progress=None):
+        own = getattr(self.L, "inverse_diagonal", super().inverse_diagonal)  # of panels, at half the operations
+        return own(progress=progress)
+
+    def log_determinant(self):
+        return float(np.log(self.L.pivots()).sum())
+
+    def smallest_pivot(self):
+        return float(self.L.pivots().min())
+
+    def close(self, error=None):
+        self.L.release(goes_on(error))
+
+    def _solve(self, Y, watch, progress):
+        with watch("solve"):
+            half = self.L.half_solve(Y)
+            coef = self.L.half_solve_transposed(half)
+        with watch("check"):
+            fitted = self._fitted(coef, progress)
+        with watch("condition"):
+            condition = condition_estimate(self.L, self._norm_1) if self._estimate else None
+        return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
+
+
+def described(precision, storage, *, cached):
+    """Return what a Cholesky solver does, in words."""
+    place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[storage]
+    what = "float64" if precision == "float64" else "float32 corrected to float64"
+    return f"panel Cholesky in {what}, {place}{', with inner products kept' if cached else ''}"
+
+
+def gflops(factor):
+    """Return the rate of the columns that were factored in this run, or None if an earlier run had made them all."""
+    n = factor.n
+    before = min(n, factor.report.get("resumed_panels", 0) * factor.report.get("panel_width", 0))
+    # Column k of n takes 2 k (n - k) operations.
+    made = (n**3 - 3 * n * before**2 + 2 * before**3) / 3
+    return made / factor.seconds["factor"] / 1e9 if made and factor.seconds.get("factor") else None

@@ -1,0 +1,87 @@
+"""Solving by an eigendecomposition of K, which serves every ridge."""
+
+import dataclasses
+
+import numpy as np
+
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.solvers.protocol import Factor, Solver, memory_explained
+from kernelfit.solvers.spectrum import require_regular, spectrum
+
+
+@dataclasses.dataclass(frozen=True)
+class Eigen(Solver):
+    """K = Q diag(lambda) Q^T on the CPU, up to n = 32,000; `Factor.at` gives the factor of another ridge for nothing.
+
+    It takes the time of about 40 Cholesky factorisations and the memory of two full matrices. A matrix whose smallest
+    eigenvalue is below the rounding error of the largest is called singular here; a Cholesky factor may resolve more.
+    """
+
+    @memory_explained()
+    def factor(self, K, *, ridge=0.0, progress=None):
+        watch = Stopwatch()
+        with watch("factor"), (progress or Progress()).phase("eigendecomposition", 1) as advance:
+            made = spectrum(K)
+            advance(1)
+        return EigenFactor(K, made, ridge=ridge, seconds=watch.seconds)
+
+
+class EigenFactor(Factor):
+    """K + ridge I = Q diag(lambda + ridge) Q^T.
+
+    Attributes
+    ----------
+    spectrum : Spectrum
+    """
+
+    def __init__(self, K, spectrum, *, ridge, seconds=()):
+        report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
+        method = "eigendecomposition in float64, in memory"
+        super().__init__(K, ridge=ridge, method=method, report=report, seconds=dict(seconds))
+        require_regular(spectrum, self.ridge, K)
+        self.spectrum, self._values = spectrum, spectrum.values + self.ridge
+
+    def at(self, ridge):
+        """Return the factor of K + ridge I for another ridge, which shares the decomposition."""
+        return EigenFactor(self.K, self.spectrum, ridge=ridge)
+
+    def half_solve(self, Y):
+        """Return (lambda + ridge)^-1/2 Q^T Y, shape (n, r)."""
+        return (self.spectrum.vectors.T @ Y) / np.sqrt(self._values)[:, None]
+
+    def half_solve_transposed(self, Z):
+        """Return Q (lambda + ridge)^-1/2 Z, shape (n, r)."""
+        return self.spectrum.vectors @ (Z / np.sqrt(self._values)[:, None])
+
+    def inverse_diagonal(self, *, progress=None):
+        return self.spectrum.inverse_diagonals([self.ridge])[0]
+
+    def log_determinant(self):
+        return float(np.log(self._values).sum())
+
+    def smallest_pivot(self):
+        return float(self._values[0])
+
+    def close(self, error=None):
+        self.spectrum = None  # others may share it
+
+    def _solve(self, Y, watch, progress):
+        return self.solve_path(Y, [self], watch, progress)[0]
+
+    def solve_path(self, Y, factors, watch, progress):
+        """Return a Solution of Y for each of some factors of this decomposition: K is made again once for all."""
+        with watch("solve"):
+            projected = self.spectrum.vectors.T @ Y
+            halves = [projected / np.sqrt(factor._values)[:, None] for factor in factors]
+            scaled = [half / np.sqrt(factor._values)[:, None] for half, factor in zip(halves, factors, strict=True)]
+            coefs = np.split(self.spectrum.vectors @ np.hstack(scaled), len(factors), axis=1)
+        with watch("check"):
+            fitted, norm = self.K.product_and_norm(np.hstack(coefs), progress=progress)
+        solutions, parts = [], np.split(fitted, len(factors), axis=1)
+        for factor, coef, half, own in zip(factors, coefs, halves, parts, strict=True):
+            factor._norm_1 = norm + factor.ridge
+            values = factor._values
+            condition = float(values[-1] / values[0])  # in the 2-norm, which is at most that in the 1-norm
+            solutions.append(factor._solution(Y, coef, own, half.T @ half, watch, condition=condition))
+        return solutions

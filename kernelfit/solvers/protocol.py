@@ -1,0 +1,240 @@
+"""The one way to solve (K + ridge I) coef = Y: a Solver makes a Factor of K, and the Factor answers for any targets."""
+
+import contextlib
+
+import numpy as np
+
+from kernelfit import backend
+from kernelfit.common.errors import (
+    InputError,
+    NotConvergedError,
+    NotEnoughMemoryError,
+    SingularMatrixError,
+    UnsupportedError,
+)
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_number
+from kernelfit.solvers.scaling import exponents_of, in_units
+from kernelfit.solvers.solution import Solution
+
+_WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows
+
+
+class Solver:
+    """How to solve: an immutable object with one method, `factor`.
+
+    Attributes
+    ----------
+    device : str or device
+        Where K is to be made: "cpu", "cuda", or "auto" for the GPU where there is one.
+    is_root : bool
+        Whether this process reads the data, prints and writes; see `opened`.
+    launcher : str
+        What stands before a command line that solves in the same way.
+    """
+
+    device = "cpu"
+    is_root, launcher = True, ""
+
+    def factor(self, K, *, ridge=0.0, progress=None):
+        """Return the Factor of K + ridge I.
+
+        Parameters
+        ----------
+        K : Gram
+            Symmetric, shape (n, n), on the device of the solver.
+        ridge : float
+            Added to the diagonal; 0 unless given, and never changed.
+
+        Raises
+        ------
+        SingularMatrixError
+            K + ridge I is singular to working precision; nothing is ever added to it.
+        NotEnoughMemoryError, NotEnoughDiskError, ScratchError, NotConvergedError, InputError
+        """
+        raise NotImplementedError
+
+    def require(self, problem):
+        """Raise NotEnoughMemoryError if a Problem cannot fit, where that is known before anything is made."""
+
+    @contextlib.contextmanager
+    def opened(self):
+        """Enter what the solver works with beyond this process; yields the Solver to use inside.
+
+        Every process of a run enters. Those that do not lead follow the one that does until it leaves; what is yielded
+        to them has is_root False, and there is nothing left to do.
+        """
+        yield self
+
+
+class Factor:
+    """K + ridge I, made ready to be solved for any targets, any number of times; a context that frees it in the end.
+
+    A block that ends with an error which a later run could do without leaves on disk what it can go on with.
+
+    Attributes
+    ----------
+    K : Gram
+    ridge : float
+    method : str
+        For people: what was done, and where.
+    precision : str
+        "float64", or "mixed": a float32 factor, corrected in float64.
+    report : dict
+        JSON-ready: precision, reason, shift, breakdowns, fallback, and what else the solver has to say.
+    seconds : dict
+        Of the factor by phase: allocate, gram, factor, condition, precondition.
+    device : str
+        Where it was computed: "cpu" or "cuda".
+    gflops, gemm_gflops : float or None
+        Of the factorisation and of matrix products, all processes together, in 10^9 operations per second.
+    """
+
+    precision = "float64"
+    gflops = gemm_gflops = None
+
+    def __init__(self, K, *, ridge, method, report, seconds):
+        self.K, self.ridge, self.method = K, check_number("ridge", ridge), method
+        self.report, self.seconds, self.device = report, seconds, K.device.name
+        self._norm_1 = None
+
+    @property
+    def n(self):
+        """Order of the matrix."""
+        return self.K.shape[0]
+
+    def solve(self, Y, *, progress=None):
+        """Return the Solution of (K + ridge I) coef = Y for Y of shape (n, r), to float64 accuracy.
+
+        Raises
+        ------
+        NotConvergedError
+            An iteration ended before the residual was small.
+        SingularMatrixError
+            That K + ridge I is singular showed only now.
+        InputError
+            Y does not fit, is not finite, or is so large that coefficients or norm are beyond the largest number.
+        """
+        Y = self._checked(Y)
+        exponents = exponents_of(Y)  # targets of size 1 and back: neither residual nor norm depends on their units
+        watch = Stopwatch()
+        with memory_explained():
+            solved = self._solve(in_units(Y, -exponents), watch, progress or Progress()).in_units(exponents)
+        if not (np.isfinite(solved.coef).all() and not np.isinf(solved.norm.total)):
+            raise InputError(
+                f"targets reach {np.ldexp(1.0, exponents.max()):.1e}, so that coefficients or norm are beyond the "
+                "largest number of float64. Divide y by a constant"
+            )
+        return solved
+
+    def predict(self, K_test, coef, *, progress=None):
+        """Return K_test coef, shape (m, r), for the Gram of test points against those of K, where K was factored."""
+        return K_test.product(coef, progress=progress)
+
+    def half_solve(self, Y):
+        """Return S Y, shape (n, r), with S^T S = (K + ridge I)^-1: L^-1 Y of a triangular factor."""
+        raise self._cannot("triangular solves")
+
+    def half_solve_transposed(self, Z):
+        """Return S^T Z, shape (n, r)."""
+        raise self._cannot("triangular solves")
+
+    def apply_inverse(self, V):
+        """Return (K + ridge I)^-1 V, shape (n, r), unchecked."""
+        return self.half_solve_transposed(self.half_solve(V))
+
+    def inverse_diagonal(self, *, progress=None):
+        """Return the diagonal of (K + ridge I)^-1, shape (n,)."""
+        diagonal = np.empty(self.n)
+        with (progress or Progress()).phase("leave-one-out", self.n) as advance:
+            for start in range(0, self.n, _WIDTH):
+                stop = min(start + _WIDTH, self.n)
+                columns = np.zeros((self.n, stop - start))
+                np.fill_diagonal(columns[start:], 1.0)
+                Z = self.half_solve(columns)
+                diagonal[start:stop] = np.einsum("ij,ij->j", Z, Z)
+                advance(stop - start)
+        return diagonal
+
+    def log_determinant(self):
+        """Return log det(K + ridge I)."""
+        raise self._cannot("a determinant")
+
+    def smallest_pivot(self):
+        """Return the smallest pivot: an upper bound on the smallest eigenvalue of what was factored."""
+        raise self._cannot("pivots")
+
+    def peak_memory(self):
+        """Return the largest resident memory so far, in bytes, of any process."""
+        return backend.peak_memory()
+
+    def close(self, error=None):
+        """Free the factor; `error`, if any, is what ended its use."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, traceback):
+        self.close(error)
+
+    def _solve(self, Y, watch, progress):
+        """Return the Solution for float64 Y (n, r) whose columns have size 1; phases are added to the Stopwatch."""
+        raise NotImplementedError
+
+    def _solution(self, Y, coef, fitted, quadratic, watch, *, condition=None, **report):
+        """Return the Solution with what it has of this factor."""
+        return Solution(
+            Y,
+            coef,
+            fitted,
+            quadratic,
+            self.ridge,
+            self._norm_1,
+            condition,
+            self.method,
+            self.report | report,
+            watch.seconds,
+        )
+
+    def _fitted(self, coef, progress):
+        """Return K coef from recomputed blocks, having found |K + ridge I|_1 the first time."""
+        if self._norm_1 is not None:
+            return self.K.product(coef, progress=progress)
+        fitted, norm = self.K.product_and_norm(coef, progress=progress)
+        self._norm_1 = norm + self.ridge  # a kernel has a diagonal >= 0, which the ridge adds to
+        return fitted
+
+    def _checked(self, Y):
+        Y = np.asarray(Y)
+        if Y.ndim != 2 or len(Y) != self.n or Y.dtype.kind not in "fiub":
+            raise InputError(f"right-hand sides are {Y.dtype} of shape {Y.shape}; expected numbers ({self.n}, r)")
+        if not np.isfinite(Y).all():
+            raise InputError("right-hand sides hold NaN or infinite values")
+        return np.asarray(Y, dtype=np.float64)
+
+    def _cannot(self, what):
+        return UnsupportedError(
+            f"{self.method} has no {what}. Take a factor in float64: Cholesky(), or Eigen() up to n = 32,000"
+        )
+
+
+def goes_on(error):
+    """Return whether a later run could go on after this error, rather than fail again in the same way."""
+    return error is not None and not isinstance(error, SingularMatrixError | InputError | NotConvergedError)
+
+
+@contextlib.contextmanager
+def memory_explained():
+    """Turn a MemoryError in the middle of a run that a plan let begin into one that says what to try."""
+    try:
+        yield
+    except NotEnoughMemoryError:
+        raise  # by a plan, which says more
+    except MemoryError as error:
+        raise NotEnoughMemoryError(
+            f"memory ran out in the middle of a run that should have fitted: {error}. Likely causes: (a) another "
+            "process took memory of this machine or of its GPU meanwhile; (b) a GPU's free memory is in pieces. Repeat "
+            "with less `memory` than was planned with, so that the factor is streamed where it can be, with "
+            '`precision="mixed"`, a `scratch` folder, or fewer points, `n_train`'
+        ) from error

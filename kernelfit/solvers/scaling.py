@@ -1,0 +1,44 @@
+"""Columns brought to size 1 by powers of two: no digit changes, and no square over- or underflows."""
+
+import numpy as np
+
+
+def exponents_of(V):
+    """Return integers e, one for each column of V (n, r), with 2^e <= its largest entry < 2^(e + 1); 0 for zeros."""
+    largest = np.maximum(V.max(axis=0, initial=0.0), -V.min(axis=0, initial=0.0))
+    return np.where(largest > 0, np.frexp(largest)[1] - 1, 0)
+
+
+def in_units(V, exponents):
+    """Return V with its columns times 2^exponents, and V itself where all of these are 0.
+
+    With -exponents_of(V), every column comes to size 1.
+    """
+    with np.errstate(over="ignore"):
+        return np.ldexp(V, exponents) if exponents.any() else V
+
+
+def column_norms(V):
+    """Return the Euclidean norm of each column of V, whatever its units."""
+    exponents = exponents_of(V)
+    V = in_units(V, -exponents)
+    return in_units(np.sqrt(np.einsum("ij,ij->j", V, V)), exponents)
+
+
+def inner_products(U, V):
+    """Return (m, e) with the inner products m 2^e of the columns of U and V."""
+    e, f = exponents_of(U), exponents_of(V)
+    return np.einsum("ij,ij->j", in_units(U, -e), in_units(V, -f)), e + f
+
+
+def relative_residuals(Y, reached):
+    """Return |Y_j - reached_j| / |Y_j| for each column j, shape (r,), or without the division where Y_j = 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> relative_residuals(np.array([[1e200, 1.0], [0.0, 0.0]]), np.array([[1e200, 0.5], [0.0, 0.0]])).tolist()
+    [0.0, 0.5]
+    """
+    size = column_norms(Y)
+    return column_norms(Y - reached) / np.where(size == 0, 1.0, size)

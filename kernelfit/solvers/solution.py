@@ -1,0 +1,202 @@
+"""The solution of (K + ridge I) coef = Y, whoever solved it, and the means to judge it."""
+
+import dataclasses
+import functools
+
+import numpy as np
+
+from kernelfit.solvers.scaling import column_norms, exponents_of, in_units, inner_products, relative_residuals
+
+ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
+
+
+@dataclasses.dataclass(frozen=True)
+class Solution:
+    """coef with (K + ridge I) coef = Y, and what tells how good it is.
+
+    Attributes
+    ----------
+    targets : float64 array, shape (n, r)
+        Y.
+    coef : float64 array, shape (n, r)
+    fitted : float64 array, shape (n, r)
+        K coef from recomputed blocks: the function at the training points.
+    quadratic : float64 array, shape (r, r)
+        Y^T (K + ridge I)^-1 Y without use of `fitted`: from L^-1 Y of a float64 factor, else Y^T coef.
+    ridge : float
+    norm_1 : float
+        Largest absolute column sum of K + ridge I.
+    condition_estimate : float or None
+        Of K + ridge I in the 1-norm, a lower bound; None where it would cost too much, or there is no factor.
+    method : str
+        For people: what was done, and where.
+    report : dict
+        JSON-ready: what the solver has to say of the factor and of this solution.
+    seconds : dict
+        Of this solution, by phase: solve, refine, check, condition.
+    """
+
+    targets: np.ndarray
+    coef: np.ndarray
+    fitted: np.ndarray
+    quadratic: np.ndarray
+    ridge: float
+    norm_1: float
+    condition_estimate: float | None
+    method: str
+    report: dict
+    seconds: dict
+    _plain = None  # (Solution, exponents) that in_units made this of
+
+    @functools.cached_property
+    def residual_per_output(self):
+        """|Y_j - (K + ridge I) coef_j| / |Y_j|, shape (r,), or without the division where Y_j = 0."""
+        return residuals(self.targets, self.coef, self.fitted, self.ridge)
+
+    @property
+    def relative_residual(self):
+        """The largest residual of all outputs: pooled, a small output could be wrong in every digit beside a large."""
+        return float(self.residual_per_output.max(initial=0.0))
+
+    @functools.cached_property
+    def norm(self):
+        """The Norm of the function, by two routes."""
+        return rkhs_norm(self.coef, self.fitted, self.quadratic, self.ridge)
+
+    def combined(self, T):
+        """Return the Solution of the targets Y T, T of shape (r, s), for which nothing has to be solved.
+
+        Rows of T that are zero cost nothing. What was measured of the whole stays: norm_1, condition, seconds.
+        """
+        if self._plain is not None:
+            plain, exponents = self._plain
+            T = in_units(T.T, exponents).T
+            sizes = exponents_of(T)
+            return plain.combined(in_units(T, -sizes)).in_units(sizes)
+        used = np.flatnonzero(T.any(axis=1))
+        T = T[used]
+        arrays = {name: getattr(self, name)[:, used] @ T for name in ("targets", "coef", "fitted")}
+        return dataclasses.replace(self, **arrays, quadratic=T.T @ self.quadratic[np.ix_(used, used)] @ T)
+
+    def left_out(self, inverse_diagonal):
+        """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
+        return leave_one_out(self.targets, self.coef, inverse_diagonal)
+
+    def in_units(self, exponents):
+        """Return the Solution of targets whose columns are 2^exponents times these: the same digits of everything.
+
+        Norms are taken over as they are, since the squares that they come from may be beyond the largest number.
+        """
+        if not exponents.any():
+            return self
+        arrays = {name: in_units(getattr(self, name), exponents) for name in ("targets", "coef", "fitted")}
+        quadratic = in_units(in_units(self.quadratic, exponents).T, exponents)
+        scaled = dataclasses.replace(self, **arrays, quadratic=quadratic)
+        per_output = in_units(np.array(self.norm.per_output), exponents)
+        total = float(column_norms(per_output[:, None])[0])
+        vars(scaled)["_plain"] = self, exponents
+        vars(scaled)["norm"] = Norm(total, per_output.tolist(), self.norm.disagreement)
+        vars(scaled)["residual_per_output"] = self.residual_per_output
+        return scaled
+
+    def doubts(self):
+        """Return what a reader of these numbers must know, a list of sentences."""
+        return doubts(
+            self.relative_residual,
+            norm_disagreement=self.norm.disagreement,
+            condition_estimate=self.condition_estimate,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Norm:
+    """RKHS norm of a function, all outputs together and each alone.
+
+    Attributes
+    ----------
+    total : float
+        sqrt(sum over outputs of |f_c|^2).
+    per_output : list of float
+        |f_c|.
+    disagreement : float
+        Relative difference between the two routes, of `total` or of the output where it is largest; infinite where a
+        square came out negative.
+    """
+
+    total: float
+    per_output: list
+    disagreement: float
+
+
+def leave_one_out(Y, coef, inverse_diagonal):
+    """Return the predictions (n, r) at each training point of the function fitted without that point.
+
+    f^(-i)(x_i) = y_i - coef_i / [(K + ridge I)^-1]_ii, exact for any ridge >= 0 (Rasmussen and Williams, "Gaussian
+    processes for machine learning", 2006, equation 5.12).
+    """
+    return Y - coef / inverse_diagonal[:, None]
+
+
+def residuals(Y, coef, fitted, ridge):
+    """Return |Y_j - (K + ridge I) coef_j| / |Y_j| for fitted = K coef, shape (r,)."""
+    return relative_residuals(Y, fitted + ridge * coef if ridge else fitted)
+
+
+def rkhs_norm(coef, fitted, quadratic, ridge=0.0):
+    """Return the RKHS norm of f = sum_i coef_i k(x_i, .), |f_c|^2 = coef_c^T K coef_c, by two routes.
+
+    The first multiplies coef with K coef from recomputed Gram blocks. The second does not know them: with
+    (K + ridge I) coef = Y, coef^T K coef = Y^T coef - ridge |coef|^2 column by column, and Y^T coef = |L^-1 Y|^2 where
+    there is a factor L L^T = K + ridge I. They agree only if coef solves the system, and the factor belongs to it.
+
+    The entries of K, rounded to eps, determine coef^T K coef to about eps |K| |coef|^2 and no better: a small ridge on
+    a matrix of low rank leaves coefficients so large that digits of the norm are lost. The second route has the
+    rounding of the factor too and subtracts two large terms, so that the first is usually the better, and the distance
+    between them says how many digits both have.
+
+    Parameters
+    ----------
+    coef, fitted : array, shape (n, r)
+        (K + ridge I)^-1 Y and K coef.
+    quadratic : array, shape (r, r)
+        Y^T (K + ridge I)^-1 Y, of which the diagonal is used.
+    """
+    own, shrunk = inner_products(coef, fitted), inner_products(coef, coef)
+    others = np.frexp(quadratic.diagonal())
+    exponents = np.maximum(others[1], shrunk[1])
+    others = np.ldexp(others[0], others[1] - exponents) - ridge * np.ldexp(shrunk[0], shrunk[1] - exponents), exponents
+    (total, per_output), (other, other_per_output) = _roots(*own), _roots(*others)
+    ours, theirs = np.append(per_output, total), np.append(other_per_output, other)
+    disagreement = float((np.abs(ours - theirs) / np.maximum(np.maximum(ours, theirs), np.finfo(float).tiny)).max())
+    return Norm(total, per_output.tolist(), disagreement if np.isfinite(disagreement) else float("inf"))
+
+
+def _roots(squares, exponents):
+    """Return (root of the sum, roots) of squares 2^exponents; infinite beyond the largest number."""
+    largest = int(exponents.max(where=squares != 0, initial=-5000)) // 2 * 2
+    with np.errstate(invalid="ignore", over="ignore"):  # rounding may leave a negative square: NaN, never 0
+        total = np.ldexp(np.sqrt(np.ldexp(squares, exponents - largest).sum()), largest // 2)
+        return float(total), np.ldexp(np.sqrt(np.ldexp(squares, exponents % 2)), exponents // 2)
+
+
+def doubts(relative_residual=None, *, norm_disagreement=None, condition_estimate=None):
+    """Return what a reader of these numbers must know, one sentence for each that is bad; None is "not measured".
+
+    Each bound is where fewer than about six to eight digits are left; NaN is bad. Every command and estimator asks
+    here, so that the same numbers warn everywhere.
+
+    Examples
+    --------
+    >>> doubts(relative_residual=1e-12, norm_disagreement=6.3e-3)
+    ['two routes to the norm differ by 6.3e-03']
+    """
+    found = []
+    if relative_residual is not None and not relative_residual <= ACCURATE:
+        found.append(f"the relative residual is {relative_residual:.1e}: the system is not solved to 8 digits")
+    if norm_disagreement is not None and not norm_disagreement <= 1e-6:
+        found.append(f"two routes to the norm differ by {norm_disagreement:.1e}")
+    if condition_estimate is not None and not condition_estimate <= 1e12:
+        found.append(
+            f"the condition number is at least {condition_estimate:.1e}: the coefficients have few correct digits"
+        )
+    return found

@@ -1,0 +1,31 @@
+"""Labels as targets, and scores judged by them."""
+
+import numpy as np
+import pytest
+
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
+
+LABELS = np.array([2, 0, 1, 1])
+
+
+def test_one_hot_and_error_rate():
+    Y = one_hot(LABELS, 3)
+    assert Y.shape == (4, 3) and Y.dtype == np.float64
+    assert Y.sum() == 4 and (Y.argmax(axis=1) == LABELS).all()
+    assert error_rate(Y, LABELS) == 0
+    assert error_rate(Y, np.array([2, 1, 1, 0])) == 0.5
+
+
+@pytest.mark.parametrize("classes", [2, 3, 10])
+def test_the_other_coding_is_linear_in_the_first(classes):
+    Y = one_hot(np.arange(50) % classes, classes)
+    assert np.array_equal(Y @ plus_minus_one(classes), 2 * Y - 1)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_scores_that_are_not_finite_are_never_right(bad):
+    scores = one_hot(LABELS, 3)
+    scores[1] = bad  # numpy's argmax would point at the label, 0
+    scores[3, 2] = -np.inf
+    assert right(scores, LABELS).tolist() == [True, False, True, False]
+    assert error_rate(scores, LABELS) == 0.5

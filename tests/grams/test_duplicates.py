@@ -1,0 +1,86 @@
+"""Duplicates: which rows are equal does not depend on dtype or layout, and unequal targets of equal rows are named."""
+
+import numpy as np
+import pytest
+
+from kernelfit.common.errors import SingularMatrixError
+from kernelfit.grams.duplicates import merge_duplicates
+from tests.support.arrays import pixels, vectors
+
+
+def repeated(X):
+    X = X.copy()
+    X[17], X[12], X[20], X[25] = X[5], X[9], X[5], X[12]
+    return X
+
+
+FIRST = np.arange(30)
+FIRST[[17, 20]], FIRST[[12, 25]] = 5, 9
+
+
+@pytest.mark.parametrize(
+    "X",
+    [
+        repeated(pixels(30, 12)),
+        repeated(pixels(30, 12)).reshape(30, 2, 2, 3),
+        repeated(pixels(30, 12)).astype(float),
+        np.asfortranarray(repeated(vectors(30, 12))),
+        np.repeat(repeated(vectors(30, 12)), 2, axis=1)[:, ::2],
+        repeated(vectors(30, 1)).astype(np.float32),
+        repeated(vectors(30, 12)).astype(np.longdouble),
+        np.repeat(repeated(vectors(30, 1)), 80_000, axis=1),  # more than is looked at together
+    ],
+    ids=lambda X: f"{X.dtype}{X.shape}",
+)
+def test_equal_rows_are_found(X):
+    X.flags.writeable = False
+    found = merge_duplicates(X)
+    assert np.array_equal(found.first, FIRST) and found.merged == 4 and found.pair == (9, 12)
+    assert np.array_equal(found.support, np.setdiff1d(np.arange(30), [12, 17, 20, 25]))
+    assert np.array_equal(np.flatnonzero(found.repeated), [5, 9, 12, 17, 20, 25])
+    assert np.array_equal(found.distinct(X), X[found.support])
+    assert np.array_equal(found.distinct(X)[np.searchsorted(found.support, found.first)], X)
+
+
+@pytest.mark.parametrize("make", [pixels, vectors])
+def test_distinct_rows_are_left_as_they_are(make):
+    X = make(30, 12)
+    found = merge_duplicates(X, np.arange(30))
+    found.require_equal_targets()
+    assert found.merged == 0 and found.pair is None and not found.repeated.any() and found.distinct(X) is X
+
+
+def test_zeros_of_both_signs_are_equal_and_nearly_equal_numbers_are_not():
+    X = np.array([[0.0, 1.0], [-0.0, 1.0], [0.0, np.nextafter(1.0, 2.0)], [5e-324, 1.0]])
+    assert np.array_equal(merge_duplicates(X).first, [0, 0, 2, 3])
+
+
+def test_equal_targets_are_merged_and_others_name_both_rows():
+    X = repeated(vectors(30, 12))
+    merge_duplicates(X, FIRST).require_equal_targets()
+    merge_duplicates(X, vectors(30, 3)[FIRST]).require_equal_targets(), merge_duplicates(X, FIRST % 2)
+    for Y in (np.arange(30), np.arange(30.0)[:, None] * [1, 0, 0], np.where(np.arange(30) == 12, 1, 0)):
+        with pytest.raises(
+            SingularMatrixError, match="points 9 and 12 are identical but their targets are not,"
+        ) as caught:
+            merge_duplicates(X, Y).require_equal_targets()
+        assert (caught.value.duplicate, caught.value.row) == (9, 12)
+    labels = np.where(np.arange(30) == 20, 2, 1)
+    with pytest.raises(SingularMatrixError, match=r"points 5 and 20 are .* \('cat' and 'dog'\)") as caught:
+        merge_duplicates(X, labels).require_equal_targets(("ape", "cat", "dog"))
+    assert (caught.value.duplicate, caught.value.row) == (5, 20)
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_points_of_a_matrix_are_equal_where_rows_and_columns_are(dtype):
+    X = repeated(vectors(30, 5))
+    A = (X[:, None] * X).sum(axis=2).astype(dtype)
+    found = merge_duplicates(A, pairwise=True)
+    assert np.array_equal(found.first, FIRST)
+    assert np.array_equal(found.distinct(A), A[np.ix_(found.support, found.support)])
+    rounded = A.copy()
+    rounded[:, 17] *= 1 + np.finfo(dtype).eps  # of column 17, and so of the diagonal too, but not of all its row
+    rounded[17] = rounded[5]
+    assert 17 not in merge_duplicates(rounded, pairwise=True).support
+    A[3, 17] += 1  # no symmetric matrix, which merging must not hide
+    assert merge_duplicates(A, pairwise=True).first[17] == 17 and merge_duplicates(A).first[17] == 5

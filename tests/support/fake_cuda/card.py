@@ -1,0 +1,77 @@
+"""The memory of the card."""
+
+import weakref
+
+import numpy as np
+
+TOTAL_MEMORY = 2**34
+HANDLE = 12345
+
+
+class CUDARuntimeError(RuntimeError):
+    """What cupy_backends.cuda.api.runtime raises."""
+
+
+class OutOfMemoryError(MemoryError):
+    """What cupy.cuda.memory raises."""
+
+
+class Card:
+    """The memory of the card and what happened to it.
+
+    Attributes
+    ----------
+    limit : int
+        Of the memory pool, in bytes; 0 for none.
+    used, peak : int
+        Bytes allocated, now and at most.
+    to_host : list of int
+        Bytes of each copy from the card.
+    fail_after : int or None
+        Allocations until one fails for lack of memory.
+    present : bool
+        Whether there is a GPU.
+    """
+
+    def __init__(self):
+        self.blocks = {}
+        self.used = 0
+        self.reset()
+
+    def reset(self):
+        self.limit, self.peak, self.to_host, self.fail_after, self.present = 0, self.used, [], None, True
+        self.pinned_limit = None
+        self.pending = set()  # blocks that the default stream works with
+        self.pointer_mode = self.math_mode = 0
+
+    def allocate(self, shape, dtype):
+        """Return a host array that stands for device memory."""
+        dtype, shape = np.dtype(dtype), (shape,) if np.ndim(shape) == 0 else tuple(shape)
+        wanted = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        size = max(512, -(-wanted // 512) * 512)
+        room = (self.limit or TOTAL_MEMORY) - self.used
+        if self.fail_after is not None:
+            self.fail_after -= 1
+        if size > room or self.fail_after == 0:
+            raise OutOfMemoryError(f"Out of memory allocating {size:,} bytes (allocated so far: {self.used:,} bytes).")
+        memory = np.full(size, 0xFF, np.uint8)
+        address = memory.ctypes.data
+        self.blocks[address] = size
+        self.used += size
+        self.peak = max(self.peak, self.used)
+        weakref.finalize(memory, self._free, address, size)
+        return memory[:wanted].view(dtype).reshape(shape)
+
+    def _free(self, address, size):
+        del self.blocks[address]
+        self.used -= size
+
+    def block_of(self, pointer, size):
+        """Return the address of the living block that holds `size` bytes at a pointer."""
+        for address, length in list(self.blocks.items()):
+            if address <= pointer and pointer + size <= address + length:
+                return address
+        raise CUDARuntimeError(f"cudaErrorIllegalAddress: {size} bytes at {pointer} are not all device memory")
+
+
+CARD = Card()

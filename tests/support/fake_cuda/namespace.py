@@ -1,0 +1,103 @@
+"""The module cupy."""
+
+import types
+
+import numpy as np
+
+from tests.support.fake_cuda.arrays import LOCAL, device_array, elementwise, host_array, ndarray
+from tests.support.fake_cuda.card import CARD, HANDLE, TOTAL_MEMORY, CUDARuntimeError, OutOfMemoryError
+from tests.support.fake_cuda.streams import (
+    Device,
+    Pool,
+    Stream,
+    alloc_pinned_memory,
+    get_current_stream,
+    get_device_count,
+)
+
+
+def _empty(shape, dtype=float, order="C"):
+    memory = CARD.allocate(shape, dtype)
+    return ndarray(memory if order == "C" else memory.reshape(shape[::-1]).T)
+
+
+def _zeros(shape, dtype=float):
+    array = _empty(shape, dtype)
+    array.fill(0)
+    return array
+
+
+def _asarray(value, dtype=None):
+    if isinstance(value, ndarray):
+        return value if dtype in (None, value.dtype) else value.astype(dtype)
+    return device_array(np.asarray(value, dtype))
+
+
+def _array(value, dtype=None, copy=True, order="K"):
+    host = value._host() if isinstance(value, ndarray) else value
+    return device_array(np.array(host, dtype, order=order))
+
+
+def _ascontiguousarray(value, dtype=None):
+    value = _asarray(value, dtype)
+    return value if value.flags.c_contiguous else value.copy()
+
+
+def _fill_diagonal(array, value):
+    np.fill_diagonal(array._host(), host_array(value))
+
+
+def _fuse(function):
+    """Fusion takes device arrays and Python's numbers, and traces elementwise operations only."""
+
+    def run(*arguments):
+        if not all(isinstance(argument, ndarray | int | float) for argument in arguments):
+            raise TypeError(f"Invalid argument type: {[type(argument) for argument in arguments]}")
+        LOCAL.fusing = True
+        try:
+            return function(*arguments)
+        finally:
+            LOCAL.fusing = False
+
+    return run
+
+
+def _ondevice_array(function):
+    def run(*arguments, **options):
+        return device_array(function(*map(host_array, arguments), **options))
+
+    return run
+
+
+def namespace():
+    cupy = types.ModuleType("cupy")
+    for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "arcsin", "arctan2", "abs", "isfinite", "isnan"):
+        setattr(cupy, name, elementwise(getattr(np, name)))
+    for name in ("zeros_like", "array_equal", "tril", "where", "nonzero"):
+        setattr(cupy, name, _ondevice_array(getattr(np, name)))
+    cupy.stack = lambda arrays, axis=0: device_array(np.stack([array._host() for array in arrays], axis))
+    cupy.arange = lambda *arguments, **options: device_array(np.arange(*arguments, **options))
+    cupy.ndarray, cupy.empty, cupy.zeros, cupy.asarray, cupy.array = ndarray, _empty, _zeros, _asarray, _array
+    cupy.ascontiguousarray, cupy.fill_diagonal, cupy.fuse = _ascontiguousarray, _fill_diagonal, _fuse
+    cupy.asnumpy = lambda array: array.get() if isinstance(array, ndarray) else np.asarray(array)
+    cupy.linalg = types.SimpleNamespace(
+        **{name: _ondevice_array(getattr(np.linalg, name)) for name in ("norm", "solve", "qr", "svd")}
+    )
+    cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = Pool
+    cupy.nan = np.nan
+    cupy.__version__ = "14.0.0-stand-in"
+    cupy.cuda = types.SimpleNamespace(
+        Device=Device,
+        Stream=Stream,
+        get_current_stream=get_current_stream,
+        alloc_pinned_memory=alloc_pinned_memory,
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        device=types.SimpleNamespace(get_cublas_handle=lambda: HANDLE, get_cusolver_handle=lambda: HANDLE),
+        runtime=types.SimpleNamespace(
+            CUDARuntimeError=CUDARuntimeError,
+            getDeviceCount=get_device_count,
+            getDeviceProperties=lambda device: {"name": b"stand-in", "totalGlobalMem": TOTAL_MEMORY},
+            runtimeGetVersion=lambda: 0,
+        ),
+    )
+    return cupy

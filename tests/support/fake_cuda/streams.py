@@ -1,0 +1,96 @@
+"""Streams, devices, and the memory pool."""
+
+import threading
+
+from tests.support.fake_cuda.card import CARD, TOTAL_MEMORY, CUDARuntimeError
+
+_LOCAL = threading.local()  # .streams
+
+
+class Stream:
+    """The default stream works at once; what is copied on another one has happened when that is synchronized."""
+
+    def __init__(self, null=False, non_blocking=False):
+        self.null, self._waiting = null, []
+
+    def __enter__(self):
+        _LOCAL.streams = [*getattr(_LOCAL, "streams", []), self]
+        return self
+
+    def __exit__(self, *_):
+        _LOCAL.streams.pop()
+
+    def synchronize(self):
+        if self.null:
+            CARD.pending.clear()
+        while self._waiting:
+            self._waiting.pop(0)()
+
+
+_NULL = Stream(null=True)
+
+
+def get_current_stream():
+    return (getattr(_LOCAL, "streams", None) or [_NULL])[-1]
+
+
+def copy(stream, block, action, *, wait):
+    stream = stream or get_current_stream()
+    if stream.null:
+        action()
+        CARD.pending.clear()  # the copy came after all that was asked before
+        return
+    if block in CARD.pending:
+        raise CUDARuntimeError("a copy on a stream of its own races with what the default stream was asked for")
+    stream._waiting.append(action)
+    if wait:
+        stream.synchronize()
+
+
+class Device:
+    id = 0
+
+    def __init__(self, id=0):
+        pass
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    @property
+    def mem_info(self):
+        return TOTAL_MEMORY - CARD.used, TOTAL_MEMORY
+
+
+class Pool:
+    def get_limit(self):
+        return CARD.limit
+
+    def set_limit(self, size=None, fraction=None):
+        CARD.limit = size or 0
+
+    def free_bytes(self):
+        return 0
+
+    def used_bytes(self):
+        return CARD.used
+
+    def total_bytes(self):
+        return CARD.used
+
+    def free_all_blocks(self):
+        pass
+
+
+def alloc_pinned_memory(size):
+    if CARD.pinned_limit is not None and size > CARD.pinned_limit:
+        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+    return bytearray(size)
+
+
+def get_device_count():
+    if not CARD.present:
+        raise CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime")
+    return 1
