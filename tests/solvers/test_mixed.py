@@ -12,6 +12,7 @@ from kernelfit.grams.inner_products import InnerProducts
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Gaussian, Linear, Polynomial, Precomputed
 from kernelfit.solvers.auto import Auto, Choice
+from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.mixed import TOLERANCE, MixedFactor, shifts
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
