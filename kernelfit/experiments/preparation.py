@@ -132,14 +132,27 @@ def solved(ready, Y, solver, *, ridge, watch, progress):
     """
     sizes = {"outputs": Y.shape[1], "n_test": ready.K_test.shape[0]}
     solver = dataclasses.replace(solver, **{name: size for name, size in sizes.items() if hasattr(solver, name)})
-    others = [] if ready.choice is None else map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])
-    K, factor, solution = solve_first(ready.K, Y, solver, others=list(others), ridge=ridge, progress=progress)
-    if K is not ready.K:
-        progress.note(f"the bandwidth chosen cannot be solved to 8 digits on all points; going on with {K.kernel}")
-        ready = dataclasses.replace(ready, K=K, K_test=_test_gram(ready.X_test, K.kernel, K))
+    K, factor, solution = solve_first(ready.K, Y, solver, others=_other_kernels(ready), ridge=ridge, progress=progress)
     watch.add(factor.seconds)
     watch.add(solution.seconds)
-    return ready, factor, solution
+    return (ready if K is ready.K else _with_kernel(ready, K.kernel, progress, K=K)), factor, solution
+
+
+def attempts(ready, progress):
+    """Yield a Prepared problem with the bandwidth that was chosen, and then with the others in turn."""
+    yield ready
+    for kernel in _other_kernels(ready):
+        yield _with_kernel(ready, kernel, progress)
+
+
+def _other_kernels(ready):
+    return [] if ready.choice is None else [*map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])]
+
+
+def _with_kernel(ready, kernel, progress, K=None):
+    progress.note(f"the bandwidth before cannot be solved to 8 digits on all points; going on with {kernel}")
+    K = gram(ready.K.points, kernel) if K is None else K
+    return dataclasses.replace(ready, K=K, K_test=_test_gram(ready.X_test, kernel, K))
 
 
 def doubts_of(ready):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
-from kernelfit.experiments.preparation import doubts_of, prepare
+from kernelfit.experiments.preparation import attempts, doubts_of, prepare
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.experiments.solving import solver_of
 from kernelfit.records.record import append_json, now, to_json
@@ -132,7 +132,7 @@ def _run(spec, solver, method, watch, progress):
         solver = dataclasses.replace(solver, outputs=k, n_test=len(y_test))
     method = "refactoring" if method == "auto" and spec.precision == "mixed" else method
     options = {"loo": spec.loo, "method": method, "progress": progress}
-    path = ridge_path(ready.K, one_hot(y, k), spec.ridges, solver, **options)
+    ready, path = _first_path(ready, one_hot(y, k), spec.ridges, solver, options, progress)
     watch.add(path.seconds)
     with watch("predict"):  # each entry of the test Gram is made once, for all ridges
         coefs = np.hstack([solution.coef for solution in path.solutions])
@@ -146,6 +146,22 @@ def _run(spec, solver, method, watch, progress):
     watch.seconds["total"] = watch.total()
     shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows, path, ready)}
     return RidgePathResult(rows, shared)
+
+
+def _first_path(ready, Y, ridges, solver, options, progress):
+    """Return (Prepared, RidgePath) of the first bandwidth with which the smallest ridge is solved to 8 digits."""
+    singular = None
+    for attempt in attempts(ready, progress):
+        try:
+            path = ridge_path(attempt.K, Y, ridges, solver, **options)
+        except SingularMatrixError as error:
+            singular = singular or error
+            continue
+        if ready.choice is None or not doubts(path.solutions[0].relative_residual):
+            return attempt, path
+    raise singular or SingularMatrixError(
+        f"with no bandwidth is ridge {ridges[0]:g} solved to 8 digits. Give a bandwidth, or larger ridges", row=0
+    )
 
 
 def append_rows(folder, result):
