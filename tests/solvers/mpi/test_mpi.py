@@ -256,3 +256,43 @@ def test_the_grid_is_near_a_square_unless_asked_for():
     for wrong in ("2x2", "6", "x6", "axb"):
         with pytest.raises(InputError, match="there are 6 processes"):
             grid_shape(6, wrong)
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize(
+    ("options", "file"),
+    [
+        (["sweep", "--levels", "0", "0.5", "1", "--seeds", "2", "--loo"], "sweep.jsonl"),
+        (["sweep", "--levels", "0", "1", "--seeds", "2", "--precision", "mixed"], "sweep.jsonl"),
+        (["solve", "--ridge", "0", "1e-3", "--loo"], "ridge.jsonl"),
+    ],
+    ids=["sweep", "mixed sweep", "ridge path"],
+)
+def test_sweeps_and_paths_over_two_processes_have_the_rows_of_one(tmp_path, options, file):
+    options = [*options, "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--quiet", "--json"]
+    code, output, errors = finished(start(2, "kernelfit.cli", *options, "--engine", "mpi", "--runs", tmp_path))
+    assert code == 0, errors
+    command = [sys.executable, "-m", "kernelfit.cli", *options, "--runs", tmp_path / "one"]
+    alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    rows = json.loads(output)["rows"]
+    assert len(rows) == len(alone["rows"]) > 1 and len((tmp_path / file).read_text().splitlines()) == len(rows)
+    close = 1e-6 if "mixed" in options else 1e-10  # corrections end at a residual of 1e-10
+    for row, expected in zip(rows, alone["rows"], strict=True):
+        assert row.keys() == expected.keys()
+        for name, value in expected.items():
+            if isinstance(value, float) and name not in ("relative_residual", "norm_disagreement"):
+                np.testing.assert_allclose(row[name], value, rtol=close, atol=close, err_msg=name)
+            elif isinstance(value, dict):
+                np.testing.assert_allclose([*row[name].values()], [*value.values()], rtol=0, atol=close)
+
+
+@pytest.mark.heavy
+def test_measures_over_two_processes_are_those_of_one(tmp_path):
+    options = ["measures", "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--quiet", "--json"]
+    code, output, errors = finished(start(2, "kernelfit.cli", *options, "--engine", "mpi"))
+    assert code == 0, errors
+    command = [sys.executable, "-m", "kernelfit.cli", *options]
+    alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
+    for measure, expected in zip(json.loads(output)["measures"], alone["measures"], strict=True):
+        assert measure["name"] == expected["name"]
+        np.testing.assert_allclose([measure["true"], measure["random"]], [expected["true"], expected["random"]], 1e-8)
