@@ -5,7 +5,7 @@ import functools
 
 import numpy as np
 
-from kernelfit.solvers.scaling import column_norms, exponents_of, in_units, inner_products, relative_residuals
+from kernelfit.solvers.scaling import column_norms, in_units, inner_products, relative_residuals
 
 ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 
@@ -46,7 +46,6 @@ class Solution:
     method: str
     report: dict
     seconds: dict
-    _plain = None  # (Solution, exponents) that in_units made this of
 
     @functools.cached_property
     def residual_per_output(self):
@@ -68,11 +67,6 @@ class Solution:
 
         Rows of T that are zero cost nothing. What was measured of the whole stays: norm_1, condition, seconds.
         """
-        if self._plain is not None:
-            plain, exponents = self._plain
-            T = in_units(T.T, exponents).T
-            sizes = exponents_of(T)
-            return plain.combined(in_units(T, -sizes)).in_units(sizes)
         used = np.flatnonzero(T.any(axis=1))
         T = T[used]
         arrays = {name: getattr(self, name)[:, used] @ T for name in ("targets", "coef", "fitted")}
@@ -94,7 +88,6 @@ class Solution:
         scaled = dataclasses.replace(self, **arrays, quadratic=quadratic)
         per_output = in_units(np.array(self.norm.per_output), exponents)
         total = float(column_norms(per_output[:, None])[0])
-        vars(scaled)["_plain"] = self, exponents
         vars(scaled)["norm"] = Norm(total, per_output.tolist(), self.norm.disagreement)
         vars(scaled)["residual_per_output"] = self.residual_per_output
         return scaled
