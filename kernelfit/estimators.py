@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
+from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
 from kernelfit.kernels import Custom, Kernel
@@ -72,13 +73,11 @@ class _KernelInterpolation(BaseEstimator):
 
     def _solve(self, X, Y):
         """Solve for the targets Y (n, r) and set what both estimators have."""
-        if not (isinstance(self.ridge, numbers.Real) and 0 <= self.ridge < float("inf")):
-            raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
         kernel = self._kernel_with_bandwidth()
         doubtful = pixels_in_doubt(X)
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
-        options = {"ridge": float(self.ridge), "loo": self.loo, "score": self._score}
+        options = {"ridge": check_number("ridge", self.ridge), "loo": self.loo, "score": self._score}
         with self._solver(Y.shape[1]) as solver:
             found = fit(X, Y, kernel, solver, progress=make_progress(not self.verbose), **options)
         self.function_, self.support_, self.report_ = found.function, found.support, found.report

@@ -9,6 +9,7 @@ import numpy as np
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
 from kernelfit.experiments.preparation import doubts_of, prepare, solved
@@ -62,12 +63,9 @@ class SolveSpec:
     def __post_init__(self):
         check_engine(self)
         for name in ("n_train", "n_test", "seed", "memory", "block", "workers", "rank", "steps", "bandwidth_points"):
-            value = getattr(self, name)
-            smallest, optional = name not in ("seed", "rank"), name not in ("seed", "bandwidth_points")
-            if not (isinstance(value, int) and value >= smallest) and not (optional and value is None):
-                raise InputError(f"{name} = {value!r}; it must be an integer of at least {smallest:d}")
-        if not (isinstance(self.ridge, int | float) and 0 <= self.ridge < float("inf")):
-            raise InputError(f"ridge = {self.ridge!r}; it must be 0 or a positive number")
+            if getattr(self, name) is not None or name in ("seed", "bandwidth_points"):
+                check_integer(name, getattr(self, name), 0 if name in ("seed", "rank") else 1)
+        check_number("ridge", self.ridge)
         if self.tolerance is not None and not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
             raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
         if self.precision not in ("auto", *PRECISIONS):

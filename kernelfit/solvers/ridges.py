@@ -8,13 +8,13 @@ at the rate of the matrix product, while half of the reduction to tridiagonal fo
 
 import dataclasses
 import itertools
-import numbers
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, duration
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_number
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.eigen import Eigen
 from kernelfit.solvers.protocol import memory_explained
@@ -61,11 +61,7 @@ def checked_ridges(ridges):
 
     Raises InputError where there is none, where one is not 0 or a positive number, and where one is given twice.
     """
-    ridges = tuple(ridges)
-    for ridge in ridges:
-        if not (isinstance(ridge, numbers.Real) and 0 <= ridge < float("inf")):
-            raise InputError(f"ridge = {ridge!r}; it must be 0 or a positive number")
-    ordered = tuple(sorted(map(float, ridges)))
+    ordered = tuple(sorted(check_number("ridge", ridge) for ridge in ridges))
     if not ordered:
         raise InputError("a path needs at least one ridge; 0 is no regularisation")
     for ridge, following in itertools.pairwise(ordered):

@@ -16,27 +16,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
 
 ROOT = Path(kernelfit.__file__).parent
-CORE = (
-    "common",
-    "backend",
-    "kernels",
-    "datasets",
-    "grams",
-    "features",
-    "solvers",
-    "models",
-    "analysis",
-    "theory",
-    "nn",
-)
-# Files whose messages still name options; to be removed from here when they do not.
-TO_CONVERT = {
-    "solvers/dask/gram.py",
-    "solvers/dask/solver.py",
-    "solvers/mpi/layout.py",
-    "solvers/mpi/memory.py",
-    "solvers/mpi/team.py",
-}
+CORE = "common backend kernels datasets grams features solvers models analysis theory nn".split()
 OF_OTHERS = ("torchrun --nproc-per-node",)  # programs that are not kernelfit's
 
 
@@ -138,5 +118,4 @@ def names_an_option(text):
 def test_no_message_of_the_core_names_an_option():
     files = [path for room in CORE for path in (ROOT / room).rglob("*.py")] + list(ROOT.glob("*.py"))
     named = {str(path.relative_to(ROOT)): text for path in files for text in messages(path) if names_an_option(text)}
-    assert {name: text for name, text in named.items() if name not in TO_CONVERT} == {}
-    assert TO_CONVERT - set(named) == set(), "these are converted: take them off the list"
+    assert named == {}

@@ -161,7 +161,7 @@ def _check_workers(client, K, r, device):
             raise NotEnoughMemoryError(
                 f"worker {address} may use {format_bytes(memory)}, and needs {format_bytes(needed)} for n = {n:,} "
                 f"points of {d:,} coordinates; its host has {hosts[_host(address)]} workers. Give it more "
-                "(--memory-limit of dask worker), or use fewer workers per host, each with more threads"
+                "(the memory limit of dask worker), or use fewer workers per host, each with more threads"
             )
         kept = min(kept, max(0, memory // 2 - needed))
     return there, int(kept)

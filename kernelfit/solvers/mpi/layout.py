@@ -78,7 +78,7 @@ def grid_shape(processes, text=None):
     if shape[0] * shape[1] != processes:
         wrong = "is no grid" if not match else f"has {shape[0] * shape[1]} processes"
         raise InputError(
-            f"--grid {text} {wrong}; there are {processes} processes. Write rows x columns whose product is that, as "
+            f"`grid={text}` {wrong}; there are {processes} processes. Write rows x columns whose product is that, as "
             f"in {'x'.join(map(str, grid_shape(processes)))}, or start another number with mpiexec -n"
         )
     return shape

@@ -145,7 +145,7 @@ def _mpi():
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library
         raise KernelfitError(
-            f"--engine mpi needs mpi4py and an MPI library ({error}): pip install 'kernelfit[mpi]'"
+            f"Mpi() needs mpi4py and an MPI library ({error}): pip install 'kernelfit[mpi]'"
         ) from error
     return MPI
 
