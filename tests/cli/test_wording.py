@@ -16,7 +16,19 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
 
 ROOT = Path(kernelfit.__file__).parent
-CORE = "common backend kernels datasets grams features solvers models analysis theory nn".split()
+CORE = [
+    "common",
+    "backend",
+    "kernels",
+    "datasets",
+    "grams",
+    "features",
+    "solvers",
+    "models",
+    "analysis",
+    "theory",
+    "nn",
+]
 OF_OTHERS = ("torchrun --nproc-per-node",)  # programs that are not kernelfit's
 
 
