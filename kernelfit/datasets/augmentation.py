@@ -12,6 +12,7 @@ import math
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, suggestion
 
@@ -35,11 +36,11 @@ class Augmented:
 
     X: np.ndarray
     y: np.ndarray
-    groups: np.ndarray
+    groups: npt.NDArray[np.int64]
     left_out: int
 
 
-def augment(X, y, what):
+def augment(X: npt.NDArray, y: npt.NDArray, what: str) -> Augmented:
     """Return the Augmented training set.
 
     Parameters
@@ -82,16 +83,16 @@ def augment(X, y, what):
         left_out += int((~new).sum())
         parts.append(copies[new])
         groups.append(np.flatnonzero(new))
-    groups = np.concatenate(groups)
-    return Augmented(np.concatenate(parts), y[groups], groups, left_out)
+    rows = np.concatenate(groups)
+    return Augmented(np.concatenate(parts), y[rows], rows, left_out)
 
 
-def rows_for_each(what):
+def rows_for_each(what: str) -> int:
     """Return how many rows an image becomes, itself included, if none is left out."""
     return math.prod(2 if kind == "flip" else 1 + 4 * k for kind, k in parse_augment(what))
 
 
-def parse_augment(what):
+def parse_augment(what: str) -> tuple[tuple[str, int], ...]:
     """Return the steps of a text as a tuple of ("flip", 0) and ("shift", k); none for "none"."""
     if str(what).strip() == "none":
         return ()
