@@ -2,7 +2,7 @@
 
 import dataclasses
 from os import PathLike
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -58,8 +58,8 @@ class Features:
         """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
         return 0
 
-    def __str__(self):
-        options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
+    def __str__(self) -> str:
+        options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         changed = ", ".join(f"{name}={value!r}" for name, value, default in options if value != default)
         return f"{self.name}({changed})" if changed else self.name
 
@@ -70,7 +70,7 @@ class Pixels(Features):
 
     name = "pixels"
 
-    def points(self, X_train, X_test, **options):
+    def points(self, X_train: npt.NDArray, X_test: npt.NDArray, **options: Any) -> tuple[npt.NDArray, npt.NDArray]:
         return X_train, X_test
 
 
@@ -81,5 +81,7 @@ class ImageMap(Features):
         """Return the features of images X as float32 (n, d); images are taken in batches of bounded memory."""
         raise NotImplementedError
 
-    def points(self, X_train, X_test, *, progress=None, **options):
+    def points(
+        self, X_train: npt.NDArray, X_test: npt.NDArray, *, progress: Progress | None = None, **options: Any
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         return self.transform(X_train, progress=progress), self.transform(X_test, progress=progress)

@@ -2,10 +2,14 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.base import ImageMap
 from kernelfit.features.blur import Blur
@@ -48,7 +52,7 @@ class Gabor(ImageMap):
 
     name = "gabor"
 
-    wavelengths: tuple = (4.0, 6.0, 9.0)
+    wavelengths: tuple[float, ...] = (4.0, 6.0, 9.0)
     orientations: int = 8
     wavelet: str = "cmor0.5-1.0"
     aspect: float = 0.75
@@ -58,7 +62,7 @@ class Gabor(ImageMap):
     step: int = 4
     low: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "wavelengths", checked_wavelengths("wavelengths", self.wavelengths))
         check_integer("orientations", self.orientations)
         check_integer("step", self.step)
@@ -69,7 +73,7 @@ class Gabor(ImageMap):
         check_number("blur", self.blur, 0.1, 1e3)
         check_number("low", self.low, 0.0, 1e6)
 
-    def transform(self, X, *, progress=None):
+    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
 
         d = channels (wavelengths x orientations + 1) ceil(h / step) ceil(w / step), give or take a row or column.
@@ -82,7 +86,9 @@ class Gabor(ImageMap):
         return gabor_features(self, X, progress=progress)
 
 
-def gabor_features(gabor, X, *, dtype=np.float32, progress=None):
+def gabor_features(
+    gabor: Gabor, X: npt.NDArray, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
+) -> npt.NDArray:
     """Return Gabor.transform(X), computed and returned in `dtype`."""
     X = as_channels(X)
     first = FirstOrder(gabor, X.shape[2:], dtype)
@@ -92,7 +98,7 @@ def gabor_features(gabor, X, *, dtype=np.float32, progress=None):
 class FirstOrder:
     """The features of a Gabor, prepared for images of one shape: images (h, w, n) to an array (width, n)."""
 
-    def __init__(self, gabor, shape, dtype):
+    def __init__(self, gabor: Gabor, shape: tuple[int, ...], dtype: type[np.floating]) -> None:
         self.gabor, self.dtype, tolerance = gabor, dtype, tolerance_of(dtype)
         taps = morlet_bank(gabor.wavelet, gabor.wavelengths, gabor.orientations, gabor.aspect, tolerance=tolerance)
         self.convolution = FilterBank(taps, shape, dtype=dtype, tolerance=tolerance)
@@ -100,7 +106,7 @@ class FirstOrder:
         self.maps = len(taps) + (gabor.low > 0)
         self.width = self.maps * math.prod(self.pool.shape)
 
-    def __call__(self, images, seen=None):
+    def __call__(self, images: npt.NDArray, seen: Callable[[int, npt.NDArray], Any] | None = None) -> npt.NDArray:
         """Return the features; `seen`, if given, is called with each filter's index and |x * psi|^2 + floor^2."""
         out = np.empty((self.maps, *self.pool.shape, images.shape[2]), self.dtype)
         spectra = self.convolution.spectra(images)
@@ -114,18 +120,20 @@ class FirstOrder:
         return out.reshape(self.width, -1)
 
 
-def tolerance_of(dtype):
+def tolerance_of(dtype: type[np.floating]) -> float:
     """Return the part of a filter's top, in space and in frequency, that its tails may be dropped below."""
     return 16 * float(np.finfo(dtype).eps)  # what rounding leaves in sums of some hundred products
 
 
-def morlet_bank(wavelet, wavelengths, orientations, aspect, *, tolerance):
+def morlet_bank(
+    wavelet: str, wavelengths: Iterable[float], orientations: int, aspect: float, *, tolerance: float
+) -> list[npt.NDArray]:
     """Return the taps of a filter for each wavelength and each angle pi k / orientations, the angle running fastest."""
     angles = math.pi * np.arange(orientations) / orientations
     return [morlet(wavelet, L, angle, aspect, tolerance=tolerance) for L in wavelengths for angle in angles]
 
 
-def squared_modulus(z, *, floor):
+def squared_modulus(z: npt.NDArray, *, floor: float) -> npt.NDArray:
     """Return |z|^2 + floor^2 of a complex array; z is overwritten."""
     parts = z.view(z.real.dtype)
     np.square(parts, out=parts)
@@ -134,7 +142,7 @@ def squared_modulus(z, *, floor):
     return out
 
 
-def rooted(power, root):
+def rooted(power: npt.NDArray, root: float) -> npt.NDArray:
     """Overwrite squared moduli with moduli to the power `root`."""
     np.sqrt(power, out=power)
     if root == 0.5:
@@ -144,7 +152,7 @@ def rooted(power, root):
     return power
 
 
-def checked_wavelengths(name, values, *, least=2.0):
+def checked_wavelengths(name: str, values: Iterable[float], *, least: float = 2.0) -> tuple[float, ...]:
     """Return wavelengths as a tuple of floats; raise InputError unless there are some, all at least `least`."""
     try:
         wavelengths = tuple(float(value) for value in values)

@@ -3,8 +3,10 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer
 from kernelfit.features.base import ImageMap
 from kernelfit.features.streaming import as_channels, stream
@@ -35,7 +37,7 @@ class Wavelet(ImageMap):
     level: int = 2
     mode: str = "periodization"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         import pywt
 
         if self.wavelet not in pywt.wavelist(kind="discrete"):
@@ -46,7 +48,7 @@ class Wavelet(ImageMap):
             raise InputError(f"mode {self.mode!r}{near} is none of {', '.join(pywt.Modes.modes)}")
         check_integer("level", self.level, 0)
 
-    def transform(self, X, *, progress=None):
+    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
         """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
 
         Raises
@@ -57,7 +59,9 @@ class Wavelet(ImageMap):
         return wavelet_features(self, X, progress=progress)
 
 
-def wavelet_features(wavelet, X, *, dtype=np.float32, progress=None):
+def wavelet_features(
+    wavelet: Wavelet, X: npt.NDArray, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
+) -> npt.NDArray:
     """Return Wavelet.transform(X), computed and returned in `dtype`."""
     import pywt
 
