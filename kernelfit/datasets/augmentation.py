@@ -8,7 +8,6 @@ it: "flip + shift(1)" makes 2 x 5 rows of one image, "shift(1) + shift(1)" moves
 
 import dataclasses
 import hashlib
-import math
 import re
 
 import numpy as np
@@ -85,11 +84,6 @@ def augment(X: npt.NDArray, y: npt.NDArray, what: str) -> Augmented:
         groups.append(np.flatnonzero(new))
     rows = np.concatenate(groups)
     return Augmented(np.concatenate(parts), y[rows], rows, left_out)
-
-
-def rows_for_each(what: str) -> int:
-    """Return how many rows an image becomes, itself included, if none is left out."""
-    return math.prod(2 if kind == "flip" else 1 + 4 * k for kind, k in parse_augment(what))
 
 
 def parse_augment(what: str) -> tuple[tuple[str, int], ...]:

@@ -9,6 +9,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.progress import Progress
+from kernelfit.features.streaming import ImageFunction, as_channels, stream
 from kernelfit.grams.base import Points
 
 
@@ -77,9 +78,28 @@ class Pixels(Features):
 class ImageMap(Features):
     """Features of one image that do not depend on any other."""
 
-    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
-        """Return the features of images X as float32 (n, d); images are taken in batches of bounded memory."""
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        """Return what `stream` takes for images of one shape (h, w): the function, its width, and the images at a time.
+
+        Raises InputError where these features do not fit such images.
+        """
         raise NotImplementedError
+
+    def transform(
+        self, X: npt.ArrayLike, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
+    ) -> npt.NDArray:
+        """Return features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
+
+        They are computed and returned in `dtype`; images are taken in batches of bounded memory.
+
+        Raises
+        ------
+        InputError
+            X are no images, or too small for these features.
+        """
+        X = as_channels(X)
+        function, width, size = self.prepared(X.shape[2:], dtype)
+        return stream(X, width, size, function, dtype=dtype, name=self.name, progress=progress)
 
     def points(
         self, X_train: npt.NDArray, X_test: npt.NDArray, *, progress: Progress | None = None, **options: Any

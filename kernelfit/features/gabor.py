@@ -9,13 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.base import ImageMap
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
 from kernelfit.features.morlet import morlet, parse_morlet
-from kernelfit.features.streaming import as_channels, stream
+from kernelfit.features.streaming import ImageFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +22,8 @@ class Gabor(ImageMap):
     """phi(x) = (blur((|x * psi_LA|^2 + floor^2)^(root/2)) for all wavelengths L and angles A, low blur(x)), subsampled.
 
     Channels of a colour image are taken one by one. Beyond the border images are zero. The order of the features is
-    channel, map (wavelength by wavelength, the low-passed image last), row, column.
+    channel, map (wavelength by wavelength, the low-passed image last), row, column. In each of a channel's
+    wavelengths x orientations + 1 maps there are ceil(h / step) x ceil(w / step), give or take a row or column.
 
     The defaults were chosen for MNIST by leave-one-out error on training points: benchmarks/results/features.md.
 
@@ -73,26 +73,9 @@ class Gabor(ImageMap):
         check_number("blur", self.blur, 0.1, 1e3)
         check_number("low", self.low, 0.0, 1e6)
 
-    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
-        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
-
-        d = channels (wavelengths x orientations + 1) ceil(h / step) ceil(w / step), give or take a row or column.
-
-        Raises
-        ------
-        InputError
-            X are no images.
-        """
-        return gabor_features(self, X, progress=progress)
-
-
-def gabor_features(
-    gabor: Gabor, X: npt.NDArray, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
-) -> npt.NDArray:
-    """Return Gabor.transform(X), computed and returned in `dtype`."""
-    X = as_channels(X)
-    first = FirstOrder(gabor, X.shape[2:], dtype)
-    return stream(X, first.width, batch_size(X.shape[2:]), first, dtype=dtype, name="gabor", progress=progress)
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        first = FirstOrder(self, shape, dtype)
+        return first, first.width, batch_size(shape)
 
 
 class FirstOrder:

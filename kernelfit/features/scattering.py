@@ -6,7 +6,6 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
@@ -19,7 +18,7 @@ from kernelfit.features.gabor import (
     squared_modulus,
     tolerance_of,
 )
-from kernelfit.features.streaming import as_channels, stream
+from kernelfit.features.streaming import ImageFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,30 +58,15 @@ class Scattering(Gabor):
         check_number("second_blur", self.second_blur, 0.1, 1e3)
         check_number("second_weight", self.second_weight, 1e-6, 1e6)
 
-    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
-        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
-
-        Raises
-        ------
-        InputError
-            X are no images.
-        """
-        return scattering_features(self, X, progress=progress)
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        orders = BothOrders(self, shape, dtype)
+        return orders, orders.width, batch_size(shape)
 
     def paths(self) -> list[tuple[int, int]]:
         """Return (k, j) for each first filter k and second filter j that meets it, in the order of the features."""
         first = np.repeat(self.wavelengths, self.orientations)
         second = np.repeat(self.second_wavelengths, self.second_orientations)
         return [(k, j) for k in range(len(first)) for j in range(len(second)) if second[j] >= 2 * first[k]]
-
-
-def scattering_features(
-    scattering: Scattering, X: npt.NDArray, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
-) -> npt.NDArray:
-    """Return Scattering.transform(X), computed and returned in `dtype`."""
-    X = as_channels(X)
-    orders = BothOrders(scattering, X.shape[2:], dtype)
-    return stream(X, orders.width, batch_size(X.shape[2:]), orders, dtype=dtype, name="scattering", progress=progress)
 
 
 class BothOrders:

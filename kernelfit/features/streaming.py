@@ -10,6 +10,8 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 
+ImageFunction = Callable[[npt.NDArray], npt.NDArray]  # images (h, w, m), the images last, to features (width, m)
+
 
 def as_channels(X: npt.ArrayLike) -> npt.NDArray:
     """Return images (n, h, w) or (n, h, w, channels) as a view (n, channels, h, w)."""
@@ -28,7 +30,7 @@ def stream(
     X: npt.NDArray,
     width: int,
     size: int,
-    function: Callable[[npt.NDArray], npt.NDArray],
+    function: ImageFunction,
     *,
     dtype: type[np.floating] = np.float32,
     name: str = "features",

@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
+from kernelfit.theory.targets import checked_targets
 
 # b_j+1 = z_j + t min(z_j - z_j-1, z_j+1 - z_j). Then |v_j+1 - y_j| <= t / (1 - t) |y_j - v_j|: c runs past a target by
 # at most half the largest difference of neighbouring targets. With midpoints the steepest slope, about n^2, would cross
@@ -109,25 +110,22 @@ def fit_network(X: npt.ArrayLike, Y: npt.ArrayLike, *, seed: int = 0) -> Network
     >>> network.n_weights, network.residual < 1e-9  # 2 n + d
     (104, True)
     """
-    X, Y = np.asarray(X), np.asarray(Y, dtype=np.float64)
+    X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
-    if Y.ndim not in (1, 2) or len(Y) != len(X) or 0 in Y.shape:
-        raise InputError(f"targets of shape {Y.shape} do not fit {len(X)} points; give ({len(X)},) or ({len(X)}, r)")
-    if not np.isfinite(Y).all():
-        raise InputError(f"the targets of point {np.argwhere(~np.isfinite(Y))[0][0]} are NaN or infinite")
+    targets = checked_targets(Y, len(X))
     direction = _direction(int(np.prod(X.shape[1:])), seed)
     z = project(X, direction)
     order = np.argsort(z, kind="stable")
-    z, targets = z[order], Y[order].reshape(len(Y), -1)
+    z, ordered = z[order], targets[order].reshape(len(X), -1)
     knots = _knots(z)
-    values, slopes = _slopes(z, knots, targets)
+    values, slopes = _slopes(z, knots, ordered)
     bad = np.flatnonzero((z[1:] == z[:-1]) | ~np.isfinite(slopes[1:]).all(axis=1))
     if len(bad):
         i, j = sorted(order[bad[0] : bad[0] + 2].tolist())
         raise _too_close(X, i, j, seed)
-    residual = float(np.abs(_piecewise(z, knots, values, slopes) - targets).max())
-    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, Y.ndim == 1)
+    residual = float(np.abs(_piecewise(z, knots, values, slopes) - ordered).max())
+    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, targets.ndim == 1)
 
 
 def project(X: npt.ArrayLike, direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError
 from kernelfit.grams.points import points
 from kernelfit.solvers.scaling import relative_residuals
+from kernelfit.theory.targets import checked_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,15 +127,7 @@ def curvature(X: npt.ArrayLike) -> Curvature:
 def prepare(X: npt.ArrayLike, Y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return X as float64 (n, d), pixels divided by 255, and Y as float64 (n, r)."""
     X = points(X).coordinates()
-    targets = np.asarray(Y, dtype=np.float64)
-    if targets.ndim not in (1, 2) or len(targets) != len(X) or 0 in targets.shape:
-        raise InputError(
-            f"targets of shape {targets.shape} do not fit {len(X)} points; give shape ({len(X)},), or ({len(X)}, r) "
-            "for r outputs (kernelfit.datasets.labels.one_hot makes them of labels)"
-        )
-    if not np.isfinite(targets).all():
-        raise InputError(f"the targets of point {np.argwhere(~np.isfinite(targets))[0][0]} are NaN or infinite")
-    return X, targets.reshape(len(X), -1)
+    return X, checked_targets(Y, len(X)).reshape(len(X), -1)
 
 
 def decompose(
