@@ -55,7 +55,7 @@ def synthetic(n_train: int = 2000, n_test: int = 1000, dimension: int = 784, see
         splits += [_examples(prototypes, y, generator(seed, "synthetic noise", split)), y]
     provenance = f"synthetic: {CLASSES} Gaussian classes in {dimension} dimensions made from seed {seed}"
     X_train, y_train, X_test, y_test = splits
-    return Dataset("synthetic", X_train, y_train, X_test, y_test, tuple("0123456789"), provenance)
+    return Dataset("synthetic", X_train, y_train, X_test, y_test, tuple(map(str, range(CLASSES))), provenance)
 
 
 def _classes(n, rng):

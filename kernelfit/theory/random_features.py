@@ -17,8 +17,8 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_number
+from kernelfit.kernels.formula import rounding
 
-_EPS = np.finfo(np.float64).eps
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
 
 
@@ -38,7 +38,7 @@ class FourierFeatures:
 
     def rounding(self, X: npt.NDArray) -> float:
         """Return by how much a feature of points X may be off: the rounding of <w, x> / bandwidth."""
-        return 4 * math.sqrt(X.shape[1]) * _EPS * (1 + float(np.abs(X).max()) / self.bandwidth)
+        return rounding(X.shape[1]) * (1 + float(np.abs(X).max()) / self.bandwidth)
 
     def block(self, X: npt.NDArray, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""
@@ -57,7 +57,7 @@ class ReluFeatures:
 
     def rounding(self, X: npt.NDArray) -> float:
         """Return by how much a feature of points X may be off, relative to |x|."""
-        return 4 * math.sqrt(X.shape[1]) * _EPS
+        return rounding(X.shape[1])
 
     def block(self, X: npt.NDArray, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""
