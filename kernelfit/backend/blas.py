@@ -6,9 +6,11 @@ routine with that name ("dgemm"), its arguments in the order of the reference BL
 arrays.
 """
 
+from typing import Any
+
 import numpy as np
 
-from kernelfit.backend.device import Device
+from kernelfit.backend.device import Array, Device
 
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 
@@ -16,11 +18,21 @@ _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 class Blas(Device):
     """A device whose matrix routines are those of a BLAS library."""
 
-    def _call(self, name, *arguments):
+    def _call(self, name: str, *arguments: Any) -> None:
         """Run one routine of the library."""
         raise NotImplementedError
 
-    def gemm(self, A, B, C, *, alpha=1.0, beta=0.0, transpose_a=False, transpose_b=False):
+    def gemm(
+        self,
+        A: Array,
+        B: Array,
+        C: Array,
+        *,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> None:
         prefix = common_prefix(A, B, C)
         m, k = A.shape[::-1] if transpose_a else A.shape
         k_b, n = B.shape[::-1] if transpose_b else B.shape
@@ -35,14 +47,14 @@ class Blas(Device):
         elif C.size and not (k == 0 and beta == 1.0):  # a library may refuse a product of nothing
             self._call(prefix + "gemm", b, a, n, m, k, alpha, B, leading(B), A, leading(A), beta, C, leading(C))
 
-    def syrk(self, A, C, *, alpha=1.0, beta=0.0):
+    def syrk(self, A: Array, C: Array, *, alpha: float = 1.0, beta: float = 0.0) -> None:
         prefix = common_prefix(A, C)
         n, k = A.shape
         if C.shape != (n, n):
             raise ValueError(f"syrk of shape {A.shape} into {C.shape}")
         self._call(prefix + "syrk", "U", "T", n, k, float(alpha), A, leading(A), float(beta), C, leading(C))
 
-    def trsm(self, L, B, *, right=False, transpose=False):
+    def trsm(self, L: Array, B: Array, *, right: bool = False, transpose: bool = False) -> None:
         prefix = common_prefix(L, B)
         if L.shape[0] != L.shape[1] or L.shape[0] != B.shape[1 if right else 0]:
             raise ValueError(f"trsm of a factor {L.shape} with a block {B.shape}, right={right}")
@@ -53,7 +65,7 @@ class Blas(Device):
             )
 
 
-def common_prefix(*arrays):
+def common_prefix(*arrays: Array) -> str:
     """Check that the arrays are what BLAS can work on in place, and return the letter of their dtype."""
     for array in arrays:
         if array.ndim != 2 or array.dtype not in _PREFIX or array.dtype != arrays[0].dtype:
@@ -69,10 +81,10 @@ def common_prefix(*arrays):
     return _PREFIX[arrays[0].dtype]
 
 
-def leading(A):
+def leading(A: Array) -> int:
     """Return the leading dimension: elements from one row to the next."""
     return max(1, A.strides[0] // A.itemsize if len(A) > 1 else A.shape[1])
 
 
-def _flag(transpose):
+def _flag(transpose: bool) -> str:
     return "T" if transpose else "N"

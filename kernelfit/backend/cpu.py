@@ -3,11 +3,15 @@
 import contextlib
 import math
 import mmap
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.backend import lapack
 from kernelfit.backend.blas import Blas, common_prefix, leading
+from kernelfit.backend.device import Array, Shape
 from kernelfit.backend.machine import describe, free_memory
 from kernelfit.backend.threads import num_threads, parallel_map
 
@@ -25,10 +29,10 @@ class Cpu(Blas):
     probe = 2048
     fixed_bytes = 200_000_000  # compiled passes, BLAS buffers and the tiles of a product, measured at about 150 MB
 
-    def empty(self, shape, dtype=np.float64):
+    def empty(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         return np.empty(shape, dtype)
 
-    def touched(self, shape, dtype=np.float64):
+    def touched(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         # The operating system hands out memory at the first write to each page. Doing that here, with all threads,
         # keeps its cost (seconds per GB on some virtual machines) out of the arithmetic that follows.
         array = np.empty(shape, dtype)
@@ -36,7 +40,7 @@ class Cpu(Blas):
         parallel_map(lambda part: part.fill(0), np.array_split(pages, num_threads()))
         return array
 
-    def reserved(self, shape, dtype=np.float64):
+    def reserved(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         try:
             memory = mmap.mmap(-1, max(1, math.prod(shape) * np.dtype(dtype).itemsize), flags=_PRIVATE)
         except OSError as error:
@@ -46,35 +50,35 @@ class Cpu(Blas):
                 memory.madvise(mmap.MADV_NOHUGEPAGE)
         return np.frombuffer(memory, dtype, math.prod(shape)).reshape(shape)
 
-    def transfer_buffer(self, count, dtype=np.float64):
+    def transfer_buffer(self, count: int, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         return self.touched(count, dtype)
 
-    def free_memory(self):
+    def free_memory(self) -> int:
         return free_memory()
 
-    def array(self, host):
+    def array(self, host: npt.ArrayLike) -> np.ndarray:
         return np.asarray(host)
 
-    def host(self, array):
+    def host(self, array: Array) -> np.ndarray:
         return array
 
-    def fetch(self, array, host):
+    def fetch(self, array: Array, host: np.ndarray) -> None:
         host[...] = array
 
-    def fill(self, array, host):
+    def fill(self, array: Array, host: np.ndarray) -> None:
         array[...] = host
 
-    def map(self, function, items):
+    def map(self, function: Callable, items: Iterable) -> list:
         return parallel_map(function, items)
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         pass
 
-    def describe(self):
+    def describe(self) -> dict:
         return describe()
 
-    def potrf(self, A):
+    def potrf(self, A: Array) -> int:
         return lapack.potrf(common_prefix(A), "U", len(A), A, leading(A))
 
-    def _call(self, name, *arguments):
+    def _call(self, name: str, *arguments: Any) -> None:
         lapack.call(name, *arguments)

@@ -5,10 +5,14 @@ line but the calls into CuPy's libraries also runs in the CPU tests, against a s
 """
 
 import ctypes
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.backend.blas import Blas, common_prefix, leading
+from kernelfit.backend.device import Array, Shape
 from kernelfit.backend.machine import describe
 from kernelfit.common.errors import InputError
 
@@ -32,45 +36,45 @@ class Cuda(Blas):
     panel = 2048
     probe = 8192
 
-    def __init__(self, cupy, cublas, cusolver, **sizes):
+    def __init__(self, cupy: Any, cublas: Any, cusolver: Any, **sizes: int) -> None:
         super().__init__(**sizes)
         self.xp, self._cublas, self._cusolver = cupy, cublas, cusolver
 
     @property
-    def fixed_bytes(self):
+    def fixed_bytes(self) -> int:  # type: ignore[override]
         # Inner products, the values before they are stored, the tile itself and one for a sum or product of kernels, 8
         # bytes an entry each, and the workspaces of cuBLAS and cuSOLVER.
         return 32 * self.tile**2 + 128_000_000
 
-    def empty(self, shape, dtype=np.float64):
+    def empty(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> Array:
         return self.xp.empty(shape, dtype)
 
-    def touched(self, shape, dtype=np.float64):
+    def touched(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> Array:
         return self.empty(shape, dtype)
 
-    def reserved(self, shape, dtype=np.float64):
+    def reserved(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> Array:
         return self.xp.zeros(shape, dtype)
 
-    def array(self, host):
+    def array(self, host: npt.ArrayLike) -> Array:
         return self.xp.asarray(host)
 
-    def host(self, array):
+    def host(self, array: Array) -> np.ndarray:
         return self.xp.asnumpy(array)
 
     # Both copies go on a stream of their own, so that a thread that reads ahead or writes behind copies while the
     # default stream computes. What they copy is complete: their callers synchronize before they hand it over.
 
-    def fetch(self, array, host):
+    def fetch(self, array: Array, host: np.ndarray) -> None:
         with array.device, self.xp.cuda.Stream(non_blocking=True) as stream:
             array.get(stream=stream, out=host)
             stream.synchronize()
 
-    def fill(self, array, host):
+    def fill(self, array: Array, host: np.ndarray) -> None:
         with array.device, self.xp.cuda.Stream(non_blocking=True) as stream:
             array.set(host, stream=stream)
             stream.synchronize()
 
-    def transfer_buffer(self, count, dtype=np.float64):
+    def transfer_buffer(self, count: int, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         size = max(1, count * np.dtype(dtype).itemsize)
         try:
             memory = self.xp.cuda.alloc_pinned_memory(size)
@@ -78,19 +82,19 @@ class Cuda(Blas):
             raise MemoryError(f"{size:,} bytes of page-locked host memory cannot be had: {error}") from error
         return np.frombuffer(memory, dtype, count)
 
-    def map(self, function, items):
+    def map(self, function: Callable, items: Iterable) -> list:
         return [function(item) for item in items]
 
-    def free_memory(self):
+    def free_memory(self) -> int:
         pool = self.xp.get_default_memory_pool()
         free = self.xp.cuda.Device().mem_info[0] + pool.free_bytes()
         limit = pool.get_limit()  # 0: none
         return min(free, limit - pool.used_bytes()) if limit else free
 
-    def synchronize(self):
+    def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
-    def describe(self):
+    def describe(self) -> dict:
         properties = self.xp.cuda.runtime.getDeviceProperties(self.xp.cuda.Device().id)
         return describe() | {
             "gpu": properties["name"].decode(),
@@ -99,10 +103,10 @@ class Cuda(Blas):
             "cuda": self.xp.cuda.runtime.runtimeGetVersion(),
         }
 
-    def syrk(self, A, C, *, alpha=1.0, beta=0.0):
+    def syrk(self, A: Array, C: Array, *, alpha: float = 1.0, beta: float = 0.0) -> None:
         self.gemm(A, A, C, alpha=alpha, beta=beta, transpose_b=True)  # cuBLAS's syrk is slower than its gemm
 
-    def potrf(self, A):
+    def potrf(self, A: Array) -> int:
         prefix = common_prefix(A)
         handle = self.xp.cuda.device.get_cusolver_handle()
         pointer, n, ld = A.data.ptr, len(A), leading(A)
@@ -111,7 +115,7 @@ class Cuda(Blas):
         getattr(self._cusolver, prefix + "potrf")(handle, _UPPER, n, pointer, ld, work.data.ptr, size, info.data.ptr)
         return int(info[0])
 
-    def _call(self, name, *arguments):
+    def _call(self, name: str, *arguments: Any) -> None:
         """Call a routine of cuBLAS: the handle first, enumerations for letters, scalars by reference to the host."""
         handle = self.xp.cuda.device.get_cublas_handle()
         self._cublas.setPointerMode(handle, self._cublas.CUBLAS_POINTER_MODE_HOST)

@@ -47,7 +47,7 @@ class Device:
     probe: int = 0
     fixed_bytes: int = 0
 
-    def __init__(self, *, tile: int | None = None, panel: int | None = None):
+    def __init__(self, *, tile: int | None = None, panel: int | None = None) -> None:
         self.tile = self.tile if tile is None else tile
         self.panel = self.panel if panel is None else panel
 

@@ -6,20 +6,22 @@ which SciPy's Python wrappers do.
 
 import ctypes
 import functools
+from typing import Any
 
 import numpy as np
 
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 
 
-def call(name, *arguments):
+def call(name: str, *arguments: Any) -> None:
     """Call a routine of BLAS or LAPACK by its name, "dgemm"; Fortran takes every argument by reference.
 
     Letters are str, integers int, scalars float; arrays are NumPy's, of which the address is taken.
     """
     function, integer = _routine(name)
     real = _REAL[name[0]]
-    pointers, alive = [], []  # `alive` holds the scalars until the call has returned
+    pointers: list[Any] = []
+    alive: list[Any] = []  # holds the scalars until the call has returned
     for argument in arguments:
         if isinstance(argument, np.ndarray):
             pointers.append(argument.ctypes.data)
@@ -35,7 +37,7 @@ def call(name, *arguments):
     function(*pointers)
 
 
-def potrf(prefix, uplo, n, A, leading):
+def potrf(prefix: str, uplo: str, n: int, A: np.ndarray, leading: int) -> int:
     """Factor the column-major matrix A in place; return LAPACK's info."""
     info = _routine(prefix + "potrf")[1](0)
     call(prefix + "potrf", uplo, n, A, leading, ctypes.byref(info))

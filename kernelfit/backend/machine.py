@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -64,7 +65,7 @@ def describe() -> dict:
     }
 
 
-def _available_memory():
+def _available_memory() -> int:
     try:
         with open("/proc/meminfo") as file:
             fields = dict(line.split(":", 1) for line in file)
@@ -73,7 +74,7 @@ def _available_memory():
         return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _cgroup_room(root="/sys/fs/cgroup", membership="/proc/self/cgroup"):
+def _cgroup_room(root: str = "/sys/fs/cgroup", membership: str = "/proc/self/cgroup") -> Iterator[int]:
     """Yield limit minus use for each memory cgroup that holds this process, version 2 and version 1."""
     try:
         with open(membership) as file:

@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import importlib.metadata
 import os
+from typing import Any
 
 import numpy as np
 
@@ -40,12 +41,12 @@ class SharedMatrix:
     local: np.ndarray
     description: np.ndarray
 
-    def at(self, row, column):
+    def at(self, row: int, column: int) -> tuple[np.ndarray, int, int, np.ndarray]:
         """Return the arguments that name the block from (row, column) on; ScaLAPACK counts from 1."""
         return self.local, row + 1, column + 1, self.description
 
     @property
-    def prefix(self):
+    def prefix(self) -> str:
         return "d" if self.local.dtype == np.float64 else "s"
 
 
@@ -58,12 +59,12 @@ class Scalapack:
         Rows and columns of the grid. Process k is in row k // columns.
     """
 
-    def __init__(self, shape):
+    def __init__(self, shape: tuple[int, int]) -> None:
         self._context = np.zeros(1, np.int64)
         _call("blacs_get_", -1, 0, self._context)
         _call("blacs_gridinit_", self._context, "R", *shape)
 
-    def matrix(self, local, shape, blocks):
+    def matrix(self, local: np.ndarray, shape: tuple[int, int], blocks: tuple[int, int]) -> SharedMatrix:
         """Return the SharedMatrix of that shape, in blocks of (rows, columns), whose share here is `local`."""
         if not local.flags.f_contiguous:
             raise ValueError("a share of a matrix is column-major")
@@ -71,7 +72,7 @@ class Scalapack:
         description = [dense, int(self._context[0]), *shape, *blocks, 0, 0, max(1, len(local))]
         return SharedMatrix(local, np.array(description, np.int64))
 
-    def potrf(self, A, start, stop):
+    def potrf(self, A: SharedMatrix, start: int, stop: int) -> int:
         """Overwrite the lower triangle of A[start:stop, start:stop] with its Cholesky factor; return 0, or the row of
         that block, counted from 1, where it failed: the same in every process.
         """
@@ -79,24 +80,24 @@ class Scalapack:
         _call(f"p{A.prefix}potrf_", "L", stop - start, *A.at(start, start), info)
         return int(info[0])
 
-    def solve_triangular(self, L, B, n, r, *, transpose=False):
+    def solve_triangular(self, L: SharedMatrix, B: SharedMatrix, n: int, r: int, *, transpose: bool = False) -> None:
         """Overwrite B, shape (n, r), with L^-1 B or L^-T B, where L is the lower triangle of a matrix."""
         flag = "T" if transpose else "N"
         _call(f"p{L.prefix}trsm_", "L", "L", flag, "N", n, r, 1.0, *L.at(0, 0), *B.at(0, 0))
 
 
-def multiply(A, B, C):
+def multiply(A: np.ndarray, B: np.ndarray, C: np.ndarray) -> None:
     """Overwrite C with A B by MKL's own product, for column-major square matrices: how fast is it here?"""
     name, n = {np.dtype(np.float64): "dgemm_", np.dtype(np.float32): "sgemm_"}[C.dtype], len(C)
     _call(name, "N", "N", n, n, n, 1.0, A, n, B, n, 0.0, C, n)
 
 
-def open_scalapack():
+def open_scalapack() -> None:
     """Open the libraries; raises InputError that says what is missing. mpi4py must have opened the MPI library."""
     _libraries()
 
 
-def _call(name, *arguments):
+def _call(name: str, *arguments: Any) -> None:
     """Call a routine; Fortran takes every argument by reference."""
     real = _REAL.get(name[name[0] == "p"])  # the letter after a leading p, if there is one
     pointers, alive = [], []  # `alive` holds the scalars until the call has returned

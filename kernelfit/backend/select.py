@@ -33,7 +33,7 @@ def device(wanted: str | Device) -> Device:
 
 
 @functools.cache
-def _cuda():
+def _cuda() -> Device:
     from kernelfit.backend.cuda import open_cuda
 
     return open_cuda()

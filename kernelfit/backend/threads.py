@@ -5,6 +5,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 _THREAD = threading.local()
 _ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
@@ -48,7 +49,7 @@ def parallel_map(function: Callable, items: Iterable) -> list:
 
 
 @functools.cache
-def blas_pools():
+def blas_pools() -> list[Any]:
     """Return threadpoolctl's live handles on the BLAS libraries of this process."""
     import scipy.linalg.cython_blas  # SciPy's BLAS must be loaded to be found
     import threadpoolctl

@@ -47,7 +47,7 @@ class ScratchError(KernelfitError, OSError):
 class UnwrittenError(KernelfitError, OSError):
     """Results were computed, and could not be written to their file; they are the attribute `result`."""
 
-    def __init__(self, message: str, *, result: Any):
+    def __init__(self, message: str, *, result: Any) -> None:
         super().__init__(message)
         self.result = result
 
@@ -77,7 +77,7 @@ class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
         Index of an earlier training point that is identical to it.
     """
 
-    def __init__(self, message: str, *, row: int, pivot: float = float("nan"), duplicate: int | None = None):
+    def __init__(self, message: str, *, row: int, pivot: float = float("nan"), duplicate: int | None = None) -> None:
         super().__init__(message)
         self.row = row
         self.pivot = pivot

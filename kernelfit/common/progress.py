@@ -51,7 +51,7 @@ class Pace:
     The time between two calls of `add` is that of the work that the later one tells.
     """
 
-    def __init__(self, total: Amount, done: Amount, now: float):
+    def __init__(self, total: Amount, done: Amount, now: float) -> None:
         self._totals = total if isinstance(total, dict) else {"": total}
         before = done if isinstance(done, dict) else {"": done}
         self._left = {kind: amount - before.get(kind, 0) for kind, amount in self._totals.items()}
@@ -89,7 +89,7 @@ class Pace:
         """Return the share in whole percent: 100 only when nothing is left."""
         return min(round(100 * self.share()), 99 if any(self._left.values()) else 100)
 
-    def _pace(self, kind):
+    def _pace(self, kind: str) -> float:
         """Return the seconds of one unit of a kind; 0 of one that was not seen, as may be where none of it is left."""
         seen, seconds = self._seen[kind]
         return seconds / seen if seen else 0.0
@@ -98,7 +98,7 @@ class Pace:
 class Outlook:
     """How long several phases will take that a plan foresaw: (name, seconds) of each, in order."""
 
-    def __init__(self, name: str, phases: Sequence[tuple[str, float]], now: float):
+    def __init__(self, name: str, phases: Sequence[tuple[str, float]], now: float) -> None:
         self.name, self._phases, self._begin, self._at = name, phases, now, -1
 
     def enter(self, phase: str) -> bool:
@@ -123,13 +123,14 @@ class Outlook:
 class _Spoken(Progress):
     """What a line and a bar have in common."""
 
-    def __init__(self, clock):
-        self.clock, self._outlook = clock, None
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self._outlook: Outlook | None = None
 
     def expect(self, name: str, phases: Sequence[tuple[str, float]]) -> None:
         self._outlook = Outlook(name, phases, self.clock())
 
-    def _begin(self, phase, total, done, at_most):
+    def _begin(self, phase: str, total: Amount, done: Amount, at_most: bool) -> tuple[Pace, Callable[[], str]]:
         """Return the Pace of a phase that begins, and a function that says in words what is known of it, or ""."""
         begin = self.clock()
         pace, outlook = Pace(total, done, begin), self._outlook
@@ -149,7 +150,9 @@ class _Spoken(Progress):
 class LogProgress(_Spoken):
     """One line every `every` seconds on a stream that is not a terminal."""
 
-    def __init__(self, stream: TextIO | None = None, every: float = 5.0, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, stream: TextIO | None = None, every: float = 5.0, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         super().__init__(clock)
         self.stream = stream or sys.stderr
         self.every = every
@@ -181,7 +184,7 @@ class LogProgress(_Spoken):
 class BarProgress(_Spoken):
     """A bar with the remaining time, on a terminal."""
 
-    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic) -> None:
         from rich.console import Console
 
         super().__init__(clock)

@@ -53,7 +53,7 @@ class ScratchFolder:
         Another process uses the folder, or it holds something that may not be or cannot be used.
     """
 
-    def __init__(self, path: str | Path, kind: str, identity: dict, *, resume: bool = False):
+    def __init__(self, path: str | Path, kind: str, identity: dict, *, resume: bool = False) -> None:
         self.folder, self._resume = _folder(path, kind), resume
         self._header = {"format": _FORMAT, "kind": kind, "identity": json.loads(json.dumps(identity))}
         self._lock = _locked(self.folder)

@@ -13,7 +13,7 @@ class Stopwatch:
     seconds : dict
     """
 
-    def __init__(self, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()):
+    def __init__(self, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()) -> None:
         self.start = time.perf_counter()
         self.seconds = dict(seconds)
 

@@ -8,10 +8,10 @@ it: "flip + shift(1)" makes 2 x 5 rows of one image, "shift(1) + shift(1)" moves
 
 import dataclasses
 import hashlib
-import math
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, suggestion
 
@@ -35,11 +35,11 @@ class Augmented:
 
     X: np.ndarray
     y: np.ndarray
-    groups: np.ndarray
+    groups: npt.NDArray[np.int64]
     left_out: int
 
 
-def augment(X, y, what):
+def augment(X: npt.NDArray, y: npt.NDArray, what: str) -> Augmented:
     """Return the Augmented training set.
 
     Parameters
@@ -82,16 +82,11 @@ def augment(X, y, what):
         left_out += int((~new).sum())
         parts.append(copies[new])
         groups.append(np.flatnonzero(new))
-    groups = np.concatenate(groups)
-    return Augmented(np.concatenate(parts), y[groups], groups, left_out)
+    rows = np.concatenate(groups)
+    return Augmented(np.concatenate(parts), y[rows], rows, left_out)
 
 
-def rows_for_each(what):
-    """Return how many rows an image becomes, itself included, if none is left out."""
-    return math.prod(2 if kind == "flip" else 1 + 4 * k for kind, k in parse_augment(what))
-
-
-def parse_augment(what):
+def parse_augment(what: str) -> tuple[tuple[str, int], ...]:
     """Return the steps of a text as a tuple of ("flip", 0) and ("shift", k); none for "none"."""
     if str(what).strip() == "none":
         return ()

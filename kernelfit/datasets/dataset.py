@@ -2,8 +2,11 @@
 
 import dataclasses
 import unicodedata
+from collections.abc import Sequence
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import sha256
@@ -34,10 +37,10 @@ class Dataset:
     y_train: np.ndarray
     X_test: np.ndarray
     y_test: np.ndarray
-    classes: tuple
+    classes: Sequence[str]
     provenance: str
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(composed(str(c)) for c in self.classes))
         for split in ("train", "test"):
             X, y = _checked(self.name, split, getattr(self, f"X_{split}"), getattr(self, f"y_{split}"))
@@ -59,27 +62,27 @@ class Dataset:
                 "a classifier needs at least two classes"
             )
 
-    def subset(self, n_train=None, n_test=None, seed=0):
+    def subset(self, n_train: int | None = None, n_test: int | None = None, seed: int = 0) -> Self:
         """Return a Dataset with `n_train` and `n_test` examples drawn per class in proportion (stratified).
 
         The draw depends on `seed`, the labels and the sizes alone. None keeps the whole split.
         """
-        parts = {}
+        parts: dict[str, Any] = {}
         for split, size in (("train", n_train), ("test", n_test)):
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
-            rows = slice(None)
+            rows: slice | npt.NDArray = slice(None)
             if size is not None and size != len(y):
                 rows = stratified(y, size, generator(seed, "subset", split), f"n_{split}")
             parts |= {f"X_{split}": X[rows], f"y_{split}": y[rows]}
         return dataclasses.replace(self, **parts)
 
-    def hashes(self):
+    def hashes(self) -> dict[str, str]:
         """SHA-256 of the bytes of each array, as a dict by array name."""
         arrays = {key: getattr(self, key) for key in ("X_train", "y_train", "X_test", "y_test")}
         return {key: sha256(np.ascontiguousarray(value)) for key, value in arrays.items()}
 
 
-def composed(text):
+def composed(text: str) -> str:
     """Return a text in Unicode's form NFC: "é" is one character, not an "e" and an accent.
 
     Two spellings of a name look the same and are different strings; macOS tends to make the other one, NFD.
@@ -87,7 +90,7 @@ def composed(text):
     return unicodedata.normalize("NFC", text)
 
 
-def channels_first(X):
+def channels_first(X: npt.NDArray) -> bool:
     """Whether an array (n, a, b, c) looks like (n, channels, height, width), as PyTorch has images.
 
     No picture has more than four channels, red, green, blue and transparency.
@@ -95,7 +98,7 @@ def channels_first(X):
     return X.ndim == 4 and X.shape[1] in (1, 3, 4) and X.shape[3] > 4
 
 
-def channels_explained(name, X):
+def channels_explained(name: str, X: npt.NDArray) -> str:
     """Return what to say of such an array called `name`."""
     _, a, b, c = X.shape
     return (
@@ -133,7 +136,7 @@ def _frozen(array):
     return view
 
 
-def stratified(y, size, rng, option):
+def stratified(y: npt.NDArray, size: int, rng: np.random.Generator, option: str) -> npt.NDArray[np.intp]:
     """Return rows of a stratified sample, in order: each class has its share, remainders go by largest fraction."""
     if not 1 <= size <= len(y):
         raise InputError(f"{option} = {size}, but the split has {len(y)} examples; choose 1 to {len(y)}")

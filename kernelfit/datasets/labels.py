@@ -1,16 +1,19 @@
 """Labels as targets, and scores judged by them."""
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
 
 
-def one_hot(y, n_classes):
+def one_hot(y: Sequence[int] | npt.NDArray, n_classes: int) -> npt.NDArray[np.float64]:
     """Return 0/1 targets, float64 of shape (n, n_classes), for labels y."""
     Y = np.zeros((len(y), n_classes))
     Y[np.arange(len(y)), y] = 1.0
     return Y
 
 
-def plus_minus_one(n_classes):
+def plus_minus_one(n_classes: int) -> npt.NDArray[np.float64]:
     """Return the matrix T (n_classes, n_classes) that turns 0/1 one-hot targets Y into -1/+1 targets Y T.
 
     With rows of Y that sum to one, 2 Y - 1 = Y (2 I - 1 1^T); so does T with all that is linear in the targets.
@@ -23,12 +26,12 @@ def plus_minus_one(n_classes):
     return 2.0 * np.eye(n_classes) - 1.0
 
 
-def right(scores, y):
+def right(scores: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.bool_]:
     """Return for each row of `scores` (n, classes) whether its largest entry is at y (n,); NaN is never right."""
     return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
 
 
-def error_rate(scores, y):
+def error_rate(scores: npt.NDArray, y: npt.NDArray) -> float:
     """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error.
 
     Examples

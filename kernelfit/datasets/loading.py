@@ -8,6 +8,7 @@ import numpy as np
 from kernelfit.common.errors import DataNotFoundError, InputError
 from kernelfit.common.files import expanded
 from kernelfit.common.progress import Progress
+from kernelfit.datasets.dataset import Dataset
 from kernelfit.datasets.fetch import store
 from kernelfit.datasets.fetch.registry import ENTRIES, find_entry
 
@@ -15,7 +16,15 @@ _FEWEST_PIXELS = 64  # fewer columns of small whole numbers are counts and codes
 _LOOKED_AT = 1000  # examples
 
 
-def load(data, *, n_train=None, n_test=None, seed=0, data_dir=None, progress=None):
+def load(
+    data: str | os.PathLike,
+    *,
+    n_train: int | None = None,
+    n_test: int | None = None,
+    seed: int = 0,
+    data_dir: str | Path | None = None,
+    progress: Progress | None = None,
+) -> Dataset:
     """Return the Dataset that a name or a path stands for.
 
     Parameters

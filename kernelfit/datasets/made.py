@@ -12,7 +12,7 @@ SPREAD = 48.0
 _BLOCK = 1 << 22  # values made at a time: 16 MiB of float32
 
 
-def digits():
+def digits() -> Dataset:
     """Return scikit-learn's 1,797 digits of 8 x 8, grey levels 0..16 times 15 as uint8; the last 360 are the test."""
     from sklearn.datasets import load_digits
 
@@ -23,10 +23,10 @@ def digits():
         "digits: load_digits of scikit-learn in its own order, grey levels 0..16 times 15; the first 1437 are the "
         "training split, the last 360 the test split"
     )
-    return Dataset("digits", X[:1437], y[:1437], X[1437:], y[1437:], range(10), provenance)
+    return Dataset("digits", X[:1437], y[:1437], X[1437:], y[1437:], tuple("0123456789"), provenance)
 
 
-def synthetic(n_train=2000, n_test=1000, dimension=784, seed=0):
+def synthetic(n_train: int = 2000, n_test: int = 1000, dimension: int = 784, seed: int = 0) -> Dataset:
     """Return uint8 vectors of ten overlapping Gaussian classes, deterministic in (seed, n, dimension).
 
     x = clip(round(127.5 + 48 (s m_c + sqrt(d) e) / sqrt(d + s^2)), 0, 255)   with   m_c, e ~ N(0, I_d),  s = 4,
@@ -54,7 +54,8 @@ def synthetic(n_train=2000, n_test=1000, dimension=784, seed=0):
         y = _classes(n, generator(seed, "synthetic labels", split))
         splits += [_examples(prototypes, y, generator(seed, "synthetic noise", split)), y]
     provenance = f"synthetic: {CLASSES} Gaussian classes in {dimension} dimensions made from seed {seed}"
-    return Dataset("synthetic", *splits, classes=range(CLASSES), provenance=provenance)
+    X_train, y_train, X_test, y_test = splits
+    return Dataset("synthetic", X_train, y_train, X_test, y_test, tuple(map(str, range(CLASSES))), provenance)
 
 
 def _classes(n, rng):

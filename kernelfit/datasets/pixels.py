@@ -1,12 +1,13 @@
 """uint8 stands for pixels / 255 everywhere in kernelfit: telling tables of other small numbers from images."""
 
 import numpy as np
+import numpy.typing as npt
 
 _SMALLEST_IMAGE = 16  # pixels, 4 x 4; a table with fewer columns is more likely one of measurements
 _DARK = 128  # half of the range: over a few images nearly every pixel is brighter in one of them
 
 
-def pixels_in_doubt(X):
+def pixels_in_doubt(X: npt.NDArray) -> str | None:
     """Return why the uint8 numbers X, shape (n, d), look like no pixels, or None; other arrays are never in doubt.
 
     Arrays with the axes of an image, (n, height, width, ...), are what they seem. A flat one is in doubt if it has

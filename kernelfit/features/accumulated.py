@@ -5,8 +5,10 @@ at most a few thousand features are summed in float32 by GEMM, and these sums in
 """
 
 import time
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import NotEnoughMemoryError
@@ -15,6 +17,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
 from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.checkpoint import Checkpoint
+from kernelfit.features.random_net import Net
 from kernelfit.features.rescaling import rescale
 from kernelfit.grams.inner_products import InnerProducts
 
@@ -23,17 +26,17 @@ _SAVE_EVERY = 600.0  # seconds
 
 
 def accumulate(
-    net,
-    X_train,
-    X_test,
+    net: Net,
+    X_train: npt.NDArray,
+    X_test: npt.NDArray,
     *,
-    across=False,
-    device=backend.CPU,
-    scratch=None,
-    memory=None,
-    blocks=None,
-    progress=None,
-):
+    across: bool = False,
+    device: backend.Device = backend.CPU,
+    scratch: str | Path | None = None,
+    memory: int | None = None,
+    blocks: int | None = None,
+    progress: Progress | None = None,
+) -> tuple[AccumulatedPoints, AccumulatedPoints]:
     """Return (training points, test points) of the features of a net, as AccumulatedPoints.
 
     Parameters
@@ -70,8 +73,8 @@ def accumulate(
             _add_blocks(net, (X_train, X_test), products, done, blocks, kept, progress)
             kept.save(arrays, done)
     products.complete()
-    train, test = ((0, n), (n, total))
-    return tuple(AccumulatedPoints(products, *span, net.unit, net.features) for span in (train, test))
+    train, test = (AccumulatedPoints(products, *span, net.unit, net.features) for span in ((0, n), (n, total)))
+    return train, test
 
 
 def _add_blocks(net, sets, products, done, blocks, kept, progress):
@@ -133,7 +136,9 @@ def _identity(net, X_train, X_test, across, device):
     }
 
 
-def bytes_needed(net, n, total, device=backend.CPU, blocks=_BLOCKS, across=False):
+def bytes_needed(
+    net: Net, n: int, total: int, device: backend.Device = backend.CPU, blocks: int = _BLOCKS, across: bool = False
+) -> tuple[int, int]:
     """Return (bytes that stay: the inner products, bytes that are needed beside them while they are accumulated)."""
     copies = 2 if net.settings.flip else 1
     images = 4 * total * int(np.prod(net.image)) * (copies + 1)  # one more while they are prepared

@@ -1,9 +1,13 @@
 """Points of a kernel that have inner products, but no coordinates."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import NoReturn, Self
 
 import numpy as np
+import numpy.typing as npt
 
+from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256
 from kernelfit.grams.base import Points
@@ -33,55 +37,55 @@ class AccumulatedPoints(Points):
     filters: np.ndarray | None = dataclasses.field(default=None, compare=False)
 
     @property
-    def origin(self):
+    def origin(self) -> object:  # type: ignore[override]
         return self.products
 
     @property
-    def product_dtype(self):
+    def product_dtype(self) -> np.dtype:
         return self.products.panels[0].dtype
 
     @property
-    def device(self):
+    def device(self) -> backend.Device:  # type: ignore[override]
         return self.products.device
 
     @property
-    def sq_norms(self):
+    def sq_norms(self) -> npt.NDArray[np.float64]:  # type: ignore[override]
         return self.products.sq_norms[self.start : self.stop]
 
     @property
-    def unshift(self):
+    def unshift(self) -> npt.NDArray[np.float64]:  # type: ignore[override]
         return self.device.xp.zeros(len(self))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return self.stop - self.start
 
-    def part(self, start, stop):
+    def part(self, start: int, stop: int) -> Self:
         return dataclasses.replace(self, start=self.start + start, stop=self.start + stop)
 
-    def subset(self, rows):
+    def subset(self, rows: Sequence[int] | npt.NDArray) -> Self:
         rows = np.asarray(rows)
         norms = self.sq_norms[self.device.array(rows)]
         G = self.products.submatrix(rows + self.start)
         products = InnerProducts(len(rows), len(rows), device=self.device, panels=[G], sq_norms=norms)
-        return AccumulatedPoints(products, 0, len(rows), self.unit, self.d)
+        return type(self)(products, 0, len(rows), self.unit, self.d)
 
-    def inner_products(self, other):
+    def inner_products(self, other: Points) -> npt.NDArray:
         if other.products is not self.products:
             raise InputError("accumulated features meet points of another kind; only those of one run can be combined")
-        return self.products.tile((self.start, self.stop), (other.start, other.stop))
+        return self.products.tile((self.start, self.stop), (other.start, other.start + len(other)))
 
-    def coordinates(self):
+    def coordinates(self) -> NoReturn:
         raise InputError(
             "features that are accumulated have inner products, but no coordinates: a kernel of your own cannot be "
             "used on them"
         )
 
-    def distances(self):
+    def distances(self) -> npt.NDArray[np.float64]:
         G, norms = self.device.host(self.inner_products(self)), self.device.host(self.sq_norms)
         squares = norms[:, None] + norms[None] - 2 * G
         return np.sqrt(np.maximum(squares[np.triu_indices(len(self), 1)], 0.0) * self.unit)
 
-    def fingerprint(self):
+    def fingerprint(self) -> str:
         host = self.device.host
         parts = [sha256(np.ascontiguousarray(host(panel))) for panel in self.products.panels]
         return sha256(repr((parts, sha256(host(self.sq_norms)), self.start, self.stop, self.unit)).encode())

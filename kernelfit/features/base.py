@@ -2,13 +2,14 @@
 
 import dataclasses
 from os import PathLike
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.progress import Progress
+from kernelfit.features.streaming import ImageFunction, as_channels, stream
 from kernelfit.grams.base import Points
 
 
@@ -58,8 +59,8 @@ class Features:
         """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
         return 0
 
-    def __str__(self):
-        options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))
+    def __str__(self) -> str:
+        options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         changed = ", ".join(f"{name}={value!r}" for name, value, default in options if value != default)
         return f"{self.name}({changed})" if changed else self.name
 
@@ -70,16 +71,37 @@ class Pixels(Features):
 
     name = "pixels"
 
-    def points(self, X_train, X_test, **options):
+    def points(self, X_train: npt.NDArray, X_test: npt.NDArray, **options: Any) -> tuple[npt.NDArray, npt.NDArray]:
         return X_train, X_test
 
 
 class ImageMap(Features):
     """Features of one image that do not depend on any other."""
 
-    def transform(self, X: npt.NDArray, *, progress: Progress | None = None) -> npt.NDArray[np.float32]:
-        """Return the features of images X as float32 (n, d); images are taken in batches of bounded memory."""
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        """Return what `stream` takes for images of one shape (h, w): the function, its width, and the images at a time.
+
+        Raises InputError where these features do not fit such images.
+        """
         raise NotImplementedError
 
-    def points(self, X_train, X_test, *, progress=None, **options):
+    def transform(
+        self, X: npt.ArrayLike, *, dtype: type[np.floating] = np.float32, progress: Progress | None = None
+    ) -> npt.NDArray:
+        """Return features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
+
+        They are computed and returned in `dtype`; images are taken in batches of bounded memory.
+
+        Raises
+        ------
+        InputError
+            X are no images, or too small for these features.
+        """
+        X = as_channels(X)
+        function, width, size = self.prepared(X.shape[2:], dtype)
+        return stream(X, width, size, function, dtype=dtype, name=self.name, progress=progress)
+
+    def points(
+        self, X_train: npt.NDArray, X_test: npt.NDArray, *, progress: Progress | None = None, **options: Any
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
         return self.transform(X_train, progress=progress), self.transform(X_test, progress=progress)

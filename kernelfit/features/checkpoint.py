@@ -12,6 +12,7 @@ from typing import Self
 
 import numpy as np
 
+from kernelfit import backend
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
 from kernelfit.common.scratch import ScratchFolder, identity_in
@@ -20,13 +21,13 @@ from kernelfit.common.scratch import ScratchFolder, identity_in
 class Checkpoint:
     """Arrays of a device that belong to one problem, in a ScratchFolder; without one, nothing is kept."""
 
-    def __init__(self, files: ScratchFolder | None, device, progress: Progress):
+    def __init__(self, files: ScratchFolder | None, device: backend.Device, progress: Progress) -> None:
         self._files, self._device, self._progress = files, device, progress
 
     @classmethod
     @contextlib.contextmanager
     def open(
-        cls, path: str | Path | None, identity: dict, device, *, progress: Progress | None = None
+        cls, path: str | Path | None, identity: dict, device: backend.Device, *, progress: Progress | None = None
     ) -> Iterator[Self]:
         """Hold the folder "kernelfit-products-..." of an identity for a block `with`; yields the Checkpoint."""
         held = contextlib.nullcontext() if path is None else ScratchFolder(path, _kind(identity), identity, resume=True)

@@ -6,9 +6,13 @@ go through the same steps as array operations.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
+from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.features.patches import image_patches, normalised, patch_pass
 from kernelfit.features.pooling import Windows, passes, rectified_cells
@@ -37,7 +41,7 @@ class Convolution:
     shift : float32 array, shape (patch * patch * channels,)
     """
 
-    image: tuple
+    image: tuple[int, int, int]
     patch: int
     pool: int
     stride: int
@@ -46,33 +50,41 @@ class Convolution:
     constant: float
     shift: np.ndarray
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not 1 <= self.patch <= min(self.image[:2]):
             raise InputError(f"patches of {self.patch} x {self.patch} do not fit in images of {self.image[:2]}")
         self.windows  # noqa: B018 (raises where they do not fit)
 
     @property
-    def windows(self):
+    def windows(self) -> tuple[Windows, ...]:
         """Windows along the height and along the width."""
         return tuple(Windows.along(side - self.patch + 1, self.pool, self.stride) for side in self.image[:2])
 
     @property
-    def signs(self):
+    def signs(self) -> int:
         """2 for a two-sided rectifier, else 1."""
         return 1 + self.two_sided
 
     @property
-    def cells(self):
+    def cells(self) -> int:
         """Pooled cells of an image."""
         vertical, horizontal = self.windows
         return len(vertical.spans) * len(horizontal.spans)
 
-    def operations(self, images, filters):
+    def operations(self, images: int, filters: int) -> int:
         """Return the floating-point operations of the matrix products."""
         vertical, horizontal = self.windows
         return 2 * images * vertical.size * horizontal.size * len(self.shift) * filters
 
-    def features(self, X, filters, out, *, device, progress=None):
+    def features(
+        self,
+        X: npt.NDArray,
+        filters: npt.NDArray,
+        out: npt.NDArray,
+        *,
+        device: backend.Device,
+        progress: Callable[[int], Any] | None = None,
+    ) -> None:
         """Write the features of images X into out.
 
         Parameters

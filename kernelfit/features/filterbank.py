@@ -1,13 +1,15 @@
 """Convolution of many small images with a bank of bumps in frequency, as matrix products."""
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 _BATCH_PIXELS = 2**16  # of one batch: its arrays stay in a core's second-level cache
 
 
-def batch_size(shape):
+def batch_size(shape: tuple[int, ...]) -> int:
     """Return how many images of this shape to convolve together."""
     return max(16, _BATCH_PIXELS // math.prod(shape))
 
@@ -32,7 +34,9 @@ class FilterBank:
         Frequencies at which a filter responds with less than this part of its largest response are left out.
     """
 
-    def __init__(self, taps, shape, *, dtype, tolerance):
+    def __init__(
+        self, taps: Sequence[npt.NDArray], shape: tuple[int, ...], *, dtype: npt.DTypeLike, tolerance: float
+    ) -> None:
         self._complex = np.result_type(dtype, np.complex64)
         self._groups, self._filters = {}, []
         placed = [_placed(h, shape, tolerance) for h in taps]
@@ -48,16 +52,16 @@ class FilterBank:
             back = [self._waves(window, size, radius, 1) for window, size in zip(windows, shape, strict=True)]
             self._filters.append((radius, inside, response[:, :, None].astype(self._complex), *back))
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self._filters)
 
-    def spectra(self, x):
+    def spectra(self, x: npt.NDArray) -> dict[int, npt.NDArray]:
         """Return what `response` needs of real images x (h, w, n)."""
         h, w, n = x.shape
         x = x.astype(self._complex).reshape(h, w * n)
         return {r: np.matmul(Fx, (Fy @ x).reshape(len(Fy), w, n)) for r, (_, (Fy, Fx)) in self._groups.items()}
 
-    def response(self, k, spectra):
+    def response(self, k: int, spectra: dict[int, npt.NDArray]) -> npt.NDArray:
         """Return the images convolved with filter k, complex (h, w, n)."""
         radius, inside, factors, back_y, back_x = self._filters[k]
         rows = np.matmul(back_x, spectra[radius][inside] * factors)

@@ -2,8 +2,11 @@
 
 import dataclasses
 import math
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_integer, check_number
@@ -11,7 +14,7 @@ from kernelfit.features.base import ImageMap
 from kernelfit.features.blur import Blur
 from kernelfit.features.filterbank import FilterBank, batch_size
 from kernelfit.features.morlet import morlet, parse_morlet
-from kernelfit.features.streaming import as_channels, stream
+from kernelfit.features.streaming import ImageFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +22,8 @@ class Gabor(ImageMap):
     """phi(x) = (blur((|x * psi_LA|^2 + floor^2)^(root/2)) for all wavelengths L and angles A, low blur(x)), subsampled.
 
     Channels of a colour image are taken one by one. Beyond the border images are zero. The order of the features is
-    channel, map (wavelength by wavelength, the low-passed image last), row, column.
+    channel, map (wavelength by wavelength, the low-passed image last), row, column. In each of a channel's
+    wavelengths x orientations + 1 maps there are ceil(h / step) x ceil(w / step), give or take a row or column.
 
     The defaults were chosen for MNIST by leave-one-out error on training points: benchmarks/results/features.md.
 
@@ -48,7 +52,7 @@ class Gabor(ImageMap):
 
     name = "gabor"
 
-    wavelengths: tuple = (4.0, 6.0, 9.0)
+    wavelengths: tuple[float, ...] = (4.0, 6.0, 9.0)
     orientations: int = 8
     wavelet: str = "cmor0.5-1.0"
     aspect: float = 0.75
@@ -58,7 +62,7 @@ class Gabor(ImageMap):
     step: int = 4
     low: float = 2.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "wavelengths", checked_wavelengths("wavelengths", self.wavelengths))
         check_integer("orientations", self.orientations)
         check_integer("step", self.step)
@@ -69,30 +73,15 @@ class Gabor(ImageMap):
         check_number("blur", self.blur, 0.1, 1e3)
         check_number("low", self.low, 0.0, 1e6)
 
-    def transform(self, X, *, progress=None):
-        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
-
-        d = channels (wavelengths x orientations + 1) ceil(h / step) ceil(w / step), give or take a row or column.
-
-        Raises
-        ------
-        InputError
-            X are no images.
-        """
-        return gabor_features(self, X, progress=progress)
-
-
-def gabor_features(gabor, X, *, dtype=np.float32, progress=None):
-    """Return Gabor.transform(X), computed and returned in `dtype`."""
-    X = as_channels(X)
-    first = FirstOrder(gabor, X.shape[2:], dtype)
-    return stream(X, first.width, batch_size(X.shape[2:]), first, dtype=dtype, name="gabor", progress=progress)
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        first = FirstOrder(self, shape, dtype)
+        return first, first.width, batch_size(shape)
 
 
 class FirstOrder:
     """The features of a Gabor, prepared for images of one shape: images (h, w, n) to an array (width, n)."""
 
-    def __init__(self, gabor, shape, dtype):
+    def __init__(self, gabor: Gabor, shape: tuple[int, ...], dtype: type[np.floating]) -> None:
         self.gabor, self.dtype, tolerance = gabor, dtype, tolerance_of(dtype)
         taps = morlet_bank(gabor.wavelet, gabor.wavelengths, gabor.orientations, gabor.aspect, tolerance=tolerance)
         self.convolution = FilterBank(taps, shape, dtype=dtype, tolerance=tolerance)
@@ -100,7 +89,7 @@ class FirstOrder:
         self.maps = len(taps) + (gabor.low > 0)
         self.width = self.maps * math.prod(self.pool.shape)
 
-    def __call__(self, images, seen=None):
+    def __call__(self, images: npt.NDArray, seen: Callable[[int, npt.NDArray], Any] | None = None) -> npt.NDArray:
         """Return the features; `seen`, if given, is called with each filter's index and |x * psi|^2 + floor^2."""
         out = np.empty((self.maps, *self.pool.shape, images.shape[2]), self.dtype)
         spectra = self.convolution.spectra(images)
@@ -114,18 +103,20 @@ class FirstOrder:
         return out.reshape(self.width, -1)
 
 
-def tolerance_of(dtype):
+def tolerance_of(dtype: type[np.floating]) -> float:
     """Return the part of a filter's top, in space and in frequency, that its tails may be dropped below."""
     return 16 * float(np.finfo(dtype).eps)  # what rounding leaves in sums of some hundred products
 
 
-def morlet_bank(wavelet, wavelengths, orientations, aspect, *, tolerance):
+def morlet_bank(
+    wavelet: str, wavelengths: Iterable[float], orientations: int, aspect: float, *, tolerance: float
+) -> list[npt.NDArray]:
     """Return the taps of a filter for each wavelength and each angle pi k / orientations, the angle running fastest."""
     angles = math.pi * np.arange(orientations) / orientations
     return [morlet(wavelet, L, angle, aspect, tolerance=tolerance) for L in wavelengths for angle in angles]
 
 
-def squared_modulus(z, *, floor):
+def squared_modulus(z: npt.NDArray, *, floor: float) -> npt.NDArray:
     """Return |z|^2 + floor^2 of a complex array; z is overwritten."""
     parts = z.view(z.real.dtype)
     np.square(parts, out=parts)
@@ -134,7 +125,7 @@ def squared_modulus(z, *, floor):
     return out
 
 
-def rooted(power, root):
+def rooted(power: npt.NDArray, root: float) -> npt.NDArray:
     """Overwrite squared moduli with moduli to the power `root`."""
     np.sqrt(power, out=power)
     if root == 0.5:
@@ -144,7 +135,7 @@ def rooted(power, root):
     return power
 
 
-def checked_wavelengths(name, values, *, least=2.0):
+def checked_wavelengths(name: str, values: Iterable[float], *, least: float = 2.0) -> tuple[float, ...]:
     """Return wavelengths as a tuple of floats; raise InputError unless there are some, all at least `least`."""
     try:
         wavelengths = tuple(float(value) for value in values)

@@ -5,6 +5,7 @@ import math
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 
@@ -12,7 +13,7 @@ _SAMPLES = 16_384  # of the mother wavelet, times C sqrt(B / 2): splines between
 _LARGEST = 2048  # radius of a filter in pixels
 
 
-def parse_morlet(text):
+def parse_morlet(text: str) -> tuple[float, float]:
     """Return (bandwidth B, centre frequency C) of a wavelet named "cmorB-C", e.g. "cmor0.5-1.0".
 
     psi(t) = exp(-t^2 / B) exp(2 pi i C t) / sqrt(pi B), so a wave of wavelength L is psi(x / (C L)), with a Gaussian of
@@ -33,7 +34,9 @@ def parse_morlet(text):
     return B, C
 
 
-def morlet(wavelet, wavelength, angle, aspect, *, tolerance):
+def morlet(
+    wavelet: str, wavelength: float, angle: float, aspect: float, *, tolerance: float
+) -> npt.NDArray[np.complex128]:
     """Return the taps of one filter, complex128 of odd size (2 r + 1, 2 r + 1), row offset first.
 
     h(x, y) = (psi(t) - c |psi(t)|) exp(-(aspect v)^2 / (2 s^2)) / norm, t = u / (C L), with u along the wave

@@ -1,11 +1,14 @@
 """All patches of an image as rows of a matrix, so that a convolution is one matrix product."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 
-def image_patches(X, size, xp=np):
+def image_patches(X: npt.NDArray, size: int, xp: Any = np) -> npt.NDArray:
     """Return the patches of images X (m, h, w, c): (m, h - size + 1, w - size + 1, size * size * c), copied.
 
     Coordinates of a patch run over rows, columns and channels, as in X[i, y : y + size, x : x + size].ravel().
@@ -15,7 +18,7 @@ def image_patches(X, size, xp=np):
     return xp.stack(shifted, axis=3).reshape(len(X), height, width, size * size * X.shape[3])
 
 
-def normalised(patches, constant, xp=np):
+def normalised(patches: npt.NDArray, constant: float, xp: Any = np) -> npt.NDArray:
     """Return (p - mean(p)) / sqrt(var(p) + constant) for patches p along the last axis, var the mean square."""
     centred = patches - patches.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
@@ -24,7 +27,7 @@ def normalised(patches, constant, xp=np):
 
 
 @functools.cache
-def patch_pass():
+def patch_pass() -> Callable[..., None]:
     """Return the compiled pass (image, size, width, constant, shift, out), float32, for the threads of a CPU.
 
     image (h, w, c); out (rows * width, size * size * c) gets the patches whose corners lie in the first `rows` rows and

@@ -6,8 +6,11 @@ it lies in (segments are what the edges of all windows cut), and windows are sum
 
 import dataclasses
 import functools
+from collections.abc import Callable
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 
@@ -24,11 +27,11 @@ class Windows:
         First and last + 1 segment of each window.
     """
 
-    edges: tuple
-    spans: tuple
+    edges: tuple[int, ...]
+    spans: tuple[tuple[int, int], ...]
 
     @classmethod
-    def along(cls, size, pool, stride):
+    def along(cls, size: int, pool: int, stride: int) -> Self:
         """Return the Windows of `pool` positions every `stride` that fit in `size` positions."""
         if not 1 <= pool <= size:
             raise InputError(
@@ -40,12 +43,14 @@ class Windows:
         return cls(edges, tuple((edges.index(start), edges.index(start + pool)) for start in starts))
 
     @property
-    def size(self):
+    def size(self) -> int:
         """Positions that are needed."""
         return self.edges[-1]
 
 
-def rectified_cells(Z, vertical, horizontal, pool, bias, two_sided, xp=np):
+def rectified_cells(
+    Z: npt.NDArray, vertical: Windows, horizontal: Windows, pool: int, bias: float, two_sided: bool, xp: Any = np
+) -> npt.NDArray:
     """Return the pooled responses of images in plain array operations, for any array library: the reference, and GPUs.
 
     Parameters
@@ -74,7 +79,7 @@ def rectified_cells(Z, vertical, horizontal, pool, bias, two_sided, xp=np):
 
 
 @functools.cache
-def passes(two_sided):
+def passes(two_sided: bool) -> tuple[Callable[..., None], Callable[..., None]]:
     """Return (add, combine), compiled, for float32; `add` is the only pass over all responses.
 
     add(Z, first, edges_y, edges_x, bias, sums): Z (rows * width, filters) holds the responses of the output rows from

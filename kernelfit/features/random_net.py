@@ -1,8 +1,10 @@
 """Random convolutional features fitted to training images: whitening, and filters that can be drawn again."""
 
 import dataclasses
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from kernelfit.common.errors import InputError
@@ -31,7 +33,17 @@ class Net:
         What inner products of features are multiplied with.
     """
 
-    def __init__(self, settings, seed, image, mean, whitening, shift, patch_whitening, sample):
+    def __init__(
+        self,
+        settings: Any,
+        seed: int,
+        image: tuple[int, int, int],
+        mean: npt.NDArray | None,
+        whitening: npt.NDArray | None,
+        shift: npt.NDArray,
+        patch_whitening: npt.NDArray | None,
+        sample: npt.NDArray,
+    ) -> None:
         self.settings, self.seed, self.image = settings, seed, image
         self._mean, self._whitening = mean, whitening
         self._shift, self._patch_whitening, self._sample = shift, patch_whitening, sample
@@ -51,12 +63,12 @@ class Net:
         self.unit = 1.0 / settings.filters
 
     @property
-    def block_features(self):
+    def block_features(self) -> int:
         """Features that one block of filters gives."""
         return self.convolution.cells * self.convolution.signs * self.block
 
     @classmethod
-    def prepare(cls, features, X, *, seed=0):
+    def prepare(cls, features: Any, X: npt.NDArray, *, seed: int = 0) -> Self:
         """Return the Net for training images X (n, h, w) or (n, h, w, c): whitening fitted, filters not yet drawn."""
         settings, image = features.settings, _image_shape(X)
         d = settings.patch**2 * image[2]
@@ -74,7 +86,7 @@ class Net:
         shift = covariance.mean if settings.normalise == "all" else np.zeros(d)
         return cls(settings, seed, image, mean, whitening, shift, covariance.whitening(settings.epsilon), X)
 
-    def images(self, X):
+    def images(self, X: npt.NDArray) -> npt.NDArray[np.float32]:
         """Return images X ready to be convolved, float32 (n, h, w, c)."""
         if _image_shape(X) != self.image:
             raise InputError(f"images are {_image_shape(X)}; these features were made for {self.image}")
@@ -86,7 +98,7 @@ class Net:
                 flat[start : start + 4096] = part @ self._whitening
         return out
 
-    def filters(self, block):
+    def filters(self, block: int) -> npt.NDArray[np.float32]:
         """Return the filters of a block, float32 (patch * patch * channels, self.block)."""
         s, rng = self.settings, generator(self.seed, "random filters", block)
         if s.draw == "gaussian":
@@ -100,12 +112,12 @@ class Net:
         made = responses if self._patch_whitening is None else responses @ self._patch_whitening
         return np.ascontiguousarray(made.T, dtype=np.float32)
 
-    def shown_filters(self):
+    def shown_filters(self) -> npt.NDArray[np.float32]:
         """Return the first few filters as images, float32 (k, patch, patch, channels)."""
         side = self.settings.patch
         return self.filters(0)[:, :_SHOWN].T.reshape(-1, side, side, self.image[2])
 
-    def identity(self):
+    def identity(self) -> dict[str, Any]:
         """Return, JSON-ready, what the features depend on beside the images."""
         return {"features": dataclasses.asdict(self.settings), "seed": self.seed}
 

@@ -5,12 +5,15 @@ place of the k-means centres; with 32,000 filters the paper's section 5 gets 17 
 """
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar, Self
+
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.validation import check_integer, check_number, check_positive
 from kernelfit.features.accumulated import accumulate
+from kernelfit.features.accumulated_points import AccumulatedPoints
 from kernelfit.features.base import Features
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.grams.inner_products import InnerProducts
@@ -125,7 +128,7 @@ class RandomConv(Features):
     name: ClassVar[str] = "randomconv"
     has_coordinates: ClassVar[bool] = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.preset not in PRESETS:
             raise InputError(
                 f"randomconv has no preset {self.preset!r}{suggestion(self.preset, PRESETS)}; there are "
@@ -146,15 +149,19 @@ class RandomConv(Features):
             raise InputError(f"randomconv: filters = {self.filters}; beyond {BLOCK} it must be a multiple of {BLOCK}")
 
     @property
-    def settings(self):
+    def settings(self) -> Self:
         """The same features with every setting of the preset filled in."""
-        missing = {name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None}
+        missing: dict[str, Any] = {
+            name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None
+        }
         return dataclasses.replace(self, **missing) if missing else self
 
-    def points(self, X_train, X_test, *, seed=0, **options):
+    def points(
+        self, X_train: npt.NDArray, X_test: npt.NDArray, *, seed: int = 0, **options: Any
+    ) -> tuple[AccumulatedPoints, AccumulatedPoints]:
         net = Net.prepare(self, X_train, seed=seed)
         train, test = accumulate(net, X_train, X_test, **options)
         return dataclasses.replace(train, filters=net.shown_filters()), test
 
-    def bytes_kept(self, X_train, X_test, device=backend.CPU):
+    def bytes_kept(self, X_train: npt.NDArray, X_test: npt.NDArray, device: backend.Device = backend.CPU) -> int:
         return InnerProducts.bytes_needed(len(X_train), len(X_train) + len(X_test), device)

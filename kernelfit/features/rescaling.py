@@ -1,11 +1,16 @@
 """Pooled features made more alike before they are compared: a power of each, and each of mean 0 and variance 1."""
 
 import numpy as np
+import numpy.typing as npt
+
+from kernelfit import backend
 
 _COLUMNS = 1024  # that one thread takes at a time
 
 
-def rescale(features, n, root, standardise, *, device):
+def rescale(
+    features: npt.NDArray[np.float32], n: int, root: float, standardise: bool, *, device: backend.Device
+) -> None:
     """Raise features (blocks, images, width), float32, none negative, to the power `root`, and standardise them.
 
     f becomes (f^root - mean) / sqrt(variance), with the mean and the variance of each feature over the first n images,

@@ -4,6 +4,7 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.features.blur import Blur
@@ -17,7 +18,7 @@ from kernelfit.features.gabor import (
     squared_modulus,
     tolerance_of,
 )
-from kernelfit.features.streaming import as_channels, stream
+from kernelfit.features.streaming import ImageFunction
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,14 +41,14 @@ class Scattering(Gabor):
 
     name = "scattering"
 
-    second_wavelengths: tuple = (8.0,)
+    second_wavelengths: tuple[float, ...] = (8.0,)
     second_orientations: int = 8
     second_root: float = 0.5
     second_blur: float = 3.5
     second_step: int = 7
     second_weight: float = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         second = checked_wavelengths("second_wavelengths", self.second_wavelengths, least=2 * min(self.wavelengths))
         object.__setattr__(self, "second_wavelengths", second)
@@ -57,47 +58,34 @@ class Scattering(Gabor):
         check_number("second_blur", self.second_blur, 0.1, 1e3)
         check_number("second_weight", self.second_weight, 1e-6, 1e6)
 
-    def transform(self, X, *, progress=None):
-        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        orders = BothOrders(self, shape, dtype)
+        return orders, orders.width, batch_size(shape)
 
-        Raises
-        ------
-        InputError
-            X are no images.
-        """
-        return scattering_features(self, X, progress=progress)
-
-    def paths(self):
+    def paths(self) -> list[tuple[int, int]]:
         """Return (k, j) for each first filter k and second filter j that meets it, in the order of the features."""
         first = np.repeat(self.wavelengths, self.orientations)
         second = np.repeat(self.second_wavelengths, self.second_orientations)
         return [(k, j) for k in range(len(first)) for j in range(len(second)) if second[j] >= 2 * first[k]]
 
 
-def scattering_features(scattering, X, *, dtype=np.float32, progress=None):
-    """Return Scattering.transform(X), computed and returned in `dtype`."""
-    X = as_channels(X)
-    orders = BothOrders(scattering, X.shape[2:], dtype)
-    return stream(X, orders.width, batch_size(X.shape[2:]), orders, dtype=dtype, name="scattering", progress=progress)
-
-
 class BothOrders:
     """The features of a Scattering, prepared for images of one shape: images (h, w, n) to an array (width, n)."""
 
-    def __init__(self, scattering, shape, dtype):
+    def __init__(self, scattering: Scattering, shape: tuple[int, ...], dtype: type[np.floating]) -> None:
         self.scattering, self.dtype, tolerance = scattering, dtype, tolerance_of(dtype)
         self.first = FirstOrder(scattering, shape, dtype)
         wavelengths, orientations = scattering.second_wavelengths, scattering.second_orientations
         taps = morlet_bank(scattering.wavelet, wavelengths, orientations, scattering.aspect, tolerance=tolerance)
         self.convolution = FilterBank(taps, shape, dtype=dtype, tolerance=tolerance)
         self.pool = Blur(shape, blur=scattering.second_blur, step=scattering.second_step, dtype=dtype)
-        self.paths = {}
+        self.paths: dict[int, list[int]] = {}
         for k, j in scattering.paths():
             self.paths.setdefault(k, []).append(j)
         self.count = sum(map(len, self.paths.values()))
         self.width = self.first.width + self.count * math.prod(self.pool.shape)
 
-    def __call__(self, images):
+    def __call__(self, images: npt.NDArray) -> npt.NDArray:
         second = np.empty((self.count, *self.pool.shape, images.shape[2]), self.dtype)
         rows = iter(second)
 

@@ -1,15 +1,19 @@
 """Images in batches, on all threads: what features of single images share."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 
+ImageFunction = Callable[[npt.NDArray], npt.NDArray]  # images (h, w, m), the images last, to features (width, m)
 
-def as_channels(X):
+
+def as_channels(X: npt.ArrayLike) -> npt.NDArray:
     """Return images (n, h, w) or (n, h, w, channels) as a view (n, channels, h, w)."""
     X = np.asarray(X)
     if X.ndim not in (3, 4) or 0 in X.shape:
@@ -22,7 +26,16 @@ def as_channels(X):
     return X[:, None] if X.ndim == 3 else np.moveaxis(X, 3, 1)
 
 
-def stream(X, width, size, function, *, dtype=np.float32, name="features", progress=None):
+def stream(
+    X: npt.NDArray,
+    width: int,
+    size: int,
+    function: ImageFunction,
+    *,
+    dtype: type[np.floating] = np.float32,
+    name: str = "features",
+    progress: Progress | None = None,
+) -> npt.NDArray:
     """Return (n, channels x width) features, computed from `size` images at a time on all threads.
 
     Parameters

@@ -2,7 +2,7 @@
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.text_forms import make_named, named_options, parse_expression
-from kernelfit.features.base import Pixels
+from kernelfit.features.base import Features, Pixels
 from kernelfit.features.gabor import Gabor
 from kernelfit.features.randomconv import RandomConv
 from kernelfit.features.scattering import Scattering
@@ -11,7 +11,7 @@ from kernelfit.features.wavelet import Wavelet
 _NAMES = {features.name: features for features in (Pixels, Gabor, Scattering, Wavelet, RandomConv)}
 
 
-def parse_features(text):
+def parse_features(text: str) -> Features:
     """Return the Features that a text names: the inverse of str(features).
 
     A text is a name ("pixels", "gabor", ...) with or without options: "randomconv(filters=1024, preset='patch')".

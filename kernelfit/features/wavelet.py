@@ -7,7 +7,7 @@ import numpy as np
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.validation import check_integer
 from kernelfit.features.base import ImageMap
-from kernelfit.features.streaming import as_channels, stream
+from kernelfit.features.streaming import ImageFunction
 
 _BATCH = 512  # PyWavelets transforms a stack of images in one call, with arrays of the size of the stack
 
@@ -35,7 +35,7 @@ class Wavelet(ImageMap):
     level: int = 2
     mode: str = "periodization"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         import pywt
 
         if self.wavelet not in pywt.wavelist(kind="discrete"):
@@ -46,36 +46,21 @@ class Wavelet(ImageMap):
             raise InputError(f"mode {self.mode!r}{near} is none of {', '.join(pywt.Modes.modes)}")
         check_integer("level", self.level, 0)
 
-    def transform(self, X, *, progress=None):
-        """Return float32 features (n, d) of images X (n, h, w) or (n, h, w, channels); uint8 stands for pixels / 255.
+    def prepared(self, shape: tuple[int, ...], dtype: type[np.floating]) -> tuple[ImageFunction, int, int]:
+        import pywt
 
-        Raises
-        ------
-        InputError
-            X are no images, or smaller than 2^level.
-        """
-        return wavelet_features(self, X, progress=progress)
+        if min(shape) < 2**self.level:
+            raise InputError(
+                f"images of {shape[0]} x {shape[1]} pixels cannot be halved {self.level} times; take level <= "
+                f"{min(shape).bit_length() - 1}"
+            )
 
+        def coefficients(images):
+            low, bands = images, []
+            # Level by level, as pywt.wavedec2 does, which also warns where a level is mostly border: a choice here.
+            for _ in range(self.level):
+                low, details = pywt.dwt2(low, self.wavelet, mode=self.mode, axes=(0, 1))
+                bands = [*details, *bands]
+            return np.concatenate([band.reshape(-1, images.shape[2]) for band in (low, *bands)])
 
-def wavelet_features(wavelet, X, *, dtype=np.float32, progress=None):
-    """Return Wavelet.transform(X), computed and returned in `dtype`."""
-    import pywt
-
-    X = as_channels(X)
-    shape = X.shape[2:]
-    if min(shape) < 2**wavelet.level:
-        raise InputError(
-            f"images of {shape[0]} x {shape[1]} pixels cannot be halved {wavelet.level} times; take level <= "
-            f"{min(shape).bit_length() - 1}"
-        )
-
-    def coefficients(images):
-        low, bands = images, []
-        # Level by level, as pywt.wavedec2 does, which also warns where a level is mostly border: a choice here.
-        for _ in range(wavelet.level):
-            low, details = pywt.dwt2(low, wavelet.wavelet, mode=wavelet.mode, axes=(0, 1))
-            bands = [*details, *bands]
-        return np.concatenate([band.reshape(-1, images.shape[2]) for band in (low, *bands)])
-
-    width = len(coefficients(np.zeros((*shape, 1), dtype)))
-    return stream(X, width, _BATCH, coefficients, dtype=dtype, name="wavelet", progress=progress)
+        return coefficients, len(coefficients(np.zeros((*shape, 1), dtype))), _BATCH

@@ -1,8 +1,10 @@
 """ZCA whitening: the symmetric linear map that gives data a covariance near the identity."""
 
 import dataclasses
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_number
@@ -28,7 +30,7 @@ class Covariance:
     vectors: np.ndarray
 
     @classmethod
-    def of(cls, X):
+    def of(cls, X: npt.NDArray) -> Self:
         """Return the Covariance of the rows of X, (n, d) float32 or float64; sums are in float64, in parts."""
         n, d = X.shape
         if d > _LARGEST:
@@ -41,7 +43,7 @@ class Covariance:
         values, vectors = np.linalg.eigh(total / n)
         return cls(mean, np.maximum(values, 0.0), vectors)
 
-    def whitening(self, epsilon):
+    def whitening(self, epsilon: float) -> npt.NDArray[np.float64]:
         """Return W = V diag((values + epsilon)^-1/2) V^T, (d, d), symmetric: (X - mean) W is whitened.
 
         Krizhevsky, "Learning multiple layers of features from tiny images", 2009, appendix A; epsilon as in Coates, Lee

@@ -1,5 +1,6 @@
 """What points are to a kernel: the protocol of everything that a Gram matrix can be made of."""
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -25,6 +26,8 @@ class Points:
         Whether norms and inner products are exact integers.
     product_dtype : dtype
         Of inner products: float64, or float32 where that holds them exactly.
+    values : array, shape (n, d), where has_coordinates
+        The points as they are held.
     unshift : float64 array, shape (n,), on the device where blocks are made, as are the other arrays
         a with <x, z> = inner_products(x, z) + a_x + a_z: pixels are held shifted, x - 128, and this undoes it.
     sq_norms : float64 array, shape (n,)
@@ -45,8 +48,7 @@ class Points:
 
     has_coordinates: bool = False
     d: int
-    exact: bool = False
-    product_dtype: np.dtype = np.dtype(np.float64)
+    values: npt.NDArray
     unshift: npt.NDArray[np.float64]
     sq_norms: npt.NDArray[np.float64]
     centre: npt.NDArray[np.float64] | None = None
@@ -59,7 +61,7 @@ class Points:
     def __len__(self) -> int:
         return len(self.sq_norms)
 
-    def __getitem__(self, rows: slice | npt.ArrayLike) -> Self:
+    def __getitem__(self, rows: slice | Sequence[int] | npt.NDArray) -> Self:
         """Return part(start, stop) for a slice without a step, subset(rows) for indices."""
         if isinstance(rows, slice) and rows.step in (None, 1):
             start, stop, _ = rows.indices(len(self))
@@ -68,6 +70,14 @@ class Points:
         if indices.ndim != 1:  # also where iter() or np.asarray() asks for one point after another
             raise TypeError(f"points are cut by a slice or a list of indices, as in X[2:5] and X[[7, 3]]; got {rows!r}")
         return self.subset(indices)
+
+    @property
+    def exact(self) -> bool:
+        return False
+
+    @property
+    def product_dtype(self) -> np.dtype:
+        return np.dtype(np.float64)
 
     @property
     def original_sq_norms(self) -> npt.NDArray[np.float64]:
@@ -83,7 +93,7 @@ class Points:
         """Return points start..stop-1, without a copy."""
         raise NotImplementedError
 
-    def subset(self, rows: npt.ArrayLike) -> Self:
+    def subset(self, rows: Sequence[int] | npt.NDArray) -> Self:
         """Return copies of the points at these indices, as a set of their own."""
         raise NotImplementedError
 

@@ -63,6 +63,7 @@ class Duplicates:
 
         With `classes`, targets are labels 0 .. len(classes) - 1, and the message gives their names.
         """
+        assert self.targets is not None
         differs = self.targets != self.targets[self.first]
         pair = self._pair(differs.reshape(len(differs), -1).any(axis=1))
         if pair is None:
@@ -105,7 +106,8 @@ def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise
         ...
     kernelfit.common.errors.SingularMatrixError: training points 1 and 3 are identical but their targets are not ...
     """
-    X, seen = np.asarray(X), {}
+    X = np.asarray(X)
+    seen: dict[bytes, int] = {}
     first = np.array([seen.setdefault(digest, j) for j, digest in enumerate(_digests(X))], np.intp)
     if pairwise:
         for j in np.flatnonzero(first != np.arange(len(X))):

@@ -39,10 +39,10 @@ class InnerProducts:
         panels: list[npt.NDArray] | None = None,
         sq_norms: npt.NDArray[np.float64] | None = None,
         across: bool = False,
-    ):
+    ) -> None:
         self.n, self.total, self.device, self.across = n, total, device, across
         self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
-        if panels is None:
+        if panels is None or sq_norms is None:
             panels = _touched(n, total, device, np.float64, across)
             for panel in panels:
                 panel[...] = 0.0

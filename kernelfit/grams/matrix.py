@@ -50,7 +50,7 @@ class Gram:
         Z: npt.ArrayLike | Points | None = None,
         *,
         device: backend.Device = backend.CPU,
-    ):
+    ) -> None:
         self.kernel, self.symmetric = kernel, Z is None
         self.points = _columns(X if Z is None else Z, kernel, self.symmetric, device)
         if self.points.centre is not None and not kernel.translation_invariant:
@@ -78,7 +78,7 @@ class Gram:
         """Return the first earlier row that is the same point as `row`, or None."""
         return self.left.twin_of(row)
 
-    def subset(self, rows: npt.ArrayLike) -> "Gram":
+    def subset(self, rows: Sequence[int] | npt.NDArray) -> "Gram":
         """Return the symmetric matrix K[rows, rows] of a symmetric K, for distinct indices."""
         return Gram(self.points.subset(rows), self.kernel)
 
@@ -138,7 +138,7 @@ class Gram:
         sums : float64 array, shape (n,), optional
             Gets the absolute row sums.
         """
-        shares = self.device.map(lambda tile: self._share(*tile, V, sums is not None), tiles)
+        shares = self.device.map(lambda tile: self._share(tile[0], tile[1], V, sums is not None), tiles)
         for ((i, j), columns), (own, mirrored, own_sums, mirrored_sums) in zip(tiles, shares, strict=True):
             out[i:j] += own
             if mirrored is not None:

@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from typing import Self
+from collections.abc import Sequence
+from typing import NoReturn, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -37,7 +38,7 @@ class MatrixPoints(Points):
 
     K: npt.NDArray | None
     index: range | npt.NDArray[np.intp]
-    beside: Self | None = None
+    beside: Points | None = None
     mirrored: bool = False
     start: int = 0
     origin: object = dataclasses.field(default_factory=object)
@@ -51,13 +52,13 @@ class MatrixPoints(Points):
         """
         return cls(None, range(n), device=device)
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.index)
 
     def part(self, start: int, stop: int) -> Self:
         return dataclasses.replace(self, index=self.index[start:stop], start=self.start + start)
 
-    def subset(self, rows: npt.ArrayLike) -> Self:
+    def subset(self, rows: Sequence[int] | npt.NDArray) -> Self:
         return dataclasses.replace(self, index=np.asarray(self.index)[rows], start=0, origin=object())
 
     def as_columns(self) -> Self:
@@ -71,17 +72,17 @@ class MatrixPoints(Points):
             tile = np.where(above, self._cut(columns, self.index).T, tile)
         out[...] = self.device.array(tile)
 
-    def inner_products(self, other):
+    def inner_products(self, other: Points) -> NoReturn:
         raise InputError(_NO_COORDINATES)
 
-    def coordinates(self):
+    def coordinates(self) -> NoReturn:
         raise InputError(_NO_COORDINATES)
 
-    def distances(self):
+    def distances(self) -> NoReturn:
         raise InputError(_NO_COORDINATES)
 
     @property
-    def sq_norms(self):
+    def sq_norms(self) -> npt.NDArray[np.float64]:  # type: ignore[override]
         raise InputError(_NO_COORDINATES)
 
     unshift = sq_norms
@@ -99,7 +100,7 @@ class MatrixPoints(Points):
         if self.K is not None:
             columns = self.index if self.beside is None else range(self.K.shape[1])
             for start in range(0, len(self), _ROWS):
-                found.update(np.ascontiguousarray(self._cut(self.index[start : start + _ROWS], columns)))
+                found.update(np.ascontiguousarray(self._cut(self.index[start : start + _ROWS], columns)).data)
         return found.hexdigest()
 
     def _columns(self, other):

@@ -9,6 +9,7 @@ Other numbers are held in float64; for kernels of distances less an offset of ea
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -55,7 +56,7 @@ class CoordinatePoints(Points):
     device: backend.Device = dataclasses.field(default=backend.CPU, compare=False)
 
     @property
-    def d(self) -> int:
+    def d(self) -> int:  # type: ignore[override]
         return self.values.shape[1]
 
     @property
@@ -80,7 +81,7 @@ class CoordinatePoints(Points):
             start=self.start + start,
         )
 
-    def subset(self, rows: npt.ArrayLike) -> Self:
+    def subset(self, rows: Sequence[int] | npt.NDArray) -> Self:
         arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
         return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None)
 

@@ -1,9 +1,11 @@
 """Kernels |x| |z| f(angle between x and z)."""
 
 import math
+from typing import Any
 
 import numpy as np
 
+from kernelfit.kernels.arrays import Formula
 from kernelfit.kernels.formula import TOLERANCE, FormulaKernel, rounding
 from kernelfit.kernels.norms import norm_product, unit_vectors
 
@@ -18,11 +20,22 @@ class AngleKernel(FormulaKernel):
 
     divides_by_norms = True
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return (unit,)
 
     @staticmethod
-    def from_products(xp, formula, t, shift, p, q, slack, near, scale, *integers):
+    def from_products(
+        xp: Any,
+        formula: Formula,
+        t: Any,
+        shift: Any,
+        p: Any,
+        q: Any,
+        slack: float,
+        near: float,
+        scale: float,
+        *integers: int,
+    ) -> Any:
         s, norms = t + shift, norm_product(xp, p, q)
         u = xp.minimum(xp.maximum(s / xp.where(norms > 0.0, norms, 1.0), -1.0), 1.0)
         u = xp.where((s == p) & (p == q), 1.0, u)  # a point with itself, whatever the rounding of norms
@@ -31,7 +44,9 @@ class AngleKernel(FormulaKernel):
         return xp.where((xp.minimum(v, w) < near) & (norms > 0.0), math.nan, value)
 
     @staticmethod
-    def from_differences(xp, formula, squared, p, q, sign, scale, *integers):
+    def from_differences(
+        xp: Any, formula: Formula, squared: Any, p: Any, q: Any, sign: float, scale: float, *integers: int
+    ) -> Any:
         # |x - z|^2 = 2 (1 - u) of unit vectors, or with sign -1 |x + z|^2 = 2 (1 + u): the smaller of the two, which
         # tells the other. Where it is the larger, it tells neither.
         small = xp.minimum(0.5 * squared, 1.0)

@@ -5,12 +5,17 @@ CuPy fuses an expression into one kernel; with NumPy the same expression runs st
 
 import functools
 import math
+from collections.abc import Callable
+from typing import Any
+
+Formula = Callable[..., Any]  # of one pair of points, or of a tile: see kernelfit.kernels.formula
+Pass = Callable[..., int]
 
 _LONGEST = 16  # repetitions in one fused kernel; the compiler's time grows with them, so longer ones run step by step
 _PIECE = 2**24  # coordinates of pairs of points that are gathered at a time: 128 MB
 
 
-def tile_pass(from_products, formula, integers, xp):
+def tile_pass(from_products: Formula, formula: Formula, integers: tuple[int, ...], xp: Any) -> Pass:
     """Return the pass of kernelfit.kernels.compiled.tile_pass on arrays of the namespace xp."""
     values = _fused(from_products, formula, integers, xp)
 
@@ -28,7 +33,7 @@ def tile_pass(from_products, formula, integers, xp):
     return run
 
 
-def difference_pass(from_differences, formula, integers, xp):
+def difference_pass(from_differences: Formula, formula: Formula, integers: tuple[int, ...], xp: Any) -> Pass:
     """Return the pass of kernelfit.kernels.compiled.difference_pass on arrays of the namespace xp."""
 
     def run(A, B, p, q, sign, parameters, out):
@@ -45,7 +50,7 @@ def difference_pass(from_differences, formula, integers, xp):
 
 
 @functools.cache
-def _fused(from_products, formula, integers, xp):
+def _fused(from_products: Formula, formula: Formula, integers: tuple[int, ...], xp: Any) -> Formula:
     def values(T, a, b, p, q, slack, near, *parameters):
         return from_products(xp, formula, T, a + b, p, q, slack, near, *parameters, *integers)
 

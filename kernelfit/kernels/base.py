@@ -2,12 +2,15 @@
 
 import dataclasses
 import numbers
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.kernels.checks import set_number
+
+Points = Any  # kernelfit.grams.base.Points: a room above, which imports this one
 
 
 class Kernel:
@@ -15,7 +18,7 @@ class Kernel:
 
     name: ClassVar[str] = ""
 
-    def block(self, A, B, out) -> None:
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         """Write K[i, j] = k(A_i, B_j) into out, shape (len(A), len(B)); called from several threads.
 
         Values are computed in float64; `out` may be float32, which rounds them once.
@@ -42,7 +45,7 @@ class Kernel:
         return False
 
     @property
-    def of_matrix(self):
+    def of_matrix(self) -> bool:
         """Whether the data are not points but a matrix that is the kernel already, see Precomputed."""
         return False
 
@@ -58,8 +61,8 @@ class Kernel:
     def __rmul__(self, other: "Kernel | float") -> "Product":
         return Product(_as_kernel(other), self)
 
-    def __str__(self):
-        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))
+    def __str__(self) -> str:
+        fields = ((field.name, getattr(self, field.name)) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
 
@@ -69,21 +72,21 @@ class Constant(Kernel):
 
     value: float
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_number(self, "value", 0.0, 1e100)
 
-    def block(self, A, B, out):
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         out[...] = self.value
 
     @property
-    def translation_invariant(self):
+    def translation_invariant(self) -> bool:
         return True
 
     @property
-    def of_products(self):
+    def of_products(self) -> bool:
         return True
 
-    def __str__(self):
+    def __str__(self) -> str:
         return repr(self.value)
 
 
@@ -91,30 +94,31 @@ class Constant(Kernel):
 class _Pair(Kernel):
     left: Kernel
     right: Kernel
+    _combine: ClassVar[np.ufunc]
 
-    def block(self, A, B, out):
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         other = A.device.empty(out.shape, out.dtype)
         self.left.block(A, B, out)
         self.right.block(A, B, other)
         self._combine(out, other, out=out)
 
-    def with_bandwidth(self, bandwidth):
+    def with_bandwidth(self, bandwidth: float) -> Kernel:
         return type(self)(self.left.with_bandwidth(bandwidth), self.right.with_bandwidth(bandwidth))
 
     @property
-    def open_bandwidth(self):
+    def open_bandwidth(self) -> bool:
         return self.left.open_bandwidth or self.right.open_bandwidth
 
     @property
-    def translation_invariant(self):
+    def translation_invariant(self) -> bool:
         return self.left.translation_invariant and self.right.translation_invariant
 
     @property
-    def of_products(self):
+    def of_products(self) -> bool:
         return self.left.of_products and self.right.of_products
 
     @property
-    def of_matrix(self):
+    def of_matrix(self) -> bool:
         return self.left.of_matrix or self.right.of_matrix
 
 
@@ -122,9 +126,9 @@ class _Pair(Kernel):
 class Sum(_Pair):
     """k(x, z) = left(x, z) + right(x, z)."""
 
-    _combine = staticmethod(np.add)
+    _combine = np.add
 
-    def __str__(self):
+    def __str__(self) -> str:
         return f"{self.left} + {self.right}" if not isinstance(self.right, Sum) else f"{self.left} + ({self.right})"
 
 
@@ -132,9 +136,9 @@ class Sum(_Pair):
 class Product(_Pair):
     """k(x, z) = left(x, z) right(x, z)."""
 
-    _combine = staticmethod(np.multiply)
+    _combine = np.multiply
 
-    def __str__(self):
+    def __str__(self) -> str:
         left = f"({self.left})" if isinstance(self.left, Sum) else str(self.left)
         return f"{left} * ({self.right})" if isinstance(self.right, _Pair) else f"{left} * {self.right}"
 

@@ -2,11 +2,12 @@
 
 import numbers
 import operator
+from typing import Any
 
 from kernelfit.common.errors import InputError
 
 
-def set_number(kernel, name, smallest, largest):
+def set_number(kernel: Any, name: str, smallest: float, largest: float) -> None:
     """Check a field of a frozen kernel and store it as a float, so that equal kernels print alike."""
     value = getattr(kernel, name)
     try:
@@ -21,7 +22,7 @@ def set_number(kernel, name, smallest, largest):
     object.__setattr__(kernel, name, number)
 
 
-def set_count(kernel, name):
+def set_count(kernel: Any, name: str) -> None:
     """Check a field of a frozen kernel and store it as an int from 1 to 1000."""
     value = getattr(kernel, name)
     try:

@@ -11,12 +11,13 @@ import numba
 import numpy as np
 
 from kernelfit.kernels import arrays, scalars
+from kernelfit.kernels.arrays import Formula, Pass
 
 _COLUMNS = 64  # whose coordinates stay in a core's cache while rows pass by
 
 
 @functools.cache
-def tile_pass(from_products, formula, integers):
+def tile_pass(from_products: Formula, formula: Formula, integers: tuple[int, ...]) -> Pass:
     """Return the compiled pass from inner products to entries, which returns how many it left NaN.
 
     run(T, a, b, p, q, parameters, offset, slack, near, out): T (m, k) holds inner products of shifted points, a (m,)
@@ -27,7 +28,7 @@ def tile_pass(from_products, formula, integers):
     NaN is what inner products do not tell: squared distances below slack (p + q) + near, and cosines within `near` of 1
     or -1. Where numba is told not to compile (NUMBA_DISABLE_JIT), array expressions do it.
     """
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return arrays.tile_pass(from_products, formula, integers, np)
     entry, formula = _jitted(from_products), _jitted(formula)
 
@@ -49,7 +50,7 @@ def tile_pass(from_products, formula, integers):
 
 
 @functools.cache
-def difference_pass(from_differences, formula, integers):
+def difference_pass(from_differences: Formula, formula: Formula, integers: tuple[int, ...]) -> Pass:
     """Return the compiled pass that makes what is NaN in out (m, k) from the squared distances of A (m, d), B (k, d).
 
     run(A, B, p, q, sign, parameters, out) returns how many are NaN still. For kernels of distances, A and B are the
@@ -58,7 +59,7 @@ def difference_pass(from_differences, formula, integers):
 
     A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
     """
-    if numba.config.DISABLE_JIT:
+    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
         return arrays.difference_pass(from_differences, formula, integers, np)
     entry, formula = _jitted(from_differences), _jitted(formula)
 
@@ -113,7 +114,7 @@ def difference_pass(from_differences, formula, integers):
 
 
 @functools.cache
-def _jitted(function):
+def _jitted(function: types.FunctionType) -> Formula:
     """Return a formula as numba compiles it, with those functions of its module that it calls by name.
 
     It is inlined into the pass, so that integers are constants there and loops over them are unrolled.

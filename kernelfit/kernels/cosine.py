@@ -1,6 +1,7 @@
 """The normalized polynomial kernel."""
 
 import dataclasses
+from typing import Any
 
 from kernelfit.kernels.checks import set_count
 from kernelfit.kernels.norms import norm_product
@@ -18,17 +19,17 @@ class Cosine(ProductKernel):
     name = "cosine"
     divides_by_norms = True
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_count(self, "degree")
 
     @staticmethod
-    def formula(xp, s, p, q, degree):
+    def formula(xp: Any, s: Any, p: Any, q: Any, degree: int) -> Any:
         norms = norm_product(xp, p, q)
         return power(xp.where(norms > 0.0, s / xp.where(norms > 0.0, norms, 1.0), 0.0), degree)
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return ()
 
     @property
-    def integers(self):
+    def integers(self) -> tuple[int, ...]:
         return (self.degree,)

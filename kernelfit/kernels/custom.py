@@ -1,9 +1,13 @@
 """A kernel that is a function of the user's own."""
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
-from kernelfit.kernels.base import Kernel
+from kernelfit.kernels.base import Kernel, Points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,10 +19,10 @@ class Custom(Kernel):
     `path` is how it prints: "module:function" where it can be imported from.
     """
 
-    function: object
+    function: Callable[[Any, Any], Any]
     path: str = ""
 
-    def block(self, A, B, out):
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         xp = A.device.xp
         values = xp.asarray(self.function(A.coordinates(), B.coordinates()))
         if values.shape != out.shape or values.dtype.kind not in "fiu":
@@ -30,6 +34,6 @@ class Custom(Kernel):
             raise InputError(f"kernel {self} returned NaN or infinite values")
         out[...] = values
 
-    def __str__(self):
+    def __str__(self) -> str:
         made = getattr(self.function, "__qualname__", type(self.function).__name__)
         return f"custom({self.path or f'{self.function.__module__}:{made}'!r})"

@@ -2,8 +2,10 @@
 
 import dataclasses
 import math
+from typing import Any, Self
 
 from kernelfit.common.errors import InputError
+from kernelfit.kernels.arrays import Formula
 from kernelfit.kernels.checks import set_number
 from kernelfit.kernels.formula import FormulaKernel, rounding
 
@@ -15,7 +17,7 @@ class DistanceKernel(FormulaKernel):
 
     bandwidth: float | None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if self.bandwidth is not None:
             # Beyond these bounds squares and their inverses leave float64, and K is 1 or the identity anyway.
             set_number(self, "bandwidth", 1e-100, 1e100)
@@ -28,28 +30,40 @@ class DistanceKernel(FormulaKernel):
         raise NotImplementedError
 
     @staticmethod
-    def from_products(xp, formula, t, shift, p, q, slack, near, *parameters):
+    def from_products(
+        xp: Any,
+        formula: Formula,
+        t: Any,
+        shift: Any,
+        p: Any,
+        q: Any,
+        slack: float,
+        near: float,
+        *parameters: float,
+    ) -> Any:
         both = p + q
         squared = both - 2.0 * t  # of the points as they are held: a shift does not matter
         value = formula(xp, xp.maximum(squared, 0.0), *parameters)
         return xp.where(squared < slack * both + near, math.nan, value)
 
     @staticmethod
-    def from_differences(xp, formula, squared, p, q, sign, *parameters):
+    def from_differences(
+        xp: Any, formula: Formula, squared: Any, p: Any, q: Any, sign: float, *parameters: float
+    ) -> Any:
         return formula(xp, squared, *parameters)
 
-    def with_bandwidth(self, bandwidth):
-        return dataclasses.replace(self, bandwidth=bandwidth) if self.bandwidth is None else self
+    def with_bandwidth(self, bandwidth: float) -> Self:
+        return dataclasses.replace(self, bandwidth=bandwidth) if self.bandwidth is None else self  # type: ignore[type-var]
 
     @property
-    def open_bandwidth(self):
+    def open_bandwidth(self) -> bool:
         return self.bandwidth is None
 
     @property
-    def translation_invariant(self):
+    def translation_invariant(self) -> bool:
         return True
 
-    def _chosen_bandwidth(self):
+    def _chosen_bandwidth(self) -> float:
         if self.bandwidth is None:
             raise InputError(f"{self} has no bandwidth yet; give one, or choose one with choose_bandwidth")
         return self.bandwidth

@@ -10,9 +10,12 @@ import math
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
+from kernelfit import backend
 from kernelfit.kernels import arrays
-from kernelfit.kernels.base import Kernel
+from kernelfit.kernels.arrays import Formula, Pass
+from kernelfit.kernels.base import Kernel, Points
 from kernelfit.kernels.norms import require_digits_of_norms
 
 _EPS = np.finfo(np.float64).eps
@@ -35,21 +38,24 @@ class FormulaKernel(Kernel):
     """
 
     divides_by_norms: ClassVar[bool] = False
-    integers: tuple[int, ...] = ()  # what the formula takes last; a pass is compiled for each
-
-    @staticmethod
-    def formula(xp, *arguments):
-        raise NotImplementedError
+    formula: ClassVar[Formula]
+    from_products: ClassVar[Formula]
+    from_differences: ClassVar[Formula]
 
     def parameters(self, unit: float) -> tuple[float, ...]:
         """Return the floats that the formula takes where a product of two coordinates is worth `unit`."""
         raise NotImplementedError
 
     @property
-    def of_products(self):
+    def integers(self) -> tuple[int, ...]:
+        """What the formula takes last; a pass is compiled for each."""
+        return ()
+
+    @property
+    def of_products(self) -> bool:
         return True
 
-    def block(self, A, B, out):
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         if self.divides_by_norms:
             require_digits_of_norms(A, B)
         parameters = self.parameters(A.unit)
@@ -58,34 +64,36 @@ class FormulaKernel(Kernel):
             out[...] = np.nan
             missing = out.size
         else:
-            run = _tile_pass(A.device, self.from_products, self.formula, self.integers)
+            run = _tile_pass(A.device, (self.from_products, self.formula, self.integers))
             T, offset = A.inner_products(B), A.offset_to(B)
             offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
             norms = (self._sq_norms(side) for side in (A, B))
             unknown = self._unknown(A, B, parameters)
             missing = run(T, A.unshift, B.unshift, *norms, parameters, offset, *unknown, out)
         if missing:
-            run = _difference_pass(A.device, self.from_differences, self.formula, self.integers)
+            run = _difference_pass(A.device, (self.from_differences, self.formula, self.integers))
             self._make_from_points(run, A, B, parameters, out)
 
-    def _only_from_points(self, A):
+    def _only_from_points(self, A: Points) -> bool:
         """Whether no inner products are needed."""
         return False
 
-    def _sq_norms(self, side):
+    def _sq_norms(self, side: Points) -> npt.NDArray:
         """Return the squared norms that from_products takes."""
         return side.original_sq_norms
 
-    def _unknown(self, A, B, parameters):
+    def _unknown(self, A: Points, B: Points, parameters: tuple[float, ...]) -> tuple[float, float]:
         """Return (slack, near) of from_products: which entries it does not tell."""
         return 0.0, -math.inf
 
-    def _make_from_points(self, run, A, B, parameters, out):
+    def _make_from_points(
+        self, run: Pass, A: Points, B: Points, parameters: tuple[float, ...], out: npt.NDArray
+    ) -> None:
         """Make what is NaN in out with the pass `run` from differences."""
         raise NotImplementedError
 
 
-def rounding(d):
+def rounding(d: int) -> float:
     """Return a bound on the error of inner products of d coordinates in float64, relative to |x|^2 + |z|^2.
 
     d eps is never exceeded; errors of rounding behave as if they were random, and a few times sqrt(d) eps is not either
@@ -94,7 +102,7 @@ def rounding(d):
     return 4 * math.sqrt(d) * _EPS
 
 
-def _tile_pass(device, *entry):
+def _tile_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...]]) -> Pass:
     """Return the pass from a tile of inner products to entries: see kernelfit.kernels.compiled.tile_pass."""
     if device.name == "cpu":
         from kernelfit.kernels import compiled  # numba takes half a second to load
@@ -103,7 +111,7 @@ def _tile_pass(device, *entry):
     return arrays.tile_pass(*entry, device.xp)
 
 
-def _difference_pass(device, *entry):
+def _difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...]]) -> Pass:
     """Return the pass from points to entries that are NaN: see kernelfit.kernels.compiled.difference_pass."""
     if device.name == "cpu":
         from kernelfit.kernels import compiled

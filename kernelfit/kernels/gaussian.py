@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from kernelfit.kernels.distances import DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
@@ -22,12 +23,12 @@ class Gaussian(DistanceKernel):
     name = "gaussian"
 
     @staticmethod
-    def formula(xp, squared, scale):
+    def formula(xp: Any, squared: Any, scale: float) -> Any:
         return xp.exp(-squared * scale)
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return (unit / (2 * self._chosen_bandwidth() ** 2),)
 
-    def nearest(self, scale, error):
+    def nearest(self, scale: float, error: float) -> float:
         # d/dt exp(-scale t) = -scale exp(-scale t)
         return math.log(max(1.0, scale * error / TOLERANCE)) / scale

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from kernelfit.kernels.distances import DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
@@ -15,13 +16,13 @@ class Laplacian(DistanceKernel):
     name = "laplacian"
 
     @staticmethod
-    def formula(xp, squared, scale):
+    def formula(xp: Any, squared: Any, scale: float) -> Any:
         return xp.exp(-xp.sqrt(squared) * scale)
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(unit) / self._chosen_bandwidth(),)
 
-    def nearest(self, scale, error):
+    def nearest(self, scale: float, error: float) -> float:
         # d/dt exp(-scale sqrt t) is less than scale exp(-x) / r with r = sqrt t, x = scale r; it is small enough where
         # x exp(x) >= y, which x = log(1 + y) is.
         return (math.log1p(scale**2 * error / TOLERANCE) / scale) ** 2

@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import numbers
+from typing import Any
 
 from kernelfit.common.errors import InputError
 from kernelfit.kernels.distances import DistanceKernel
@@ -26,7 +27,7 @@ class Matern(DistanceKernel):
     bandwidth: float | None = None
     name = "matern"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         if not isinstance(self.nu, numbers.Real) or self.nu not in NUS:
             raise InputError(
                 f"matern kernel: nu = {str(self.nu)[:40]}; it must be one of {', '.join(map(str, NUS))}, which have a "
@@ -36,7 +37,7 @@ class Matern(DistanceKernel):
         super().__post_init__()
 
     @staticmethod
-    def formula(xp, squared, scale, order):
+    def formula(xp: Any, squared: Any, scale: float, order: int) -> Any:
         r = xp.sqrt(squared) * scale
         factor = 1.0
         if order == 1:
@@ -45,14 +46,14 @@ class Matern(DistanceKernel):
             factor = 1.0 + r * (1.0 + r / 3.0)
         return factor * xp.exp(-r)
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(2 * self.nu * unit) / self._chosen_bandwidth(),)
 
     @property
-    def integers(self):
+    def integers(self) -> tuple[int, ...]:
         return (int(self.nu),)
 
-    def nearest(self, scale, error):
+    def nearest(self, scale: float, error: float) -> float:
         # dk/dt of t = |x - z|^2 = (r / scale)^2 is -scale^2 / 2 times exp(-r) / r, exp(-r), (1 + r) exp(-r) / 3 for the
         # three nu. Where y times that is at most 1, it is small enough.
         y = scale**2 * error / (2 * TOLERANCE)

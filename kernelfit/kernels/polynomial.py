@@ -1,6 +1,7 @@
 """Polynomials of the inner product."""
 
 import dataclasses
+from typing import Any
 
 from kernelfit.kernels.checks import set_count, set_number
 from kernelfit.kernels.products import ProductKernel, power
@@ -15,20 +16,20 @@ class Polynomial(ProductKernel):
     coef0: float = 1.0
     name = "polynomial"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_count(self, "degree")
         set_number(self, "gamma", 1e-100, 1e100)
         set_number(self, "coef0", 0.0, 1e100)
 
     @staticmethod
-    def formula(xp, s, p, q, gamma, coef0, degree):
+    def formula(xp: Any, s: Any, p: Any, q: Any, gamma: float, coef0: float, degree: int) -> Any:
         return power(gamma * s + coef0, degree)
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return self.gamma * unit, self.coef0
 
     @property
-    def integers(self):
+    def integers(self) -> tuple[int, ...]:
         return (self.degree,)
 
 
@@ -39,8 +40,8 @@ class Linear(ProductKernel):
     name = "linear"
 
     @staticmethod
-    def formula(xp, s, p, q, gamma):
+    def formula(xp: Any, s: Any, p: Any, q: Any, gamma: float) -> Any:
         return gamma * s
 
-    def parameters(self, unit):
+    def parameters(self, unit: float) -> tuple[float, ...]:
         return (unit,)

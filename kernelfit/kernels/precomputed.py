@@ -2,7 +2,9 @@
 
 import dataclasses
 
-from kernelfit.kernels.base import Kernel
+import numpy.typing as npt
+
+from kernelfit.kernels.base import Kernel, Points
 
 
 @dataclasses.dataclass(frozen=True)
@@ -15,8 +17,8 @@ class Precomputed(Kernel):
     name = "precomputed"
 
     @property
-    def of_matrix(self):
+    def of_matrix(self) -> bool:
         return True
 
-    def block(self, A, B, out):
+    def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         A.copy_entries(B, out)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from typing import Any
 
 from kernelfit.kernels.angles import AngleKernel
 from kernelfit.kernels.checks import set_count
@@ -12,11 +13,11 @@ class ReluKernel(AngleKernel):
 
     depth: int
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_count(self, "depth")
 
     @property
-    def integers(self):
+    def integers(self) -> tuple[int, ...]:
         return (self.depth,)
 
 
@@ -32,7 +33,7 @@ class ArcCosine(ReluKernel):
     name = "arccosine"
 
     @staticmethod
-    def formula(xp, v, w, angle, depth):
+    def formula(xp: Any, v: Any, w: Any, angle: Any, depth: int) -> Any:
         return _layers(xp, v, w, angle, depth)[0]
 
 
@@ -48,11 +49,11 @@ class NeuralTangent(ReluKernel):
     name = "ntk"
 
     @staticmethod
-    def formula(xp, v, w, angle, depth):
+    def formula(xp: Any, v: Any, w: Any, angle: Any, depth: int) -> Any:
         return _layers(xp, v, w, angle, depth)[1]
 
 
-def _layers(xp, v, w, angle, depth):
+def _layers(xp: Any, v: Any, w: Any, angle: Any, depth: int) -> tuple[Any, Any]:
     """Return (u_depth, t_depth) for v = 1 - u_0, w = 1 + u_0 and the angle a_0."""
     v, u, tangent = _layer(xp, v, xp.sqrt(v * w), angle, 1.0 - v)
     for _ in range(1, depth):

@@ -24,7 +24,7 @@ _SMALLEST = -708.0  # exp below this is subnormal; it is set to 0
 
 
 @numba.njit(inline="always")
-def where(condition, a, b):
+def where(condition: bool, a: float, b: float) -> float:
     return a if condition else b
 
 
@@ -43,7 +43,7 @@ def _as_bits(typing_context, value):
 
 
 @numba.njit(inline="always")
-def exp(x):
+def exp(x: float) -> float:
     """exp(x) for x < 709, to 2 eps relative; vectorises."""
     shifted = x * _LOG2_E + _ROUND
     k = shifted - _ROUND
@@ -52,5 +52,5 @@ def exp(x):
     r4 = r2 * r2
     low = ((1.0 + r) + r2 * (_C[2] + r * _C[3])) + r4 * ((_C[4] + r * _C[5]) + r2 * (_C[6] + r * _C[7]))
     high = ((_C[8] + r * _C[9]) + r2 * (_C[10] + r * _C[11])) + r4 * (_C[12] + r * _C[13])
-    value = (low + (r4 * r4) * high) * _as_float((_as_bits(shifted) + (1023 - _ROUND_BITS)) << 52)
+    value = (low + (r4 * r4) * high) * _as_float((_as_bits(shifted) + (1023 - _ROUND_BITS)) << 52)  # type: ignore[call-arg]
     return value if x > _SMALLEST else 0.0

@@ -1,6 +1,7 @@
 """Kernels as text: what the command line takes and what Records and models hold."""
 
 import ast
+from typing import Any
 
 from kernelfit import kernels
 from kernelfit.common.errors import InputError
@@ -47,7 +48,7 @@ def kernel_names() -> tuple[str, ...]:
     return (*_NAMES, "quartic")
 
 
-def _from_tree(node, imports):
+def _from_tree(node: ast.expr, imports: bool) -> kernels.Kernel:
     match node:
         case ast.BinOp(left, ast.Add(), right):
             return _from_tree(left, imports) + _from_tree(right, imports)
@@ -64,7 +65,7 @@ def _from_tree(node, imports):
     raise SyntaxError("not a kernel expression")
 
 
-def _named(name, options):
+def _named(name: str, options: dict[str, Any]) -> kernels.Kernel:
     if name == "quartic":
         return kernels.Cosine(**{"degree": 4} | options)
     return make_named(name, options, _NAMES | {"quartic": None}, "kernel")

@@ -9,8 +9,10 @@ that one decomposition serves a whole path, and as p grows the fit tends to the 
 import dataclasses
 import math
 import time
+from collections.abc import Iterable, Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
@@ -19,7 +21,7 @@ from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.duplicates import merge_duplicates
 from kernelfit.grams.points import points
-from kernelfit.theory.random_features import checked_grid, feature_matrix, minimum_norm_path
+from kernelfit.theory.random_features import RandomFeatures, checked_grid, feature_matrix, minimum_norm_path
 
 # What rounding of the features, times the condition number, must stay below for two digits of theta to be right.
 _LARGEST_ERROR = 1e-2
@@ -59,22 +61,22 @@ class DoubleDescent:
     d: int
     n_classes: int
     label_noise: float
-    seeds: list
-    grid: list
-    train_error: list
-    train_squared_error: list
-    test_error: list
-    test_squared_error: list
-    norm: list
-    condition: list
-    warnings: list
+    seeds: list[int]
+    grid: list[int]
+    train_error: list[list[float]]
+    train_squared_error: list[list[float]]
+    test_error: list[list[float]]
+    test_squared_error: list[list[float]]
+    norm: list[list[float]]
+    condition: list[list[float]]
+    warnings: list[str]
     seconds: float
 
-    def mean(self, curve):
+    def mean(self, curve: str) -> list[float]:
         """Return a curve's mean over the seeds, one number for each p; e.g. mean("test_error")."""
         return np.mean(getattr(self, curve), axis=0).tolist()
 
-    def peak(self):
+    def peak(self) -> int:
         """Return the p of the largest mean test_squared_error."""
         return self.grid[int(np.argmax(self.mean("test_squared_error")))]
 
@@ -82,25 +84,25 @@ class DoubleDescent:
 _CURVES = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
 
 
-def default_grid(n):
+def default_grid(n: int) -> list[int]:
     """Return 15 values of p from n / 8 to 8 n, closest around n."""
     shares = (1 / 8, 1 / 4, 1 / 2, 0.7, 0.8, 0.9, 0.95, 1, 1.05, 1.1, 1.25, 1.5, 2, 4, 8)
     return sorted({max(1, round(share * n)) for share in shares})
 
 
 def double_descent(
-    X_train,
-    y_train,
-    X_test,
-    y_test,
+    X_train: npt.ArrayLike,
+    y_train: npt.NDArray,
+    X_test: npt.ArrayLike,
+    y_test: npt.NDArray,
     *,
-    n_classes,
-    features,
-    label_noise=0.2,
-    grid=None,
-    seeds=(0, 1, 2),
-    progress=None,
-):
+    n_classes: int,
+    features: RandomFeatures,
+    label_noise: float = 0.2,
+    grid: Sequence[int] | None = None,
+    seeds: Iterable[int] = (0, 1, 2),
+    progress: Progress | None = None,
+) -> DoubleDescent:
     """Fit one-hot targets on p random features for every p of the grid and every seed; return a DoubleDescent.
 
     Points are centred by the training mean: a Gaussian kernel does not notice, and ReLU features divide the points
@@ -133,9 +135,10 @@ def double_descent(
             duplicate=pair[0],
         )
     seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
-    curves, warnings = {name: [] for name in _CURVES}, []
+    curves: dict[str, list[list[float]]] = {name: [] for name in _CURVES}
+    warnings: list[str] = []
     # What one p costs tells little of another, and all of the same p with another seed.
-    with progress.phase("double descent", {p: len(seeds) for p in grid}) as advance:
+    with progress.phase("double descent", {str(p): len(seeds) for p in grid}) as advance:
         for seed in seeds:
             y, _ = corrupt_labels(y_train, n_classes, probability, seed)
             Y, Y_test = one_hot(y, n_classes), one_hot(y_test, n_classes)
@@ -151,7 +154,7 @@ def double_descent(
                         f"seed {seed}, p = {p}: the condition number is at least {condition:.1e}, so theta may have no "
                         "correct digit. A smaller bandwidth makes features less alike, if points are not far apart"
                     )
-                advance(1, f"p = {p:,}", kind=p)
+                advance(1, f"p = {p:,}", kind=str(p))
             for name, values in zip(_CURVES, zip(*steps, strict=True), strict=True):
                 curves[name].append(list(values))
     return DoubleDescent(

@@ -7,16 +7,18 @@ import dataclasses
 import itertools
 import math
 import operator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_number
+from kernelfit.kernels.formula import rounding
 
-_EPS = np.finfo(np.float64).eps
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
 
 
@@ -31,14 +33,14 @@ class FourierFeatures:
     bandwidth: float
     name: ClassVar[str] = "fourier"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_number("bandwidth", self.bandwidth, 1e-100, 1e100)
 
-    def rounding(self, X):
+    def rounding(self, X: npt.NDArray) -> float:
         """Return by how much a feature of points X may be off: the rounding of <w, x> / bandwidth."""
-        return 4 * math.sqrt(X.shape[1]) * _EPS * (1 + float(np.abs(X).max()) / self.bandwidth)
+        return rounding(X.shape[1]) * (1 + float(np.abs(X).max()) / self.bandwidth)
 
-    def block(self, X, rng):
+    def block(self, X: npt.NDArray, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""
         W = rng.standard_normal((X.shape[1], _BLOCK)) / self.bandwidth
         return math.sqrt(2) * np.cos(X @ W + rng.uniform(0, 2 * np.pi, _BLOCK))
@@ -53,16 +55,19 @@ class ReluFeatures:
 
     name: ClassVar[str] = "relu"
 
-    def rounding(self, X):
+    def rounding(self, X: npt.NDArray) -> float:
         """Return by how much a feature of points X may be off, relative to |x|."""
-        return 4 * math.sqrt(X.shape[1]) * _EPS
+        return rounding(X.shape[1])
 
-    def block(self, X, rng):
+    def block(self, X: npt.NDArray, rng: np.random.Generator) -> npt.NDArray[np.float64]:
         """Return the next _BLOCK features (n, _BLOCK) of points X (n, d)."""
         return math.sqrt(2) * np.maximum(X @ rng.standard_normal((X.shape[1], _BLOCK)), 0.0)
 
 
-def feature_matrix(features, X, count, *, seed=0):
+RandomFeatures = FourierFeatures | ReluFeatures
+
+
+def feature_matrix(features: RandomFeatures, X: npt.NDArray, count: int, *, seed: int = 0) -> npt.NDArray[np.float64]:
     """Return the first `count` features of points X, float64 (n, d), as an array (n, count).
 
     Features are drawn in blocks, each from a stream of its own: asking for more leaves the first as they were.
@@ -75,7 +80,9 @@ def feature_matrix(features, X, count, *, seed=0):
     return F
 
 
-def minimum_norm_path(F, Y, grid):
+def minimum_norm_path(
+    F: npt.NDArray, Y: npt.NDArray, grid: Sequence[int]
+) -> Iterator[tuple[int, npt.NDArray[np.float64], float]]:
     """Yield (p, theta, condition) for each p of an increasing grid: theta (p, r) of least norm among the least squares.
 
     p <= n: F_n = Q R once, 4/3 n^3 operations; its first p columns and R[:p, :p] are the decomposition of F_p, so that
@@ -110,7 +117,8 @@ def minimum_norm_path(F, Y, grid):
             yield p, theta, _condition(part)
     R, done = np.empty((0, n)), 0
     for p in grid[len(below) :]:
-        R, done = np.linalg.qr(np.vstack([R, F[:, done:p].T]), mode="r"), p
+        R = np.linalg.qr(np.vstack([R, F[:, done:p].T]), mode="r")  # type: ignore[assignment]
+        done = p
         L = np.ascontiguousarray(R.T)
         _require_regular(L, f"training point {{}} has the features of a combination of earlier ones at p = {p}")
         coef = np.array(Y, dtype=np.float64)
@@ -153,7 +161,7 @@ def _require_regular(L, what):
         )
 
 
-def checked_grid(grid, largest=math.inf):
+def checked_grid(grid: Iterable[int], largest: float = math.inf) -> list[int]:
     try:
         checked = [operator.index(p) for p in grid]
     except TypeError:

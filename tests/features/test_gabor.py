@@ -6,7 +6,7 @@ from scipy.signal import convolve2d
 
 from kernelfit.common.errors import InputError
 from kernelfit.features.blur import pooling_matrix
-from kernelfit.features.gabor import Gabor, gabor_features
+from kernelfit.features.gabor import Gabor
 from kernelfit.features.morlet import morlet
 
 EPS = np.finfo(np.float64).eps
@@ -65,7 +65,7 @@ def slow_features(image, gabor, *, ratio):
 def test_features_are_direct_sums(shape, gabor):
     images = np.random.default_rng(3).standard_normal((2, *shape))
     expected = np.array([slow_features(image, gabor, ratio=0.5) for image in images])
-    found = gabor_features(gabor, images, dtype=np.float64)
+    found = gabor.transform(images, dtype=np.float64)
     assert found.dtype == np.float64 and found.shape == expected.shape
     # The spline of the mother wavelet is exact to 1e-12; the root of a modulus near the floor magnifies that.
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
@@ -76,9 +76,9 @@ def test_the_wavelet_sets_bandwidth_and_shape():
     images = np.random.default_rng(4).standard_normal((2, 14, 14))
     wide = Gabor(wavelengths=(4,), orientations=2, wavelet="cmor2-1")
     expected = np.array([slow_features(image, wide, ratio=1.0) for image in images])
-    np.testing.assert_allclose(gabor_features(wide, images, dtype=np.float64), expected, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(wide.transform(images, dtype=np.float64), expected, rtol=0, atol=1e-9)
     same = [
-        gabor_features(Gabor(wavelengths=(4,), orientations=2, wavelet=w), images, dtype=np.float64)
+        Gabor(wavelengths=(4,), orientations=2, wavelet=w).transform(images, dtype=np.float64)
         for w in ("cmor0.5-1.0", "cmor2-0.5")
     ]
     np.testing.assert_allclose(*same, rtol=0, atol=1e-9)
@@ -97,7 +97,7 @@ def test_uint8_stands_for_pixels_over_255_and_float32_is_near_float64():
     images = rng.integers(0, 256, (40, 28, 28), dtype=np.uint8)
     images[:, :, 14:] = 0  # blank parts, where the root could magnify rounding
     gabor = Gabor()
-    exact = gabor_features(gabor, images / 255, dtype=np.float64)
+    exact = gabor.transform(images / 255, dtype=np.float64)
     for given in (images, images / 255, (images / 255).astype(np.float32)):
         found = gabor.transform(given)
         assert found.dtype == np.float32
@@ -126,9 +126,7 @@ def test_a_turned_image_has_turned_features():
     """A quarter turn of the image turns each map, and exchanges the angles that are a quarter turn apart."""
     image = np.random.default_rng(8).standard_normal((1, 13, 13))
     gabor = Gabor(wavelengths=(5,), orientations=4, step=3, low=1)
-    maps, turned = (
-        gabor_features(gabor, x, dtype=np.float64).reshape(5, 5, 5) for x in (image, np.rot90(image, 1, (1, 2)))
-    )
+    maps, turned = (gabor.transform(x, dtype=np.float64).reshape(5, 5, 5) for x in (image, np.rot90(image, 1, (1, 2))))
     for k, source in enumerate((2, 3, 0, 1, 4)):
         np.testing.assert_allclose(turned[k], np.rot90(maps[source]), rtol=0, atol=1e-10)
 

@@ -6,9 +6,9 @@ from scipy.signal import convolve2d
 
 from kernelfit.common.errors import InputError
 from kernelfit.features.blur import pooling_matrix
-from kernelfit.features.gabor import Gabor, gabor_features
+from kernelfit.features.gabor import Gabor
 from kernelfit.features.morlet import morlet
-from kernelfit.features.scattering import Scattering, scattering_features
+from kernelfit.features.scattering import Scattering
 
 
 def modulus(image, wavelength, angle, scattering):
@@ -28,9 +28,9 @@ def modulus(image, wavelength, angle, scattering):
 )
 def test_features_are_gabor_and_direct_sums(shape, scattering):
     images = np.random.default_rng(0).standard_normal((2, *shape))
-    found = scattering_features(scattering, images, dtype=np.float64)
+    found = scattering.transform(images, dtype=np.float64)
     options = {name: getattr(scattering, name) for name in Gabor.__dataclass_fields__}
-    first = gabor_features(Gabor(**options), images, dtype=np.float64)
+    first = Gabor(**options).transform(images, dtype=np.float64)
     np.testing.assert_array_equal(found[:, : first.shape[1]], first)
     Py, Px = (pooling_matrix(n, blur=scattering.second_blur, step=scattering.second_step) for n in shape)
     for image, row in zip(images, found[:, first.shape[1] :], strict=True):
@@ -50,7 +50,7 @@ def test_features_are_gabor_and_direct_sums(shape, scattering):
 def test_float32_is_near_float64_and_batches_do_not_matter(monkeypatch):
     images = np.random.default_rng(1).integers(0, 256, (30, 16, 18, 2), dtype=np.uint8)
     scattering = Scattering(orientations=2, second_orientations=3)
-    exact = scattering_features(scattering, images / 255, dtype=np.float64)
+    exact = scattering.transform(images / 255, dtype=np.float64)
     for size in (1000, 7):
         monkeypatch.setattr("kernelfit.features.scattering.batch_size", lambda shape, size=size: size)
         found = scattering.transform(images)

@@ -6,7 +6,7 @@ import pywt
 from scipy.spatial.distance import pdist
 
 from kernelfit.common.errors import InputError
-from kernelfit.features.wavelet import Wavelet, wavelet_features
+from kernelfit.features.wavelet import Wavelet
 
 
 @pytest.mark.filterwarnings("ignore:Level value")  # of wavedec2: deep levels are mostly border
@@ -21,7 +21,7 @@ from kernelfit.features.wavelet import Wavelet, wavelet_features
 )
 def test_features_are_the_coefficients_of_pywavelets(wavelet, shape):
     images = np.random.default_rng(0).standard_normal((5, *shape))
-    for image, found in zip(images, wavelet_features(wavelet, images, dtype=np.float64), strict=True):
+    for image, found in zip(images, wavelet.transform(images, dtype=np.float64), strict=True):
         low, *bands = pywt.wavedec2(image, wavelet.wavelet, mode=wavelet.mode, level=wavelet.level)
         expected = np.concatenate([low.ravel(), *(band.ravel() for level in bands for band in level)])
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-13)

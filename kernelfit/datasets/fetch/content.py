@@ -3,14 +3,17 @@
 import gzip
 import hashlib
 import zlib
+from collections.abc import Iterator
+from pathlib import Path
 
 from kernelfit.common.errors import DataError, IntegrityError
+from kernelfit.datasets.fetch.registry import File
 
 CHUNK = 1 << 20
 REMEDY = "; remove it and fetch anew"
 
 
-def read(path, file):
+def read(path: Path, file: File) -> bytes:
     """Return the verified content of `file` (a registry File) at `path`, as bytes.
 
     Raises
@@ -25,7 +28,7 @@ def read(path, file):
     return content
 
 
-def check(path, file):
+def check(path: Path, file: File) -> str:
     """Verify the content of `file` at `path` without holding it in memory; return its SHA-256. Raises as `read`."""
     digest, size = hashlib.sha256(), 0
     for chunk in _chunks(path, file):
@@ -35,7 +38,7 @@ def check(path, file):
     return digest.hexdigest()
 
 
-def _chunks(path, file):
+def _chunks(path: Path, file: File) -> Iterator[bytes]:
     """Yield the content; stop a file, or a gzip bomb, that holds more than `file.size` at the first chunk too many."""
     size = 0
     try:
@@ -58,7 +61,7 @@ def _open(path, file):
     return gzip.open(path) if packed else open(path, "rb")
 
 
-def _compare(path, file, digest, size):
+def _compare(path: Path, file: File, digest: str, size: int) -> None:
     if file.size is not None and size != file.size:
         raise IntegrityError(
             f"{path} holds {size:,} bytes where {file.name} has {file.size:,}: a truncated copy or another file{REMEDY}"

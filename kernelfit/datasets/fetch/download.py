@@ -2,10 +2,13 @@
 
 import contextlib
 import os
+from pathlib import Path
 
 from kernelfit.common.errors import IntegrityError, KernelfitError
 from kernelfit.common.files import sha256
+from kernelfit.common.progress import Progress
 from kernelfit.datasets.fetch import content
+from kernelfit.datasets.fetch.registry import File
 
 ATTEMPTS = 5  # broken connections in a row to one address, each of which brought some bytes
 TIMEOUT = 30.0  # seconds without a byte
@@ -16,7 +19,7 @@ class DownloadError(KernelfitError, OSError):
     """One address did not deliver the file; the message is the reason."""
 
 
-def download(url, file, folder, progress):
+def download(url: str, file: File, folder: Path, progress: Progress) -> Path:
     """Fetch `file` (a registry File) from `url` into `folder`; return its path.
 
     Bytes gather in a hidden .part file, which survives an interruption, belongs to this address alone (mirrors
@@ -31,7 +34,7 @@ def download(url, file, folder, progress):
 
     target = folder / file.remote
     part = folder / f".{file.remote}.{sha256(url.encode())[:8]}.part"
-    last = None
+    last: Exception | None = None
     for _ in range(ATTEMPTS):
         before = _size(part)
         try:
@@ -104,7 +107,7 @@ def _transfer(url, file, part, progress):
         raise OSError(f"the connection closed after {received:,} of {remaining:,} bytes")
 
 
-def _size(path):
+def _size(path: Path) -> int:
     with contextlib.suppress(FileNotFoundError):
         return path.stat().st_size
     return 0

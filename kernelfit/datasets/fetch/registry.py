@@ -28,12 +28,12 @@ class File:
     gzipped: bool = False
 
     @property
-    def remote(self):
+    def remote(self) -> str:
         """Name of the file on a mirror, and of what a download leaves on disk."""
         return f"{self.name}.gz" if self.gzipped else self.name
 
     @property
-    def local(self):
+    def local(self) -> tuple[str, ...]:
         """Names under which the file is looked for."""
         return (self.name, self.remote) if self.gzipped else (self.name,)
 
@@ -72,12 +72,12 @@ class Entry:
     batch: int = 0
 
     @property
-    def files(self):
+    def files(self) -> tuple[File, ...]:
         """Files of the preferred form."""
         return self.forms[0].files if self.forms else ()
 
 
-def _mnist():
+def _mnist() -> Entry:
     files = (
         ("train-images-idx3-ubyte", "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db", 47_040_016),
         ("train-labels-idx1-ubyte", "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5", 60_008),
@@ -97,7 +97,7 @@ def _mnist():
     )
 
 
-def _cifar10():
+def _cifar10() -> Entry:
     batch = 10_000
     names = [*(f"data_batch_{i}" for i in range(1, 6)), "test_batch"]
     binary_sha256 = "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -137,12 +137,12 @@ _SYNTHETIC = Entry(
 ENTRIES = {entry.name: entry for entry in (_DIGITS, _mnist(), _cifar10(), _SYNTHETIC)}
 
 
-def names():
+def names() -> tuple[Entry, ...]:
     """Return the datasets that can be loaded by name, as a tuple of Entry."""
     return tuple(ENTRIES.values())
 
 
-def find_entry(name):
+def find_entry(name: str) -> Entry:
     """Return the Entry called `name`.
 
     Raises

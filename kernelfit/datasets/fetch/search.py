@@ -3,11 +3,12 @@
 import os
 from pathlib import Path
 
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import DataNotFoundError, InputError
 from kernelfit.common.files import expanded, user_cache
+from kernelfit.datasets.fetch.registry import Entry, File, Form
 
 
-def folders(data_dir=None):
+def folders(data_dir: str | Path | None = None) -> list[Path]:
     """Return the folders in which datasets are looked for, first to last.
 
     `data_dir`, then $KERNELFIT_DATA, then data/ of a checkout, then the user's cache folder, if one is known. The last
@@ -28,7 +29,7 @@ def folders(data_dir=None):
     return [*found, *(place for place in (_checkout_data(), user_cache()) if place)]
 
 
-def locate(entry, data_dir=None):
+def locate(entry: Entry, data_dir: str | Path | None = None) -> tuple[Path, Form] | None:
     """Return the first (folder, form) in which a form of `entry` lies complete, or None.
 
     Each folder of the search is tried itself and with a sub folder named as the dataset.
@@ -40,17 +41,25 @@ def locate(entry, data_dir=None):
     return None
 
 
-def candidates(entry, data_dir=None):
+def candidates(entry: Entry, data_dir: str | Path | None = None) -> list[Path]:
     """Return the folders that `locate` tries for `entry`, in order."""
     return list(dict.fromkeys(place for folder in folders(data_dir) for place in (folder, folder / entry.name)))
 
 
-def path_of(file, folder):
+def path_of(file: File, folder: Path) -> Path | None:
     """Return the path of `file` in `folder`, plain or compressed, or None if it is not there."""
     return next((path for path in (folder / name for name in file.local) if path.is_file()), None)
 
 
-def download_folder(entry, data_dir=None):
+def present(file: File, folder: Path) -> Path:
+    """Return the path of `file` in a `folder` where it was found; raises DataNotFoundError if it is gone since."""
+    path = path_of(file, folder)
+    if path is None:
+        raise DataNotFoundError(f"{folder / file.name} was there a moment ago and is gone; run again")
+    return path
+
+
+def download_folder(entry: Entry, data_dir: str | Path | None = None) -> Path:
     """Return the folder for a download of `entry`: below the first place of the search that can be written.
 
     Raises
@@ -68,7 +77,7 @@ def download_folder(entry, data_dir=None):
     )
 
 
-def _checkout_data():
+def _checkout_data() -> Path | None:
     root = Path(__file__).resolve().parents[3]
     project = root / "pyproject.toml"
     # site-packages could hold somebody else's pyproject.toml

@@ -8,7 +8,7 @@ from kernelfit.common.errors import DataError, DataNotFoundError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.fetch import content, search
 from kernelfit.datasets.fetch.download import DownloadError, download
-from kernelfit.datasets.fetch.registry import find_entry
+from kernelfit.datasets.fetch.registry import Entry, File, Form, find_entry
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Check:
     verdict: str
 
 
-def fetch(name, *, data_dir=None, progress=None):
+def fetch(name: str, *, data_dir: str | Path | None = None, progress: Progress | None = None) -> Path | None:
     """Return the folder with the verified files of the dataset `name`; download them if they are nowhere.
 
     Returns None for datasets that need no file (digits, synthetic).
@@ -52,11 +52,11 @@ def fetch(name, *, data_dir=None, progress=None):
         return None
     folder, form = obtain(entry, data_dir, progress or Progress())
     for file in form.files:
-        content.check(search.path_of(file, folder), file)
+        content.check(search.present(file, folder), file)
     return folder
 
 
-def obtain(entry, data_dir, progress):
+def obtain(entry: Entry, data_dir: str | Path | None, progress: Progress) -> tuple[Path, Form]:
     """Return (folder, form) of a complete copy of `entry`, downloaded if need be; the reader verifies it."""
     found = search.locate(entry, data_dir)
     if found:
@@ -68,7 +68,7 @@ def obtain(entry, data_dir, progress):
     return folder, entry.forms[0]
 
 
-def verify(name, *, data_dir=None):
+def verify(name: str, *, data_dir: str | Path | None = None) -> list[Check]:
     """Check every file of the dataset `name` in every folder of the search; return a list of Check.
 
     Without any file, the list names those that are missing. It is empty for datasets that need no file.
@@ -88,7 +88,7 @@ def verify(name, *, data_dir=None):
     return checks or [_check(file, None) for file in entry.files]
 
 
-def _check(file, path):
+def _check(file: File, path: Path | None) -> Check:
     if path is None:
         return Check(file.name, None, False, "missing")
     try:

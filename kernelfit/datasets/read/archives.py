@@ -9,7 +9,9 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from pathlib import PurePosixPath, PureWindowsPath
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import BinaryIO
 
 from kernelfit.common.errors import DataError, IntegrityError, KernelfitError
 
@@ -22,7 +24,7 @@ ALWAYS_ALLOWED = 64 << 20
 _DAMAGE = (tarfile.TarError, zipfile.BadZipFile, gzip.BadGzipFile, zlib.error, EOFError, ValueError, RuntimeError)
 
 
-def read_members(path, wanted):
+def read_members(path: Path, wanted: Callable[[str], bool]) -> dict[str, bytes | None]:
     """Return {name: content} of the members of an archive whose name satisfies `wanted`; None for a folder.
 
     Names are of the form "a/b/c". A backslash, with which archives made on Windows may part names, is a "/" too.
@@ -53,7 +55,7 @@ def read_members(path, wanted):
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
-def check_zip(path, file):
+def check_zip(path: str | Path, file: BinaryIO | Path) -> None:
     """Refuse a hostile zip before any member is unpacked; raises as `read_members`, and zipfile.BadZipFile."""
     guard = _Guard(path)
     with zipfile.ZipFile(file) as archive:

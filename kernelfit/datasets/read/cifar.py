@@ -1,10 +1,14 @@
 """CIFAR-10: binary and pickled batches, extracted or in their tarballs."""
 
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import IntegrityError
 from kernelfit.datasets.dataset import Dataset
 from kernelfit.datasets.fetch import content, search
+from kernelfit.datasets.fetch.registry import Entry, Form
 from kernelfit.datasets.read import archives
 from kernelfit.datasets.read.unpickle import restricted_loads
 
@@ -13,7 +17,7 @@ _BATCHES = (*(f"data_batch_{i}" for i in range(1, 6)), "test_batch")
 _PIXELS = 3 * 32 * 32
 
 
-def read_cifar(folder, form, entry):
+def read_cifar(folder: Path, form: Form, entry: Entry) -> Dataset:
     """Return the Dataset in a folder with one of the four forms of CIFAR-10, `entry.batch` examples per file.
 
     Raises
@@ -36,7 +40,7 @@ def read_cifar(folder, form, entry):
     return Dataset(entry.name, X, y, *parts[-1], classes=CLASSES, provenance=provenance)
 
 
-def parse_binary(data, name, batch):
+def parse_binary(data: bytes, name: str, batch: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return images (batch, 32, 32, 3) and labels of a binary batch: per example one label byte, then the R, G and
     B planes."""
     if len(data) != batch * (1 + _PIXELS):
@@ -45,7 +49,7 @@ def parse_binary(data, name, batch):
     return _images(rows[:, 1:]), _labels(rows[:, 0], name)
 
 
-def parse_python(data, name, batch):
+def parse_python(data: bytes, name: str, batch: int) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.uint8]]:
     """Return images (batch, 32, 32, 3) and labels of a pickled batch: a dict with b"data" and b"labels"."""
     found = restricted_loads(data, name)
     content = {_text(key): value for key, value in found.items()} if isinstance(found, dict) else {}
@@ -62,7 +66,7 @@ def parse_python(data, name, batch):
 def _tarball(folder, form, python):
     """{member: bytes} of the six batches, read by their exact names from the verified tarball."""
     (file,) = form.files
-    path = search.path_of(file, folder)
+    path = search.present(file, folder)
     content.check(path, file)
     names = [f"cifar-10-batches-py/{b}" if python else f"cifar-10-batches-bin/{b}.bin" for b in _BATCHES]
     members = archives.read_members(path, set(names).__contains__)
@@ -75,7 +79,7 @@ def _tarball(folder, form, python):
 def _extracted(folder, form, batch):
     batches = {}
     for file in form.files:
-        path = search.path_of(file, folder)
+        path = search.present(file, folder)
         # a pickled batch also holds file names: 3103 bytes per example in the original
         if path.stat().st_size > 8192 + 4 * _PIXELS * batch:
             raise IntegrityError(f"{path} holds {path.stat().st_size:,} bytes, far more than {batch} examples need")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ SPLITS = ("train", "test")
 _SYSTEM = ("__macosx", "thumbs.db", "desktop.ini")  # what macOS and Windows leave behind
 
 
-def read_class_folders(path, progress=None):
+def read_class_folders(path: str | Path, progress: Progress | None = None) -> Dataset:
     """Return the Dataset of a folder, or of an archive of it, with train/CLASS and test/CLASS full of images.
 
     In an archive all of it may lie below one top folder. Images are PNG or JPEG of one size, grey (n, h, w) or colour
@@ -47,7 +48,7 @@ def read_class_folders(path, progress=None):
     return Dataset(name, X[:n], y[:n], X[n:], y[n:], classes, provenance)
 
 
-def list_class_folders(path):
+def list_class_folders(path: Path) -> tuple[dict[tuple[str, str, str], Any], list[str]]:
     """Return ({(split, class, file name): path or content} in the order of the rows, sorted names of the classes).
 
     Raises DataError and IntegrityError as read_class_folders does for what need not be decoded.

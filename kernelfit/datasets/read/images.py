@@ -4,9 +4,12 @@ import io
 import os
 import struct
 import warnings
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import DataError, NotEnoughMemoryError
 
@@ -20,7 +23,9 @@ _CURES = {
 }
 
 
-def read_images(sources, advance):
+def read_images(
+    sources: Sequence[tuple[str, Path | bytes]], advance: Callable[[int], Any]
+) -> tuple[npt.NDArray[np.uint8], int]:
     """Return (the images as an array (n, h, w) or (n, h, w, 3) of uint8, how many of them were turned).
 
     `sources` lists (name for messages, path or content); `advance(1)` is called for each. Images are turned upright as
@@ -35,7 +40,8 @@ def read_images(sources, advance):
     """
     from PIL import Image
 
-    X, turned, bombs = None, 0, (Image.DecompressionBombError, Image.DecompressionBombWarning)
+    X: Any = None
+    turned, bombs = 0, (Image.DecompressionBombError, Image.DecompressionBombWarning)
     with warnings.catch_warnings():
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for row, (name, source) in enumerate(sources):
@@ -61,7 +67,7 @@ def read_images(sources, advance):
     return X, turned
 
 
-def upright(image):
+def upright(image: Any) -> Any:
     """Return a Pillow image turned as its EXIF data say the camera was held; itself if there is nothing to turn.
 
     As PIL.ImageOps.exif_transpose, which fails on EXIF data that are damaged elsewhere.
@@ -84,7 +90,7 @@ def _check_mode(name, image):
         raise DataError(f"{name} has 16 bits for each colour, of which 8 would be lost; convert it to 8 bits")
 
 
-def _allocate(n, shape):
+def _allocate(n: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     size = n * int(np.prod(shape))
     if size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
         raise NotEnoughMemoryError(f"{n:,} images of shape {shape} take {size / 2**30:.1f} GiB; this machine has less")

@@ -1,15 +1,18 @@
 """The idx format and the four files of MNIST."""
 
 import math
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import DataError, IntegrityError
 from kernelfit.datasets.dataset import Dataset
 from kernelfit.datasets.fetch import content, search
+from kernelfit.datasets.fetch.registry import Entry, Form
 
 
-def parse_idx(data, name):
+def parse_idx(data: bytes, name: str) -> npt.NDArray[np.uint8]:
     """Return the uint8 array in `data`, the bytes of an idx file.
 
     The header is 0, 0, 8 (unsigned bytes), the number of dimensions, then each dimension as big-endian uint32.
@@ -34,7 +37,7 @@ def parse_idx(data, name):
     return np.frombuffer(data, np.uint8, offset=start).reshape(shape)
 
 
-def read_mnist(folder, form, entry):
+def read_mnist(folder: Path, form: Form, entry: Entry) -> Dataset:
     """Return the Dataset in the idx files `form.files`: training images and labels, test images and labels.
 
     Raises
@@ -46,9 +49,10 @@ def read_mnist(folder, form, entry):
     """
     arrays = []
     for file, ndim in zip(form.files, (3, 1, 3, 1), strict=True):
-        array = parse_idx(content.read(search.path_of(file, folder), file), file.name)
+        array = parse_idx(content.read(search.present(file, folder), file), file.name)
         if array.ndim != ndim:
             raise DataError(f"{file.name} has shape {array.shape}; expected {ndim} dimensions")
         arrays.append(array)
     provenance = f"{entry.name}: idx files in {folder}, each verified by the SHA-256 of its content"
-    return Dataset(entry.name, *arrays, classes=range(10), provenance=provenance)
+    X_train, y_train, X_test, y_test = arrays
+    return Dataset(entry.name, X_train, y_train, X_test, y_test, tuple("0123456789"), provenance)

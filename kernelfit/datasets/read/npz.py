@@ -13,7 +13,7 @@ from kernelfit.datasets.read import archives
 KEYS = ("X_train", "y_train", "X_test", "y_test")
 
 
-def read_npz(path):
+def read_npz(path: str | Path) -> Dataset:
     """Return the Dataset in an .npz file with X_train, y_train, X_test, y_test and, if wanted, classes.
 
     X is uint8 images or vectors, or float32 or float64. y is integers or texts; the classes are the sorted values of

@@ -6,13 +6,14 @@ import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import atomic_write
+from kernelfit.datasets.dataset import Dataset
 
 _CELL = 48  # small images are enlarged to about this many pixels
 _GAP = 2
 _TEXT = 14
 
 
-def picture_grid(dataset, path, *, rows=10, columns=10):
+def picture_grid(dataset: Dataset, path: str | Path, *, rows: int = 10, columns: int = 10) -> Path:
     """Write the first `columns` training images of each of the first `rows` classes as a PNG; return its path.
 
     Every row starts with the name of its class.

@@ -1,6 +1,7 @@
 """Class folders too large for memory: what lies where, without a pixel of it."""
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -28,13 +29,13 @@ class ImageFiles:
     """
 
     root: Path
-    names: tuple
+    names: tuple[str, ...]
     side: int
 
-    def __len__(self):
+    def __len__(self) -> int:
         return len(self.names)
 
-    def sha256(self):
+    def sha256(self) -> str:
         """Return a hash of names and sizes in bytes, and of `side`: the content of a million files is not read.
 
         Raises DataError if a file cannot be looked at, e.g. a link that leads nowhere.
@@ -55,10 +56,10 @@ class StreamedDataset:
     y_train: np.ndarray
     X_test: ImageFiles
     y_test: np.ndarray
-    classes: tuple
+    classes: Sequence[str]
     provenance: str
 
-    def hashes(self):
+    def hashes(self) -> dict[str, str]:
         """As Dataset.hashes, of the images by name and size."""
         return {
             "X_train": self.X_train.sha256(),
@@ -68,7 +69,9 @@ class StreamedDataset:
         }
 
 
-def stream(path, side, *, n_train=None, n_test=None, seed=0):
+def stream(
+    path: str | Path, side: int, *, n_train: int | None = None, n_test: int | None = None, seed: int = 0
+) -> StreamedDataset:
     """Return the StreamedDataset of a folder with train/CLASS and test/CLASS full of PNG or JPEG images of any size.
 
     Rows and subsets are those that kernelfit.datasets.load has for the folder.
@@ -85,15 +88,16 @@ def stream(path, side, *, n_train=None, n_test=None, seed=0):
         raise InputError(f"{path} is no folder; only class folders, train/CLASS and test/CLASS, are streamed")
     check_integer("pixels a side", side)
     rows, classes = list_class_folders(path)
-    parts = []
+    files, labels = [], []
     for split, size in (("train", n_train), ("test", n_test)):
         names = [file.relative_to(path).as_posix() for row, file in rows.items() if row[0] == split]
         y = np.array([classes.index(row[1]) for row in rows if row[0] == split])
         kept = np.arange(len(y))
         if size is not None and size != len(y):
             kept = stratified(y, size, generator(seed, "subset", split), f"n_{split}")
-        parts += [ImageFiles(path, tuple(names[row] for row in kept), side), y[kept]]
+        files.append(ImageFiles(path, tuple(names[row] for row in kept), side))
+        labels.append(y[kept])
     name = path.resolve().name
     what = f"turned upright as EXIF says, the middle square scaled to {side} pixels a side"
     provenance = f"{name}: class folders in {path}, streamed, {what}"
-    return StreamedDataset(name, *parts, tuple(classes), provenance)
+    return StreamedDataset(name, files[0], labels[0], files[1], labels[1], tuple(classes), provenance)

@@ -7,13 +7,14 @@ reconstruction, which trusts shapes and dtypes, never runs on data from a file.
 import io
 import math
 import pickle
+from typing import Any
 
 import numpy as np
 
 from kernelfit.common.errors import IntegrityError
 
 
-def restricted_loads(data, name):
+def restricted_loads(data: bytes, name: str) -> Any:
     """Return the object pickled in `data`, as written by Python 2 or 3; texts of Python 2 become bytes.
 
     Lists, tuples and dicts may nest; arrays must be uint8 in C order.

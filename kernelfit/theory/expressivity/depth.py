@@ -1,10 +1,14 @@
 """The corollary of Theorem 1: the same function as a network of depth k, width O(n / k) and O(n + d) weights."""
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
+from kernelfit.theory.expressivity.network import Network
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,21 +21,21 @@ class Layer:
     bias : float64 array, shape (out,)
     """
 
-    matrix: object
+    matrix: Any
     bias: np.ndarray
 
     @property
-    def width(self):
+    def width(self) -> int:
         """Number of units."""
         return len(self.bias)
 
     @property
-    def n_weights(self):
+    def n_weights(self) -> int:
         """Entries of the matrix and biases that are not zero."""
         return int(self.matrix.count_nonzero() + np.count_nonzero(self.bias))
 
 
-def deepen(network, depth):
+def deepen(network: Network, depth: int) -> list[Layer]:
     """Return a Network's function of z = <a, x> as `depth` Layers of width at most ceil(n / (depth - 1)) + 1 + 2 r.
 
     The n knots are cut into depth - 1 groups of neighbours, one for each hidden layer. Its units are relu(z - b_j) for
@@ -64,11 +68,14 @@ def deepen(network, depth):
     groups = np.array_split(np.arange(n), depth - 1)
     weights, first_knot = network.weights, network.knots[0]
     # Rows that read z or u, and t, from the units of the layer before; what u has already had subtracted.
-    position, total, shift = csr_array(np.ones((1, 1))), None, 0.0
+    position: Any = csr_array(np.ones((1, 1)))
+    total: Any = None
+    shift = 0.0
     layers = []
     for group in groups:
         first, last = group[0] == 0, group[-1] == n - 1
-        rows, bias = [csr_array(np.ones((len(group), 1))) @ position], [shift - network.knots[group]]
+        rows = [csr_array(np.ones((len(group), 1))) @ position]
+        bias: list[Any] = [shift - network.knots[group]]
         read = [csr_array(weights[group].T)]
         if not last:
             rows.append(position)
@@ -85,7 +92,7 @@ def deepen(network, depth):
     return [*layers, Layer(total, np.zeros(r))]
 
 
-def apply_layers(layers, z):
+def apply_layers(layers: Sequence[Layer], z: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the outputs, shape (m, r), of Layers with relu between them on the projections z, shape (m,)."""
     h = np.asarray(z, dtype=np.float64)[None, :]
     for layer in layers[:-1]:

@@ -17,9 +17,11 @@ and depth.deepen use the weights.
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
+from kernelfit.theory.targets import checked_targets
 
 # b_j+1 = z_j + t min(z_j - z_j-1, z_j+1 - z_j). Then |v_j+1 - y_j| <= t / (1 - t) |y_j - v_j|: c runs past a target by
 # at most half the largest difference of neighbouring targets. With midpoints the steepest slope, about n^2, would cross
@@ -57,20 +59,20 @@ class Network:
     vector: bool
 
     @property
-    def weights(self):
+    def weights(self) -> npt.NDArray[np.float64]:
         """w, shape (n, r): differences of slopes, each rounded once."""
         return np.diff(self.slopes, axis=0, prepend=0.0)
 
     @property
-    def n_weights(self):
+    def n_weights(self) -> int:
         """d + n + n r: 2 n + d for one output."""
         return len(self.direction) + len(self.knots) + self.slopes.size
 
-    def outputs(self, X):
+    def outputs(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return c at the points X, shape (m,) or (m, r), as v_j + s_j (z - b_j) with b_j the last knot below z."""
         return self._shaped(_piecewise(project(X, self.direction), self.knots, self.values, self.slopes))
 
-    def summed_outputs(self, X):
+    def summed_outputs(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return the sum over j as it stands, m n r operations: off by up to n eps sum_j |w_j| relu(z - b_j)."""
         z, weights = project(X, self.direction), self.weights
         sums = [np.maximum(part[:, None] - self.knots, 0) @ weights for part in _cut(z, max(1, 2**22 // len(weights)))]
@@ -80,7 +82,7 @@ class Network:
         return outputs[:, 0] if self.vector else outputs
 
 
-def fit_network(X, Y, *, seed=0):
+def fit_network(X: npt.ArrayLike, Y: npt.ArrayLike, *, seed: int = 0) -> Network:
     """Return the Network with c(x_i) = y_i for all n points, in O(n d + n log n + n r) time and O(n r) memory.
 
     Parameters
@@ -108,27 +110,25 @@ def fit_network(X, Y, *, seed=0):
     >>> network.n_weights, network.residual < 1e-9  # 2 n + d
     (104, True)
     """
-    X, Y = np.asarray(X), np.asarray(Y, dtype=np.float64)
+    X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
-    if Y.ndim not in (1, 2) or len(Y) != len(X) or 0 in Y.shape:
-        raise InputError(f"targets of shape {Y.shape} do not fit {len(X)} points; give ({len(X)},) or ({len(X)}, r)")
-    if not np.isfinite(Y).all():
-        raise InputError(f"the targets of point {np.argwhere(~np.isfinite(Y))[0][0]} are NaN or infinite")
+    targets = checked_targets(Y, len(X))
     direction = _direction(int(np.prod(X.shape[1:])), seed)
     z = project(X, direction)
     order = np.argsort(z, kind="stable")
-    z, targets = z[order], Y[order].reshape(len(Y), -1)
+    z, ordered = z[order], targets[order].reshape(len(X), -1)
     knots = _knots(z)
-    values, slopes = _slopes(z, knots, targets)
+    values, slopes = _slopes(z, knots, ordered)
     bad = np.flatnonzero((z[1:] == z[:-1]) | ~np.isfinite(slopes[1:]).all(axis=1))
     if len(bad):
-        raise _too_close(X, *sorted(order[bad[0] : bad[0] + 2].tolist()), seed)
-    residual = float(np.abs(_piecewise(z, knots, values, slopes) - targets).max())
-    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, Y.ndim == 1)
+        i, j = sorted(order[bad[0] : bad[0] + 2].tolist())
+        raise _too_close(X, i, j, seed)
+    residual = float(np.abs(_piecewise(z, knots, values, slopes) - ordered).max())
+    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, targets.ndim == 1)
 
 
-def project(X, direction):
+def project(X: npt.ArrayLike, direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return z = <a, x>, shape (m,), with the same bits for a point whatever points stand beside it.
 
     Slopes are as large as 1 / min (z_i+1 - z_i), so a point must meet at prediction the z that it was fitted with.

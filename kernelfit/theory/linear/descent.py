@@ -9,6 +9,7 @@ import dataclasses
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
@@ -51,7 +52,14 @@ class Path:
     observed_factor: float
 
 
-def gradient_descent(X, Y, *, start=None, rate=None, steps=1000):
+def gradient_descent(
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    *,
+    start: npt.ArrayLike | None = None,
+    rate: float | None = None,
+    steps: int = 1000,
+) -> Path:
     """Return the Path of W <- W - rate X^T (X W - Y) / n, recorded at every step.
 
     With lambda the nonzero eigenvalues of X^T X / n, predicted_factor = max (1 - rate lambda)^2. It converges for any
@@ -85,7 +93,15 @@ def gradient_descent(X, Y, *, start=None, rate=None, steps=1000):
     return run.follow(step, steps, 1, factor)
 
 
-def stochastic_gradient_descent(X, Y, *, start=None, rate=None, epochs=100, seed=0):
+def stochastic_gradient_descent(
+    X: npt.ArrayLike,
+    Y: npt.ArrayLike,
+    *,
+    start: npt.ArrayLike | None = None,
+    rate: float | None = None,
+    epochs: int = 100,
+    seed: int = 0,
+) -> Path:
     """Return the Path of W <- W - rate x_i (x_i^T W - y_i), i drawn uniformly, recorded once an epoch of n steps.
 
     The rate stays constant: rows that can all be interpolated leave no gradient noise at the solution. With
@@ -110,7 +126,9 @@ def stochastic_gradient_descent(X, Y, *, start=None, rate=None, epochs=100, seed
     return run.follow(run.rows_in_turn(gains, lambda: rng.integers(n, size=n)), epochs, n, float(factor))
 
 
-def kaczmarz(X, Y, *, start=None, epochs=100, seed=0):
+def kaczmarz(
+    X: npt.ArrayLike, Y: npt.ArrayLike, *, start: npt.ArrayLike | None = None, epochs: int = 100, seed: int = 0
+) -> Path:
     """Return the Path of randomized Kaczmarz: W <- W + x_i (y_i - x_i^T W) / |x_i|^2, i drawn in proportion to |x_i|^2.
 
     SGD with the exact step on one row: each step solves the equation of its row. With kappa_F^2 = |X|_F^2 |X^+|^2,

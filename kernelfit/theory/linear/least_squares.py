@@ -3,10 +3,12 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.grams.points import points
 from kernelfit.solvers.scaling import relative_residuals
+from kernelfit.theory.targets import checked_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,26 +37,26 @@ class LeastSquares:
     relative_residual: float
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         """Numerical rank of X; below min(n, d), some training points depend on others."""
         return len(self.singular_values)
 
     @property
-    def condition(self):
+    def condition(self) -> float:
         """|X| |X^+|, the condition number of X on its row space."""
         return float(self.singular_values[0] / self.singular_values[-1])
 
     @property
-    def norm(self):
+    def norm(self) -> float:
         """|W|_F."""
         return float(np.linalg.norm(self.weights))
 
-    def outside_row_space(self, W):
+    def outside_row_space(self, W: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return P_null W, the part of W (d, ...) that no prediction on the training points sees."""
         return W - self.row_space @ (self.row_space.T @ W)
 
 
-def minimum_norm(X, Y):
+def minimum_norm(X: npt.ArrayLike, Y: npt.ArrayLike) -> LeastSquares:
     """Return the LeastSquares with the smallest norm among all minimisers of |X W - Y|_F.
 
     From the thin SVD X = U S V^T of numerical rank r,
@@ -109,7 +111,7 @@ class Curvature:
     rank: int
 
 
-def curvature(X):
+def curvature(X: npt.ArrayLike) -> Curvature:
     """Return the Curvature of the squared loss: the same at every w, so that it tells no global solution from another.
 
     The Hessian X^T X / n depends neither on w nor on y, hence these are the only arguments. All solutions
@@ -122,21 +124,15 @@ def curvature(X):
     return Curvature(eigenvalues, len(S))
 
 
-def prepare(X, Y):
+def prepare(X: npt.ArrayLike, Y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return X as float64 (n, d), pixels divided by 255, and Y as float64 (n, r)."""
     X = points(X).coordinates()
-    targets = np.asarray(Y, dtype=np.float64)
-    if targets.ndim not in (1, 2) or len(targets) != len(X) or 0 in targets.shape:
-        raise InputError(
-            f"targets of shape {targets.shape} do not fit {len(X)} points; give shape ({len(X)},), or ({len(X)}, r) "
-            "for r outputs (kernelfit.datasets.labels.one_hot makes them of labels)"
-        )
-    if not np.isfinite(targets).all():
-        raise InputError(f"the targets of point {np.argwhere(~np.isfinite(targets))[0][0]} are NaN or infinite")
-    return X, targets.reshape(len(X), -1)
+    return X, checked_targets(Y, len(X)).reshape(len(X), -1)
 
 
-def decompose(X):
+def decompose(
+    X: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return the thin SVD U (n, rank), S (rank,), V^T (rank, d) of X, without what is zero to working precision."""
     U, values, Vt = np.linalg.svd(X, full_matrices=False)
     # The SVD moves each singular value by up to about eps max(n, d) times the largest; less than that is noise.

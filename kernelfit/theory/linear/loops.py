@@ -4,10 +4,18 @@ No sum is reordered, so that the same seed gives the same bits.
 """
 
 import numba
+import numpy as np
+import numpy.typing as npt
 
 
 @numba.njit
-def row_steps(X, Y, W, gains, rows):
+def row_steps(
+    X: npt.NDArray[np.float64],
+    Y: npt.NDArray[np.float64],
+    W: npt.NDArray[np.float64],
+    gains: npt.NDArray[np.float64],
+    rows: npt.NDArray[np.int64],
+) -> None:
     """Overwrite W with W + gains[i] x_i (y_i - x_i^T W) for i in rows; X (n, d), Y (n, r), W transposed (r, d)."""
     for i in rows:
         x = X[i]
@@ -22,7 +30,9 @@ def row_steps(X, Y, W, gains, rows):
 
 
 @numba.njit
-def perceptron_passes(X, y, w, max_passes):
+def perceptron_passes(
+    X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], w: npt.NDArray[np.float64], max_passes: int
+) -> tuple[int, int, bool]:
     """Overwrite w with w + y_i x_i where y_i <w, x_i> <= 0, pass after pass; return (mistakes, passes, separated)."""
     mistakes = 0
     for done in range(max_passes):

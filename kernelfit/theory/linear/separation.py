@@ -3,6 +3,7 @@
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_integer
@@ -36,7 +37,7 @@ class Perceptron:
     mistake_bound: float
 
 
-def perceptron(X, y, *, max_passes=1000):
+def perceptron(X: npt.NDArray, y: npt.NDArray, *, max_passes: int = 1000) -> Perceptron:
     """Return the Perceptron after passing over the points until none is on the wrong side.
 
     w starts at zero, and w <- w + y_i x_i wherever y_i <w, x_i> <= 0. If some hyperplane through the origin has margin
@@ -83,7 +84,7 @@ class MarginPath:
     weights: np.ndarray
 
 
-def logistic_descent(X, y, *, steps=10_000, normalized=False):
+def logistic_descent(X: npt.NDArray, y: npt.NDArray, *, steps: int = 10_000, normalized: bool = False) -> MarginPath:
     """Return the MarginPath of gradient descent from zero on the mean of log(1 + exp(-y_i <w, x_i>)).
 
     On separable points |w| grows without end and w / |w| tends to the hyperplane of maximum margin (hard-margin support
@@ -112,7 +113,7 @@ def logistic_descent(X, y, *, steps=10_000, normalized=False):
     return MarginPath(recorded, margin, loss, norm, w)
 
 
-def normalized_margin(X, y, w):
+def normalized_margin(X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], w: npt.NDArray[np.float64]) -> float:
     """Return min_i y_i <w, x_i> / |w|: the signed distance of the worst point from the hyperplane; 0 for w = 0."""
     size = np.linalg.norm(w)
     return float(np.min(y * (X @ w)) / size) if size else 0.0
