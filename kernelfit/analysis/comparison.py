@@ -150,7 +150,7 @@ def measures_table(
         aligned = alignment_of(sums, Y, KY)
         columns.append(
             {
-                **({} if scores is None else {"test error": error_rate(scores, y_test)}),
+                **({} if scores is None or y_test is None else {"test error": error_rate(scores, y_test)}),
                 "training error": error_rate(solution.fitted, y),
                 "leave-one-out error": error_rate(left_out, y),
                 "margin bound": margin_bound(margins(solution.fitted, y), rademacher),
