@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from kernelfit.randomization import randomization_test
     from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
 
+    __version__: str
+
 __all__ = [
     "ArcCosine",
     "Auto",

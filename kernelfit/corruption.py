@@ -11,6 +11,7 @@ import dataclasses
 import hashlib
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
@@ -40,17 +41,26 @@ class Corruption:
         Hash of the bytes, dtypes and shapes of X_train, y_train and X_test.
     """
 
-    X_train: np.ndarray
-    y_train: np.ndarray
-    X_test: np.ndarray
-    replaced: np.ndarray
+    X_train: npt.NDArray
+    y_train: npt.NDArray[np.int64]
+    X_test: npt.NDArray
+    replaced: npt.NDArray[np.bool_]
     labels: float
     pixels: str
     seed: int
     sha256: str
 
 
-def corrupt(X_train, y_train, X_test, *, n_classes, labels="true", pixels="true", seed=0):
+def corrupt(
+    X_train: npt.NDArray,
+    y_train: npt.NDArray,
+    X_test: npt.NDArray,
+    *,
+    n_classes: int,
+    labels: float | str = "true",
+    pixels: str = "true",
+    seed: int = 0,
+) -> Corruption:
     """Corrupt labels and pixels; return a Corruption.
 
     Parameters
@@ -72,7 +82,7 @@ def corrupt(X_train, y_train, X_test, *, n_classes, labels="true", pixels="true"
     return Corruption(X_train, y, X_test, replaced, probability, pixels, seed, _digest(X_train, y, X_test))
 
 
-def label_probability(labels):
+def label_probability(labels: float | str) -> float:
     """Return the probability that "true", "random" or a number from 0 to 1 stands for."""
     named = {"true": 0.0, "random": 1.0}
     try:
@@ -84,7 +94,9 @@ def label_probability(labels):
     return probability
 
 
-def corrupt_labels(y, n_classes, probability, seed=0):
+def corrupt_labels(
+    y: npt.ArrayLike, n_classes: int, probability: float, seed: int = 0
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.bool_]]:
     """Return (corrupted labels, mask of the labels that were drawn anew); the draws belong to the index, not to y.
 
     Examples
@@ -105,7 +117,9 @@ def corrupt_labels(y, n_classes, probability, seed=0):
     return np.where(replaced, drawn, y).astype(np.int64), replaced
 
 
-def corrupt_pixels(X_train, X_test, setting, seed=0):
+def corrupt_pixels(
+    X_train: npt.NDArray, X_test: npt.NDArray, setting: str, seed: int = 0
+) -> tuple[npt.NDArray, npt.NDArray]:
     """Return both splits with their pixels as `setting` says, one of PIXEL_SETTINGS."""
     if setting not in PIXEL_SETTINGS:
         raise InputError(f"pixels = {setting!r}; choose one of {', '.join(PIXEL_SETTINGS)}")

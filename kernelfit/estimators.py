@@ -4,9 +4,12 @@ import contextlib
 import numbers
 import tempfile
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy.linalg import LinAlgWarning
 from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -32,17 +35,19 @@ class _KernelInterpolation(BaseEstimator):
 
     def __init__(
         self,
-        kernel="gaussian",
+        kernel: str
+        | Kernel
+        | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
         *,
-        bandwidth="auto",
-        ridge=0.0,
-        loo=False,
-        solver=None,
-        precision="float64",
-        device="cpu",
-        memory=None,
-        scratch=None,
-        verbose=False,
+        bandwidth: float | str = "auto",
+        ridge: float = 0.0,
+        loo: bool = False,
+        solver: Solver | None = None,
+        precision: str = "float64",
+        device: str = "cpu",
+        memory: int | None = None,
+        scratch: str | Path | None = None,
+        verbose: bool = False,
     ):
         self.kernel = kernel
         self.bandwidth = bandwidth
@@ -94,7 +99,7 @@ class _KernelInterpolation(BaseEstimator):
             )
 
     @property
-    def kernel_(self):
+    def kernel_(self) -> Kernel:
         """The Kernel with its bandwidth."""
         return self.function_.kernel
 
@@ -224,7 +229,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
     (True, True)
     """
 
-    def fit(self, X, y):
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to X (n, d) and targets y (n,) or (n, outputs); returns self."""
         X, y = validate_data(self, X, y, dtype=self._dtypes(), multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64)
@@ -234,7 +239,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
             self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
         return self
 
-    def predict(self, X):
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m,) or (m, outputs)."""
         scores = self._scores(X)
         return scores[:, 0] if self.dual_coef_.ndim == 1 else scores
@@ -271,22 +276,24 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
 
     _score = "error"
 
-    def fit(self, X, y):
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to X (n, d) and labels y (n,) of at least two classes; returns self."""
         X, y = validate_data(self, X, y, dtype=self._dtypes())
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
+            raise InputError(
+                f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
+            )
         self._solve(X, one_hot(labels, len(self.classes_)))
         return self
 
-    def decision_function(self, X):
+    def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""
         scores = self._scores(X)
         return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
 
-    def predict(self, X):
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray:
         """Return the class whose function is largest at each point, shape (m,)."""
         largest = self._scores(X).argmax(axis=1)
         return self.classes_[largest]

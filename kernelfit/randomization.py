@@ -8,8 +8,12 @@ identical can get different labels, which no function fits: a data set with many
 
 import importlib.metadata
 import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, UnwrittenError
 from kernelfit.common.progress import Progress
@@ -22,20 +26,20 @@ _HELD_OUT = 0.2  # share of the examples that serve as test set where none is gi
 
 
 def randomization_test(
-    estimator,
-    X,
-    y,
+    estimator: Any,
+    X: Any,
+    y: npt.ArrayLike,
     *,
-    X_test=None,
-    y_test=None,
-    levels=(0, 0.5, 1),
-    seeds=(0, 1, 2),
-    n_jobs=None,
-    records=None,
-    name="",
-    command="",
-    progress=None,
-):
+    X_test: Any = None,
+    y_test: npt.ArrayLike | None = None,
+    levels: Iterable[float] = (0, 0.5, 1),
+    seeds: Iterable[int] = (0, 1, 2),
+    n_jobs: int | None = None,
+    records: str | Path | None = None,
+    name: str = "",
+    command: str = "",
+    progress: Progress | None = None,
+) -> RandomizationResult:
     """Fit clones of an estimator to labels corrupted at each level with each seed; return a RandomizationResult.
 
     Parameters
@@ -179,7 +183,7 @@ def _predictions(model, X, n, classes):
     return predicted
 
 
-def _splits(X, y, X_test, y_test):
+def _splits(X, y, X_test, y_test) -> tuple[Any, np.ndarray, Any, np.ndarray, str]:
     """Return X, y, X_test, y_test and where the test examples came from."""
     y = np.asarray(y)
     if (X_test is None) != (y_test is None):

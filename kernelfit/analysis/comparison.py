@@ -6,8 +6,10 @@ labellings of one factor, and asked.
 """
 
 import dataclasses
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.analysis.complexity import (
     alignment_of,
@@ -22,7 +24,10 @@ from kernelfit.analysis.complexity import (
 )
 from kernelfit.analysis.leaving_out import margins, memorisation, stability
 from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
 from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import doubts
 
 _DIFFERENCE = 0.1  # of the larger value: what "tells apart" means; a measure that moves less predicts little
@@ -82,11 +87,22 @@ class MeasuresTable:
     draws: int
     seed: int
     norm_disagreement: float
-    measures: list
-    warnings: list = dataclasses.field(default_factory=list)
+    measures: list[Measure]
+    warnings: list[str] = dataclasses.field(default_factory=list)
 
 
-def measures_table(factor, y_true, y_random, *, n_classes, K_test=None, y_test=None, draws=20, seed=0, progress=None):
+def measures_table(
+    factor: Factor,
+    y_true: npt.NDArray[np.integer],
+    y_random: npt.NDArray[np.integer],
+    *,
+    n_classes: int,
+    K_test: Gram | None = None,
+    y_test: npt.NDArray[np.integer] | None = None,
+    draws: int = 20,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MeasuresTable:
     """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves both labellings.
 
     Beyond the factor it costs its inverse diagonal (as much again), a few passes over the blocks of K, and with a ridge
@@ -118,7 +134,7 @@ def measures_table(factor, y_true, y_random, *, n_classes, K_test=None, y_test=N
     products = K.product(np.hstack([*targets, signs]), progress=progress)
     *K_targets, K_signs = np.split(products, n_classes * np.arange(1, 3), axis=1)
     diagonal = factor.inverse_diagonal(progress=progress)
-    tests = [None, None]
+    tests: list[Any] = [None, None]
     if K_test is not None:
         tests = np.hsplit(factor.predict(K_test, both.coef, progress=progress), 2)
     free = {
@@ -134,7 +150,7 @@ def measures_table(factor, y_true, y_random, *, n_classes, K_test=None, y_test=N
         aligned = alignment_of(sums, Y, KY)
         columns.append(
             {
-                **({} if scores is None else {"test error": error_rate(scores, y_test)}),
+                **({} if scores is None or y_test is None else {"test error": error_rate(scores, y_test)}),
                 "training error": error_rate(solution.fitted, y),
                 "leave-one-out error": error_rate(left_out, y),
                 "margin bound": margin_bound(margins(solution.fitted, y), rademacher),

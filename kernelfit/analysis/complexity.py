@@ -7,13 +7,16 @@ outputs, |f|^2 the sum of their squared norms, and K is seen through its blocks 
 import copy
 import dataclasses
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
+from kernelfit.grams.matrix import Gram
 
 _TILE = 1024  # rows and columns that one thread sums at a time
 
@@ -36,10 +39,10 @@ class GramSums:
     largest_diagonal: float
     frobenius: float
     centred_frobenius: float
-    row_sums: np.ndarray
+    row_sums: npt.NDArray[np.float64]
 
 
-def gram_sums(K, *, progress=None):
+def gram_sums(K: Gram, *, progress: Progress | None = None) -> GramSums:
     """Return the GramSums of a symmetric Gram object; each block of its lower triangle is made once.
 
     |H K H|_F^2 = |M|_F^2 - 2 |M 1|^2 / n + (1^T M 1)^2 / n^2 for M = K - a 1 1^T with any a. With a = 0 the terms
@@ -100,7 +103,7 @@ class Alignment:
     centred: float
 
 
-def alignment(K, Y, *, progress=None):
+def alignment(K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None) -> Alignment:
     """Return the Alignment of K with targets Y (n, c).
 
     Cristianini, Shawe-Taylor, Elisseeff and Kandola, "On kernel-target alignment", 2001; centred: Cortes, Mohri and
@@ -109,7 +112,7 @@ def alignment(K, Y, *, progress=None):
     return alignment_of(gram_sums(K, progress=progress), Y, K.product(Y, progress=progress))
 
 
-def alignment_of(sums, Y, KY):
+def alignment_of(sums: GramSums, Y: npt.NDArray[np.float64], KY: npt.NDArray[np.float64]) -> Alignment:
     Y_centred = Y - Y.mean(axis=0)
     KY_centred = KY - np.outer(sums.row_sums, Y.mean(axis=0))
     sizes = sums.frobenius * np.linalg.norm(Y.T @ Y), sums.centred_frobenius * np.linalg.norm(Y_centred.T @ Y_centred)
@@ -123,7 +126,7 @@ def alignment_of(sums, Y, KY):
     return Alignment(float(np.vdot(Y, KY) / sizes[0]), float(np.vdot(Y_centred, KY_centred) / sizes[1]))
 
 
-def effective_dimension(inverse_diagonal, ridge):
+def effective_dimension(inverse_diagonal: npt.NDArray[np.float64], ridge: float) -> float:
     """Return tr K (K + ridge I)^-1 = n - ridge tr (K + ridge I)^-1: the degrees of freedom; n without a ridge.
 
     Zhang, "Learning bounds for kernel regression using effective data dimensionality", 2005; Caponnetto and De Vito,
@@ -153,7 +156,9 @@ class RademacherComplexity:
     draws: int
 
 
-def rademacher_complexity(K, *, radius=1.0, outputs=1, draws=20, seed=0, progress=None):
+def rademacher_complexity(
+    K: Gram, *, radius: float = 1.0, outputs: int = 1, draws: int = 20, seed: int = 0, progress: Progress | None = None
+) -> RademacherComplexity:
     """Return the RademacherComplexity of the ball {f = (f_1, ..., f_c): |f| <= radius} on the points of K.
 
     The supremum is attained at f_c proportional to sum_i sigma_ic k(x_i, .), so that nothing is searched:
@@ -166,17 +171,19 @@ def rademacher_complexity(K, *, radius=1.0, outputs=1, draws=20, seed=0, progres
     return rademacher_of(signs, K.product(signs, progress=progress), radius, draws)
 
 
-def rademacher_bound(radius, trace, n, *, outputs=1):
+def rademacher_bound(radius: float, trace: float, n: int, *, outputs: int = 1) -> float:
     """Return radius sqrt(c tr K) / n, which Jensen's inequality puts above rademacher_complexity."""
     return float(radius * math.sqrt(outputs * trace) / n)
 
 
-def rademacher_of(signs, K_signs, radius, draws):
+def rademacher_of(
+    signs: npt.NDArray[np.float64], K_signs: npt.NDArray[np.float64], radius: float, draws: int
+) -> RademacherComplexity:
     squares = np.einsum("ij,ij->j", signs, K_signs).reshape(draws, -1).sum(axis=1)
     return averaged(radius / len(signs) * np.sqrt(squares))
 
 
-def sign_correlation(estimator, X, *, draws=10, seed=0):
+def sign_correlation(estimator: Any, X: npt.NDArray, *, draws: int = 10, seed: int = 0) -> RademacherComplexity:
     """Return the RademacherComplexity that an estimator shows by fitting random signs.
 
     E 1/n sum_i sigma_i h(x_i), h fitted to (X, sigma) and cut to [-1, 1]: a lower bound of the empirical Rademacher
@@ -192,7 +199,7 @@ def sign_correlation(estimator, X, *, draws=10, seed=0):
     return averaged([correlation(s, copy.deepcopy(estimator).fit(X, s.astype(int)).predict(X)) for s in signs.T])
 
 
-def correlation(signs, predictions):
+def correlation(signs: npt.NDArray[np.float64], predictions: npt.ArrayLike) -> float:
     predictions = np.asarray(predictions, dtype=np.float64).reshape(-1)
     if predictions.shape != signs.shape or not np.isfinite(predictions).all():
         raise InputError(
@@ -202,7 +209,7 @@ def correlation(signs, predictions):
     return float(np.mean(signs * np.clip(predictions, -1, 1)))
 
 
-def margin_bound(margin, rademacher, *, rho=1.0, delta=0.05):
+def margin_bound(margin: npt.ArrayLike, rademacher: float, *, rho: float = 1.0, delta: float = 0.05) -> float:
     """Return a bound of the test error that holds with probability 1 - delta for every f in a ball.
 
         error <= 1/n sum_i min(1, max(0, 1 - m_i / rho)) + 4 / rho R + 3 sqrt(log(2 / delta) / (2 n)),
@@ -225,13 +232,13 @@ def margin_bound(margin, rademacher, *, rho=1.0, delta=0.05):
     return float(ramp.mean() + 4 / rho * rademacher + 3 * math.sqrt(math.log(2 / delta) / (2 * len(ramp))))
 
 
-def random_signs(n, draws, seed, outputs=1):
+def random_signs(n: int, draws: int, seed: int, outputs: int = 1) -> npt.NDArray[np.float64]:
     """Random signs (n, draws * outputs); the columns of one draw are neighbours."""
     if draws < 2:
         raise InputError(f"{draws} draws of random signs leave no standard error; ask for at least 2")
-    return 2.0 * generator(seed, "random signs").integers(0, 2, (n, draws * outputs)) - 1
+    return np.where(generator(seed, "random signs").integers(0, 2, (n, draws * outputs)), 1.0, -1.0)
 
 
-def averaged(values):
+def averaged(values: npt.ArrayLike) -> RademacherComplexity:
     values = np.asarray(values)
     return RademacherComplexity(float(values.mean()), float(values.std(ddof=1) / math.sqrt(len(values))), len(values))

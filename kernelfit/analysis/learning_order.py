@@ -5,32 +5,36 @@ correct epoch followed by a wrong one (Toneva et al., "An empirical study of exa
 network learning", ICLR 2019).
 """
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import DataError
 from kernelfit.common.files import atomic_write
 
 
-def forgetting_events(correct):
+def forgetting_events(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return how often each example was forgotten, int64 (n,), of a boolean matrix (epochs, n)."""
     correct = np.asarray(correct, dtype=bool)
     return (correct[:-1] & ~correct[1:]).sum(axis=0, dtype=np.int64)
 
 
-def first_learnt(correct):
+def first_learnt(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the first epoch, from 1, in which each example was correct, int64 (n,); 0 for never."""
     correct = np.asarray(correct, dtype=bool)
     return np.where(correct.any(axis=0), correct.argmax(axis=0) + 1, 0)
 
 
-def learnt_for_good(correct):
+def learnt_for_good(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the epoch, from 1, from which on each example was correct, int64 (n,); 0 where the last was wrong."""
     correct = np.asarray(correct, dtype=bool)
     tail = np.where((~correct).any(axis=0), (~correct)[::-1].argmax(axis=0), len(correct))  # correct epochs at the end
     return np.where(tail > 0, len(correct) - tail + 1, 0)
 
 
-def learning_summary(correct, corrupted):
+def learning_summary(correct: npt.ArrayLike, corrupted: npt.NDArray[np.bool_]) -> dict[str, float | None]:
     """Return what a record keeps of it, as a JSON-ready dict; `corrupted` (n,) marks labels that are not true."""
     first, events = first_learnt(correct), forgetting_events(correct)
     learnt = first > 0
@@ -46,13 +50,13 @@ def learning_summary(correct, corrupted):
     }
 
 
-def save_correctness(path, packed, n):
+def save_correctness(path: str | Path, packed: Sequence[npt.NDArray[np.uint8]], n: int) -> None:
     """Write the rows of np.packbits, one for each epoch, of n examples to a compressed .npz file."""
     with atomic_write(path) as file:
         np.savez_compressed(file, packed=np.array(packed, dtype=np.uint8).reshape(len(packed), -1), n=n)
 
 
-def load_correctness(path):
+def load_correctness(path: str | Path) -> npt.NDArray[np.bool_]:
     """Return the boolean matrix (epochs, n) of such a file; raises DataError if it is none."""
     try:
         with np.load(path) as file:

@@ -6,26 +6,36 @@ bordered matrix, so nothing is ever refitted. Labels enter through coef alone: o
 """
 
 import dataclasses
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.labels import right
+from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import leave_one_out
 
 _WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows
 
 
-def draw_folds(n, count, *, seed=0):
+def draw_folds(n: int, count: int, *, seed: int = 0) -> list[npt.NDArray[np.intp]]:
     """Return a random partition of range(n) into `count` index arrays whose sizes differ by at most one."""
     check_integer("folds", count, 1, n)
     return np.array_split(generator(seed, "folds").permutation(n), count)
 
 
-def leave_fold_out(factor, Y, coef, folds, *, progress=None):
+def leave_fold_out(
+    factor: Factor,
+    Y: npt.NDArray[np.float64],
+    coef: npt.NDArray[np.float64],
+    folds: Iterable[npt.ArrayLike],
+    *,
+    progress: Progress | None = None,
+) -> npt.NDArray[np.float64]:
     """Return the predictions (n, r) at each training point of the model fitted without the whole fold that holds it.
 
     f^(-S)(X_S) = Y_S - ([A^-1]_SS)^-1 coef_S, for any ridge >= 0 (An, Liu and Venkatesh, "Fast cross-validation
@@ -49,10 +59,10 @@ def leave_fold_out(factor, Y, coef, folds, *, progress=None):
     progress = progress or Progress()
     n = factor.n
     _require_shapes(n, Y=Y, coef=coef)
-    folds = _checked_partition(folds, n)
+    parts = _checked_partition(folds, n)
     predictions = np.empty(Y.shape)
     with progress.phase("leave-fold-out", n) as advance:
-        for fold in folds:
+        for fold in parts:
             Z = factor.half_solve(_unit_columns(n, fold))
             predictions[fold] = Y[fold] - np.linalg.solve(Z.T @ Z, coef[fold])
             advance(len(fold))
@@ -71,11 +81,18 @@ class Stability:
         norms times sup_x sqrt(k(x, x)), a bound of |f(x) - f^(-i)(x)| (over the outputs, the 2-norm) at every x.
     """
 
-    norms: np.ndarray
-    sup_norms: np.ndarray
+    norms: npt.NDArray[np.float64]
+    sup_norms: npt.NDArray[np.float64]
 
 
-def stability(factor, coef, inverse_diagonal, *, largest_diagonal, progress=None):
+def stability(
+    factor: Factor,
+    coef: npt.NDArray[np.float64],
+    inverse_diagonal: npt.NDArray[np.float64],
+    *,
+    largest_diagonal: float,
+    progress: Progress | None = None,
+) -> Stability:
     """Return the Stability of f = sum_i coef_i k(x_i, .), exactly.
 
     With C = A^-1 the coefficients change by C e_i coef_i / C_ii, so that the square of the norm of the change is
@@ -119,11 +136,18 @@ class Memorisation:
         Margin of f minus margin of f^(-i) at x_i, which also ranks examples of equal score.
     """
 
-    scores: np.ndarray
-    soft: np.ndarray
+    scores: npt.NDArray[np.int64]
+    soft: npt.NDArray[np.float64]
 
 
-def memorisation(Y, y, coef, inverse_diagonal, *, ridge=0.0):
+def memorisation(
+    Y: npt.NDArray[np.float64],
+    y: npt.NDArray[np.integer],
+    coef: npt.NDArray[np.float64],
+    inverse_diagonal: npt.NDArray[np.float64],
+    *,
+    ridge: float = 0.0,
+) -> Memorisation:
     """Return the Memorisation of labels y (n,) by coef = A^-1 Y.
 
     mem(i) = Pr[h(x_i) = y_i] - Pr[h^(-i)(x_i) = y_i] (Feldman and Zhang, "What neural networks memorize and why", 2020,
@@ -136,7 +160,7 @@ def memorisation(Y, y, coef, inverse_diagonal, *, ridge=0.0):
     return Memorisation(scores, margins(fitted, y) - margins(left_out, y))
 
 
-def margins(scores, y):
+def margins(scores: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the score of the own class minus the largest other one, shape (n,), for scores (n, classes) and labels y.
 
     Negative where the row is an error. The scores may be those of training, leave-one-out or test points.
@@ -159,7 +183,7 @@ def margins(scores, y):
     return scores[np.arange(len(y)), y] - others.max(axis=1)
 
 
-def margin_distribution(values):
+def margin_distribution(values: npt.NDArray[np.float64]) -> dict[str, float]:
     """Return what to know of margins (n,), JSON-ready: mean, the share below 0, and five quantiles."""
     quantiles = np.quantile(values, _QUANTILES)
     named = {f"quantile_{round(100 * q):02d}": float(value) for q, value in zip(_QUANTILES, quantiles, strict=True)}

@@ -1,7 +1,7 @@
 """Commands for neural nets: nn train, nn table1, reproduce figure1, reproduce figure2."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from cyclopts import Parameter
 
@@ -73,7 +73,7 @@ def table1(
     quiet: Quiet = False,
 ):
     """Repeat table 1 of the paper and print it beside ours. Goes on where an earlier run stopped."""
-    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
+    options: dict[str, Any] = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
     options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
     return _study("table1", options, runs, out, plot, json, quiet)
 
@@ -96,7 +96,7 @@ def figure1(
     quiet: Quiet = False,
 ):
     """Repeat figure 1: loss curves of five corruptions; time to fit and test error against label corruption."""
-    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data}
+    options: dict[str, Any] = {"scale": scale, "rows": rows, "seeds": seeds, "data": data}
     options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
     return _study("figure1", options, runs, out, plot, json, quiet)
 
@@ -120,7 +120,7 @@ def figure2(
     quiet: Quiet = False,
 ):
     """Repeat figure 2: accuracy along the training, with and without batch normalisation, and early stopping."""
-    options = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
+    options: dict[str, Any] = {"scale": scale, "rows": rows, "seeds": seeds, "data": data, "imagenet": imagenet}
     options |= {"precision": precision, "compile": compile, "device": device, "data_dir": data_dir}
     return _study("figure2", options, runs, out, plot, json, quiet)
 

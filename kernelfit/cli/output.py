@@ -7,11 +7,12 @@ to be shown, and show_now, which is called last of all, makes the texts and writ
 
 import contextlib
 import sys
+from collections.abc import Callable
 
 from kernelfit.cli.wording import in_options
 from kernelfit.common.errors import KernelfitError
 
-_waiting = []  # functions that return a text, in order
+_waiting: list[Callable[[], str]] = []  # functions that return a text, in order
 
 
 def show_text(line):

@@ -42,9 +42,9 @@ def run(arguments):
         except (Exception, KeyboardInterrupt) as error:
             code, failures = _exit_code(error), [error]
         failures += show_now()
-        for error in failures:
-            if not (follows and _known_to_all(error)):
-                print(f"kernelfit: {sentence(error)}", file=sys.stderr)
+        for failure in failures:
+            if not (follows and _known_to_all(failure)):
+                print(f"kernelfit: {sentence(failure)}", file=sys.stderr)
         # A reader who has gone, as in `kernelfit data list | head -1`, has what they wanted, and is told nothing.
         if output.failure and not isinstance(output.failure, BrokenPipeError):
             print(f"kernelfit: standard output cannot be written: {output.failure}", file=sys.stderr)

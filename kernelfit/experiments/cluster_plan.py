@@ -9,7 +9,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.experiments.plan import calibrated
 from kernelfit.solvers.planning.cluster import Cluster, Forecast, forecast_mpi, simulate_mpi
 from kernelfit.solvers.planning.cluster_dask import forecast_dask, simulate_dask
-from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 
 

@@ -21,7 +21,7 @@ from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_
 from kernelfit.models.centres import parse_centres
 from kernelfit.records.record import append_json, now
 from kernelfit.solvers.auto import Auto
-from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 

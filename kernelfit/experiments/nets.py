@@ -47,7 +47,7 @@ class NetSpec(Settings):
     whiten: bool = True
     init: str = "he"
     dropout: float = 0.0
-    lr: float | None = None
+    lr: float | None = None  # type: ignore[assignment]  # a number once it is made
     device: str = "auto"
     data_dir: str | None = None
 

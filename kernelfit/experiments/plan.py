@@ -12,7 +12,8 @@ from kernelfit import backend, datasets
 from kernelfit.backend.cuda import Cuda
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import atomic_write, user_cache
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, measure_rates
 
 

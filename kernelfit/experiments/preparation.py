@@ -21,7 +21,7 @@ from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.models.fit import solve_first
 from kernelfit.solvers.auto import Auto
-from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.problem import Problem
 
 
 @dataclasses.dataclass(frozen=True)

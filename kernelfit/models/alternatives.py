@@ -10,13 +10,18 @@ through given labels at further points too. Nothing is regularised: a system tha
 """
 
 import dataclasses
+from typing import cast
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import points
+from kernelfit.kernels import Kernel
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.scaling import relative_residuals
@@ -44,27 +49,36 @@ class Alternative:
     """
 
     function: KernelExpansion
-    at_centres: np.ndarray
-    fitted: np.ndarray
+    at_centres: npt.NDArray[np.float64]
+    fitted: npt.NDArray[np.float64]
     relative_residual: float
     condition: float
 
     @property
-    def norm(self):
+    def norm(self) -> float:
         """The RKHS norm, sqrt(tr coef^T K(Z, Z) coef)."""
         return float(np.sqrt(np.vdot(self.function.coef, self.at_centres)))
 
-    def __call__(self, X, *, progress=None):
+    def __call__(self, X: npt.ArrayLike | Points, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return f at points X, shape (m, r)."""
-        return self.function(X if self.function.points.exact else coordinates(X), progress=progress)
+        own = self.function.points
+        exact = isinstance(own, Points) and own.exact
+        return self.function(X if exact else coordinates(X), progress=progress)
 
 
-def coordinates(X):
+def coordinates(X: npt.ArrayLike | Points) -> npt.NDArray[np.float64]:
     """Return points X (n, ...) as float64 (n, d); uint8 pixels are divided by 255."""
     return points(X).coordinates()
 
 
-def interpolate_about(Z, X, Y, kernel, *, progress=None):
+def interpolate_about(
+    Z: npt.NDArray[np.float64],
+    X: npt.NDArray[np.float64],
+    Y: npt.NDArray[np.float64],
+    kernel: Kernel,
+    *,
+    progress: Progress | None = None,
+) -> Alternative:
     """Return the Alternative about centres Z with f(X) = Y, of least norm where there are more centres than points.
 
     m = n: K(X, Z) coef = Y by an LU factorisation with partial pivoting, in place. m > n: the minimum of
@@ -122,7 +136,15 @@ def interpolate_about(Z, X, Y, kernel, *, progress=None):
     return Alternative(KernelExpansion(kernel, K.points, coef), at_centres, fitted, residual, condition)
 
 
-def interpolate_also(X_more, Y_more, X, Y, kernel, *, progress=None):
+def interpolate_also(
+    X_more: npt.NDArray,
+    Y_more: npt.NDArray[np.float64],
+    X: npt.NDArray,
+    Y: npt.NDArray[np.float64],
+    kernel: Kernel,
+    *,
+    progress: Progress | None = None,
+) -> Alternative:
     """Return the Alternative of least norm with f(X) = Y and f(X_more) = Y_more, whose centres are all these points.
 
     Parameters
@@ -146,7 +168,7 @@ def interpolate_also(X_more, Y_more, X, Y, kernel, *, progress=None):
         solution.fitted,
         solution.fitted[: len(X)],
         solution.relative_residual,
-        solution.condition_estimate,
+        cast(float, solution.condition_estimate),  # a factor in memory has one
     )
 
 
@@ -155,7 +177,7 @@ def _require_values_elsewhere(kernel):
         raise InputError("a precomputed kernel has no values at other points; give a kernel on points")
 
 
-def bytes_about(n, m, d, outputs):
+def bytes_about(n: int, m: int, d: int, outputs: int) -> int:
     """Return the bytes that interpolate_about needs at its peak: system, coordinates, vectors, and the rest."""
     system = 8 * n * n if m == n else 16 * n * m + 4 * m * m
     return system + 16 * d * (n + m) + 8 * 6 * outputs * (n + m) + backend.CPU.fixed_bytes

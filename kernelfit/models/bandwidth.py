@@ -3,15 +3,19 @@
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.datasets.labels import error_rate
+from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import points
+from kernelfit.kernels import Kernel
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.scaling import exponents_of, in_units, relative_residuals
 from kernelfit.solvers.solution import doubts
@@ -49,16 +53,16 @@ class BandwidthChoice:
 
     bandwidth: float
     n: int
-    candidates: list
+    candidates: list[dict[str, Any]]
 
     @property
-    def bandwidths(self):
+    def bandwidths(self) -> list[float]:
         """What to try in turn on all points: the candidates, the best first, then a half, ... of the least."""
         ranked = [candidate["bandwidth"] for candidate in _best_first(self.candidates)]
         return ranked + [min(ranked) / 2**k for k in range(1, _HALVINGS + 1)]
 
     @property
-    def doubts(self):
+    def doubts(self) -> list[str]:
         """A sentence if the bandwidth is the narrowest that was tried, or predicts nothing; a list."""
         chosen = next(each for each in self.candidates if each["bandwidth"] == self.bandwidth)
         useless = "loo_error" not in chosen and chosen["loo_squared_error"] > 0.99
@@ -70,7 +74,17 @@ class BandwidthChoice:
         return [f"the bandwidth chosen, {self.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
 
 
-def choose_bandwidth(X, Y, kernel, *, score="squared_error", ridge=0.0, subsample=3000, seed=0, progress=None):
+def choose_bandwidth(
+    X: npt.NDArray | Points,
+    Y: npt.NDArray[np.float64],
+    kernel: Kernel,
+    *,
+    score: str = "squared_error",
+    ridge: float = 0.0,
+    subsample: int = 3000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> BandwidthChoice:
     """Return the BandwidthChoice for a kernel with an open bandwidth.
 
     Candidates are half octaves of the median distance, from a quarter of it to 8 times, each checked to be solved to 8
@@ -131,7 +145,7 @@ def choose_bandwidth(X, Y, kernel, *, score="squared_error", ridge=0.0, subsampl
     return BandwidthChoice(_best_first(candidates)[0]["bandwidth"], len(X), candidates)
 
 
-def median_distance(X):
+def median_distance(X: npt.NDArray | Points) -> float:
     """Return the median Euclidean distance between different points among the first 500 (pixels / 255).
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.

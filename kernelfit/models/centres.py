@@ -12,6 +12,7 @@ import math
 import re
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.rng import generator
@@ -52,7 +53,7 @@ class Centres:
         size = "" if self.size is None else f"({self.size:g})"
         return f"{self.way}{size}" + (f" x {self.times}" if self.times > 1 else "")
 
-    def draw(self, X, *, seed=0):
+    def draw(self, X: npt.NDArray[np.float64], *, seed: int = 0) -> npt.NDArray[np.float64]:
         """Return the centres of training points X, both float64: (n, d) to (n times, d)."""
         if X.ndim != 2 or X.dtype != np.float64 or len(X) < 2:
             raise InputError(f"centres are drawn from at least 2 points, float64 (n, d); got {X.dtype} {X.shape}")
@@ -67,21 +68,24 @@ class Centres:
             second = (first + rng.integers(1, len(X), m)) % len(X)  # another one, each as likely
             weight = rng.random((m, 1))
             return weight * X[first] + (1 - weight) * X[second]
+        assert self.size is not None
         Z = rng.standard_normal((m, X.shape[1]))
         Z *= self.size * median_distance(X) / math.sqrt(X.shape[1])
         Z.reshape(self.times, *X.shape)[...] += X
         return Z
 
 
-def parse_centres(text):
+def parse_centres(text: str) -> Centres:
     """Return the Centres of a text: "pairs", "gaussian", "perturbed(0.3)", "pairs x 2"."""
     match = re.fullmatch(r"\s*(\w+)\s*(?:\(\s*([^()]*?)\s*\))?\s*(?:x\s*(\d+))?\s*", str(text))
     try:
+        if match is None:
+            raise ValueError("another form")
         way, size, times = match.groups()
         return Centres(way, None if size is None else float(size), int(times or 1))
     except InputError:
         raise
-    except (AttributeError, ValueError) as error:
+    except ValueError as error:
         raise InputError(
             f"centres {text!r} were not understood; write perturbed(0.3), pairs or gaussian, and x 2 behind it for two "
             "centres for every training point"

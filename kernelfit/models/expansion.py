@@ -3,12 +3,17 @@
 import dataclasses
 import functools
 import json
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.common.files import atomic_write
+from kernelfit.common.progress import Progress
 from kernelfit.features import Features, Pixels, parse_features
+from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.matrix_points import MatrixPoints
 from kernelfit.kernels import Kernel
@@ -48,25 +53,26 @@ class KernelExpansion:
     """
 
     kernel: Kernel
-    points: object
-    coef: np.ndarray
-    classes: tuple = ()
+    points: npt.NDArray | Points
+    coef: npt.NDArray[np.float64]
+    classes: tuple[str, ...] = ()
     ridge: float = 0.0
     pixels: str = "true"
     features: Features = dataclasses.field(default_factory=Pixels)
     seed: int = 0
 
-    def __call__(self, X, *, progress=None):
+    def __call__(self, X: npt.ArrayLike | Points, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""
-        own = self.points
+        own: Any = self.points
+        new: Any = X
         if not isinstance(self.features, Pixels):
-            own, X = self.features.points(own, X, seed=self.seed, across=True, progress=progress)
-        return gram(X, self.kernel, own).product(self.coef, progress=progress)
+            own, new = self.features.points(own, new, seed=self.seed, across=True, progress=progress)
+        return gram(new, self.kernel, own).product(self.coef, progress=progress)
 
     @functools.cached_property
-    def norm_per_output(self):
+    def norm_per_output(self) -> npt.NDArray[np.float64]:
         """|f_c| = sqrt(coef_c^T K coef_c) for each output, shape (r,): one pass over K. NaN where it is rounding."""
-        own = self.points
+        own: Any = self.points
         if not isinstance(self.features, Pixels):
             own, _ = self.features.points(own, own[:1], seed=self.seed)
         exponent = np.frexp(np.abs(self.coef).max(initial=0.0))[1]
@@ -75,13 +81,13 @@ class KernelExpansion:
             return np.ldexp(np.sqrt(np.einsum("ij,ij->j", coef, gram(own, self.kernel).product(coef))), exponent)
 
     @property
-    def norm(self):
+    def norm(self) -> float:
         """The RKHS norm of all outputs together, sqrt(tr coef^T K coef)."""
         return float(column_norms(self.norm_per_output[:, None])[0])
 
-    def save(self, path):
+    def save(self, path: str | Path) -> None:
         """Write the function to `path`, whole or not at all."""
-        header = {"format": _FORMAT, "kernel": str(self.kernel)}
+        header: dict[str, Any] = {"format": _FORMAT, "kernel": str(self.kernel)}
         header |= {"classes": self.classes or [str(k) for k in range(self.coef.shape[1])]}
         header |= {"ridge": self.ridge, "pixels": self.pixels, "features": str(self.features), "seed": self.seed}
         # A precomputed kernel needs no training points to predict, only their number.
@@ -90,7 +96,7 @@ class KernelExpansion:
             np.savez_compressed(file, header=np.array(json.dumps(header)), X=X, coef=self.coef)
 
 
-def load_model(path, *, kernel=None):
+def load_model(path: str | Path, *, kernel: Kernel | None = None) -> KernelExpansion:
     """Return the KernelExpansion in a file that its `save` wrote.
 
     A function with a kernel of the user's own needs that `kernel` again: a data file must not make Python import code.

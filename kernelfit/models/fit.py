@@ -2,17 +2,21 @@
 
 import dataclasses
 import time
+from collections.abc import Iterable
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
+from kernelfit.common.progress import Progress
 from kernelfit.grams.duplicates import merge_duplicates
 from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Factor
+from kernelfit.solvers.protocol import Factor, Solver
 from kernelfit.solvers.solution import Solution, doubts
 
 
@@ -62,7 +66,7 @@ class FitReport:
     condition_estimate: float | None
     smallest_pivot: float
     seconds: float
-    warnings: tuple = ()
+    warnings: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -83,13 +87,23 @@ class Fit:
     """
 
     function: KernelExpansion
-    support: np.ndarray
+    support: npt.NDArray[np.intp]
     norm: float
-    loo_residuals: np.ndarray | None
+    loo_residuals: npt.NDArray[np.float64] | None
     report: FitReport
 
 
-def fit(X, Y, kernel="gaussian", solver=None, *, ridge=0.0, loo=False, score="squared_error", progress=None):
+def fit(
+    X: npt.NDArray,
+    Y: npt.ArrayLike,
+    kernel: Kernel | str = "gaussian",
+    solver: Solver | None = None,
+    *,
+    ridge: float = 0.0,
+    loo: bool = False,
+    score: str = "squared_error",
+    progress: Progress | None = None,
+) -> Fit:
     """Return the Fit of (K + ridge I) coef = Y.
 
     Parameters
@@ -170,7 +184,15 @@ def fit(X, Y, kernel="gaussian", solver=None, *, ridge=0.0, loo=False, score="sq
     return Fit(function, support, solution.norm.total, residuals, report)
 
 
-def solve_first(K: Gram, Y, solver, *, others=(), ridge=0.0, progress=None) -> tuple[Gram, Factor, Solution]:
+def solve_first(
+    K: Gram,
+    Y: npt.NDArray[np.float64],
+    solver: Solver,
+    *,
+    others: Iterable[Kernel] = (),
+    ridge: float = 0.0,
+    progress: Progress | None = None,
+) -> tuple[Gram, Factor, Solution]:
     """Return (K, its Factor, the Solution) of the first of several kernels whose system is solved to 8 digits.
 
     Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
@@ -208,7 +230,7 @@ def solve_first(K: Gram, Y, solver, *, others=(), ridge=0.0, progress=None) -> t
     ) from singular
 
 
-def pivot_of(factor):
+def pivot_of(factor: Factor) -> float:
     """Return the smallest pivot of a Factor, or NaN where there is none."""
     try:
         return factor.smallest_pivot()

@@ -5,6 +5,19 @@ import dataclasses
 import numpy as np
 import torch
 
+CURVES = (
+    "epoch",
+    "steps",
+    "seconds",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "accuracy_clean",
+    "accuracy_corrupted",
+    "train_accuracy",
+    "test_accuracy",
+)
+
 
 @dataclasses.dataclass
 class History:
@@ -101,10 +114,6 @@ class History:
         """Return {"every", "loss"}: the mean loss of each `every` steps in a row."""
         starts = range(0, len(self.step_losses), every)
         return {"every": every, "loss": [float(np.mean(self.step_losses[at : at + every])) for at in starts]}
-
-
-CURVES = ("epoch", "steps", "seconds", "learning_rate", "loss", "accuracy", "accuracy_clean", "accuracy_corrupted")
-CURVES += ("train_accuracy", "test_accuracy")
 
 
 def _mean(values):

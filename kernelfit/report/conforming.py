@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Callable
+from typing import Any
 
 from kernelfit.common.errors import DataError
 from kernelfit.report.forms import CURVES, FORMS, NEEDED_FOR_VERDICTS, NEEDED_WHEN_DONE
@@ -9,7 +11,7 @@ from kernelfit.report.paper import SECTION_5_CLAIMS
 
 _LARGEST, _TOO_LARGE = 2.0**63, 1e100  # of integers, and of numbers: sums and squares stay finite
 _LARGEST_SEED = 2**256  # NumPy's own have 128 bits
-_TESTS = {  # "numbers" and "curve" may have gaps, null
+_TESTS: dict[str, Callable[[Any], Any]] = {  # "numbers" and "curve" may have gaps, null
     "text": lambda value: isinstance(value, str),
     "number": lambda value: _is_number(value),
     "measure": lambda value: _is_number(value),

@@ -2,19 +2,24 @@
 
 import dataclasses
 import functools
+from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotConvergedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cholesky import PRECISIONS
 from kernelfit.solvers.planning.forecast import forecast
-from kernelfit.solvers.planning.plan import LOO_IN_MIXED, STEPS, Plan, Problem, Way, plan_solve
+from kernelfit.solvers.planning.plan import LOO_IN_MIXED, STEPS, Plan, Way, plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import measure_rates
-from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.protocol import Factor, Solver
 from kernelfit.solvers.scratch import unfinished
+from kernelfit.solvers.solution import Solution
 
 _FORECAST_PAYS = 5.0  # seconds of a solve; a forecast takes one
 
@@ -50,9 +55,9 @@ class Auto(Solver):
 
     precision: str = "auto"
     storage: str = "auto"
-    device: object = "auto"
+    device: backend.Device | str = "auto"
     memory: int | None = None
-    scratch: object = None
+    scratch: str | Path | None = None
     resume: bool = False
     seed: int = 0
     outputs: int = 10
@@ -67,17 +72,17 @@ class Auto(Solver):
         if self.resume and self.scratch is None:
             raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
 
-    def plan(self, problem, *, device=None, steps=STEPS):
+    def plan(self, problem: Problem, *, device: backend.Device | None = None, steps: int | None = STEPS) -> Plan:
         """Return the Plan of a Problem; an unfinished factor that is to be gone on with decides the way."""
         device = backend.device(self.device) if device is None else device
-        found = unfinished(self.scratch) if self.resume else None
+        found = unfinished(self.scratch) if self.resume and self.scratch is not None else None
         plan = plan_solve(
             problem,
             device=device,
             precision=self.precision,
             storage=self.storage,
             scratch=self.scratch,
-            width=found and found["width"],
+            width=found["width"] if found else None,
             memory=self.memory,
             rates=_rates(device, self.scratch),
             steps=steps,
@@ -89,10 +94,10 @@ class Auto(Solver):
         same = on_disk.get("float64" if found["dtype"] == "float64" else "mixed", min(on_disk.values(), key=str))
         return dataclasses.replace(plan, chosen=None if same.missing else same)
 
-    def require(self, problem):
+    def require(self, problem: Problem) -> None:
         self.plan(problem).require()
 
-    def choose(self, K, *, ridge=0.0, progress=None):
+    def choose(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "Choice":
         """Return the Choice of a way for K + ridge I."""
         progress, watch = progress or Progress(), Stopwatch()
         problem = Problem.of(K, n_test=self.n_test, outputs=self.outputs, loo=self.loo)
@@ -108,13 +113,13 @@ class Auto(Solver):
         progress.note(str(plan))
         return Choice(plan, way, reason, watch.seconds)
 
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
         choice = self.choose(K, ridge=ridge, progress=progress)
         factor = self.take(choice, K, ridge=ridge, progress=progress)
         factor.seconds |= choice.seconds
         return factor
 
-    def take(self, choice, K, *, ridge=0.0, progress=None):
+    def take(self, choice: "Choice", K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
         """Return the Factor of K + ridge I in the way of a Choice."""
         progress = progress or Progress()
 
@@ -170,7 +175,7 @@ class Choice:
     plan: Plan
     way: Way
     reason: str
-    seconds: dict
+    seconds: dict[str, float]
 
 
 def _possible(plan):
@@ -183,7 +188,9 @@ def _rates(device, scratch):
     return measure_rates(device, scratch)
 
 
-def solve(K, Y, solver=None, *, ridge=0.0, progress=None):
+def solve(
+    K: Gram, Y: npt.ArrayLike, solver: Solver | None = None, *, ridge: float = 0.0, progress: Progress | None = None
+) -> Solution:
     """Return the Solution of (K + ridge I) coef = Y, whose factor is freed at once.
 
     Parameters

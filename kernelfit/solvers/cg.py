@@ -8,8 +8,12 @@ for no more directions of its own.
 """
 
 import dataclasses
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
+
+from kernelfit.backend.device import Array
 
 _DEPENDENT = 1e-10  # singular values below this times the largest, of columns brought to one size, are rounding
 _ROUNDING = 1e3 * np.finfo(np.float64).eps  # that of a residual, relative to what it began from
@@ -31,16 +35,25 @@ class Iterations:
         By how much each step reduced the squared error (X - A^-1 Y)_j^T A (X - A^-1 Y)_j of each column.
     """
 
-    X: object
-    R: object
-    P: object = None
-    residuals: list = dataclasses.field(default_factory=list)
-    gains: list = dataclasses.field(default_factory=list)
+    X: Array
+    R: Array
+    P: Array | None = None
+    residuals: list[float] = dataclasses.field(default_factory=list)
+    gains: list[Array] = dataclasses.field(default_factory=list)
 
 
 def block_cg(
-    multiply, precondition, Y, *, xp=np, tolerance=1e-10, steps=30, patience=4, start=None, after_step=lambda done: None
-):
+    multiply: Callable[[Array], Array],
+    precondition: Callable[[Array], Array],
+    Y: Array,
+    *,
+    xp: Any = np,
+    tolerance: float = 1e-10,
+    steps: int = 30,
+    patience: int = 4,
+    start: Iterations | None = None,
+    after_step: Callable[[Iterations], None] = lambda done: None,
+) -> Iterations:
     """Solve A X = Y for symmetric positive definite A; returns Iterations.
 
     Parameters

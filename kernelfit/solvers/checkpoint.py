@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -20,8 +21,15 @@ class Checkpoint(ScratchFolder):
         The state of an earlier run.
     """
 
+    found: tuple[dict[str, np.ndarray], Any] | None
+
     def __init__(
-        self, path: str | Path, identity: dict, *, resume: bool = False, clock: Callable[[], float] = time.monotonic
+        self,
+        path: str | Path,
+        identity: dict[str, Any],
+        *,
+        resume: bool = False,
+        clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(path, "iteration", identity, resume=resume)
         self._clock, self._last = clock, clock()
@@ -36,7 +44,7 @@ class Checkpoint(ScratchFolder):
         """Whether the latest state is old enough to be replaced."""
         return self._clock() - self._last >= _EVERY
 
-    def save(self, arrays: dict[str, np.ndarray], facts: dict) -> None:
+    def save(self, arrays: dict[str, np.ndarray], facts: dict[str, Any]) -> None:
         """Replace the state; raises NotEnoughDiskError or ScratchError, and then the earlier one is still there."""
         self.put("state", arrays, facts)
         self._last = self._clock()

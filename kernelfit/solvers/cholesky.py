@@ -1,17 +1,21 @@
 """Exact solving by a Cholesky factor of half the matrix, in float64 or in float32 with corrections in float64."""
 
 import dataclasses
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.mixed import MixedFactor
 from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels, panel_width
-from kernelfit.solvers.protocol import Factor, Solver, goes_on, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, Triangular, goes_on, memory_explained
 from kernelfit.solvers.regularity import condition_estimate
 from kernelfit.solvers.scratch import Scratch, unfinished
 
@@ -54,10 +58,10 @@ class Cholesky(Solver):
 
     precision: str = "float64"
     storage: str = "memory"
-    device: object = "cpu"
+    device: backend.Device | str = "cpu"
     width: int | None = None
     cached: bool = False
-    scratch: object = None
+    scratch: str | Path | None = None
     resume: bool = False
 
     def __post_init__(self):
@@ -67,7 +71,7 @@ class Cholesky(Solver):
             raise InputError(f"storage {self.storage!r}; known are {', '.join(STORAGES)}")
 
     @memory_explained()
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
         progress = progress or Progress()
         if self.storage == "disk" and self.scratch is None:
             raise InputError('`storage="disk"` needs a folder: give `scratch`')
@@ -157,28 +161,32 @@ class CholeskyFactor(Factor):
     L : PanelFactor, or another with half_solve, half_solve_transposed, pivots and release
     """
 
-    def __init__(self, K, L, *, ridge, method, report, estimate=True):
+    L: Triangular
+
+    def __init__(
+        self, K: Gram, L: Triangular, *, ridge: float, method: str, report: dict[str, Any], estimate: bool = True
+    ):
         super().__init__(K, ridge=ridge, method=method, report=report, seconds=dict(L.seconds))
         self.L, self._estimate = L, estimate
         self.gflops = gflops(self)
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.L.half_solve(Y)
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self.L.half_solve_transposed(Z)
 
-    def inverse_diagonal(self, *, progress=None):
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         own = getattr(self.L, "inverse_diagonal", super().inverse_diagonal)  # of panels, at half the operations
         return own(progress=progress)
 
-    def log_determinant(self):
+    def log_determinant(self) -> float:
         return float(np.log(self.L.pivots()).sum())
 
-    def smallest_pivot(self):
+    def smallest_pivot(self) -> float:
         return float(self.L.pivots().min())
 
-    def close(self, error=None):
+    def close(self, error: BaseException | None = None) -> None:
         self.L.release(goes_on(error))
 
     def _solve(self, Y, watch, progress):
@@ -192,14 +200,14 @@ class CholeskyFactor(Factor):
         return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
 
 
-def described(precision, storage, *, cached):
+def described(precision: str, storage: str, *, cached: bool) -> str:
     """Return what a Cholesky solver does, in words."""
     place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[storage]
     what = "float64" if precision == "float64" else "float32 corrected to float64"
     return f"panel Cholesky in {what}, {place}{', with inner products kept' if cached else ''}"
 
 
-def gflops(factor):
+def gflops(factor: Factor) -> float | None:
     """Return the rate of the columns that were factored in this run, or None if an earlier run had made them all."""
     n = factor.n
     before = min(n, factor.report.get("resumed_panels", 0) * factor.report.get("panel_width", 0))

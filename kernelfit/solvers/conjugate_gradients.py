@@ -7,18 +7,23 @@ differ, the iteration begins anew from the former.
 
 import dataclasses
 import math
+from pathlib import Path
+from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, KernelfitError, NotConvergedError, UnsupportedError
 from kernelfit.common.files import sha256
+from kernelfit.common.progress import Progress
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cg import Iterations, block_cg
 from kernelfit.solvers.checkpoint import Checkpoint
-from kernelfit.solvers.low_rank import planned_rank, precondition
+from kernelfit.solvers.low_rank import Preconditioner, planned_rank, precondition
 from kernelfit.solvers.protocol import Factor, Solver, memory_explained
 from kernelfit.solvers.scaling import column_norms, exponents_of, in_units, relative_residuals
-from kernelfit.solvers.solution import residuals
+from kernelfit.solvers.solution import Solution, residuals
 
 TOLERANCE = 1e-8
 STEPS = 1000
@@ -53,7 +58,7 @@ class ConjugateGradients(Solver):
     steps: int = STEPS
     memory: int | None = None
     outputs: int = 10
-    scratch: object = None
+    scratch: str | Path | None = None
     resume: bool = False
     seed: int = 0
 
@@ -64,10 +69,17 @@ class ConjugateGradients(Solver):
             raise InputError(f"steps = {self.steps}, rank = {self.rank}; at least 1 step, and a rank of 0 or more")
 
     @memory_explained()
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "ConjugateGradientsFactor":
         if K.device.name != "cpu":
             raise InputError(f"conjugate gradients run on the cpu; this K is on {K.device.name}")
         return ConjugateGradientsFactor(K, self, ridge=ridge, method="block conjugate gradients")
+
+
+class Operator(Protocol):
+    """What multiplies with K: a Gram, or others for it."""
+
+    def product(self, V: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]: ...
+    def product_and_norm(self, V: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], float]: ...
 
 
 class ConjugateGradientsFactor(Factor):
@@ -76,13 +88,26 @@ class ConjugateGradientsFactor(Factor):
     Parameters
     ----------
     K : Gram
-    operator : object with product(V) and product_and_norm(V), optional
+    operator : Operator, optional
         What makes the products; K itself unless given.
     report : dict, optional
         What there is to say beside.
     """
 
-    def __init__(self, K, solver, *, ridge, method, operator=None, report=None):
+    solver: ConjugateGradients
+    operator: Operator
+    M: Preconditioner | None
+
+    def __init__(
+        self,
+        K: Gram,
+        solver: ConjugateGradients,
+        *,
+        ridge: float,
+        method: str,
+        operator: Operator | None = None,
+        report: dict[str, Any] | None = None,
+    ):
         report = {
             "precision": "float64",
             "reason": "the only one of conjugate gradients",
@@ -94,13 +119,13 @@ class ConjugateGradientsFactor(Factor):
         super().__init__(K, ridge=ridge, method=method, report=report, seconds={})
         self.solver, self.operator, self.M = solver, operator or K, None
 
-    def solve(self, Y, *, progress=None):
+    def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         solution = super().solve(Y, progress=progress)
         errors = in_units(solution.report.pop("norm_errors"), exponents_of(solution.targets))
         solution.report["norm_error"] = float(column_norms(errors[:, None])[0])
         return solution
 
-    def close(self, error=None):
+    def close(self, error: BaseException | None = None) -> None:
         self.M = None
 
     def _cannot(self, what):
@@ -190,7 +215,9 @@ def _solved(factor, Y, checkpoint, watch, progress):
     )
 
 
-def errors_of_norm(done, R, M, ridge, worst):
+def errors_of_norm(
+    done: Iterations, R: npt.NDArray[np.float64], M: Preconditioner, ridge: float, worst: float
+) -> tuple[npt.NDArray[np.float64], str]:
     """Return (errors, "bound" or "estimate") of the RKHS norms of functions with residuals R (n, r), one each.
 
     With A = K + ridge I and e the error of coef, the norm is off by at most |e|_K <= |e|_A, and that of all outputs

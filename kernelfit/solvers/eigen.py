@@ -1,13 +1,18 @@
 """Solving by an eigendecomposition of K, which serves every ridge."""
 
 import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Factor, Solver, memory_explained
-from kernelfit.solvers.spectrum import require_regular, spectrum
+from kernelfit.solvers.solution import Solution
+from kernelfit.solvers.spectrum import Spectrum, require_regular, spectrum
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,7 +24,7 @@ class Eigen(Solver):
     """
 
     @memory_explained()
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "EigenFactor":
         watch = Stopwatch()
         with watch("factor"), (progress or Progress()).phase("eigendecomposition", 1) as advance:
             made = spectrum(K)
@@ -35,41 +40,52 @@ class EigenFactor(Factor):
     spectrum : Spectrum
     """
 
-    def __init__(self, K, spectrum, *, ridge, seconds=()):
+    spectrum: Spectrum
+
+    def __init__(
+        self,
+        K: Gram,
+        spectrum: Spectrum,
+        *,
+        ridge: float,
+        seconds: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+    ):
         report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         method = "eigendecomposition in float64, in memory"
         super().__init__(K, ridge=ridge, method=method, report=report, seconds=dict(seconds))
         require_regular(spectrum, self.ridge, K)
         self.spectrum, self._values = spectrum, spectrum.values + self.ridge
 
-    def at(self, ridge):
+    def at(self, ridge: float) -> "EigenFactor":
         """Return the factor of K + ridge I for another ridge, which shares the decomposition."""
         return EigenFactor(self.K, self.spectrum, ridge=ridge)
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return (lambda + ridge)^-1/2 Q^T Y, shape (n, r)."""
         return (self.spectrum.vectors.T @ Y) / np.sqrt(self._values)[:, None]
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return Q (lambda + ridge)^-1/2 Z, shape (n, r)."""
         return self.spectrum.vectors @ (Z / np.sqrt(self._values)[:, None])
 
-    def inverse_diagonal(self, *, progress=None):
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         return self.spectrum.inverse_diagonals([self.ridge])[0]
 
-    def log_determinant(self):
+    def log_determinant(self) -> float:
         return float(np.log(self._values).sum())
 
-    def smallest_pivot(self):
+    def smallest_pivot(self) -> float:
         return float(self._values[0])
 
-    def close(self, error=None):
-        self.spectrum = None  # others may share it
+    def close(self, error: BaseException | None = None) -> None:
+        self.spectrum = None  # type: ignore[assignment]  # others may share it
 
     def _solve(self, Y, watch, progress):
         return self.solve_path(Y, [self], watch, progress)[0]
 
-    def solve_path(self, Y, factors, watch, progress):
+    def solve_path(
+        self, Y: npt.NDArray[np.float64], factors: Sequence[Self], watch: Stopwatch, progress: Progress
+    ) -> list[Solution]:
         """Return a Solution of Y for each of some factors of this decomposition: K is made again once for all."""
         with watch("solve"):
             projected = self.spectrum.vectors.T @ Y

@@ -8,10 +8,11 @@ eigenvalues of E are small against the ridge, or near each other.
 import dataclasses
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import Progress
-from kernelfit.grams.matrix import gram
+from kernelfit.grams.matrix import Gram, gram
 
 _PROPOSED = 256  # pivots at a time: wide enough for GEMM
 _SMALLEST = 1e-10  # shift, relative to the mean of the diagonal of K
@@ -33,16 +34,16 @@ class Preconditioner:
         The mean of the diagonal of K - F F^T: what the rest of K is taken for. Never part of the problem.
     """
 
-    U: np.ndarray
-    values: np.ndarray
+    U: npt.NDArray[np.float64]
+    values: npt.NDArray[np.float64]
     ridge: float
     shift: float
 
     @property
-    def rank(self):
+    def rank(self) -> int:
         return len(self.values)
 
-    def solve(self, R):
+    def solve(self, R: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return M^-1 R for R of shape (n, r)."""
         level = self.ridge + self.shift
         if not self.rank:
@@ -52,7 +53,9 @@ class Preconditioner:
         return ((inner * (1 / (self.values + level) - 1 / level)) @ self.U.T).T + R / level
 
 
-def precondition(K, rank, *, ridge=0.0, seed=0, progress=None):
+def precondition(
+    K: Gram, rank: int, *, ridge: float = 0.0, seed: int = 0, progress: Progress | None = None
+) -> Preconditioner:
     """Return the Preconditioner of K + ridge I with at most `rank` columns of a symmetric Gram on the CPU.
 
     With rank 0 it is a multiple of the identity.
@@ -73,7 +76,9 @@ def precondition(K, rank, *, ridge=0.0, seed=0, progress=None):
     return Preconditioner(F[:, : len(values)], values, ridge, shift)
 
 
-def pivoted_cholesky(K, rank, *, seed=0, progress=None):
+def pivoted_cholesky(
+    K: Gram, rank: int, *, seed: int = 0, progress: Progress | None = None
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return (F, the diagonal of K - F F^T), with F of shape (n, at most rank).
 
     Pivots are drawn with probabilities proportional to the diagonal of what is left (Chen, Epperly, Tropp and Webber,
@@ -85,7 +90,7 @@ def pivoted_cholesky(K, rank, *, seed=0, progress=None):
     left = K.diagonal()
     n, total, done = len(left), left.sum(), 0
     F = np.zeros((n, min(rank, n)))
-    work = {"columns": F.shape[1], "products": F.shape[1] ** 2}
+    work: dict[str, float] = {"columns": F.shape[1], "products": F.shape[1] ** 2}
     with (progress or Progress()).phase("preconditioner", work) as advance:
         while done < F.shape[1] and left.sum() > n * np.finfo(np.float64).eps * total:
             drawn = rng.choice(n, size=_PROPOSED, p=left / left.sum())
@@ -123,7 +128,7 @@ def _accepted(H, proposed, rng, most):
     return np.array(taken, int), np.ascontiguousarray(np.tril(L))
 
 
-def planned_rank(n, d, memory):
+def planned_rank(n: int, d: int, memory: float) -> int:
     """Return the rank of a preconditioner for n points of d coordinates, made in `memory` bytes.
 
     F takes 8 n rank bytes, and as much again is left for what is made beside it. The 4 n rank^2 operations that it and

@@ -7,16 +7,21 @@ correction gains too little, M preconditions block conjugate gradients instead. 
 positive, a multiple of the identity is added to the matrix that is factored, never to the problem.
 """
 
+from collections.abc import Callable
+from typing import Any, Self
+
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import NotConvergedError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cg import block_cg
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.protocol import Factor, goes_on
+from kernelfit.solvers.protocol import Factor, Triangular, goes_on
 from kernelfit.solvers.regularity import judged
-from kernelfit.solvers.solution import ACCURATE, residuals
+from kernelfit.solvers.solution import ACCURATE, Solution, residuals
 
 TOLERANCE = 1e-10
 STEPS = 30
@@ -36,9 +41,15 @@ class MixedFactor(Factor):
         failure -> the Factor that takes over, once and for all, where corrections do not converge.
     """
 
-    precision, otherwise, _instead = "mixed", None, None
+    precision: str = "mixed"
+    L: Triangular
+    cached: Gram
+    otherwise: Callable[[str], Factor] | None = None
+    _instead: Factor | None = None
 
-    def __init__(self, K, cached, L, *, estimate=True, tolerance=TOLERANCE, **facts):
+    def __init__(
+        self, K: Gram, cached: Gram, L: Triangular, *, estimate: bool = True, tolerance: float = TOLERANCE, **facts: Any
+    ):
         super().__init__(K, **facts)
         self.cached, self.L, self.tolerance = cached, L, tolerance
         self._estimate, self._condition, self._judged = estimate, None, False
@@ -46,17 +57,17 @@ class MixedFactor(Factor):
     @classmethod
     def of(
         cls,
-        K,
-        make_panels,
+        K: Gram,
+        make_panels: Callable[[float], Any],
         *,
-        ridge=0.0,
-        first_shift=0.0,
-        cached=False,
-        factorise=cholesky,
-        method="",
-        progress=None,
-        **options,
-    ):
+        ridge: float = 0.0,
+        first_shift: float = 0.0,
+        cached: bool = False,
+        factorise: Callable[..., Triangular] = cholesky,
+        method: str = "",
+        progress: Progress | None = None,
+        **options: Any,
+    ) -> Self:
         """Return the MixedFactor of K + ridge I.
 
         Parameters
@@ -91,7 +102,7 @@ class MixedFactor(Factor):
         report = {"kept_bytes": kept, "shift": L.shift, "breakdowns": breakdowns}
         return cls(K, quick, L, ridge=ridge, method=method, report=report, seconds=watch.seconds, **options)
 
-    def solve(self, Y, *, progress=None):
+    def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         if self._instead is not None:
             return self._instead.solve(Y, progress=progress)
         try:
@@ -102,33 +113,33 @@ class MixedFactor(Factor):
             failure = str(error)
         # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
         self.close()
-        self.L = None
+        self.L = None  # type: ignore[assignment]
         self._instead = other = self.otherwise(failure)
         for name in ("method", "precision", "report", "seconds", "gflops", "gemm_gflops"):
             setattr(self, name, getattr(other, name))
         return other.solve(Y, progress=progress)
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self._float64("triangular solves").half_solve(Y)
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return self._float64("triangular solves").half_solve_transposed(Z)
 
-    def inverse_diagonal(self, *, progress=None):
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         return self._float64("inverse diagonal").inverse_diagonal(progress=progress)
 
-    def log_determinant(self):
+    def log_determinant(self) -> float:
         return self._float64("determinant").log_determinant()
 
-    def smallest_pivot(self):
+    def smallest_pivot(self) -> float:
         return float(self.L.pivots().min()) if self._instead is None else self._instead.smallest_pivot()
 
-    def close(self, error=None):
+    def close(self, error: BaseException | None = None) -> None:
         if self._instead is not None:
             self._instead.close(error)
         elif self.L is not None:  # else what was to take over has failed
             self.L.release(goes_on(error))
-            self.cached = None
+            self.cached = None  # type: ignore[assignment]
 
     def _float64(self, what):
         """Return the float64 factor that has taken over, if there is one."""
@@ -213,7 +224,7 @@ class MixedFactor(Factor):
         )
 
 
-def shifts(gram, ridge):
+def shifts(gram: Gram, ridge: float) -> list[float]:
     """Return what to add to the matrix before it is factored in float32: nothing, then more with every breakdown.
 
     A pivot of a float32 factor is off by up to a few times sqrt(n) eps K_ii; beyond 4 of these (less the ridge, which

@@ -6,11 +6,16 @@ whole factorisation reads about n / (3 width) times the half matrix.
 """
 
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
+import numpy.typing as npt
 
+from kernelfit import backend
+from kernelfit.backend.device import Array
 from kernelfit.solvers.panels import panel_bounds
+from kernelfit.solvers.scratch import Scratch
 
 PIECE = 2**23  # entries of a piece: 64 MB in float64, long enough for full speed of GEMM and of any disk
 _BUFFERS = 3  # one in use, two being read
@@ -25,34 +30,41 @@ class OutOfCorePanels:
         create(sizes, advance), save(j, panel), load(j, entry, array), remove(), close().
     """
 
-    def __init__(self, n, width, dtype, device, store):
+    n: int
+    width: int
+    dtype: np.dtype
+    device: backend.Device
+    bounds: list[tuple[int, int]]
+    store: "HostStore | Scratch"
+
+    def __init__(self, n: int, width: int, dtype: npt.DTypeLike, device: backend.Device, store: "HostStore | Scratch"):
         self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
         self.bounds = panel_bounds(n, width)
         self.store = store
         self._reader, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
-        self._saved = {}
+        self._saved: dict[int, Future] = {}
 
     @property
-    def finished(self):
+    def finished(self) -> int:
         return self.store.finished
 
-    def allocate(self, advance):
+    def allocate(self, advance: Callable[..., None]) -> None:
         self.store.create([(self.n - start) * (stop - start) for start, stop in self.bounds], advance)
         even, odd, self._head, *self._pieces = (
             self.device.touched(size, self.dtype) for size in buffer_sizes(self.n, self.width)
         )
         self._panel_buffers = even, odd
 
-    def open(self, j):
+    def open(self, j: int) -> Array:
         self._wait(j - 2)  # the last user of this buffer
         rows, columns = self._shape(j)
         return self._panel_buffers[j % 2][: rows * columns].reshape(rows, columns)
 
-    def close(self, j, panel):
+    def close(self, j: int, panel: Array) -> None:
         self.device.synchronize()
         self._saved[j] = self._writer.submit(self.store.save, j, panel)
 
-    def read(self, j, row):
+    def read(self, j: int, row: int) -> Iterator[tuple[int, Array]]:
         self._wait(j)
         self.device.synchronize()  # all that was asked of earlier pieces is done, their buffers can be filled again
         start, width = self.bounds[j][0], self._shape(j)[1]
@@ -60,7 +72,8 @@ class OutOfCorePanels:
         # The first piece has a buffer of its own, the others share theirs in turn.
         spans = deque([(row, min(row + width, self.n))])
         spans.extend((first, min(first + step, self.n)) for first in range(row + width, self.n, step))
-        buffers, coming = deque([self._head, *self._pieces]), deque()
+        buffers = deque([self._head, *self._pieces])
+        coming: deque[tuple[int, Array, Array, Future]] = deque()
 
         def ask():
             (first, last), buffer = spans.popleft(), buffers.popleft()
@@ -85,11 +98,11 @@ class OutOfCorePanels:
             for *_, loaded in coming:
                 loaded.cancel()
 
-    def finish(self):
+    def finish(self) -> None:
         self._shut_down()
         self.store.remove()
 
-    def abandon(self):
+    def abandon(self) -> None:
         self._shut_down()
         self.store.close()
 
@@ -108,7 +121,7 @@ class OutOfCorePanels:
             self._saved[j].result()
 
 
-def buffer_sizes(n, width):
+def buffer_sizes(n: int, width: int) -> list[int]:
     """Return the entries of the arrays of OutOfCorePanels: two panels, the top of an earlier one, pieces."""
     width = min(width, n)
     piece = min(max(PIECE, width), n * width)
@@ -118,26 +131,27 @@ def buffer_sizes(n, width):
 class HostStore:
     """Panels in the memory of the host, beside a GPU that is too small for them."""
 
-    finished = 0
+    finished: int = 0
 
-    def __init__(self, dtype, device):
-        self.dtype, self.device, self._panels = np.dtype(dtype), device, []
+    def __init__(self, dtype: npt.DTypeLike, device: backend.Device):
+        self.dtype, self.device = np.dtype(dtype), device
+        self._panels: list[np.ndarray] = []
 
-    def create(self, sizes, advance):
+    def create(self, sizes: list[int], advance: Callable[..., None]) -> None:
         """Take the memory of all panels, each of `sizes` entries; calls advance(entries) after each."""
         for size in sizes:
             self._panels.append(self.device.transfer_buffer(size, self.dtype))
             advance(size)
 
-    def save(self, j, panel):
+    def save(self, j: int, panel: Array) -> None:
         """Keep a copy of panel j."""
         self.device.fetch(panel, self._panels[j].reshape(panel.shape))
 
-    def load(self, j, entry, array):
+    def load(self, j: int, entry: int, array: Array) -> None:
         """Overwrite a device array with the entries of panel j from `entry` on."""
         self.device.fill(array, self._panels[j][entry : entry + array.size].reshape(array.shape))
 
-    def remove(self):
+    def remove(self) -> None:
         """Give the memory back."""
         self._panels.clear()
 

@@ -9,15 +9,22 @@ float64 and float32, on a CPU and on a GPU, with panels in memory or elsewhere.
 
 import dataclasses
 import time
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
+from kernelfit import backend
+from kernelfit.backend.device import Array
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_number
+from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 from kernelfit.solvers.regularity import require_regular, rounding, singular
 
+Panels = MemoryPanels | OutOfCorePanels
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -40,30 +47,30 @@ class PanelFactor:
         Estimate of |(L L^T)^-1|_1, from below, where the test for a singular matrix has found it.
     """
 
-    panels: MemoryPanels
+    panels: Panels
     ridge: float
     shift: float
-    seconds: dict
+    seconds: dict[str, float]
     inverse_norm: float | None = None
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Order of the matrix."""
         return self.panels.n
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: Array) -> Array:
         """Return L^-1 Y, shape (n, r); its squared column norms are Y^T (L L^T)^-1 Y."""
         return self._on_device(Y, self._forward)
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: Array) -> Array:
         """Return L^-T Z, shape (n, r)."""
         return self._on_device(Z, self._backward)
 
-    def solve(self, Y):
+    def solve(self, Y: Array) -> Array:
         """Return (L L^T)^-1 Y, shape (n, r)."""
         return self.half_solve_transposed(self.half_solve(Y))
 
-    def inverse_diagonal(self, *, progress=None):
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return the diagonal of (L L^T)^-1, shape (n,): squared column norms of L^-1, n^3 / 3 operations."""
         progress = progress or Progress()
         device = self.panels.device
@@ -83,7 +90,7 @@ class PanelFactor:
                 advance(width * (self.n - k) ** 2)
         return diagonal
 
-    def pivots(self):
+    def pivots(self) -> npt.NDArray[np.float64]:
         """Return the squared diagonal of L, float64 of shape (n,)."""
         tops = (next(self.panels.read(j, start))[1] for j, (start, _) in enumerate(self.panels.bounds))
         host = self.panels.device.host
@@ -94,7 +101,7 @@ class PanelFactor:
             ]
         )
 
-    def release(self, go_on=False):
+    def release(self, go_on: bool = False) -> None:
         """Free the panels; those on a disk are left there where a later run can `go_on` with them."""
         self.panels.abandon() if go_on else self.panels.finish()
 
@@ -135,7 +142,15 @@ class PanelFactor:
         return device.host(copy) if isinstance(Y, np.ndarray) else copy
 
 
-def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=None):
+def cholesky(
+    gram: Gram,
+    *,
+    ridge: float = 0.0,
+    shift: float = 0.0,
+    width: int | None = None,
+    panels: Panels | None = None,
+    progress: Progress | None = None,
+) -> PanelFactor:
     """Factor K + (ridge + shift) I = L L^T on the device of `gram`.
 
     Parameters
@@ -208,13 +223,13 @@ def cholesky(gram, *, ridge=0.0, shift=0.0, width=None, panels=None, progress=No
     return dataclasses.replace(factor, inverse_norm=found)
 
 
-def work_of_panels(n, bounds, device):
+def work_of_panels(n: int, bounds: Sequence[tuple[int, int]], device: backend.Device) -> dict[str, float]:
     """Return what panels of the factor take by kind, each at a speed of its own.
 
     These are entries of K, and multiplications of matrix products, of factorisations of blocks on the diagonal, and of
     triangular solves with them.
     """
-    work = {"entries": 0, "products": 0, "blocks": 0, "solves": 0}
+    work = {"entries": 0.0, "products": 0.0, "blocks": 0.0, "solves": 0.0}
     for start, stop in bounds:
         rows, width = n - start, stop - start
         work["entries"] += rows * width
@@ -263,7 +278,7 @@ def _factor_panel(device, panel, advance):
     return 0
 
 
-def check_pivots(gram, ridge, start, roots, diagonal, failed):
+def check_pivots(gram: Gram, ridge: float, start: int, roots: npt.NDArray, diagonal: npt.NDArray, failed: int) -> None:
     """Raise SingularMatrixError unless every pivot is far enough above the rounding error of its diagonal entry.
 
     Parameters

@@ -4,9 +4,13 @@ Panel j holds rows start_j.. of columns start_j..stop_j-1 of a lower triangular 
 rows are one contiguous piece of memory or of a file.
 """
 
+from collections.abc import Callable, Iterator
+
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
+from kernelfit.backend.device import Array
 
 
 class MemoryPanels:
@@ -26,27 +30,32 @@ class MemoryPanels:
         Leading panels that are factored already, from an earlier run.
     """
 
-    finished = 0
+    n: int
+    width: int
+    dtype: np.dtype
+    device: backend.Device
+    bounds: list[tuple[int, int]]
+    finished: int = 0
 
-    def __init__(self, n, width, dtype=np.float64, device=backend.CPU):
+    def __init__(self, n: int, width: int, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU):
         self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
         self.bounds = panel_bounds(n, width)
-        self._panels = []
+        self._panels: list[Array] = []
 
-    def allocate(self, advance):
+    def allocate(self, advance: Callable[..., None]) -> None:
         """Take all memory (or disk) at once, so that it runs out now or never; calls advance(entries) as it goes on."""
         for start, stop in self.bounds:
             self._panels.append(self.device.touched((self.n - start, stop - start), self.dtype))
             advance(self._panels[-1].size)
 
-    def open(self, j):
+    def open(self, j: int) -> Array:
         """Return an array (n - start, stop - start) in which panel j can be made."""
         return self._panels[j]
 
-    def close(self, j, panel):
+    def close(self, j: int, panel: Array) -> None:
         """Take back the array that open(j) gave, now panel j of the factor."""
 
-    def read(self, j, row):
+    def read(self, j: int, row: int) -> Iterator[tuple[int, Array]]:
         """Yield (first row, rows of panel j) from `row` on to the end, in order.
 
         The first piece holds at least stop - start rows and stays valid until the last has been used; any other stays
@@ -54,21 +63,21 @@ class MemoryPanels:
         """
         yield row, self._panels[j][row - self.bounds[j][0] :]
 
-    def finish(self):
+    def finish(self) -> None:
         """Free all memory, and all that outlives the process."""
         self._panels.clear()
 
-    def abandon(self):
+    def abandon(self) -> None:
         """Free all memory; a storage that outlives the process keeps what a later run can go on with."""
         self._panels.clear()
 
 
-def panel_bounds(n, width):
+def panel_bounds(n: int, width: int) -> list[tuple[int, int]]:
     """Return (start, stop) of each panel of `width` columns for order n."""
     return [(start, min(start + width, n)) for start in range(0, n, width)]
 
 
-def panel_width(n, device=backend.CPU):
+def panel_width(n: int, device: backend.Device = backend.CPU) -> int:
     """Return the columns per panel for order n: wide enough for GEMM, at most n / 4 to bound the unused memory.
 
     The top block of a panel is square, and its upper triangle is not part of L: n width / 2 entries in all. On a CPU

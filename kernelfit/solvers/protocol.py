@@ -1,10 +1,15 @@
 """The one way to solve (K + ridge I) coef = Y: a Solver makes a Factor of K, and the Factor answers for any targets."""
 
 import contextlib
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
+from kernelfit.backend.device import Array
 from kernelfit.common.errors import (
     InputError,
     NotConvergedError,
@@ -15,6 +20,8 @@ from kernelfit.common.errors import (
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_number
+from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.scaling import exponents_of, in_units
 from kernelfit.solvers.solution import Solution
 
@@ -34,10 +41,17 @@ class Solver:
         What stands before a command line that solves in the same way.
     """
 
-    device = "cpu"
-    is_root, launcher = True, ""
+    device: backend.Device | str = "cpu"
 
-    def factor(self, K, *, ridge=0.0, progress=None):
+    @property
+    def is_root(self) -> bool:
+        return True
+
+    @property
+    def launcher(self) -> str:
+        return ""
+
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "Factor":
         """Return the Factor of K + ridge I.
 
         Parameters
@@ -55,11 +69,11 @@ class Solver:
         """
         raise NotImplementedError
 
-    def require(self, problem):
+    def require(self, problem: Problem) -> None:
         """Raise NotEnoughMemoryError if a Problem cannot fit, where that is known before anything is made."""
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Self]:
         """Enter what the solver works with beyond this process; yields the Solver to use inside.
 
         Every process of a run enters. Those that do not lead follow the one that does until it leaves; what is yielded
@@ -91,20 +105,27 @@ class Factor:
         Of the factorisation and of matrix products, all processes together, in 10^9 operations per second.
     """
 
-    precision = "float64"
-    gflops = gemm_gflops = None
+    K: Gram
+    ridge: float
+    method: str
+    precision: str = "float64"
+    report: dict[str, Any]
+    seconds: dict[str, float]
+    device: str
+    gflops: float | None = None
+    gemm_gflops: float | None = None
 
-    def __init__(self, K, *, ridge, method, report, seconds):
+    def __init__(self, K: Gram, *, ridge: float, method: str, report: dict[str, Any], seconds: dict[str, float]):
         self.K, self.ridge, self.method = K, check_number("ridge", ridge), method
         self.report, self.seconds, self.device = report, seconds, K.device.name
-        self._norm_1 = None
+        self._norm_1: float | None = None
 
     @property
-    def n(self):
+    def n(self) -> int:
         """Order of the matrix."""
         return self.K.shape[0]
 
-    def solve(self, Y, *, progress=None):
+    def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         """Return the Solution of (K + ridge I) coef = Y for Y of shape (n, r), to float64 accuracy.
 
         Raises
@@ -128,23 +149,25 @@ class Factor:
             )
         return solved
 
-    def predict(self, K_test, coef, *, progress=None):
+    def predict(
+        self, K_test: Gram, coef: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> npt.NDArray[np.float64]:
         """Return K_test coef, shape (m, r), for the Gram of test points against those of K, where K was factored."""
         return K_test.product(coef, progress=progress)
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return S Y, shape (n, r), with S^T S = (K + ridge I)^-1: L^-1 Y of a triangular factor."""
         raise self._cannot("triangular solves")
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return S^T Z, shape (n, r)."""
         raise self._cannot("triangular solves")
 
-    def apply_inverse(self, V):
+    def apply_inverse(self, V: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return (K + ridge I)^-1 V, shape (n, r), unchecked."""
         return self.half_solve_transposed(self.half_solve(V))
 
-    def inverse_diagonal(self, *, progress=None):
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return the diagonal of (K + ridge I)^-1, shape (n,)."""
         diagonal = np.empty(self.n)
         with (progress or Progress()).phase("leave-one-out", self.n) as advance:
@@ -157,25 +180,27 @@ class Factor:
                 advance(stop - start)
         return diagonal
 
-    def log_determinant(self):
+    def log_determinant(self) -> float:
         """Return log det(K + ridge I)."""
         raise self._cannot("a determinant")
 
-    def smallest_pivot(self):
+    def smallest_pivot(self) -> float:
         """Return the smallest pivot: an upper bound on the smallest eigenvalue of what was factored."""
         raise self._cannot("pivots")
 
-    def peak_memory(self):
+    def peak_memory(self) -> int:
         """Return the largest resident memory so far, in bytes, of any process."""
         return backend.peak_memory()
 
-    def close(self, error=None):
+    def close(self, error: BaseException | None = None) -> None:
         """Free the factor; `error`, if any, is what ended its use."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         self.close(error)
 
     def _solve(self, Y, watch, progress):
@@ -205,7 +230,7 @@ class Factor:
         self._norm_1 = norm + self.ridge  # a kernel has a diagonal >= 0, which the ridge adds to
         return fitted
 
-    def _checked(self, Y):
+    def _checked(self, Y) -> npt.NDArray[np.float64]:
         Y = np.asarray(Y)
         if Y.ndim != 2 or len(Y) != self.n or Y.dtype.kind not in "fiub":
             raise InputError(f"right-hand sides are {Y.dtype} of shape {Y.shape}; expected numbers ({self.n}, r)")
@@ -219,13 +244,33 @@ class Factor:
         )
 
 
-def goes_on(error):
+class Triangular(Protocol):
+    """L with L L^T = K + (ridge + shift) I, wherever it lies: PanelFactor says more of each."""
+
+    @property
+    def n(self) -> int: ...
+    @property
+    def ridge(self) -> float: ...
+    @property
+    def shift(self) -> float: ...
+    @property
+    def seconds(self) -> dict[str, float]: ...
+    @property
+    def inverse_norm(self) -> float | None: ...
+    def half_solve(self, Y: Array) -> Array: ...
+    def half_solve_transposed(self, Z: Array) -> Array: ...
+    def solve(self, Y: Array) -> Array: ...
+    def pivots(self) -> npt.NDArray[np.float64]: ...
+    def release(self, go_on: bool = False) -> None: ...
+
+
+def goes_on(error: BaseException | None) -> bool:
     """Return whether a later run could go on after this error, rather than fail again in the same way."""
     return error is not None and not isinstance(error, SingularMatrixError | InputError | NotConvergedError)
 
 
 @contextlib.contextmanager
-def memory_explained():
+def memory_explained() -> Iterator[None]:
     """Turn a MemoryError in the middle of a run that a plan let begin into one that says what to try."""
     try:
         yield

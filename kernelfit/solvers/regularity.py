@@ -12,25 +12,29 @@ condition number of 1e12 is far from the bound: lambda_max(B) >= 1, and at n = 6
 import math
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.protocol import Triangular
 
 _VECTORS = 8
 _INVERSE_ITERATIONS = 3  # each divides what belongs to larger eigenvalues by their ratio to the smallest
 _PRODUCTS = 4  # with K, at most, to bring the smallest eigenvalue down
 
 
-def rounding(n, dtype=np.float64):
+def rounding(n: int, dtype: npt.DTypeLike = np.float64) -> float:
     """Return (12 + 0.6 sqrt(n)) u: an eigenvalue of a matrix (n, n) of unit diagonal below it may be rounding."""
     return (12 + 0.6 * math.sqrt(n)) * float(np.finfo(dtype).eps) / 2
 
 
-def condition_estimate(factor, norm_1):
+def condition_estimate(factor: Triangular, norm_1: float) -> float:
     """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I."""
     return float(norm_1 * (factor.inverse_norm or inverse_norm(factor)))
 
 
-def inverse_norm(factor, roots=1.0):
+def inverse_norm(factor: Triangular, roots: npt.ArrayLike = 1.0) -> float:
     """Return a lower bound, usually within a factor of 3, of |D (L L^T)^-1 D|_1 with D = diag(roots).
 
     By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).
@@ -48,7 +52,7 @@ def inverse_norm(factor, roots=1.0):
     return float(onenormest(inverse, t=1))  # t = 1 draws no random numbers
 
 
-def require_regular(gram, factor, roots, pivots):
+def require_regular(gram: Gram, factor: Triangular, roots: npt.NDArray, pivots: npt.NDArray) -> float | None:
     """Return |(K + ridge I)^-1|_1, estimated from below, or None if the diagonal varies, from a float64 factor.
 
     Parameters
@@ -70,7 +74,9 @@ def require_regular(gram, factor, roots, pivots):
     return found / roots[0] ** 2 if (roots == roots[0]).all() else None
 
 
-def judged(gram, factor, norm_1, *, estimate=True, progress=None):
+def judged(
+    gram: Gram, factor: Triangular, norm_1: float, *, estimate: bool = True, progress: Progress | None = None
+) -> float | None:
     """Return a lower bound of the condition number of K + ridge I from a float32 factor, or None if not estimated.
 
     Where the factor needed a shift, or is itself too near a singular matrix for float32 to tell, its inverse says
@@ -143,7 +149,7 @@ def _smallest(gram, factor, roots, progress):
     return float(values[0]), V @ turned[:, 0]
 
 
-def singular(gram, ridge, row, seen, *, pivot=float("nan")):
+def singular(gram: Gram, ridge: float, row: int, seen: str, *, pivot: float = float("nan")) -> SingularMatrixError:
     """Return the SingularMatrixError of K + ridge I at a training point, with its likely causes."""
     twin = gram.duplicate_of(row)
     if twin is not None:

@@ -8,6 +8,10 @@ at the rate of the matrix product, while half of the reduction to tridiagonal fo
 
 import dataclasses
 import itertools
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
@@ -15,9 +19,11 @@ from kernelfit.common.progress import Progress, duration
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_number
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.eigen import Eigen
-from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.protocol import Solver, memory_explained
+from kernelfit.solvers.solution import Solution
 from kernelfit.solvers.spectrum import LARGEST
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
@@ -48,15 +54,15 @@ class RidgePath:
     seconds : dict
     """
 
-    solutions: tuple
-    inverse_diagonals: tuple
+    solutions: tuple[Solution, ...]
+    inverse_diagonals: tuple[npt.NDArray[np.float64] | None, ...]
     method: str
     reason: str
-    eigenvalues: tuple | None
-    seconds: dict
+    eigenvalues: tuple[float, float] | None
+    seconds: dict[str, float]
 
 
-def checked_ridges(ridges):
+def checked_ridges(ridges: Iterable[float]) -> tuple[float, ...]:
     """Return the ridges as a tuple of floats in increasing order: a path has no other, and the hardest comes first.
 
     Raises InputError where there is none, where one is not 0 or a positive number, and where one is given twice.
@@ -71,7 +77,16 @@ def checked_ridges(ridges):
 
 
 @memory_explained()
-def ridge_path(K, Y, ridges, solver=None, *, loo=False, method="auto", progress=None):
+def ridge_path(
+    K: Gram,
+    Y: npt.NDArray[np.float64],
+    ridges: Iterable[float],
+    solver: Solver | None = None,
+    *,
+    loo: bool = False,
+    method: str = "auto",
+    progress: Progress | None = None,
+) -> RidgePath:
     """Return the RidgePath of (K + ridge I) coef = Y, Y of shape (n, r) in float64.
 
     Parameters
@@ -151,7 +166,7 @@ def _about(seconds):
     return duration(seconds) if seconds >= 10 else f"{seconds:.1g} s"
 
 
-def eigen_bytes(n, count, outputs):
+def eigen_bytes(n: int, count: int, outputs: int) -> int:
     """Return the bytes that an eigendecomposition and the solutions of `count` ridges take.
 
     K and its eigenvectors; coefficients, halves and fitted values; and what any solve needs.

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from kernelfit import backend
+from kernelfit.backend.device import Array
 from kernelfit.common.progress import Progress
 from kernelfit.common.scratch import ScratchFolder, bytes_in, identity_in
 from kernelfit.solvers.panels import panel_bounds
@@ -30,8 +32,17 @@ class Scratch(ScratchFolder):
         Leading panels that are there, and are what was written.
     """
 
+    device: backend.Device
+    finished: int
+
     def __init__(
-        self, path: str | Path, identity: dict, device, *, resume: bool = False, progress: Progress | None = None
+        self,
+        path: str | Path,
+        identity: dict,
+        device: backend.Device,
+        *,
+        resume: bool = False,
+        progress: Progress | None = None,
     ):
         super().__init__(path, "factor", identity, resume=resume)
         self.device, self.dtype = device, np.dtype(identity["dtype"])
@@ -47,11 +58,11 @@ class Scratch(ScratchFolder):
         size_of = {_name(j): size * self.dtype.itemsize for j, size in enumerate(sizes)}
         self.reserve(size_of, "panels", lambda size: advance(size // self.dtype.itemsize))
 
-    def save(self, j: int, panel) -> None:
+    def save(self, j: int, panel: Array) -> None:
         """Write panel j."""
         self.put(_name(j), {"panel": self.device.host(panel)})
 
-    def load(self, j: int, entry: int, array) -> None:
+    def load(self, j: int, entry: int, array: Array) -> None:
         """Overwrite a device array with the entries of panel j from `entry` on."""
         host = array if isinstance(array, np.ndarray) else self._transfer(array.size)
         self.read(_name(j), entry * self.dtype.itemsize, host)

@@ -2,8 +2,10 @@
 
 import dataclasses
 import functools
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.solvers.scaling import column_norms, in_units, inner_products, relative_residuals
 
@@ -36,33 +38,33 @@ class Solution:
         Of this solution, by phase: solve, refine, check, condition.
     """
 
-    targets: np.ndarray
-    coef: np.ndarray
-    fitted: np.ndarray
-    quadratic: np.ndarray
+    targets: npt.NDArray[np.float64]
+    coef: npt.NDArray[np.float64]
+    fitted: npt.NDArray[np.float64]
+    quadratic: npt.NDArray[np.float64]
     ridge: float
     norm_1: float
     condition_estimate: float | None
     method: str
-    report: dict
-    seconds: dict
+    report: dict[str, Any]
+    seconds: dict[str, float]
 
     @functools.cached_property
-    def residual_per_output(self):
+    def residual_per_output(self) -> npt.NDArray[np.float64]:
         """|Y_j - (K + ridge I) coef_j| / |Y_j|, shape (r,), or without the division where Y_j = 0."""
         return residuals(self.targets, self.coef, self.fitted, self.ridge)
 
     @property
-    def relative_residual(self):
+    def relative_residual(self) -> float:
         """The largest residual of all outputs: pooled, a small output could be wrong in every digit beside a large."""
         return float(self.residual_per_output.max(initial=0.0))
 
     @functools.cached_property
-    def norm(self):
+    def norm(self) -> "Norm":
         """The Norm of the function, by two routes."""
         return rkhs_norm(self.coef, self.fitted, self.quadratic, self.ridge)
 
-    def combined(self, T):
+    def combined(self, T: npt.NDArray[np.float64]) -> "Solution":
         """Return the Solution of the targets Y T, T of shape (r, s), for which nothing has to be solved.
 
         Rows of T that are zero cost nothing. What was measured of the whole stays: norm_1, condition, seconds.
@@ -72,18 +74,20 @@ class Solution:
         arrays = {name: getattr(self, name)[:, used] @ T for name in ("targets", "coef", "fitted")}
         return dataclasses.replace(self, **arrays, quadratic=T.T @ self.quadratic[np.ix_(used, used)] @ T)
 
-    def left_out(self, inverse_diagonal):
+    def left_out(self, inverse_diagonal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
         return leave_one_out(self.targets, self.coef, inverse_diagonal)
 
-    def in_units(self, exponents):
+    def in_units(self, exponents: npt.NDArray[np.intp]) -> "Solution":
         """Return the Solution of targets whose columns are 2^exponents times these: the same digits of everything.
 
         Norms are taken over as they are, since the squares that they come from may be beyond the largest number.
         """
         if not exponents.any():
             return self
-        arrays = {name: in_units(getattr(self, name), exponents) for name in ("targets", "coef", "fitted")}
+        arrays: dict[str, Any] = {
+            name: in_units(getattr(self, name), exponents) for name in ("targets", "coef", "fitted")
+        }
         quadratic = in_units(in_units(self.quadratic, exponents).T, exponents)
         scaled = dataclasses.replace(self, **arrays, quadratic=quadratic)
         per_output = in_units(np.array(self.norm.per_output), exponents)
@@ -92,7 +96,7 @@ class Solution:
         vars(scaled)["residual_per_output"] = self.residual_per_output
         return scaled
 
-    def doubts(self):
+    def doubts(self) -> list[str]:
         """Return what a reader of these numbers must know, a list of sentences."""
         return doubts(
             self.relative_residual,
@@ -117,11 +121,13 @@ class Norm:
     """
 
     total: float
-    per_output: list
+    per_output: list[float]
     disagreement: float
 
 
-def leave_one_out(Y, coef, inverse_diagonal):
+def leave_one_out(
+    Y: npt.NDArray[np.float64], coef: npt.NDArray[np.float64], inverse_diagonal: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return the predictions (n, r) at each training point of the function fitted without that point.
 
     f^(-i)(x_i) = y_i - coef_i / [(K + ridge I)^-1]_ii, exact for any ridge >= 0 (Rasmussen and Williams, "Gaussian
@@ -130,12 +136,19 @@ def leave_one_out(Y, coef, inverse_diagonal):
     return Y - coef / inverse_diagonal[:, None]
 
 
-def residuals(Y, coef, fitted, ridge):
+def residuals(
+    Y: npt.NDArray[np.float64], coef: npt.NDArray[np.float64], fitted: npt.NDArray[np.float64], ridge: float
+) -> npt.NDArray[np.float64]:
     """Return |Y_j - (K + ridge I) coef_j| / |Y_j| for fitted = K coef, shape (r,)."""
     return relative_residuals(Y, fitted + ridge * coef if ridge else fitted)
 
 
-def rkhs_norm(coef, fitted, quadratic, ridge=0.0):
+def rkhs_norm(
+    coef: npt.NDArray[np.float64],
+    fitted: npt.NDArray[np.float64],
+    quadratic: npt.NDArray[np.float64],
+    ridge: float = 0.0,
+) -> Norm:
     """Return the RKHS norm of f = sum_i coef_i k(x_i, .), |f_c|^2 = coef_c^T K coef_c, by two routes.
 
     The first multiplies coef with K coef from recomputed Gram blocks. The second does not know them: with
@@ -172,7 +185,12 @@ def _roots(squares, exponents):
         return float(total), np.ldexp(np.sqrt(np.ldexp(squares, exponents % 2)), exponents // 2)
 
 
-def doubts(relative_residual=None, *, norm_disagreement=None, condition_estimate=None):
+def doubts(
+    relative_residual: float | None = None,
+    *,
+    norm_disagreement: float | None = None,
+    condition_estimate: float | None = None,
+) -> list[str]:
     """Return what a reader of these numbers must know, one sentence for each that is bad; None is "not measured".
 
     Each bound is where fewer than about six to eight digits are left; NaN is bad. Every command and estimator asks

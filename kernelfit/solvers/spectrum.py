@@ -6,10 +6,13 @@
 """
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, NotConvergedError, SingularMatrixError
+from kernelfit.grams.matrix import Gram
 
 LARGEST = 32_000  # n: LAPACK's 32-bit integers hold n^2 up to 46,340, some of its workspaces 2 n^2
 _ROWS = 1024  # squared at a time, 8 MB per 1,000 columns
@@ -28,10 +31,10 @@ class Spectrum:
         Column k belongs to values[k].
     """
 
-    values: np.ndarray
-    vectors: np.ndarray
+    values: npt.NDArray[np.float64]
+    vectors: npt.NDArray[np.float64]
 
-    def resolves(self, ridge):
+    def resolves(self, ridge: float) -> bool:
         """Whether the smallest eigenvalue of K + ridge I is above the rounding error of all, n eps lambda_max.
 
         Computed eigenvalues are those of a matrix within about n eps |K|_2 of K (Golub and Van Loan, "Matrix
@@ -40,7 +43,7 @@ class Spectrum:
         smallest, largest = self.values[0] + ridge, self.values[-1] + ridge
         return bool(smallest > len(self.values) * np.finfo(float).eps * largest)
 
-    def inverse_diagonals(self, ridges):
+    def inverse_diagonals(self, ridges: Sequence[float]) -> npt.NDArray[np.float64]:
         """Return the diagonal of (K + ridge I)^-1 for each ridge, shape (len(ridges), n): 2 n^2 operations each."""
         weights = 1.0 / (self.values[:, None] + np.asarray(ridges))
         parts = [
@@ -49,7 +52,7 @@ class Spectrum:
         return np.concatenate(parts).T
 
 
-def spectrum(gram):
+def spectrum(gram: Gram) -> Spectrum:
     """Return the Spectrum of a symmetric Gram on the CPU; two arrays (n, n) of float64 are held, one in the end.
 
     Raises
@@ -82,7 +85,7 @@ def spectrum(gram):
     return Spectrum(values, vectors)
 
 
-def require_regular(spectrum, ridge, gram):
+def require_regular(spectrum: Spectrum, ridge: float, gram: Gram) -> None:
     """Raise SingularMatrixError unless the spectrum resolves K + ridge I."""
     if spectrum.resolves(ridge):
         return

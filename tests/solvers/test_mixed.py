@@ -16,7 +16,8 @@ from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.mixed import TOLERANCE, MixedFactor, shifts
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 from tests.support.problems import as_gram, corrected, symmetric_matrix
 

@@ -19,7 +19,8 @@ from kernelfit.solvers import out_of_core
 from kernelfit.solvers.auto import Auto, Choice
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import Scratch
 from tests.support import fake_cuda

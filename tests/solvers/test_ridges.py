@@ -15,7 +15,8 @@ from kernelfit.solvers import ridges as module
 from kernelfit.solvers.auto import Auto, Choice
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.eigen import Eigen
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.ridges import checked_ridges, eigen_bytes, ridge_path
 from kernelfit.solvers.solution import leave_one_out

@@ -21,7 +21,8 @@ from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 from kernelfit.solvers.scratch import Scratch, bytes_taken, unfinished
 from tests.support.problems import as_gram, symmetric_matrix

@@ -4,12 +4,18 @@ import contextlib
 import itertools
 import time
 import uuid
+from types import TracebackType
+from typing import Self
 
 import dask
 import numpy as np
-from distributed import CancelledError, KilledWorker, wait
+import numpy.typing as npt
+from distributed import CancelledError, Client, KilledWorker, wait
 
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
+from kernelfit.common.progress import Progress
+from kernelfit.grams.base import Points
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.shares import cut
 
@@ -37,35 +43,43 @@ class DaskGram:
         Workers that were there at one product and not at the next.
     """
 
-    def __init__(self, K, client, *, device="auto", memory=0, progress):
+    shape: tuple[int, int]
+    products: int
+    lost: int
+
+    def __init__(self, K: Gram, client: Client, *, device: str = "auto", memory: int = 0, progress: Progress):
         self.shape, self._client, self._progress = K.shape, client, progress
         self.products = self.lost = 0
         self._key = f"kernelfit-{uuid.uuid4().hex[:12]}"
         raw = worker.raw_points(K.points)
         self._plugin = worker.PointsOnWorkers(self._key, raw, K.kernel, device, memory)
-        self._known = set()
+        self._known: set[str] = set()
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         _call(self._client.register_plugin, worker.PointsOfClient(self._key, self._client.id))
         _call(self._client.register_plugin, self._plugin)
         return self
 
-    def __exit__(self, kind, error, traceback):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         if self._client.status == "running":
             with contextlib.suppress(OSError, ValueError):  # the scheduler is gone, and the points with it
                 self._client.unregister_scheduler_plugin(self._key)
                 self._client.unregister_worker_plugin(self._key)
 
-    def product(self, V, *, progress=None):
+    def product(self, V: npt.NDArray[np.float64], *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return K V for float64 V of shape (n, r)."""
         return self._product(V, False)
 
-    def product_and_norm(self, V, *, progress=None):
+    def product_and_norm(
+        self, V: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> tuple[npt.NDArray[np.float64], float]:
         """Return (K V, |K|_1), every entry made from the points."""
         out = self._product(V, True)
         return np.ascontiguousarray(out[:, :-1]), float(out[:, -1].max())
 
-    def predict(self, points, coef):
+    def predict(self, points: Points, coef: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return K(points, X) coef, shape (m, r)."""
         parts = np.array_split(worker.raw_points(points), min(len(points), len(self._workers())))
         return np.concatenate(list(self._map(worker.predict, [(part, coef) for part in parts])))

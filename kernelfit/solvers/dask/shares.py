@@ -5,7 +5,12 @@ of which every piece is compact: one that holds 1 / T of all pairs touches about
 a share needs of a vector, and gives back.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
+import numpy.typing as npt
+
+from kernelfit.grams.matrix import Span
 
 _BLOCKS = 128  # blocks of rows: 8,256 pairs, which 100 shares divide within a few per cent
 _ROWS = 1024  # fewest rows of a block: those of a tile on a CPU
@@ -13,13 +18,13 @@ _TRAFFIC = 2.8  # vectors of n rows that a worker may receive and send per produ
 _PER_WORKER = 4  # shares at most: then the last to end keeps others waiting for an eighth of a product on average
 
 
-def block_bounds(n):
+def block_bounds(n: int) -> list[Span]:
     """Return the (start, stop) of consecutive blocks of n rows."""
     rows = max(_ROWS, -(-n // (_BLOCKS * _ROWS)) * _ROWS)
     return [(start, min(start + rows, n)) for start in range(0, n, rows)]
 
 
-def triangle(blocks):
+def triangle(blocks: int) -> npt.NDArray[np.int64]:
     """Return all pairs (i, j), 0 <= j <= i < blocks, along a Z-order curve: int array, shape (pairs, 2)."""
     i, j = np.tril_indices(blocks)
     code = np.zeros(len(i), np.int64)
@@ -28,7 +33,7 @@ def triangle(blocks):
     return np.stack([i, j], axis=1)[np.argsort(code)]
 
 
-def cut(n, workers):
+def cut(n: int, workers: int) -> tuple[list[Span], list[npt.NDArray[np.int64]]]:
     """Return (bounds, shares): blocks of rows, and for each share its pairs of blocks, shape (pairs, 2).
 
     Every worker gets the same number of shares, each `workers`-th: as many as the traffic allows, since many small ones
@@ -45,6 +50,6 @@ def cut(n, workers):
     return bounds, shares
 
 
-def rows_touched(bounds, share):
+def rows_touched(bounds: Sequence[Span], share: npt.NDArray[np.int64]) -> int:
     """Return how many rows of K the pairs of blocks of a share lie in, as rows or as columns."""
     return sum(bounds[block][1] - bounds[block][0] for block in np.unique(share))

@@ -10,14 +10,18 @@ import dataclasses
 import importlib.metadata
 import json
 import logging
+from collections.abc import Iterator
+from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from distributed import Client, LocalCluster
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients, ConjugateGradientsFactor
 from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.gram import DaskGram
@@ -53,7 +57,7 @@ class Dask(ConjugateGradients):
     client: Client | None = dataclasses.field(default=None, repr=False, compare=False)
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Self]:
         with contextlib.ExitStack() as stack:
             try:
                 address = self.scheduler
@@ -72,9 +76,10 @@ class Dask(ConjugateGradients):
             yield dataclasses.replace(self, client=client)
 
     @memory_explained()
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "DaskFactor":
         with contextlib.ExitStack() as stack:
             solver = self if self.client else stack.enter_context(self.opened())
+            assert solver.client is not None
             there, kept = _check_workers(solver.client, K, self.outputs, self.worker_device)
             options = {"device": self.worker_device, "memory": kept, "progress": progress or Progress()}
             products = DaskGram(K, solver.client, **options)
@@ -92,20 +97,29 @@ class DaskFactor(ConjugateGradientsFactor):
         What is closed with the factor.
     """
 
-    def __init__(self, K, solver, ridge, products, there, kept):
+    solver: Dask
+    operator: DaskGram
+    opened: contextlib.ExitStack
+
+    def __init__(
+        self, K: Gram, solver: Dask, ridge: float, products: DaskGram, there: dict[str, dict[str, Any]], kept: int
+    ):
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
         found = {"engine": "dask", "workers": len(there), "kept_bytes": kept, "workers_lost": 0, "products": 0}
         super().__init__(K, solver, ridge=ridge, method=method, operator=products, report=found)
         self.device = "cuda" if any(worker["device"] == "cuda" for worker in there.values()) else "cpu"
 
-    def predict(self, K_test, coef, *, progress=None):
+    def predict(
+        self, K_test: Gram, coef: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> npt.NDArray[np.float64]:
         return self.operator.predict(K_test.left, coef)
 
-    def peak_memory(self):
+    def peak_memory(self) -> int:
+        assert self.solver.client is not None
         peaks = self.solver.client.run(backend.peak_memory, on_error="ignore").values()
         return max(backend.peak_memory(), *peaks)
 
-    def close(self, error=None):
+    def close(self, error: BaseException | None = None) -> None:
         super().close(error)
         self.opened.close()
 

@@ -8,15 +8,21 @@ import asyncio
 import dataclasses
 import importlib.metadata
 import threading
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from distributed import SchedulerPlugin, WorkerPlugin
+import numpy.typing as npt
+from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from kernelfit import backend
-from kernelfit.grams.matrix import Gram
+from kernelfit.grams.base import Points
+from kernelfit.grams.matrix import Gram, Span
+from kernelfit.kernels import Kernel
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
-_GRAMS, _QUICK = {}, {}  # by key: the matrix made from points, and the same from inner products that are kept
+_GRAMS: dict[str, Gram] = {}  # by key: the matrix made from points
+_QUICK: dict[str, Gram] = {}  # and the same from inner products that are kept
 
 
 class PointsOnWorkers(WorkerPlugin):
@@ -34,20 +40,21 @@ class PointsOnWorkers(WorkerPlugin):
         Bytes of inner products that a worker keeps at most.
     """
 
-    def __init__(self, key, raw, kernel, device, memory):
+    def __init__(self, key: str, raw: npt.NDArray, kernel: Kernel, device: str, memory: int):
         self.name, self.raw, self.kernel, self.device, self.memory = key, raw, kernel, device, memory
 
-    def setup(self, worker):
+    def setup(self, worker: Worker) -> None:
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
         backend.keep_freed_memory()
         K = Gram(self.raw, self.kernel, device=backend.device(self.device))
         _GRAMS[self.name] = K
         if self.kernel.of_products and K.device.name == "cpu":
-            kept = CachedProducts(K.points, self.memory)
-            _QUICK[self.name] = Gram(dataclasses.replace(K.points, products=kept), self.kernel)
+            points: Any = K.points  # with coordinates, a dataclass
+            kept = CachedProducts(points, self.memory)
+            _QUICK[self.name] = Gram(dataclasses.replace(points, products=kept), self.kernel)
 
-    def teardown(self, worker):
+    def teardown(self, worker: Worker) -> None:
         _GRAMS.pop(self.name, None)
         _QUICK.pop(self.name, None)
 
@@ -58,11 +65,12 @@ class CachedProducts:
     A worker is asked for the same tiles in every product, as long as no other is lost or joins.
     """
 
-    def __init__(self, points, memory):
-        self._points, self._left, self._tiles = points, memory, {}
+    def __init__(self, points: Points, memory: int):
+        self._points, self._left = points, memory
+        self._tiles: dict[tuple[Span, Span], npt.NDArray] = {}
         self._lock = threading.Lock()
 
-    def tile(self, rows, columns):
+    def tile(self, rows: Span, columns: Span) -> npt.NDArray:
         """Return the inner products of points rows and columns, both (start, stop)."""
         found = self._tiles.get((rows, columns))
         if found is None:
@@ -77,10 +85,10 @@ class CachedProducts:
 class PointsOfClient(SchedulerPlugin):
     """Takes the points from all workers when the client that gave them is gone, killed or not."""
 
-    def __init__(self, key, client):
+    def __init__(self, key: str, client: str):
         self.name, self.client = key, client
 
-    def remove_client(self, scheduler, client):
+    def remove_client(self, scheduler: Scheduler, client: str) -> None:
         if client == self.client:
             self._task = asyncio.get_running_loop().create_task(self._forget(scheduler))
 
@@ -89,12 +97,12 @@ class PointsOfClient(SchedulerPlugin):
         await scheduler.unregister_worker_plugin(None, self.name)
 
 
-def raw_points(points):
+def raw_points(points: Points) -> npt.NDArray:
     """Return the points as they travel: uint8 pixels, or float64."""
     return (points.values + 128).astype(np.uint8) if points.exact else points.coordinates()
 
 
-def describe(device, dask_worker=None):
+def describe(device: str, dask_worker: Any = None) -> dict[str, Any]:
     """Return what an engine must know of a worker before it is used; memory in bytes, limit 0 for none."""
     return {
         "version": importlib.metadata.version("kernelfit"),
@@ -104,7 +112,9 @@ def describe(device, dask_worker=None):
     }
 
 
-def multiply(key, bounds, share, V, with_sums):
+def multiply(
+    key: str, bounds: Sequence[Span], share: npt.NDArray[np.int64], V: npt.NDArray[np.float64], with_sums: bool
+) -> npt.NDArray[np.float64]:
     """Return what the pairs of blocks of a share add to K V, each entry of K made once.
 
     Parameters
@@ -125,8 +135,8 @@ def multiply(key, bounds, share, V, with_sums):
     out = device.xp.zeros_like(whole)
     sums = device.xp.zeros(n) if with_sums else None
     tiles = []
-    for pair in share:
-        tiles += _tiles(*(bounds[block] for block in pair), device.tile)
+    for i, j in share:
+        tiles += _tiles(bounds[i], bounds[j], device.tile)
         if len(tiles) >= _TILES:
             K.add_product(tiles, whole, out, sums)
             tiles = []
@@ -135,13 +145,13 @@ def multiply(key, bounds, share, V, with_sums):
     return np.hstack([device.host(part) for part in parts])
 
 
-def predict(key, raw, coef):
+def predict(key: str, raw: npt.NDArray, coef: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return K(raw, X) coef for test points as raw_points returns them."""
     K = _GRAMS[key]
     return Gram(raw, K.kernel, K.points).product(coef)
 
 
-def rows_of(bounds, share):
+def rows_of(bounds: Sequence[Span], share: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     """Return the indices of all rows in the blocks of a share, in order."""
     return np.concatenate([np.arange(*bounds[block]) for block in np.unique(share)])
 

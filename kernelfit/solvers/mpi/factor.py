@@ -7,7 +7,11 @@ told, and with the matrix products, nearly all of the work, by the project's BLA
 ones (see benchmarks/results/mpi.md). Triangular solves are ScaLAPACK's pdtrsm, which is what pdpotrs calls.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit.backend import CPU
 
@@ -21,14 +25,16 @@ class FactorShare:
         Own rows and columns. Only blocks on and below the diagonal are used; memory that is never touched takes none.
     """
 
-    def __init__(self, share, dtype):
+    A: npt.NDArray
+
+    def __init__(self, share: Any, dtype: npt.DTypeLike):
         self.share, self.layout = share, share.layout
         m, k, n = len(share.rows), len(share.columns), share.layout.n
         self.A = CPU.reserved((k, m), dtype).T
         self.scalapack = share.scalapack
         self.matrix = self.scalapack.matrix(self.A, (n, n), (share.layout.block,) * 2)
 
-    def diagonal(self):
+    def diagonal(self) -> npt.NDArray:
         """Return the diagonal, in the leader; shape (n,)."""
         share = self.share
         own, row_at, column_at = np.intersect1d(share.rows, share.columns, assume_unique=True, return_indices=True)
@@ -37,7 +43,7 @@ class FactorShare:
         share.team.world.Reduce(mine, total)
         return total
 
-    def factorise(self, advance):
+    def factorise(self, advance: Callable[..., None]) -> int:
         """Overwrite the lower triangle with L; return 0, or the row, counted from 1, that failed, in every process.
 
         advance(multiplications) is called after every block column; they are n^3 / 6 in all.
@@ -53,7 +59,7 @@ class FactorShare:
             advance(((n - start) ** 3 - (n - stop) ** 3) / 6)
         return 0
 
-    def half_solve(self, B, transpose):
+    def half_solve(self, B: npt.NDArray, transpose: bool) -> npt.NDArray:
         """Return the own rows of L^-1 B or L^-T B, as parts to be summed over the processes of this row."""
         layout, (m, r) = self.layout, B.shape
         first, last = layout.column_share(self.share.team.rank, r)

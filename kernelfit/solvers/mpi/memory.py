@@ -5,12 +5,15 @@ import numpy as np
 from kernelfit.backend import CPU
 from kernelfit.common.errors import NotEnoughMemoryError
 from kernelfit.common.quantities import format_bytes
+from kernelfit.grams.base import Points
+from kernelfit.solvers.mpi.layout import Layout
+from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.planning.plan import PRECISIONS
 
 _PAGE = 4096
 
 
-def bytes_needed(layout, process, *, size, d, coordinate, r):
+def bytes_needed(layout: Layout, process: int, *, size: int, d: int, coordinate: int, r: int) -> int:
     """Return the bytes that a process allocates at its peak, for entries of `size` bytes and r right-hand sides.
 
     With m rows and k columns of the matrix here: its entries, see matrix_bytes; size (2 m + k) block of a panel that
@@ -24,7 +27,7 @@ def bytes_needed(layout, process, *, size, d, coordinate, r):
     return matrix + panel + points + vectors + leading + CPU.fixed_bytes
 
 
-def matrix_bytes(layout, process, size):
+def matrix_bytes(layout: Layout, process: int, size: int) -> int:
     """Return the bytes of the blocks on and below the diagonal that a process holds, in pages of 4 kB by column.
 
     ScaLAPACK's arrays have room for the full square; about half of it is never touched, and the operating system gives
@@ -36,7 +39,9 @@ def matrix_bytes(layout, process, size):
     return int(np.minimum(touched, size * len(rows)).sum())
 
 
-def choose_precision(team, points, layout, *, r, asked, limit):
+def choose_precision(
+    team: Team, points: Points, layout: Layout, *, r: int, asked: str, limit: int | None
+) -> tuple[str, str]:
     """Return (precision, reason): the one asked for, or for "auto" float64 if it fits on every host, else mixed.
 
     Raises
@@ -45,7 +50,7 @@ def choose_precision(team, points, layout, *, r, asked, limit):
         It does not fit; nothing has been allocated in any process.
     """
     precisions = PRECISIONS if asked == "auto" else (asked,)
-    shortages = []
+    shortages: list[str] = []
     for precision in precisions:
         sizes = {"size": 8 if precision == "float64" else 4, "d": points.d, "coordinate": points.values.itemsize}
         short = _shortage(team.call("memory", **sizes, r=r, limit=limit))

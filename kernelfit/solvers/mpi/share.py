@@ -5,16 +5,21 @@ entries of K between these sets, made as large blocks, are in their places.
 """
 
 import platform
+from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.backend.scalapack import Scalapack
+from kernelfit.grams.base import Points
 from kernelfit.grams.points import CoordinatePoints
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.mpi.factor import FactorShare
+from kernelfit.solvers.mpi.layout import Layout
 from kernelfit.solvers.mpi.memory import bytes_needed
+from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.planning.rates import measure_gemm
 
 _PIECE = 4096  # points sent at a time
@@ -37,16 +42,24 @@ class Share:
         Of the lower triangle, by blocks, that are here: the leader has some.
     """
 
-    def __init__(self, team, layout):
+    layout: Layout
+    rows: npt.NDArray[np.intp]
+    columns: npt.NDArray[np.intp]
+    row_points: CoordinatePoints
+    column_points: CoordinatePoints
+    entries: int
+    factor: FactorShare
+
+    def __init__(self, team: Team, layout: Layout):
         self.team, self.layout, rank = team, layout, team.rank
         self.row, self.column = divmod(rank, layout.grid_columns)
         # The processes of the same row of the grid, numbered by column, and those of the same column, by row.
         self.in_row, self.in_column = team.world.Split(self.row, rank), team.world.Split(self.column, rank)
         self.rows, self.columns = layout.row_indices(rank), layout.column_indices(rank)
         self.entries = sum(map(self._strip_entries, self._strips()))
-        self.scalapack, self.factor = Scalapack(layout.grid), None
+        self.scalapack = Scalapack(layout.grid)
 
-    def take_points(self, points, *, kernel, d, dtype, unit):
+    def take_points(self, points: Points | None, *, kernel: str, d: int, dtype: np.dtype, unit: float) -> None:
         """Get the points of the own rows and columns."""
         self.kernel = self.team.agree(parse_kernel, kernel)
         sets = [_no_points(len(indices), d, dtype, unit) for indices in (self.rows, self.columns)]
@@ -59,44 +72,48 @@ class Share:
                     getattr(own, name)[first:last] = getattr(piece, name)[indices[first:last] - start]
         self.row_points, self.column_points = sets
 
-    def make_matrix(self, advance, *, dtype, added):
+    def make_matrix(self, advance: Callable[..., None] | None, *, dtype: np.dtype, added: float) -> None:
         """Make the lower triangle of K + added I, to be factored in this dtype; advance(fraction) is called."""
-        self.factor = None  # its memory is needed
+        self.drop_factor()  # its memory is needed
         self.factor = self.team.agree(FactorShare, self, dtype)
         self.team.agree(self._fill, self.factor.A.T, added, advance or _silent)
 
-    def machine(self, *, dtype):
+    def machine(self, *, dtype: np.dtype) -> list[tuple[str, int, float]] | None:
         """Return (host, threads, rate of matrix products in operations per second) of every process."""
         rate = self.team.agree(measure_gemm, CPU.probe, dtype=dtype)
         return self.team.world.gather((platform.node(), backend.num_threads(), rate))
 
-    def memory(self, *, size, d, coordinate, r, limit):
+    def memory(
+        self, *, size: int, d: int, coordinate: int, r: int, limit: int | None
+    ) -> list[tuple[str, int, int]] | None:
         """Return (host, bytes needed, bytes free) of every process, for a matrix of entries of `size` bytes."""
         free = min(self.team.host.allgather(backend.free_memory()))
         need = bytes_needed(self.layout, self.team.rank, size=size, d=d, coordinate=coordinate, r=r)
         return self.team.world.gather((platform.node(), need, min(free, limit or free)))
 
-    def peaks(self):
+    def peaks(self) -> list[int] | None:
         """Return the largest resident memory of every process so far, in bytes."""
         return self.team.world.gather(backend.peak_memory())
 
-    def drop_factor(self):
+    def drop_factor(self) -> None:
         """Free the matrix."""
-        self.factor = None
+        vars(self).pop("factor", None)
 
-    def diagonal(self):
+    def diagonal(self) -> npt.NDArray:
         """Return the diagonal of the matrix as it is now, shape (n,), in its dtype."""
         return self.factor.diagonal()
 
-    def factorise(self, advance):
+    def factorise(self, advance: Callable[..., None] | None) -> int:
         """Overwrite the matrix with its Cholesky factor; return 0, or the row, counted from 1, that failed."""
         return self.factor.factorise(advance or _silent)
 
-    def half_solve(self, Y, *, r, transpose):
+    def half_solve(self, Y: npt.NDArray[np.float64] | None, *, r: int, transpose: bool) -> npt.NDArray | None:
         """Return L^-1 Y or L^-T Y, shape (n, r)."""
         return self.gather_rows(self.factor.half_solve(self.spread_rows(Y, r), transpose))
 
-    def product(self, V, advance, *, r, with_sums):
+    def product(
+        self, V: npt.NDArray[np.float64] | None, advance: Callable[..., None] | None, *, r: int, with_sums: bool
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
         """Return (K V, absolute row sums of K), the latter zero unless with_sums; each entry of K is made once.
 
         advance(fraction) is called as it goes on.
@@ -105,12 +122,24 @@ class Share:
         beside, above = self.spread_rows(V, r), self.spread_columns(V, r)  # what the own columns and rows multiply
         by_row, by_column = (np.zeros((len(indices), r + 1)) for indices in (self.rows, self.columns))
         self.team.agree(self._multiply, beside, above, by_row, by_column, with_sums, advance)
-        by_row, by_column = self.gather_rows(by_row), self.gather_columns(by_column)
-        if self.team.is_root:
-            by_row += by_column
-            return by_row[:, :r], by_row[:, r]
+        total, mirrored = self.gather_rows(by_row), self.gather_columns(by_column)
+        if total is None or mirrored is None:  # of the leader alone
+            return None
+        total += mirrored
+        return total[:, :r], total[:, r]
 
-    def predict(self, points, coef, advance, *, m, d, dtype, unit, r):
+    def predict(
+        self,
+        points: Points | None,
+        coef: npt.NDArray[np.float64] | None,
+        advance: Callable[..., None] | None,
+        *,
+        m: int,
+        d: int,
+        dtype: np.dtype,
+        unit: float,
+        r: int,
+    ) -> npt.NDArray[np.float64] | None:
         """Return the kernel of m points with the training points, times coef (n, r): shape (m, r)."""
         first, last = self.layout.own_part(self.team.rank)
         own, coef = self.row_points.part(first, last), self.spread_rows(coef, r)[first:last]
@@ -119,24 +148,24 @@ class Share:
             stop = min(start + _PIECE, m)
             piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             part = self.team.agree(self._predict, piece, own, coef)
-            self.team.world.Reduce(part, scores[start:stop] if self.team.is_root else None)
+            self.team.world.Reduce(part, None if scores is None else scores[start:stop])
             if advance:
                 advance(stop - start)
         return scores
 
-    def spread_rows(self, V, r):
+    def spread_rows(self, V: npt.NDArray[np.float64] | None, r: int) -> npt.NDArray[np.float64]:
         """Return the rows of the leader's V, float64 (n, r), that are here."""
         return self._spread(V, r, self.in_column, self.in_row, self.layout.row_indices, self.layout.grid_columns)
 
-    def spread_columns(self, V, r):
+    def spread_columns(self, V: npt.NDArray[np.float64] | None, r: int) -> npt.NDArray[np.float64]:
         """Return the rows of V with the numbers of the columns that are here."""
         return self._spread(V, r, self.in_row, self.in_column, self.layout.column_indices, 1)
 
-    def gather_rows(self, part):
+    def gather_rows(self, part: npt.NDArray) -> npt.NDArray | None:
         """Return the sum over all processes of parts (len(rows), r), each row in its place: shape (n, r)."""
         return self._gather(part, self.in_column, self.in_row, self.layout.row_indices, self.layout.grid_columns)
 
-    def gather_columns(self, part):
+    def gather_columns(self, part: npt.NDArray) -> npt.NDArray | None:
         """The same for parts (len(columns), r)."""
         return self._gather(part, self.in_row, self.in_column, self.layout.column_indices, 1)
 

@@ -6,8 +6,11 @@ The leader solves as on one machine, with a Gram and a factor whose methods are 
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator
+from typing import Self
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.backend.scalapack import open_scalapack
@@ -15,6 +18,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_number
+from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cholesky import PRECISIONS, CholeskyFactor
 from kernelfit.solvers.mixed import MixedFactor
@@ -24,7 +28,7 @@ from kernelfit.solvers.mpi.share import Share
 from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.panel_cholesky import check_pivots
 from kernelfit.solvers.planning.plan import LOO_IN_MIXED
-from kernelfit.solvers.protocol import Solver, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, memory_explained
 from kernelfit.solvers.regularity import require_regular
 
 
@@ -65,15 +69,15 @@ class Mpi(Solver):
             raise InputError(LOO_IN_MIXED)
 
     @property
-    def is_root(self):
+    def is_root(self) -> bool:
         return self.team is None or self.team.is_root
 
     @property
-    def launcher(self):
+    def launcher(self) -> str:
         return f"mpiexec -n {self.team.size} " if self.team else ""
 
     @contextlib.contextmanager
-    def opened(self):
+    def opened(self) -> Iterator[Self]:
         team = Team(Share)
         grid_shape(team.size, self.grid)
         team.agree(open_scalapack)
@@ -91,7 +95,7 @@ class Mpi(Solver):
         team.stop()
 
     @memory_explained()
-    def factor(self, K, *, ridge=0.0, progress=None):
+    def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
         if self.team is None:
             raise InputError(
                 "Mpi() solves with all processes of mpiexec: let each enter it, with Mpi().opened() as solver"
@@ -126,12 +130,19 @@ class Mpi(Solver):
         watch = Stopwatch()
         with watch("gram"):
             shared = TeamGram(K, team)
-        options = {"ridge": ridge, "factorise": factorise, "method": method, "progress": progress}
+        factor: Factor
         if precision == "float64":
             L = factorise(shared, ridge=ridge, panels=TeamMatrix(team, np.float64), progress=progress)
             factor = TeamCholeskyFactor(shared, L, ridge=ridge, method=method, report=report)
         else:
-            factor = TeamMixedFactor.of(shared, lambda shift: TeamMatrix(team, np.float32), **options)
+            factor = TeamMixedFactor.of(
+                shared,
+                lambda shift: TeamMatrix(team, np.float32),
+                ridge=ridge,
+                factorise=factorise,
+                method=method,
+                progress=progress,
+            )
             factor.report = report | {name: factor.report[name] for name in ("shift", "breakdowns")}
         watch.add(factor.seconds)
         factor.seconds, factor.gemm_gflops = watch.seconds, rate
@@ -139,13 +150,17 @@ class Mpi(Solver):
         return factor
 
 
-class _OnTeam:
+class _OnTeam(Factor):
     """What a factor does with all processes beside its own work."""
 
-    def predict(self, K_test, coef, *, progress=None):
+    K: "TeamGram"
+
+    def predict(
+        self, K_test: Gram, coef: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> npt.NDArray[np.float64]:
         return self.K.predict(K_test.left, coef, progress or Progress())
 
-    def peak_memory(self):
+    def peak_memory(self) -> int:
         self.report["peaks"] = self.K.team.call("peaks")
         return max(self.report["peaks"])
 
@@ -161,13 +176,13 @@ class TeamMixedFactor(_OnTeam, MixedFactor):
 class TeamGram(Gram):
     """K, of which every process makes its part; products are shared, blocks are made here."""
 
-    def __init__(self, K, team):
+    def __init__(self, K: Gram, team: Team):
         super().__init__(K.points, K.kernel)
         self.team = team
         self.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
         team.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
 
-    def predict(self, points, coef, progress):
+    def predict(self, points: Points, coef: npt.NDArray[np.float64], progress: Progress) -> npt.NDArray[np.float64]:
         """Return the kernel of other points with those of K, times coef: shape (m, r)."""
         sizes = self._kind() | {"m": len(points), "r": coef.shape[1]}
         with progress.phase("predict", len(points)) as advance:
@@ -185,10 +200,10 @@ class TeamGram(Gram):
 class TeamMatrix:
     """The memory of a matrix and of its factor, in all processes; see kernelfit.solvers.panels for the interface."""
 
-    def __init__(self, team, dtype):
+    def __init__(self, team: Team, dtype: npt.DTypeLike):
         self.team, self.dtype = team, np.dtype(dtype)
 
-    def finish(self):
+    def finish(self) -> None:
         self.team.call("drop_factor")
 
     abandon = finish
@@ -206,33 +221,33 @@ class TeamFactor:
     """
 
     panels: TeamMatrix
-    roots: np.ndarray
+    roots: npt.NDArray
     ridge: float
     shift: float
-    seconds: dict
+    seconds: dict[str, float]
     inverse_norm: float | None = None
 
     @property
-    def n(self):
+    def n(self) -> int:
         return len(self.roots)
 
-    def half_solve(self, Y):
+    def half_solve(self, Y: npt.NDArray) -> npt.NDArray:
         """Return L^-1 Y, shape (n, r)."""
         return self._half(Y, transpose=False)
 
-    def half_solve_transposed(self, Z):
+    def half_solve_transposed(self, Z: npt.NDArray) -> npt.NDArray:
         """Return L^-T Z, shape (n, r)."""
         return self._half(Z, transpose=True)
 
-    def solve(self, Y):
+    def solve(self, Y: npt.NDArray) -> npt.NDArray:
         """Return (L L^T)^-1 Y, shape (n, r)."""
         return self.half_solve_transposed(self.half_solve(Y))
 
-    def pivots(self):
+    def pivots(self) -> npt.NDArray[np.float64]:
         """Return the squared diagonal of L, float64 of shape (n,)."""
         return self.roots.astype(np.float64) ** 2
 
-    def release(self, go_on=False):
+    def release(self, go_on: bool = False) -> None:
         """Free the matrix in all processes."""
         self.panels.finish()
 
@@ -240,7 +255,9 @@ class TeamFactor:
         return self.panels.team.call("half_solve", Y, r=Y.shape[1], transpose=transpose)
 
 
-def factorise(shared, *, ridge, shift=0.0, panels, progress):
+def factorise(
+    shared: TeamGram, *, ridge: float, shift: float = 0.0, panels: TeamMatrix, progress: Progress
+) -> TeamFactor:
     """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.panel_cholesky.cholesky."""
     check_number("ridge", ridge)
     team, n, watch = shared.team, shared.shape[0], Stopwatch()

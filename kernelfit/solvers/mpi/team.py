@@ -11,6 +11,8 @@ import signal
 import sys
 import time
 import traceback
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 from kernelfit.common.errors import KernelfitError, NotEnoughMemoryError, SingularMatrixError
 
@@ -20,6 +22,7 @@ _WAIT = 1e-3  # seconds between looks at whether there is something to do: waiti
 # one that only spins, where others want the cores too, uses up the time in which it should compute. Measured, with two
 # processes beside others on 2 cores: a factorisation at 25 GFLOP/s instead of 4 to 9.
 _SETTINGS = {"MPIR_CVAR_SUPPRESS_ABORT_MESSAGE": "1", "MPIR_CVAR_ENABLE_HEAVY_YIELD": "1"}
+T = TypeVar("T")
 _BEGIN, _STOP = "begin", "stop"
 
 
@@ -41,7 +44,14 @@ class Team:
         The MPI library and its version.
     """
 
-    def __init__(self, make_share):
+    world: Any
+    host: Any
+    rank: int
+    size: int
+    is_root: bool
+    library: str
+
+    def __init__(self, make_share: Callable[..., Any]):
         MPI = _mpi()
         self.world = MPI.COMM_WORLD
         self.host = self.world.Split_type(MPI.COMM_TYPE_SHARED)
@@ -50,12 +60,12 @@ class Team:
         self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
         self._make_share, self._share = make_share, None
 
-    def begin(self, **arguments):
+    def begin(self, **arguments: Any) -> None:
         """Let every process make its share, in the leader."""
         self._announce(_BEGIN, 0, arguments)
         self._run(_BEGIN, (), arguments)
 
-    def call(self, name, *own, **arguments):
+    def call(self, name: str, *own: Any, **arguments: Any) -> Any:
         """Call a method of every share, in the leader; return what its own returns.
 
         `own` are for the leader's share alone, the others get None; `arguments` are small, and sent to all.
@@ -63,7 +73,7 @@ class Team:
         self._announce(name, len(own), arguments)
         return self._run(name, own, arguments)
 
-    def follow(self):
+    def follow(self) -> None:
         """Do what the leader announces until it stops; raises the error that it stopped with."""
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all; the leader ends the others
         try:
@@ -87,19 +97,19 @@ class Team:
                 if not getattr(error, "agreed", False):
                     raise
 
-    def stop(self, error=None):
+    def stop(self, error: BaseException | None = None) -> None:
         """Let the followers go, in the leader; they raise `error` too."""
         self._announce(_STOP, 0, {"error": error and _described(error)})
 
-    def cores(self):
+    def cores(self) -> int:
         """Return the cores of this host for each of its processes, at least one."""
         affinity = getattr(os, "sched_getaffinity", lambda pid: range(os.cpu_count() or 1))
         cores = set().union(*self.host.allgather(set(affinity(0))))
         return max(1, len(cores) // self.host.size)
 
-    def agree(self, work, *arguments, **options):
+    def agree(self, work: Callable[..., T], *arguments: Any, **options: Any) -> T:
         """Return work(...), which no other process takes part in; where it fails, all raise the same error."""
-        result = failure = None
+        failure = None
         try:
             result = work(*arguments, **options)
         except Exception as error:

@@ -12,6 +12,7 @@ import numpy as np
 from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.mpi.memory import bytes_needed
 from kernelfit.solvers.planning.plan import PRECISIONS
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 
 _SHARE = 0.85  # of the matrix-product rate, that the products of a factorisation reach; benchmarks/results/mpi.md
@@ -43,7 +44,7 @@ class Cluster:
     latency: float = 5e-5
 
     @property
-    def processes(self):
+    def processes(self) -> int:
         return self.machines * self.cores
 
 
@@ -70,16 +71,16 @@ class Forecast:
     memory: int
     fits: bool
     traffic: float
-    seconds: dict
+    seconds: dict[str, float]
     what: str
 
     @property
-    def total(self):
+    def total(self) -> float:
         """Seconds of the whole solve."""
         return sum(self.seconds.values())
 
 
-def forecast_mpi(problem, cluster, *, block=BLOCK, steps=5):
+def forecast_mpi(problem: Problem, cluster: Cluster, *, block: int = BLOCK, steps: int = 5) -> list[Forecast]:
     """Return the Forecasts of the engine over MPI, in float64 and mixed precision.
 
     With P processes on a grid of R x C, b the block, g the rate of matrix products, e the seconds per entry:
@@ -134,7 +135,7 @@ def _forecast_mpi(problem, cluster, layout, precision, steps):
     return Forecast("mpi", precision, int(need), need <= cluster.memory, float(traffic), seconds, what)
 
 
-def panel_bytes(cluster, layout, size):
+def panel_bytes(cluster: Cluster, layout: Layout, size: int) -> tuple[float, float]:
     """Return the bytes of panels that a machine receives, along its rows and down its columns, in a factorisation.
 
     A panel of which l rows are left has l b entries; over all panels that adds up to n^2 / 2. A machine that holds
@@ -146,7 +147,7 @@ def panel_bytes(cluster, layout, size):
     return half * _rows_touched(cluster, C) / R * (C > 1), half * cluster.cores / C * (1 - 1 / R)
 
 
-def simulate_mpi(problem, cluster, *, precision="float64", block=BLOCK):
+def simulate_mpi(problem: Problem, cluster: Cluster, *, precision: str = "float64", block: int = BLOCK) -> float:
     """Return the seconds of a factorisation in which every process is followed through every block column.
 
     A process begins what it can when it has ended what it did, and when what it needs is there: the solve on the panel

@@ -12,7 +12,8 @@ import numpy as np
 from kernelfit.grams.points import product_dtype
 from kernelfit.solvers.dask.shares import cut, rows_touched
 from kernelfit.solvers.low_rank import planned_rank
-from kernelfit.solvers.planning.cluster import Forecast
+from kernelfit.solvers.planning.cluster import Cluster, Forecast
+from kernelfit.solvers.planning.problem import Problem
 
 # benchmarks/results/matrix_free.md
 _SHARE = 0.9  # of the rate of matrix products, that inner products of a tile reach
@@ -21,7 +22,7 @@ _STEPS, _STEPS_N, _STEPS_SLOPE, _RANK_SLOPE = 260, 20_000, 0.6, 0.3  # MNIST, no
 _FIXED = 300_000_000  # bytes of a process: libraries, compiled passes, tiles
 
 
-def expected_steps(n, d, rank):
+def expected_steps(n: int, d: int, rank: int) -> float:
     """Return the steps that MNIST takes without a ridge to a residual of 1e-8, measured up to n = 20,000.
 
     They grow about as n^0.6 with the planned rank, sqrt(n d), and as rank^-0.3 below it. Other data and bandwidths
@@ -31,7 +32,7 @@ def expected_steps(n, d, rank):
     return _STEPS * (n / _STEPS_N) ** _STEPS_SLOPE * max(1.0, planned / max(rank, 1)) ** _RANK_SLOPE
 
 
-def forecast_dask(problem, cluster):
+def forecast_dask(problem: Problem, cluster: Cluster) -> list[Forecast]:
     """Return the Forecasts of the engine over Dask: one, in float64.
 
     With W machines of c cores each, g the rate of matrix products of a core, e the seconds per entry, k the rank:
@@ -70,7 +71,7 @@ def forecast_dask(problem, cluster):
     return [Forecast("dask", "float64", int(need), need <= cluster.memory, float(traffic), seconds, what)]
 
 
-def simulate_dask(problem, cluster):
+def simulate_dask(problem: Problem, cluster: Cluster) -> float:
     """Return the seconds of one product without kept inner products, every share followed.
 
     The client sends the shares one after the other, round-robin; a worker does those that it has in their order; the
@@ -78,7 +79,8 @@ def simulate_dask(problem, cluster):
     """
     bounds, shares = cut(problem.n, cluster.machines)
     rows, entry = _share_rows(problem, cluster), _pass(problem, cluster.rates) / cluster.cores
-    sent, free, ended = 0.0, [0.0] * cluster.machines, []
+    sent, free = 0.0, [0.0] * cluster.machines
+    ended: list[tuple[float, float]] = []
     far = cluster.machines > 1
     for number, (share, touched) in enumerate(zip(shares, rows, strict=True)):
         worker, message = number % cluster.machines, far * 8 * problem.outputs * touched / cluster.bandwidth

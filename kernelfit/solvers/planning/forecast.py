@@ -7,6 +7,7 @@ import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.panel_cholesky import cholesky
 
 _SIZES = (1024, 2048, 4096)
@@ -35,7 +36,7 @@ class Forecast:
     reason: str
 
 
-def forecast(gram, *, ridge=0.0, tolerance=1e-10, seed=0):
+def forecast(gram: Gram, *, ridge: float = 0.0, tolerance: float = 1e-10, seed: int = 0) -> Forecast:
     """Return the Forecast for a Gram matrix.
 
     What decides is the smallest eigenvalue s of D^-1 (K + ridge I) D^-1 with unit diagonal, for a Cholesky factor does

@@ -2,6 +2,8 @@
 
 import dataclasses
 import shutil
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +17,7 @@ from kernelfit.solvers.cholesky import PRECISIONS, Cholesky, described
 from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 
@@ -28,31 +31,6 @@ _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and tr
 # with ten it was measured at a tenth to a fifth of the matrix-product rate.
 _WAITING = 50
 _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
-
-
-@dataclasses.dataclass(frozen=True)
-class Problem:
-    """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest.
-
-    of_products tells whether the kernel is made of inner products, see Kernel; held whether the points are in memory
-    already, as kernels use them.
-    """
-
-    n: int
-    n_test: int
-    d: int
-    outputs: int
-    dtype: type = np.uint8
-    loo: bool = False
-    of_products: bool = True
-    held: bool = False
-
-    @classmethod
-    def of(cls, K, **others):
-        """Return the Problem of a symmetric Gram whose points are made."""
-        pixels = getattr(K.points, "exact", False)
-        known = {"dtype": np.uint8 if pixels else np.float64, "held": True}
-        return cls(n=K.shape[0], d=K.points.d, of_products=K.kernel.of_products, **known | others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,14 +66,14 @@ class Way:
     host: int
     disk: int
     seconds: float
-    missing: tuple = ()
+    missing: tuple[str, ...] = ()
     cached_bytes: int = 0
-    phases: tuple = ()
+    phases: tuple[tuple[str, float], ...] = ()
 
     def __str__(self):
         return described(self.precision, self.storage, cached=bool(self.cached_bytes))
 
-    def solver(self, **options):
+    def solver(self, **options: Any) -> Cholesky:
         """Return the Cholesky solver that goes this way."""
         same = {name: getattr(self, name) for name in ("precision", "storage", "device", "width")}
         return Cholesky(**same, cached=bool(self.cached_bytes), **options)
@@ -120,8 +98,8 @@ class Plan:
 
     problem: Problem
     rates: Rates
-    free: dict
-    ways: tuple
+    free: dict[str, int]
+    ways: tuple[Way, ...]
     chosen: Way | None
     largest_n: int
 
@@ -136,7 +114,7 @@ class Plan:
             f"{duration(way.seconds)}"
         )
 
-    def require(self):
+    def require(self) -> Way:
         """Return the chosen Way; raises NotEnoughMemoryError that says what would fit if there is none."""
         if self.chosen:
             return self.chosen
@@ -160,24 +138,24 @@ class Plan:
             f"{smaller}ree memory{disk}"
         )
 
-    def fallback(self, way):
+    def fallback(self, way: Way) -> "Way | None":
         """Return the float64 Way to take if the mixed one fails, or None: the quickest that fits."""
         others = [other for other in self.ways if other.precision == "float64" and not other.missing]
         return min(others, key=lambda other: other.seconds) if way.precision == "mixed" and others else None
 
 
 def plan_solve(
-    problem,
+    problem: Problem,
     *,
-    device=backend.CPU,
-    precision="auto",
-    storage="auto",
-    scratch=None,
-    width=None,
-    memory=None,
-    rates=None,
-    steps=STEPS,
-):
+    device: backend.Device = backend.CPU,
+    precision: str = "auto",
+    storage: str = "auto",
+    scratch: str | Path | None = None,
+    width: int | None = None,
+    memory: int | None = None,
+    rates: Rates | None = None,
+    steps: int | None = STEPS,
+) -> Plan:
     """Return the Plan of a Problem.
 
     Parameters
@@ -234,7 +212,7 @@ def plan_solve(
     return Plan(problem, rates, free, all_ways, chosen, largest)
 
 
-def operations(problem):
+def operations(problem: Problem) -> float:
     """Return the floating-point operations of the factorisation, and of leave-one-out if asked for."""
     return problem.n**3 / 3 * (2 if problem.loo else 1)
 

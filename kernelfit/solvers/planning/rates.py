@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import ScratchError
@@ -28,12 +29,12 @@ class Rates:
     write: float = math.inf
     upload: float = math.inf
 
-    def gemm(self, precision):
+    def gemm(self, precision: str) -> float:
         """Return the rate at which a factor of this precision is multiplied."""
         return self.float64 if precision == "float64" else self.float32
 
 
-def measure_rates(device=backend.CPU, scratch=None):
+def measure_rates(device: backend.Device = backend.CPU, scratch: str | Path | None = None) -> Rates:
     """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
     rates = Rates(
         float64=measure_gemm(device.probe, device=device),
@@ -47,7 +48,9 @@ def measure_rates(device=backend.CPU, scratch=None):
     return rates
 
 
-def measure_gemm(n=2048, repeats=5, dtype=np.float64, device=backend.CPU):
+def measure_gemm(
+    n: int = 2048, repeats: int = 5, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU
+) -> float:
     """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
     A = device.array(np.random.default_rng(0).standard_normal((n, n)).astype(dtype))
     C = device.touched((n, n), dtype)
@@ -96,7 +99,7 @@ def _timed_file(folder, size):
         return {"write": size / (written - start), "read": size / (time.perf_counter() - begin)}
 
 
-def existing_folder(folder):
+def existing_folder(folder: str | Path) -> Path:
     """Return the folder, or the nearest one above it that is there."""
     folder = Path(folder).absolute()
     return next(place for place in (folder, *folder.parents) if place.exists())

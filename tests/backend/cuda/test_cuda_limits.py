@@ -14,7 +14,8 @@ from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers.planning import rates as rates_module
-from kernelfit.solvers.planning.plan import Problem, plan_solve
+from kernelfit.solvers.planning.plan import plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from tests.support import fake_cuda
 from tests.support.gpu import RATES
 

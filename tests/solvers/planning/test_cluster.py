@@ -11,7 +11,7 @@ from kernelfit.common.quantities import parse_network_speed
 from kernelfit.solvers.mpi.layout import Layout
 from kernelfit.solvers.planning import cluster as module
 from kernelfit.solvers.planning.cluster import Cluster, forecast_mpi, panel_bytes, simulate_mpi
-from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 
 RATES = Rates(float64=4e10, float32=8e10, entry=1e-9)

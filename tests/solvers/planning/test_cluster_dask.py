@@ -8,7 +8,7 @@ import pytest
 
 from kernelfit.solvers.planning.cluster import Cluster
 from kernelfit.solvers.planning.cluster_dask import expected_steps, forecast_dask, simulate_dask
-from kernelfit.solvers.planning.plan import Problem
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates
 
 RATES = Rates(float64=3e10, float32=6e10, entry=1e-9)

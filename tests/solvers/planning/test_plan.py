@@ -17,7 +17,8 @@ from kernelfit.solvers import out_of_core
 from kernelfit.solvers.panels import MemoryPanels, panel_width
 from kernelfit.solvers.planning import plan as module
 from kernelfit.solvers.planning import rates as rates_module
-from kernelfit.solvers.planning.plan import PRECISIONS, Problem, operations, plan_solve
+from kernelfit.solvers.planning.plan import PRECISIONS, operations, plan_solve
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, measure_gemm, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 

@@ -1,0 +1,34 @@
+"""What is to be solved, as far as memory and time depend on it."""
+
+import dataclasses
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from kernelfit.grams.matrix import Gram
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """What is to be solved: n points of d coordinates given as `dtype` (d = 0: a precomputed kernel), and the rest.
+
+    of_products tells whether the kernel is made of inner products, see Kernel; held whether the points are in memory
+    already, as kernels use them.
+    """
+
+    n: int
+    n_test: int
+    d: int
+    outputs: int
+    dtype: npt.DTypeLike = np.uint8
+    loo: bool = False
+    of_products: bool = True
+    held: bool = False
+
+    @classmethod
+    def of(cls, K: Gram, **others: Any) -> Self:
+        """Return the Problem of a symmetric Gram whose points are made."""
+        pixels = getattr(K.points, "exact", False)
+        known = {"dtype": np.uint8 if pixels else np.float64, "held": True}
+        return cls(n=K.shape[0], d=K.points.d, of_products=K.kernel.of_products, **known | others)
