@@ -16,12 +16,12 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
-from kernelfit.kernels import Custom, Kernel
-from kernelfit.kernels.text import parse_kernel
+from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import as_kernel
 from kernelfit.models.fit import fit
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.protocol import check_solver
 
 
 class _KernelInterpolation(BaseEstimator):
@@ -104,8 +104,7 @@ class _KernelInterpolation(BaseEstimator):
         """Yield the Solver that the parameters name; a scratch folder gets a folder of this fit's own."""
         short = {name: getattr(self, name) for name in _SHORT_FORMS}
         if self.solver is not None:
-            if not isinstance(self.solver, Solver):
-                raise InputError(f"solver = {self.solver!r}; give a Solver such as Cholesky() or Auto(), or None")
+            check_solver(self.solver)
             if short != _SHORT_FORMS:
                 changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
                 raise InputError(f"solver = {self.solver} was given beside {changed}; give one or the other")
@@ -122,11 +121,7 @@ class _KernelInterpolation(BaseEstimator):
 
     def _kernel_with_bandwidth(self):
         """Return the Kernel that the parameters name; its bandwidth stays open only for "auto"."""
-        kernel = self.kernel
-        if isinstance(kernel, type):
-            raise InputError(f"kernel = {kernel.__name__} is a class; give an object of it, {kernel.__name__}()")
-        if not isinstance(kernel, Kernel):
-            kernel = Custom(kernel) if callable(kernel) else parse_kernel(kernel)
+        kernel = as_kernel(self.kernel)
         if isinstance(self.bandwidth, str) and self.bandwidth == "auto":
             return kernel
         if not isinstance(self.bandwidth, numbers.Real):

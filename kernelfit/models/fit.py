@@ -6,13 +6,14 @@ import time
 import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
+from kernelfit.common.validation import check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
-from kernelfit.grams.matrix import Gram, gram
-from kernelfit.kernels.text import parse_kernel
+from kernelfit.grams.matrix import Gram, as_points, gram
+from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Factor
+from kernelfit.solvers.protocol import Factor, check_solver
 from kernelfit.solvers.solution import Solution, doubts
 
 
@@ -65,7 +66,7 @@ class FitReport:
     warnings: tuple = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """The function of least norm through targets, and what is known of it.
 
@@ -83,9 +84,9 @@ class Fit:
     """
 
     function: KernelExpansion
-    support: np.ndarray
+    support: np.ndarray = dataclasses.field(repr=False)
     norm: float
-    loo_residuals: np.ndarray | None
+    loo_residuals: np.ndarray | None = dataclasses.field(repr=False)
     report: FitReport
 
 
@@ -96,7 +97,7 @@ def fit(X, Y, kernel="gaussian", solver=None, *, ridge=0.0, loo=False, score="sq
     ----------
     X : array, shape (n, d), or K (n, n) for a precomputed kernel
     Y : array of numbers, shape (n, r) or (n,)
-    kernel : Kernel or str
+    kernel : Kernel, its text, or a function of two matrices (a, d), (b, d) that returns (a, b)
         With an open bandwidth, this is chosen by leave-one-out: models.bandwidth.choose_bandwidth.
     solver : Solver, optional
         Cholesky() unless given.
@@ -122,12 +123,13 @@ def fit(X, Y, kernel="gaussian", solver=None, *, ridge=0.0, loo=False, score="sq
     >>> bool(np.allclose(found.function(X), np.sin(6 * X))), found.report.relative_residual < 1e-8
     (True, True)
     """
-    start, n, solver = time.perf_counter(), len(X), solver or Cholesky()
-    kernel = parse_kernel(kernel) if isinstance(kernel, str) else kernel
-    Y = np.asarray(Y, dtype=np.float64)
-    Y = Y[:, None] if Y.ndim == 1 else Y
-    if len(Y) != n:
-        raise InputError(f"{len(Y)} targets were given for {n} points")
+    start, kernel, solver = time.perf_counter(), as_kernel(kernel), Cholesky() if solver is None else solver
+    check_solver(solver)
+    ridge, X = check_number("ridge", ridge), as_points(X)
+    if X.ndim == 0 or X.dtype.kind not in "fiub":  # before copies are looked for
+        raise InputError(f"points are an array (n, ...) of numbers; got {X.dtype} of shape {X.shape}")
+    n = len(X)
+    Y = check_targets(Y, n)
     support, repeated = np.arange(n), np.zeros(n, bool)
     if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
         found = merge_duplicates(X, Y, pairwise=kernel.of_matrix)

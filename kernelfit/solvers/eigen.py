@@ -6,7 +6,7 @@ import numpy as np
 
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.solvers.protocol import Factor, Solver, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.spectrum import require_regular, spectrum
 
 
@@ -20,7 +20,7 @@ class Eigen(Solver):
 
     @memory_explained()
     def factor(self, K, *, ridge=0.0, progress=None):
-        watch = Stopwatch()
+        watch, ridge = Stopwatch(), check_system(K, ridge)
         with watch("factor"), (progress or Progress()).phase("eigendecomposition", 1) as advance:
             made = spectrum(K)
             advance(1)
@@ -63,14 +63,19 @@ class EigenFactor(Factor):
     def smallest_pivot(self):
         return float(self._values[0])
 
-    def close(self, error=None):
+    def _release(self, error):
         self.spectrum = None  # others may share it
 
     def _solve(self, Y, watch, progress):
-        return self.solve_path(Y, [self], watch, progress)[0]
+        return self._solve_path(Y, [self], watch, progress)[0]
 
-    def solve_path(self, Y, factors, watch, progress):
+    def solve_path(self, Y, factors, *, progress=None):
         """Return a Solution of Y for each of some factors of this decomposition: K is made again once for all."""
+        Y, exponents = self._of_size_1(Y)
+        solutions = self._solve_path(Y, factors, Stopwatch(), progress or Progress())
+        return [self._in_units_of(solution, exponents) for solution in solutions]
+
+    def _solve_path(self, Y, factors, watch, progress):
         with watch("solve"):
             projected = self.spectrum.vectors.T @ Y
             halves = [projected / np.sqrt(factor._values)[:, None] for factor in factors]

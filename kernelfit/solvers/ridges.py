@@ -9,15 +9,17 @@ at the rate of the matrix product, while half of the reduction to tridiagonal fo
 import dataclasses
 import itertools
 import numbers
+from collections.abc import Iterable
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, duration
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_targets
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.eigen import Eigen
-from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.protocol import check_solver, check_system, memory_explained
 from kernelfit.solvers.spectrum import LARGEST
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
@@ -61,6 +63,8 @@ def checked_ridges(ridges):
 
     Raises InputError where there is none, where one is not 0 or a positive number, and where one is given twice.
     """
+    if not isinstance(ridges, Iterable):
+        raise InputError(f"ridges = {ridges!r}; a path takes several, such as (0, 1e-6, 1e-3)")
     ridges = tuple(ridges)
     for ridge in ridges:
         if not (isinstance(ridge, numbers.Real) and 0 <= ridge < float("inf")):
@@ -76,7 +80,7 @@ def checked_ridges(ridges):
 
 @memory_explained()
 def ridge_path(K, Y, ridges, solver=None, *, loo=False, method="auto", progress=None):
-    """Return the RidgePath of (K + ridge I) coef = Y, Y of shape (n, r) in float64.
+    """Return the RidgePath of (K + ridge I) coef = Y, Y of shape (n, r) or (n,).
 
     Parameters
     ----------
@@ -101,6 +105,9 @@ def ridge_path(K, Y, ridges, solver=None, *, loo=False, method="auto", progress=
     if method not in METHODS:
         raise InputError(f"method {method!r}; known are {', '.join(METHODS)}")
     ridges, progress, solver = checked_ridges(ridges), progress or Progress(), solver or Auto(loo=loo)
+    check_system(K, ridges[0])
+    check_solver(solver)
+    Y = check_targets(Y, K.shape[0])
     if method == "eigendecomposition":
         return _by_eigendecomposition(K, Y, ridges, "asked for", progress)
     reason, factor = "asked for", solver.factor
@@ -168,7 +175,8 @@ def _by_eigendecomposition(K, Y, ridges, reason, progress):
     first = Eigen().factor(K, ridge=ridges[0], progress=progress)
     watch.add(first.seconds)
     factors = [first, *(first.at(ridge) for ridge in ridges[1:])]
-    solutions = first.solve_path(Y, factors, watch, progress)
+    solutions = first.solve_path(Y, factors, progress=progress)
+    watch.add(solutions[0].seconds)  # of all
     with watch("leave_one_out"):
         diagonals = first.spectrum.inverse_diagonals(ridges)
     values = first.spectrum.values
