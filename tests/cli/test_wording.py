@@ -31,10 +31,8 @@ CORE = (
 )
 # Files whose messages still name options; to be removed from here when they do not.
 TO_CONVERT = {
-    "solvers/dask/gram.py",
     "solvers/dask/solver.py",
     "solvers/mpi/layout.py",
-    "solvers/mpi/memory.py",
     "solvers/mpi/team.py",
 }
 OF_OTHERS = ("torchrun --nproc-per-node",)  # programs that are not kernelfit's
