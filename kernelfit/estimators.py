@@ -1,6 +1,7 @@
 """Kernel interpolation as scikit-learn estimators; kernels, solver and measures live elsewhere."""
 
 import contextlib
+import dataclasses
 import numbers
 import tempfile
 import warnings
@@ -20,12 +21,12 @@ from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
-from kernelfit.kernels import Custom, Kernel
-from kernelfit.kernels.text import parse_kernel
+from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import as_kernel
 from kernelfit.models.fit import fit
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.protocol import Solver, check_solver
 
 
 class _KernelInterpolation(BaseEstimator):
@@ -105,32 +106,29 @@ class _KernelInterpolation(BaseEstimator):
 
     @contextlib.contextmanager
     def _solver(self, outputs):
-        """Yield the Solver that the parameters name; a scratch folder gets a folder of this fit's own."""
+        """Yield the Solver that the parameters name; in its scratch folder each fit has a folder of its own."""
+        chosen = self._chosen_solver(outputs)
+        with contextlib.ExitStack() as stack:
+            scratch = getattr(chosen, "scratch", None)
+            if scratch is not None and not chosen.resume:
+                Path(scratch).mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kernelfit-", dir=scratch))
+                chosen = dataclasses.replace(chosen, scratch=folder)
+            yield stack.enter_context(chosen.opened())
+
+    def _chosen_solver(self, outputs):
         short = {name: getattr(self, name) for name in _SHORT_FORMS}
-        if self.solver is not None:
-            if not isinstance(self.solver, Solver):
-                raise InputError(f"solver = {self.solver!r}; give a Solver such as Cholesky() or Auto(), or None")
-            if short != _SHORT_FORMS:
-                changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
-                raise InputError(f"solver = {self.solver} was given beside {changed}; give one or the other")
-            with self.solver.opened() as solver:
-                yield solver
-        elif short == _SHORT_FORMS:
-            yield Cholesky()
-        elif self.scratch is None:
-            yield Auto(**short, loo=bool(self.loo), outputs=outputs)
-        else:
-            Path(self.scratch).mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(prefix="kernelfit-", dir=self.scratch) as folder:
-                yield Auto(**short | {"scratch": folder}, loo=bool(self.loo), outputs=outputs)
+        if self.solver is None:
+            return Cholesky() if short == _SHORT_FORMS else Auto(**short, loo=bool(self.loo), outputs=outputs)
+        check_solver(self.solver)
+        if short != _SHORT_FORMS:
+            changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
+            raise InputError(f"solver = {self.solver} was given beside {changed}; give one or the other")
+        return self.solver
 
     def _kernel_with_bandwidth(self):
         """Return the Kernel that the parameters name; its bandwidth stays open only for "auto"."""
-        kernel = self.kernel
-        if isinstance(kernel, type):
-            raise InputError(f"kernel = {kernel.__name__} is a class; give an object of it, {kernel.__name__}()")
-        if not isinstance(kernel, Kernel):
-            kernel = Custom(kernel) if callable(kernel) else parse_kernel(kernel)
+        kernel = as_kernel(self.kernel)
         if isinstance(self.bandwidth, str) and self.bandwidth == "auto":
             return kernel
         if not isinstance(self.bandwidth, numbers.Real):

@@ -25,6 +25,7 @@ from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.kernels import Gaussian, Linear
+from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
 from kernelfit.solvers.eigen import Eigen
@@ -442,7 +443,7 @@ def test_more_than_fits_into_memory_goes_to_a_scratch_folder(tmp_path):
 
 def test_with_a_solver_it_is_searched_cloned_and_pickled(labelled, tmp_path):
     X, y, _ = labelled
-    for way in ({"precision": "mixed", "scratch": str(tmp_path)}, {"solver": Cholesky(precision="mixed")}):
+    for way in ({"precision": "mixed", "scratch": str(tmp_path)}, {"solver": Auto(scratch=tmp_path, storage="disk")}):
         search = GridSearchCV(KernelInterpolationClassifier(**way), {"bandwidth": [1.0, 2.0]}, cv=3, n_jobs=2).fit(X, y)
         best = search.best_estimator_
         again = pickle.loads(pickle.dumps(best))

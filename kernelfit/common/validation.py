@@ -3,7 +3,11 @@
 import math
 import numbers
 import operator
+import os
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 
@@ -39,6 +43,26 @@ def check_positive(name: str, value: Any) -> float:
     if not number > 0:
         raise InputError(f"{_shown(name, value)}; it must be a positive number")
     return number
+
+
+def check_path(name: str, value: Any) -> None:
+    """Raise InputError unless a value is a path, or None for no such thing."""
+    if not isinstance(value, str | os.PathLike | None):
+        raise InputError(f"{_shown(name, value)}; it must be a path")
+
+
+def check_targets(Y: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
+    """Return targets Y (n,) or (n, r) as float64 (n, r); raises InputError unless they are finite real numbers."""
+    try:
+        array = np.asarray(Y)
+    except ValueError as error:
+        raise InputError(f"Y is no array: {error}") from error
+    columns = array[:, None] if array.ndim == 1 else array
+    if columns.ndim != 2 or len(columns) != n or array.dtype.kind not in "fiub":
+        raise InputError(f"Y is {array.dtype} of shape {array.shape}; expected numbers of shape ({n},) or ({n}, r)")
+    if not np.isfinite(columns).all():
+        raise InputError("Y holds NaN or infinite values")
+    return columns.astype(np.float64)
 
 
 def _real(value):

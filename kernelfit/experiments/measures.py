@@ -23,6 +23,11 @@ def run_measures(spec, *, progress=None):
         raise InputError("measures compares true with random labels; leave out `labels`")
     if spec.augment != "none":
         raise InputError("measures are of the training images alone; leave out `augment`")
+    if spec.engine == "dask":
+        raise InputError(
+            'measures need a factor, for leave-one-out and stability, and `engine="dask"` makes none. Use '
+            '`engine="local"`, or "mpi"'
+        )
     progress, watch = progress or Progress(), Stopwatch()
     spec = dataclasses.replace(spec, loo=True, precision="float64")
     with solver_of(spec).opened() as solver:

@@ -145,6 +145,7 @@ def _run(spec, solver, method, watch, progress):
         ]
     watch.seconds["total"] = watch.total()
     shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows, path, ready)}
+    shared["command"] = solver.launcher + spec.command()
     return RidgePathResult(rows, shared)
 
 
@@ -215,7 +216,6 @@ def _shared(spec, ready, path, watch):
     return {
         "schema": SCHEMA,
         "created": now(),
-        "command": spec.command(),
         "dataset": {"asked": str(spec.data), "name": data.name, "sha256": data.hashes()},
         "n_train": len(changed.y_train),
         "n_test": len(data.y_test),

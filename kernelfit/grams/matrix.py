@@ -1,7 +1,7 @@
 """Gram matrices that make their blocks on demand. Nobody else holds an n x n array."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from kernelfit.grams.base import Points
 from kernelfit.grams.matrix_points import MatrixPoints, matrix_points
 from kernelfit.grams.points import points
 from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import as_kernel
 
 Span = tuple[int, int]  # (start, stop)
 
@@ -59,6 +60,9 @@ class Gram:
         prepared = matrix_points if kernel.of_matrix else points
         self.left = self.points if Z is None else prepared(X, beside=self.points, device=self.device)
         self.shape = (len(self.left), len(self.points))
+
+    def __repr__(self) -> str:
+        return f"Gram({self.kernel}, shape={self.shape}, device={self.device.name!r})"
 
     def block(self, rows: Span, columns: Span, out: npt.NDArray | None = None) -> npt.NDArray:
         """Return K[rows, columns], both (start, stop), as float64; or written into `out`, float64 or float32."""
@@ -177,7 +181,7 @@ class Gram:
 
 def gram(
     X: npt.ArrayLike | Points,
-    kernel: Kernel,
+    kernel: Kernel | str | Callable,
     Z: npt.ArrayLike | Points | None = None,
     *,
     device: backend.Device | str = backend.CPU,
@@ -190,7 +194,7 @@ def gram(
         uint8 pixels, which stand for x / 255, or floating-point numbers as they are. With the kernel Precomputed, X is
         the matrix itself: (n, n), or (n, m) with Z, the points of the training matrix, `gram(K, kernel).points`. Of
         these only the number is used, so that any array of length m will do, or MatrixPoints.of_number(m).
-    kernel : Kernel
+    kernel : Kernel, its text, or a function of two matrices (a, d), (b, d) that returns (a, b)
     device : device, or its name
         Where blocks are made, unless Z are Points: then where these are.
 
@@ -212,8 +216,8 @@ def gram(
     array([[1.   , 0.607, 0.011],
            [0.607, 1.   , 0.135]])
     """
-    _check_arrays(X, Z)
-    made = Gram(X, kernel, Z, device=backend.device(device))
+    X, Z = as_points(X), None if Z is None else as_points(Z)
+    made = Gram(X, as_kernel(kernel), Z, device=backend.device(device))
     if made.symmetric:
         _check_symmetric_kernel(made)
     return made
@@ -228,14 +232,19 @@ def _columns(X, kernel, symmetric, device):
     return MatrixPoints.of_number(len(X), device)
 
 
-def _check_arrays(*arrays):
-    for X in arrays:
-        if X is None or isinstance(X, Points):
-            continue
-        if hasattr(X, "toarray"):
-            raise InputError(f"got a sparse {type(X).__name__}; points are dense arrays: give X.toarray()")
-        if np.shape(X)[:1] == (0,):
-            raise InputError(f"got points of shape {np.shape(X)}; a Gram matrix needs at least one")
+def as_points(X: npt.ArrayLike | Points) -> npt.NDArray | Points:
+    """Return points, or a precomputed matrix, as an array that is to be checked further; Points as they are."""
+    if isinstance(X, Points):
+        return X
+    if hasattr(X, "toarray"):
+        raise InputError(f"got a sparse {type(X).__name__}; points are dense arrays: give X.toarray()")
+    try:
+        array = np.asarray(X)
+    except ValueError as error:
+        raise InputError(f"points are no array: {error}") from error
+    if array.shape[:1] == (0,):
+        raise InputError(f"got points of shape {array.shape}; a Gram matrix needs at least one")
+    return array
 
 
 def _spans(start, stop, size):

@@ -43,6 +43,21 @@ def parse_kernel(text: str, *, imports: bool = True) -> kernels.Kernel:
         ) from error
 
 
+def as_kernel(kernel: Any) -> kernels.Kernel:
+    """Return the Kernel that a Kernel, a text, or a function of two matrices stands for.
+
+    Raises
+    ------
+    InputError
+        It is none of these, or a class of kernels in place of a kernel.
+    """
+    if isinstance(kernel, type):
+        raise InputError(f"kernel = {kernel.__name__} is a class; give an object of it, {kernel.__name__}()")
+    if isinstance(kernel, kernels.Kernel):
+        return kernel
+    return kernels.Custom(kernel) if callable(kernel) else parse_kernel(kernel)
+
+
 def kernel_names() -> tuple[str, ...]:
     """Return the names that parse_kernel knows."""
     return (*_NAMES, "quartic")

@@ -23,7 +23,7 @@ from kernelfit.solvers.scaling import column_norms
 _FORMAT = "kernelfit.model/2"
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class KernelExpansion:
     """f(x) = sum_i coef_i k(phi(x_i), phi(x)), one output for each column of coef, phi the features.
 
@@ -60,6 +60,10 @@ class KernelExpansion:
     pixels: str = "true"
     features: Features = dataclasses.field(default_factory=Pixels)
     seed: int = 0
+
+    def __repr__(self):
+        n, r = self.coef.shape
+        return f"KernelExpansion({self.kernel}, n={n}, r={r})"
 
     def __call__(self, X: npt.ArrayLike | Points, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""

@@ -9,14 +9,15 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
-from kernelfit.grams.matrix import Gram, gram
+from kernelfit.grams.matrix import Gram, as_points, gram
 from kernelfit.kernels import Kernel
-from kernelfit.kernels.text import parse_kernel
+from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Factor, Solver
+from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
 
 
@@ -69,7 +70,7 @@ class FitReport:
     warnings: tuple[str, ...] = ()
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
     """The function of least norm through targets, and what is known of it.
 
@@ -87,9 +88,9 @@ class Fit:
     """
 
     function: KernelExpansion
-    support: npt.NDArray[np.intp]
+    support: npt.NDArray[np.intp] = dataclasses.field(repr=False)
     norm: float
-    loo_residuals: npt.NDArray[np.float64] | None
+    loo_residuals: npt.NDArray[np.float64] | None = dataclasses.field(repr=False)
     report: FitReport
 
 
@@ -110,7 +111,7 @@ def fit(
     ----------
     X : array, shape (n, d), or K (n, n) for a precomputed kernel
     Y : array of numbers, shape (n, r) or (n,)
-    kernel : Kernel or str
+    kernel : Kernel, its text, or a function of two matrices (a, d), (b, d) that returns (a, b)
         With an open bandwidth, this is chosen by leave-one-out: models.bandwidth.choose_bandwidth.
     solver : Solver, optional
         Cholesky() unless given.
@@ -136,23 +137,25 @@ def fit(
     >>> bool(np.allclose(found.function(X), np.sin(6 * X))), found.report.relative_residual < 1e-8
     (True, True)
     """
-    start, n, solver = time.perf_counter(), len(X), solver or Cholesky()
-    kernel = parse_kernel(kernel) if isinstance(kernel, str) else kernel
-    Y = np.asarray(Y, dtype=np.float64)
-    Y = Y[:, None] if Y.ndim == 1 else Y
-    if len(Y) != n:
-        raise InputError(f"{len(Y)} targets were given for {n} points")
+    start, kernel, solver = time.perf_counter(), as_kernel(kernel), Cholesky() if solver is None else solver
+    check_solver(solver)
+    ridge, data = check_number("ridge", ridge), as_points(X)
+    if not isinstance(data, np.ndarray) or data.ndim == 0 or data.dtype.kind not in "fiub":  # before copies are sought
+        shown = f"{data.dtype} of shape {data.shape}" if isinstance(data, np.ndarray) else type(X).__name__
+        raise InputError(f"points are an array (n, ...) of numbers; got {shown}")
+    n = len(data)
+    Y = check_targets(Y, n)
     support, repeated = np.arange(n), np.zeros(n, bool)
     if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
-        found = merge_duplicates(X, Y, pairwise=kernel.of_matrix)
+        found = merge_duplicates(data, Y, pairwise=kernel.of_matrix)
         found.require_equal_targets()
-        X, support, repeated = found.distinct(X), found.support, found.repeated
+        data, support, repeated = found.distinct(data), found.support, found.repeated
     Y, merged, choice = Y[support], n - len(support), None
     try:
         if kernel.open_bandwidth:
-            choice = _choice(X, Y, kernel, score, ridge, progress)
+            choice = _choice(data, Y, kernel, score, ridge, progress)
         first, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
-        K = gram(X, first, device=solver.device)
+        K = gram(data, first, device=solver.device)
         K, factor, solution = solve_first(K, Y, solver, others=others, ridge=ridge, progress=progress)
     except SingularMatrixError as error:
         if merged:

@@ -4,20 +4,20 @@ import dataclasses
 import functools
 from pathlib import Path
 
-import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotConvergedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.common.validation import check_integer, check_path, check_positive, check_targets
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cholesky import PRECISIONS
 from kernelfit.solvers.planning.forecast import forecast
 from kernelfit.solvers.planning.plan import LOO_IN_MIXED, STEPS, Plan, Way, plan_solve
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import measure_rates
-from kernelfit.solvers.protocol import Factor, Solver
+from kernelfit.solvers.protocol import Factor, Solver, check_solver, check_system
 from kernelfit.solvers.scratch import unfinished
 from kernelfit.solvers.solution import Solution
 
@@ -71,6 +71,11 @@ class Auto(Solver):
             raise InputError(LOO_IN_MIXED)
         if self.resume and self.scratch is None:
             raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
+        if self.memory is not None:
+            check_positive("memory", self.memory)
+        check_path("scratch", self.scratch)
+        for name in ("seed", "outputs", "n_test"):
+            check_integer(name, getattr(self, name), 0)
 
     def plan(self, problem: Problem, *, device: backend.Device | None = None, steps: int | None = STEPS) -> Plan:
         """Return the Plan of a Problem; an unfinished factor that is to be gone on with decides the way."""
@@ -99,7 +104,7 @@ class Auto(Solver):
 
     def choose(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "Choice":
         """Return the Choice of a way for K + ridge I."""
-        progress, watch = progress or Progress(), Stopwatch()
+        progress, watch, ridge = progress or Progress(), Stopwatch(), check_system(K, ridge)
         problem = Problem.of(K, n_test=self.n_test, outputs=self.outputs, loo=self.loo)
         plan = self.plan(problem, device=K.device)
         reason = self._reason(plan)
@@ -210,8 +215,9 @@ def solve(
     >>> round(solution.norm.total, 4), solution.relative_residual < 1e-10
     (1.7114, True)
     """
-    Y = np.asarray(Y)
-    Y = Y[:, None] if Y.ndim == 1 else Y
-    solver = solver or Auto(device=K.device, outputs=Y.shape[-1])
+    check_system(K, ridge)
+    Y = check_targets(Y, K.shape[0])
+    solver = Auto(device=K.device, outputs=Y.shape[1]) if solver is None else solver
+    check_solver(solver)
     with solver.factor(K, ridge=ridge, progress=progress) as factor:
         return factor.solve(Y, progress=progress)

@@ -10,12 +10,13 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.mixed import MixedFactor
 from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels, panel_width
-from kernelfit.solvers.protocol import Factor, Solver, Triangular, goes_on, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, Triangular, check_system, goes_on, memory_explained
 from kernelfit.solvers.regularity import condition_estimate
 from kernelfit.solvers.scratch import Scratch, unfinished
 
@@ -69,10 +70,13 @@ class Cholesky(Solver):
             raise InputError(f"precision {self.precision!r}; known are {', '.join(PRECISIONS)}")
         if self.storage not in STORAGES:
             raise InputError(f"storage {self.storage!r}; known are {', '.join(STORAGES)}")
+        if self.width is not None:
+            check_integer("width", self.width)
+        check_path("scratch", self.scratch)
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
-        progress = progress or Progress()
+        progress, ridge = progress or Progress(), check_system(K, ridge)
         if self.storage == "disk" and self.scratch is None:
             raise InputError('`storage="disk"` needs a folder: give `scratch`')
         made = self._float64 if self.precision == "float64" else self._mixed
@@ -186,7 +190,7 @@ class CholeskyFactor(Factor):
     def smallest_pivot(self) -> float:
         return float(self.L.pivots().min())
 
-    def close(self, error: BaseException | None = None) -> None:
+    def _release(self, error: BaseException | None) -> None:
         self.L.release(goes_on(error))
 
     def _solve(self, Y, watch, progress):

@@ -7,6 +7,7 @@ differ, the iteration begins anew from the former.
 
 import dataclasses
 import math
+import numbers
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,11 +18,12 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, KernelfitError, NotConvergedError, UnsupportedError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_integer, check_path, check_positive
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cg import Iterations, block_cg
 from kernelfit.solvers.checkpoint import Checkpoint
 from kernelfit.solvers.low_rank import Preconditioner, planned_rank, precondition
-from kernelfit.solvers.protocol import Factor, Solver, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.scaling import column_norms, exponents_of, in_units, relative_residuals
 from kernelfit.solvers.solution import Solution, residuals
 
@@ -63,13 +65,20 @@ class ConjugateGradients(Solver):
     seed: int = 0
 
     def __post_init__(self):
-        if not 0 < self.tolerance < 1:
+        if not (isinstance(self.tolerance, numbers.Real) and 0 < self.tolerance < 1):
             raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
-        if self.steps < 1 or (self.rank is not None and self.rank < 0):
-            raise InputError(f"steps = {self.steps}, rank = {self.rank}; at least 1 step, and a rank of 0 or more")
+        check_integer("steps", self.steps)
+        if self.rank is not None:
+            check_integer("rank", self.rank, 0)
+        if self.memory is not None:
+            check_positive("memory", self.memory)
+        check_integer("outputs", self.outputs, 0)
+        check_integer("seed", self.seed, 0)
+        check_path("scratch", self.scratch)
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "ConjugateGradientsFactor":
+        ridge = check_system(K, ridge)
         if K.device.name != "cpu":
             raise InputError(f"conjugate gradients run on the cpu; this K is on {K.device.name}")
         return ConjugateGradientsFactor(K, self, ridge=ridge, method="block conjugate gradients")
@@ -125,7 +134,7 @@ class ConjugateGradientsFactor(Factor):
         solution.report["norm_error"] = float(column_norms(errors[:, None])[0])
         return solution
 
-    def close(self, error: BaseException | None = None) -> None:
+    def _release(self, error: BaseException | None) -> None:
         self.M = None
 
     def _cannot(self, what):
@@ -232,9 +241,9 @@ def errors_of_norm(
     """
     if ridge > 0:
         return np.sqrt((1 + M.shift / ridge) * np.sum(R * M.solve(R), axis=0)), "bound"
-    if not done.residuals:
+    last = done.residuals[-1] if done.residuals else 0.0
+    if last == 0:  # exact: no step was needed, or the last one left nothing
         return np.zeros(R.shape[1]), "estimate"
-    last = done.residuals[-1]
     delay = next((d for d, value in enumerate(reversed(done.residuals)) if value >= 10 * last), len(done.residuals))
     gained = np.sum(done.gains[-max(1, delay) :], axis=0)
     # The gains are those of the recurrence; rounding may have left more.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.grams.matrix import Gram
-from kernelfit.solvers.protocol import Factor, Solver, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.solution import Solution
 from kernelfit.solvers.spectrum import Spectrum, require_regular, spectrum
 
@@ -25,7 +25,7 @@ class Eigen(Solver):
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "EigenFactor":
-        watch = Stopwatch()
+        watch, ridge = Stopwatch(), check_system(K, ridge)
         with watch("factor"), (progress or Progress()).phase("eigendecomposition", 1) as advance:
             made = spectrum(K)
             advance(1)
@@ -77,16 +77,21 @@ class EigenFactor(Factor):
     def smallest_pivot(self) -> float:
         return float(self._values[0])
 
-    def close(self, error: BaseException | None = None) -> None:
+    def _release(self, error: BaseException | None) -> None:
         self.spectrum = None  # type: ignore[assignment]  # others may share it
 
     def _solve(self, Y, watch, progress):
-        return self.solve_path(Y, [self], watch, progress)[0]
+        return self._solve_path(Y, [self], watch, progress)[0]
 
     def solve_path(
-        self, Y: npt.NDArray[np.float64], factors: Sequence[Self], watch: Stopwatch, progress: Progress
+        self, Y: npt.ArrayLike, factors: Sequence[Self], *, progress: Progress | None = None
     ) -> list[Solution]:
         """Return a Solution of Y for each of some factors of this decomposition: K is made again once for all."""
+        Y, exponents = self._of_size_1(Y)
+        solutions = self._solve_path(Y, factors, Stopwatch(), progress or Progress())
+        return [self._in_units_of(solution, exponents) for solution in solutions]
+
+    def _solve_path(self, Y, factors, watch, progress):
         with watch("solve"):
             projected = self.spectrum.vectors.T @ Y
             halves = [projected / np.sqrt(factor._values)[:, None] for factor in factors]

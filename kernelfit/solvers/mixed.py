@@ -93,7 +93,7 @@ class MixedFactor(Factor):
         """
         progress, watch, quick, kept = progress or Progress(), Stopwatch(), K, 0
         with watch("keep"):
-            if cached:
+            if cached and K.kernel.of_products:
                 quick = K.cached(progress=progress)
                 kept = sum(panel.nbytes for panel in quick.points.products.panels)
                 K.device.synchronize()
@@ -112,7 +112,7 @@ class MixedFactor(Factor):
                 raise
             failure = str(error)
         # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
-        self.close()
+        self._release(None)
         self.L = None  # type: ignore[assignment]
         self._instead = other = self.otherwise(failure)
         for name in ("method", "precision", "report", "seconds", "gflops", "gemm_gflops"):
@@ -134,7 +134,7 @@ class MixedFactor(Factor):
     def smallest_pivot(self) -> float:
         return float(self.L.pivots().min()) if self._instead is None else self._instead.smallest_pivot()
 
-    def close(self, error: BaseException | None = None) -> None:
+    def _release(self, error: BaseException | None) -> None:
         if self._instead is not None:
             self._instead.close(error)
         elif self.L is not None:  # else what was to take over has failed

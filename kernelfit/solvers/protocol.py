@@ -114,6 +114,7 @@ class Factor:
     device: str
     gflops: float | None = None
     gemm_gflops: float | None = None
+    _closed = False
 
     def __init__(self, K: Gram, *, ridge: float, method: str, report: dict[str, Any], seconds: dict[str, float]):
         self.K, self.ridge, self.method = K, check_number("ridge", ridge), method
@@ -137,11 +138,20 @@ class Factor:
         InputError
             Y does not fit, is not finite, or is so large that coefficients or norm are beyond the largest number.
         """
-        Y = self._checked(Y)
-        exponents = exponents_of(Y)  # targets of size 1 and back: neither residual nor norm depends on their units
-        watch = Stopwatch()
+        Y, exponents = self._of_size_1(Y)
         with memory_explained():
-            solved = self._solve(in_units(Y, -exponents), watch, progress or Progress()).in_units(exponents)
+            solved = self._solve(Y, Stopwatch(), progress or Progress())
+        return self._in_units_of(solved, exponents)
+
+    def _of_size_1(self, Y):
+        """Return (targets of size 1, exponents that bring them back): no residual or norm depends on their units."""
+        Y = self._checked(Y)
+        exponents = exponents_of(Y)
+        return in_units(Y, -exponents), exponents
+
+    def _in_units_of(self, solution, exponents):
+        """Return the Solution of the targets that `_of_size_1` was given; raises InputError where it overflows."""
+        solved = solution.in_units(exponents)
         if not (np.isfinite(solved.coef).all() and not np.isinf(solved.norm.total)):
             raise InputError(
                 f"targets reach {np.ldexp(1.0, exponents.max()):.1e}, so that coefficients or norm are beyond the "
@@ -193,7 +203,19 @@ class Factor:
         return backend.peak_memory()
 
     def close(self, error: BaseException | None = None) -> None:
-        """Free the factor; `error`, if any, is what ended its use."""
+        """Free the factor, once and for all; `error`, if any, is what ended its use."""
+        if self._closed:
+            return
+        self._closed = True
+        for name in _OF_OPEN:
+            setattr(self, name, _refuse)
+        self._release(error)
+
+    def _release(self, error: BaseException | None) -> None:
+        """Free what `close` is to free."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(n={self.n}, ridge={self.ridge:g}, method={self.method!r})"
 
     def __enter__(self) -> Self:
         return self
@@ -262,6 +284,28 @@ class Triangular(Protocol):
     def solve(self, Y: Array) -> Array: ...
     def pivots(self) -> npt.NDArray[np.float64]: ...
     def release(self, go_on: bool = False) -> None: ...
+
+
+_OF_OPEN = ("solve", "half_solve", "half_solve_transposed", "inverse_diagonal", "log_determinant", "smallest_pivot")
+
+
+def _refuse(*args, **options):
+    raise InputError("this factor was closed, and its memory is free; use it inside of its `with` block")
+
+
+def check_system(K: Any, ridge: Any) -> float:
+    """Return the ridge as a float; raises InputError unless K is a symmetric Gram, and ridge 0 or positive."""
+    if not isinstance(K, Gram):
+        raise InputError(f"K is a {type(K).__name__}; give a Gram, such as gram(X, kernel) or gram(K, Precomputed())")
+    if not K.symmetric:
+        raise InputError(f"K of shape {K.shape} is that of two sets of points; only gram(X, kernel) can be solved")
+    return check_number("ridge", ridge)
+
+
+def check_solver(solver: Any) -> None:
+    """Raise InputError unless a value is a Solver."""
+    if not isinstance(solver, Solver):
+        raise InputError(f"solver = {solver!r}; give a Solver such as Cholesky() or Auto(), or None")
 
 
 def goes_on(error: BaseException | None) -> bool:

@@ -18,11 +18,11 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, duration
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.validation import check_number
+from kernelfit.common.validation import check_number, check_targets
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.eigen import Eigen
-from kernelfit.solvers.protocol import Solver, memory_explained
+from kernelfit.solvers.protocol import Solver, check_solver, check_system, memory_explained
 from kernelfit.solvers.solution import Solution
 from kernelfit.solvers.spectrum import LARGEST
 
@@ -67,6 +67,8 @@ def checked_ridges(ridges: Iterable[float]) -> tuple[float, ...]:
 
     Raises InputError where there is none, where one is not 0 or a positive number, and where one is given twice.
     """
+    if not isinstance(ridges, Iterable):
+        raise InputError(f"ridges = {ridges!r}; a path takes several, such as (0, 1e-6, 1e-3)")
     ordered = tuple(sorted(check_number("ridge", ridge) for ridge in ridges))
     if not ordered:
         raise InputError("a path needs at least one ridge; 0 is no regularisation")
@@ -79,7 +81,7 @@ def checked_ridges(ridges: Iterable[float]) -> tuple[float, ...]:
 @memory_explained()
 def ridge_path(
     K: Gram,
-    Y: npt.NDArray[np.float64],
+    Y: npt.ArrayLike,
     ridges: Iterable[float],
     solver: Solver | None = None,
     *,
@@ -87,7 +89,7 @@ def ridge_path(
     method: str = "auto",
     progress: Progress | None = None,
 ) -> RidgePath:
-    """Return the RidgePath of (K + ridge I) coef = Y, Y of shape (n, r) in float64.
+    """Return the RidgePath of (K + ridge I) coef = Y, Y of shape (n, r) or (n,).
 
     Parameters
     ----------
@@ -112,6 +114,9 @@ def ridge_path(
     if method not in METHODS:
         raise InputError(f"method {method!r}; known are {', '.join(METHODS)}")
     ridges, progress, solver = checked_ridges(ridges), progress or Progress(), solver or Auto(loo=loo)
+    check_system(K, ridges[0])
+    check_solver(solver)
+    Y = check_targets(Y, K.shape[0])
     if method == "eigendecomposition":
         return _by_eigendecomposition(K, Y, ridges, "asked for", progress)
     reason, factor = "asked for", solver.factor
@@ -179,7 +184,8 @@ def _by_eigendecomposition(K, Y, ridges, reason, progress):
     first = Eigen().factor(K, ridge=ridges[0], progress=progress)
     watch.add(first.seconds)
     factors = [first, *(first.at(ridge) for ridge in ridges[1:])]
-    solutions = first.solve_path(Y, factors, watch, progress)
+    solutions = first.solve_path(Y, factors, progress=progress)
+    watch.add(solutions[0].seconds)  # of all
     with watch("leave_one_out"):
         diagonals = first.spectrum.inverse_diagonals(ridges)
     values = first.spectrum.values

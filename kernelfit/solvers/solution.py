@@ -12,7 +12,7 @@ from kernelfit.solvers.scaling import column_norms, in_units, inner_products, re
 ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Solution:
     """coef with (K + ridge I) coef = Y, and what tells how good it is.
 
@@ -48,6 +48,11 @@ class Solution:
     method: str
     report: dict[str, Any]
     seconds: dict[str, float]
+
+    def __repr__(self):
+        n, r = self.coef.shape
+        found = f"norm={self.norm.total:.6g}, relative_residual={self.relative_residual:.1e}"
+        return f"Solution(n={n}, r={r}, {found}, method={self.method!r})"
 
     @functools.cached_property
     def residual_per_output(self) -> npt.NDArray[np.float64]:

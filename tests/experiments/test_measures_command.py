@@ -33,3 +33,8 @@ def test_the_command(capsys):
 def test_options_that_do_not_apply_are_refused(wrong):
     with pytest.raises(InputError):
         run_measures(SolveSpec(**wrong))
+
+
+def test_an_engine_without_a_factor_is_refused_for_what_it_lacks():
+    with pytest.raises(InputError, match="need a factor"):
+        run_measures(SolveSpec(engine="dask"))

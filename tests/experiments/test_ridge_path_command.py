@@ -190,3 +190,9 @@ def test_what_is_refused_writes_nothing(capsys, tmp_path, words, message):
 def test_what_is_no_path(wrong):
     with pytest.raises(InputError):
         RidgePathSpec(**wrong)
+
+
+def test_the_command_of_a_path_names_what_started_its_processes(monkeypatch):
+    monkeypatch.setattr("kernelfit.solvers.auto.Auto.launcher", "mpiexec -n 2 ")
+    spec = RidgePathSpec(ridges=(1e-3, 1.0), bandwidth=2.0, n_train=50, n_test=20)
+    assert run_ridge_path(spec).shared["command"] == "mpiexec -n 2 " + spec.command()

@@ -25,7 +25,7 @@ from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients, ConjugateGradientsFactor
 from kernelfit.solvers.dask import worker
 from kernelfit.solvers.dask.gram import DaskGram
-from kernelfit.solvers.protocol import memory_explained
+from kernelfit.solvers.protocol import check_system, memory_explained
 
 _LOCAL_WORKERS = 4  # at most, unless asked for: each holds a copy of the points
 _CONNECT = 30.0  # seconds
@@ -77,6 +77,7 @@ class Dask(ConjugateGradients):
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "DaskFactor":
+        ridge = check_system(K, ridge)
         with contextlib.ExitStack() as stack:
             solver = self if self.client else stack.enter_context(self.opened())
             assert solver.client is not None
@@ -119,8 +120,8 @@ class DaskFactor(ConjugateGradientsFactor):
         peaks = self.solver.client.run(backend.peak_memory, on_error="ignore").values()
         return max(backend.peak_memory(), *peaks)
 
-    def close(self, error: BaseException | None = None) -> None:
-        super().close(error)
+    def _release(self, error: BaseException | None) -> None:
+        super()._release(error)
         self.opened.close()
 
     def _solve(self, Y, watch, progress):

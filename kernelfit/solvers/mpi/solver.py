@@ -28,7 +28,7 @@ from kernelfit.solvers.mpi.share import Share
 from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.panel_cholesky import check_pivots
 from kernelfit.solvers.planning.plan import LOO_IN_MIXED
-from kernelfit.solvers.protocol import Factor, Solver, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.regularity import require_regular
 
 
@@ -100,6 +100,7 @@ class Mpi(Solver):
             raise InputError(
                 "Mpi() solves with all processes of mpiexec: let each enter it, with Mpi().opened() as solver"
             )
+        ridge = check_system(K, ridge)
         progress, team, n = progress or Progress(), self.team, K.shape[0]
         shape = grid_shape(team.size, self.grid)
         layout = Layout(n, min(self.block or BLOCK, n), shape)
