@@ -104,7 +104,10 @@ def test_contract(case, check, tmp_path):
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+# A client's own memory, of its connection, comes and goes beside that of a factor.
+@pytest.mark.parametrize(
+    "check", [check for check in CHECKS if "memory" not in check.__name__], ids=lambda check: check.__name__
+)
 def test_contract_over_dask(check, tmp_path):
     pytest.importorskip("distributed", reason="needs the extra dask: pip install 'kernelfit[dask]'")
     with dask(tmp_path).opened() as solver:

@@ -108,7 +108,7 @@ def test_what_every_solver_promises(tmp_path):
 @pytest.mark.heavy
 def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp_path):
     grid, memory, one, allocation, tile, singular, coarse, end = result(3, "agreed", tmp_path)
-    assert grid[0] == "InputError" and "3x5 has 15 processes; there are 3" in grid[1]
+    assert grid[0] == "InputError" and "`grid=3x5` has 15 processes; there are 3" in grid[1]
     assert memory[0] == "NotEnoughMemoryError" and "for the 3 processes" in memory[1]
     assert one[0] == "NotEnoughMemoryError" and "0 MB are free" in one[1]
     assert allocation[0] == "NotEnoughMemoryError" and "process 1 of 3" in allocation[1] and "made up" in allocation[1]
