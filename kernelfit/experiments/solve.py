@@ -17,8 +17,7 @@ from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.models.fit import pivot_of
 from kernelfit.records import pictures
 from kernelfit.records.record import Record, now
-from kernelfit.solvers.cholesky import PRECISIONS
-from kernelfit.solvers.planning.plan import LOO_IN_MIXED
+from kernelfit.solvers.planning.plan import check_precision
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
@@ -68,10 +67,7 @@ class SolveSpec:
         check_number("ridge", self.ridge)
         if self.tolerance is not None and not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
             raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
-        if self.precision not in ("auto", *PRECISIONS):
-            raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
-        if self.loo and self.precision == "mixed":
-            raise InputError(LOO_IN_MIXED)
+        check_precision(self.precision, self.loo)
         if parse_augment(self.augment) and self.loo:
             raise InputError(
                 f"leave-one-out with augment = {self.augment!r}: leaving one row out leaves its copies in, so that "

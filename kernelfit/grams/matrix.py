@@ -256,7 +256,6 @@ def _check_symmetric_kernel(made):
     """Only the lower triangle is ever asked for, so a user's function that is not symmetric would go unnoticed."""
     n = min(64, made.shape[0])
     K = made.device.host(made.block((0, n), (0, n)))
-    if (
-        np.isfinite(K).all() and np.abs(K - K.T).max() > 1e-8 * np.abs(K).max()
-    ):  # far above the rounding of any order of summation
+    # 1e-8 is far above the rounding of any order of summation.
+    if np.isfinite(K).all() and np.abs(K - K.T).max() > 1e-8 * np.abs(K).max():
         raise InputError(f"kernel {made.kernel} is not symmetric: k(x, z) and k(z, x) differ on the first {n} points")

@@ -12,9 +12,8 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_integer, check_path, check_positive, check_targets
 from kernelfit.grams.matrix import Gram
-from kernelfit.solvers.cholesky import PRECISIONS
 from kernelfit.solvers.planning.forecast import forecast
-from kernelfit.solvers.planning.plan import LOO_IN_MIXED, STEPS, Plan, Way, plan_solve
+from kernelfit.solvers.planning.plan import STEPS, Plan, Way, check_precision, plan_solve
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import measure_rates
 from kernelfit.solvers.protocol import Factor, Solver, check_solver, check_system
@@ -65,10 +64,7 @@ class Auto(Solver):
     loo: bool = False
 
     def __post_init__(self):
-        if self.precision not in ("auto", *PRECISIONS):
-            raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
-        if self.loo and self.precision == "mixed":
-            raise InputError(LOO_IN_MIXED)
+        check_precision(self.precision, self.loo)
         if self.resume and self.scratch is None:
             raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
         if self.memory is not None:
@@ -80,7 +76,7 @@ class Auto(Solver):
     def plan(self, problem: Problem, *, device: backend.Device | None = None, steps: int | None = STEPS) -> Plan:
         """Return the Plan of a Problem; an unfinished factor that is to be gone on with decides the way."""
         device = backend.device(self.device) if device is None else device
-        found = unfinished(self.scratch) if self.resume and self.scratch is not None else None
+        found = self._unfinished()
         plan = plan_solve(
             problem,
             device=device,
@@ -157,20 +153,23 @@ class Auto(Solver):
         # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
         return second(failure)
 
+    def _unfinished(self):
+        """Return the identity of the unfinished factor to go on with, or None."""
+        return unfinished(self.scratch) if self.resume else None
+
     def _reason(self, plan):
         """Return why the plan's precision, in words."""
         if self.precision != "auto":
             return "asked for"
         if self.loo:
             return "leave-one-out needs it"
-        if self.resume and unfinished(self.scratch):
+        if self._unfinished():
             return "that of the unfinished factor"
         return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
 
     def _worth_a_forecast(self, plan):
         """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
-        decided = self.resume and unfinished(self.scratch)
-        return not decided and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
+        return not self._unfinished() and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,7 @@ at the rate of the matrix product, while half of the reduction to tridiagonal fo
 """
 
 import dataclasses
+import functools
 import itertools
 from collections.abc import Iterable
 
@@ -122,10 +123,7 @@ def ridge_path(
     reason, factor = "asked for", solver.factor
     if isinstance(solver, Auto):
         choice = solver.choose(K, ridge=ridges[0], progress=progress)  # once for all ridges
-
-        def factor(K, **options):
-            return solver.take(choice, K, **options)
-
+        factor = functools.partial(solver.take, choice)
     if method == "auto" and isinstance(solver, Auto):
         chosen, reason = _choose_method(K, choice, count=len(ridges), outputs=Y.shape[1], loo=loo)
         progress.note(f"{len(ridges)} ridges by {chosen}: {reason}")

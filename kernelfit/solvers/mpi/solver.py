@@ -20,14 +20,14 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_number
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import Gram
-from kernelfit.solvers.cholesky import PRECISIONS, CholeskyFactor
+from kernelfit.solvers.cholesky import CholeskyFactor
 from kernelfit.solvers.mixed import MixedFactor
 from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.mpi.memory import choose_precision
 from kernelfit.solvers.mpi.share import Share
 from kernelfit.solvers.mpi.team import Team
 from kernelfit.solvers.panel_cholesky import check_pivots
-from kernelfit.solvers.planning.plan import LOO_IN_MIXED
+from kernelfit.solvers.planning.plan import check_precision
 from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.regularity import require_regular
 
@@ -63,10 +63,7 @@ class Mpi(Solver):
     team: Team | None = dataclasses.field(default=None, repr=False, compare=False)
 
     def __post_init__(self):
-        if self.precision not in ("auto", *PRECISIONS):
-            raise InputError(f"precision {self.precision!r}; known are auto, {', '.join(PRECISIONS)}")
-        if self.loo and self.precision == "mixed":
-            raise InputError(LOO_IN_MIXED)
+        check_precision(self.precision, self.loo)
 
     @property
     def is_root(self) -> bool:

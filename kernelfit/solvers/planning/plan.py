@@ -21,7 +21,6 @@ from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
 from kernelfit.solvers.scratch import bytes_taken
 
-LOO_IN_MIXED = 'leave-one-out needs the float64 factor; leave out `loo`, or take `precision="float64"`'
 STEPS = 5  # corrections in mixed precision, until the matrix is looked at
 # What kernelfit.grams.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
 _COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
@@ -180,12 +179,11 @@ def plan_solve(
     Raises
     ------
     InputError
-        Leave-one-out in mixed precision was asked for, or a storage that there is not.
+        See check_precision; or a storage that there is not.
     ScratchError
         The scratch folder cannot be written.
     """
-    if problem.loo and precision == "mixed":
-        raise InputError(LOO_IN_MIXED)
+    check_precision(precision, problem.loo)
     rates = rates or measure_rates(device, scratch)
     free = {"memory": device.free_memory(), "host": backend.free_memory(), "disk": 0}
     free["memory"] = min(free["memory"], memory or free["memory"])
@@ -210,6 +208,14 @@ def plan_solve(
         largest = int(largest * 0.99) // 100 * 100
     chosen = min(fitting, key=lambda way: way.seconds, default=None)
     return Plan(problem, rates, free, all_ways, chosen, largest)
+
+
+def check_precision(precision: str, loo: bool) -> None:
+    """Raise InputError for a precision that there is not, and for leave-one-out in mixed precision."""
+    if precision not in ("auto", *PRECISIONS):
+        raise InputError(f"precision {precision!r}; known are auto, {', '.join(PRECISIONS)}")
+    if loo and precision == "mixed":
+        raise InputError('leave-one-out needs the float64 factor; leave out `loo`, or take `precision="float64"`')
 
 
 def operations(problem: Problem) -> float:
