@@ -1,55 +1,59 @@
-"""`kernelfit solve --ridge 0 1e-8 ...`: does regularisation help? (the paper's section 5 says that it does not)."""
+"""`kernelfit ridge`: does regularisation help? (the paper's section 5 says that it does not)."""
 
 import dataclasses
-import shlex
-from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
-from kernelfit.experiments.preparation import attempts, doubts_of, prepare
-from kernelfit.experiments.solve import SolveSpec
-from kernelfit.experiments.solving import solver_of
-from kernelfit.records.record import append_json, now, to_json
+from kernelfit.experiments.parts import Data, Engine, Factor, KernelOptions, Machine
+from kernelfit.experiments.preparation import attempts, corruption_of, doubts_of, prepare
+from kernelfit.experiments.registry import Experiment
+from kernelfit.experiments.solve import Labelled
+from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.records.forms import Count, Measure, Share, Size
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.ridges import checked_ridges, ridge_path
 from kernelfit.solvers.solution import doubts
 
-SCHEMA = "kernelfit.ridge/1"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RidgePathSpec(SolveSpec):
-    """What to solve: the options of `kernelfit solve` with several values of --ridge.
+class RidgeSpec(Engine, Machine, Factor, KernelOptions, Labelled):
+    """What to solve with each of several ridges, how, and where.
 
-    Attributes
-    ----------
-    ridges : tuple of float
-        At least two, all different, each 0 or positive; put into increasing order. `ridge` becomes the smallest, for
-        which the bandwidth is chosen (once for all) and the way to solve is planned.
+    The ridges are put into increasing order. For the smallest, `ridge`, the bandwidth is chosen (once for all) and the
+    way to solve is planned.
     """
 
-    ridges: tuple = ()
+    words = ("ridge",)
+    group = Data.group
 
-    def __post_init__(self):
+    ridges: tuple[float, ...] = option(
+        (0.0, 1e-8, 1e-6, 1e-4, 1e-2),
+        "Added to the diagonal of K, one after the other: does any of them help?",
+        name="ridge",
+        shown=True,
+    )
+
+    def check(self):
+        check_engine(self)
         ridges = checked_ridges(self.ridges)
         if len(ridges) < 2:
             raise InputError(f"a ridge path needs at least two ridges; got {ridges[0]:g} alone")
         object.__setattr__(self, "ridges", ridges)
-        object.__setattr__(self, "ridge", ridges[0])
-        super().__post_init__()
         if self.resume:
             raise InputError("`resume` goes on with one factor, and a ridge path makes several; give one `ridge`")
 
-    def command(self):
-        """Return the command line that repeats the path."""
-        options = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)}
-        base = SolveSpec(**options | {"ridge": 0.0})
-        return shlex.join([*shlex.split(base.command()), "--ridge", *map(str, self.ridges)])
+    @property
+    def ridge(self) -> float:  # type: ignore[override]
+        """The smallest."""
+        return self.ridges[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -77,45 +81,57 @@ class RidgeRow:
     way : str
     """
 
-    ridge: float
-    train_error: float
-    test_error: float
-    loo_error: float | None
-    loo_squared_error: float | None
-    test_corrected: int
-    test_broken: int
-    norm: float
-    norm_pm1: float
-    norm_disagreement: float
-    relative_residual: float
-    way: str
+    ridge: Size
+    train_error: Share
+    test_error: Share
+    loo_error: Share | None = None
+    loo_squared_error: Measure = None
+    test_corrected: Count
+    test_broken: Count
+    norm: Measure
+    norm_pm1: Measure
+    norm_disagreement: Measure = None
+    relative_residual: Measure
+    way: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class RidgePathResult:
-    """All rows of a path, by increasing ridge, and what they have in common.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RidgeResults:
+    """A path of ridges.
 
     Attributes
     ----------
+    kernel, features, augmentation : str
+    bandwidth_choice : dict or None
+        As of a solve.
+    corruption : dict
+    method, reason : str
+        An eigendecomposition, or a factor for each ridge, and why.
+    eigenvalues : list of float or None
+        The extreme ones of K.
+    chosen_by_loo, loo_improves, test_improves
+        See `verdict`.
     rows : list of RidgeRow
-    shared : dict
-        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, features,
-        augmentation, kernel, bandwidth_choice, corruption,
-        method, reason, eigenvalues (the extreme ones of K, or None), chosen_by_loo, loo_improves, test_improves,
-        warnings, seconds, environment.
+        By increasing ridge.
     """
 
-    rows: list
-    shared: dict
-
-    def to_json(self):
-        """Return all of it as one line of strict JSON."""
-        return to_json(self.shared | {"rows": self.rows})
+    kernel: str
+    features: str | None = None
+    augmentation: str = "none"
+    bandwidth_choice: dict[str, Any] | None = None
+    corruption: dict[str, Any] = dataclasses.field(default_factory=dict)
+    method: str
+    reason: str
+    eigenvalues: list[Measure] | None = None
+    chosen_by_loo: Size | None = None
+    loo_improves: bool | None = None
+    test_improves: bool | None = None
+    rows: list[RidgeRow]
 
 
 @memory_explained()
-def run_ridge_path(spec, *, method="auto", progress=None):
-    """Run a RidgePathSpec; return the RidgePathResult.
+def run_ridge(spec, *, method="auto", progress=None) -> Record | None:
+    """Run a RidgeSpec; return its Record, or None in a process that only follows another's lead.
 
     `method` is that of kernelfit.solvers.ridges.ridge_path. An eigendecomposition gives leave-one-out for nothing;
     refactoring computes it if spec.loo. Where --precision mixed is asked for, "auto" refactors.
@@ -144,9 +160,28 @@ def _run(spec, solver, method, watch, progress):
             for solution, diagonal, own in zip(path.solutions, path.inverse_diagonals, scores, strict=True)
         ]
     watch.seconds["total"] = watch.total()
-    shared = _shared(spec, ready, path, watch) | verdict(rows) | {"warnings": _warnings(rows, path, ready)}
-    shared["command"] = solver.launcher + spec.command()
-    return RidgePathResult(rows, shared)
+    results = RidgeResults(
+        kernel=str(ready.K.kernel),
+        features=str(ready.features),
+        augmentation=spec.augment,
+        bandwidth_choice=dataclasses.asdict(ready.choice) if ready.choice else None,
+        corruption=corruption_of(ready.changed, ready.data),
+        method=path.method,
+        reason=path.reason,
+        eigenvalues=path.eigenvalues,
+        **verdict(rows),
+        rows=rows,
+    )
+    return make_record(
+        spec,
+        results,
+        kind="ridge",
+        command=solver.launcher + spec.command(),
+        dataset=DatasetUsed.of(ready.data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds,
+        warnings=_warnings(rows, path, ready),
+    )
 
 
 def _first_path(ready, Y, ridges, solver, options, progress):
@@ -163,12 +198,6 @@ def _first_path(ready, Y, ridges, solver, options, progress):
     raise singular or SingularMatrixError(
         f"with no bandwidth is ridge {ridges[0]:g} solved to 8 digits. Give a bandwidth, or larger ridges", row=0
     )
-
-
-def append_rows(folder, result):
-    """Append the rows of a RidgePathResult to ridge.jsonl in `folder`, a JSON line each; return the file's path."""
-    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
-    return append_json(Path(folder) / "ridge.jsonl", *lines)
 
 
 def verdict(rows):
@@ -211,28 +240,6 @@ def _row(solution, diagonal, y, scores, y_test, first_right):
     )
 
 
-def _shared(spec, ready, path, watch):
-    changed, data = ready.changed, ready.data
-    return {
-        "schema": SCHEMA,
-        "created": now(),
-        "dataset": {"asked": str(spec.data), "name": data.name, "sha256": data.hashes()},
-        "n_train": len(changed.y_train),
-        "n_test": len(data.y_test),
-        "n_classes": len(data.classes),
-        "features": str(ready.features),
-        "augmentation": spec.augment,
-        "kernel": str(ready.K.kernel),
-        "bandwidth_choice": dataclasses.asdict(ready.choice) if ready.choice else None,
-        "corruption": {"labels": changed.labels, "pixels": changed.pixels, "sha256": changed.sha256},
-        "method": path.method,
-        "reason": path.reason,
-        "eigenvalues": path.eigenvalues,
-        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        "environment": ready.K.device.describe(),
-    }
-
-
 def _warnings(rows, path, ready):
     """What a reader of the rows must know."""
     found = []
@@ -244,3 +251,6 @@ def _warnings(rows, path, ready):
         )
         found += [f"ridge {row.ridge:g}: {doubt}" for doubt in own]
     return found + doubts_of(ready)
+
+
+EXPERIMENT = Experiment("ridge", RidgeSpec, RidgeResults, run_ridge)
