@@ -1,0 +1,342 @@
+"""Trained nets: one of them, those that may be drawn as one curve, and all of them."""
+
+import json
+
+from kernelfit.report.figure import Axis, Figure, Panel, Point, Rule, Series, chance, thinned
+from kernelfit.report.section import Finding, Section, last
+from kernelfit.report.table import Cell, Row, Table
+from kernelfit.report.views.levels import KINDS, LEVEL, against
+from kernelfit.report.words import (
+    changes_of,
+    count,
+    data_of,
+    is_true,
+    known,
+    labels_of,
+    mean_sd,
+    moment,
+    number,
+    percent,
+    quotient,
+    seconds,
+    share,
+    sizes_of,
+    sparkline,
+    times,
+)
+
+# Settings that say when a training ends; steps to fit do not depend on them, and random labels are trained for longer.
+_LIMITS = ("epochs", "steps", "stop_when_fitted", "loss_below")
+_SPARKS = 32  # characters of a curve in the terminal
+STEPS, EPOCHS = Axis(label="steps", low=0.0), Axis(label="epochs", low=0.0)
+LOSS = Axis(label="training loss", low=0.0)
+ACCURACY = Axis(label="accuracy", unit="%", low=0.0, high=100.0)
+_ERROR = Axis(label="test error", unit="%", low=0.0, high=100.0)
+_TIME = Axis(label="steps to fit, of those of true labels", unit="x", low=0.0)
+_PRODUCT = Axis(label="product of the layers' spectral norms", log=True)
+_COLUMNS = ("net", "data", "n", "labels", "setting", "seed", "training error", "test error", "test loss", "epochs")
+_COLUMNS += ("steps to fit", "stopped by", "time", "parameters", "warnings", "made")
+
+
+# One training
+
+
+def table(record):
+    """Return all that one training says."""
+    results, rows = record.results, []
+
+    def row(name, value, rule=False):
+        if value != "":
+            rows.append(Row((name, value), rule=rule))
+
+    row("test error", percent(results.test_error))
+    row("test error, five guesses", percent(results.test_error_top5))
+    row("training error", percent(results.train_error))
+    if results.train_error_corrupted is not None and results.train_error_clean is not None:
+        errors = f"{percent(results.train_error_clean)}, {percent(results.train_error_corrupted)}"
+        row("of true labels, of wrong ones", errors)
+    row("training loss", number(results.train_loss, 3))
+    fitted = results.time_to_fit or {}
+    spent = (
+        f"{count(fitted.get('epochs'))} epochs, {count(fitted.get('steps'))} steps, {seconds(fitted.get('seconds'))}"
+    )
+    row("fitted after", spent if fitted else "never")
+    row("parameters", count(results.parameters), rule=True)
+    ended = f"{count(results.epochs)} epochs, {count(results.steps)} steps; stopped by {results.stopped_by}"
+    row("trained", ended)
+    medians = [number(each.get("quantile_50"), 3) for each in (results.train_margins, results.test_margins)]
+    row("median margin, training and test", " and ".join(medians))
+    row("product of spectral norms", number(_spectral(record)))
+    row("examples forgotten at least once", percent((results.learning or {}).get("forgotten")))
+    row("device", f"{results.device}, {results.precision}{', compiled' * bool(results.compiled)}", rule=True)
+    time = f"{seconds(record.seconds.get('total'))}, training {seconds(record.seconds.get('train'))}"
+    row("time", time)
+    row("images per second", count(results.images_per_second))
+    title, warnings = _title(record), tuple(record.warnings)
+    return Table(title=title, columns=("", ""), rows=tuple(rows), warnings=warnings)
+
+
+def figure(record):
+    """Return the loss against steps, and the accuracy against epochs, of one training."""
+    accuracy = (
+        curve(record, "accuracy", "training, as it ran", 0),
+        curve(record, "test_accuracy", "test", 1),
+    )
+    rules = (Rule(100 / record.dataset.n_classes, "chance"),) if record.dataset.n_classes else ()
+    panels = (
+        Panel(title="Training loss", x=STEPS, y=LOSS, series=(loss(record, "training loss", 0),)),
+        Panel(title="Accuracy", x=EPOCHS, y=ACCURACY, series=accuracy, rules=rules),
+    )
+    return Figure(title=_title(record), panels=panels, commands=(record.command,))
+
+
+def loss(record, name, style):
+    """Return the Series of the mean training loss against steps, from the finer curve where there is one."""
+    fine, coarse, end = record.results.step_curve or {}, record.results.curve, record.results.steps
+    if fine.get("every") and fine.get("loss"):  # the last stretch may be shorter
+        pairs = [(min(end, (k + 1) * fine["every"]), value) for k, value in enumerate(fine["loss"])]
+    else:
+        pairs = zip(coarse.get("steps") or (), coarse.get("loss") or (), strict=False)
+    points = (Point(step, value) for step, value in pairs if value is not None)
+    return Series(name=name, points=thinned(points), style=style)
+
+
+def curve(record, field, name, style, **look):
+    """Return the Series of an accuracy against epochs, where it was measured."""
+    pairs = zip(record.results.curve.get("epoch") or (), record.results.curve.get(field) or (), strict=False)
+    points = (Point(epoch, 100 * value) for epoch, value in pairs if known(value))
+    return Series(name=name, points=thinned(points), style=style, **look)
+
+
+def steps_to_fit(record):
+    """Return the steps at which the training accuracy reached the target, or None."""
+    return (record.results.time_to_fit or {}).get("steps")
+
+
+# Several: one key for what may be drawn as one curve
+
+
+def by_key(nets):
+    """Return (name, Records) for each net on each data, the one that was trained last at the end.
+
+    Records of one name are alike in all that decides the outcome (data, n, model, settings) but labels, pixels and
+    seed, and when training ends: only these may be drawn as one curve, compared, or averaged over seeds. The name
+    tells net, data and size, and, of nets that are alike in these, the settings in which they differ.
+    """
+    found = {}
+    for record in nets:
+        setting = setting_of(record)
+        name = f"{record.results.model}{'' if setting == 'none' else f', {setting}'} on {data_of(record)}"
+        settings = {"data": record.dataset.asked, "precision": record.results.precision} | {
+            name: value for name, value in record.results.training.items() if name not in _LIMITS
+        }
+        key = name, json.dumps(settings, sort_keys=True)
+        found[key] = [*found.pop(key, []), record]
+    alike = {}
+    for name, settings in found:
+        alike.setdefault(name, []).append(json.loads(settings))
+    named = []
+    for (name, settings), records in found.items():
+        own, others = json.loads(settings), alike[name]
+        told = [f", {key} {own[key]}" for key in own if any(each.get(key) != own[key] for each in others)]
+        named.append((name + "".join(told), records))
+    return named
+
+
+def setting_of(record):
+    """Return "crop + wd", "crop", "wd" or "none": what regularises the training of a net."""
+    training = record.results.training
+    on = {"crop": training.get("augment"), "wd": training.get("weight_decay")}
+    return " + ".join(name for name, value in on.items() if value) or "none"
+
+
+def one_of_each(records):
+    """Return {labels: the last Record of this kind of labels and pixels}."""
+    return {labels_of(record.results.corruption): record for record in records}
+
+
+def errors_at_levels(nets):
+    """Return {name: {level: test errors of all seeds}} of the nets that were trained at several levels."""
+    return _at_levels(nets, lambda record, true: record.results.test_error)
+
+
+def times_to_fit(nets):
+    """Return {name: {level: steps to fit, as multiples of those for true labels with the same seed}} of the same.
+
+    Seeds that were not fitted to true labels are left out: another seed's steps are no measure of theirs.
+    """
+    return _at_levels(nets, lambda record, true: quotient(steps_to_fit(record), true.get(record.results.seed)))
+
+
+def levels_table(found, title, say):
+    """Return the means over seeds of {net: {level: values}}, a column for each level."""
+    levels = sorted({level for each in found.values() for level in each})
+    rows = [Row((name, *(say(mean_sd(each.get(level, ()))[0]) for level in levels))) for name, each in found.items()]
+    return Table(title=title, columns=("net", *(str(share(level)) for level in levels)), rows=tuple(rows))
+
+
+def overfit_panel(nets):
+    """Return the time to fit against the level of corruption: the paper's figure 1b."""
+    about = "The paper's figure 1b: about 1.5 to 3.5 times as long on random labels."
+    return Panel(title="Time to overfit", x=LEVEL, y=_TIME, series=_levels(times_to_fit(nets), 1), caption=about)
+
+
+def errors_panel(nets):
+    """Return the test error against the level of corruption: the paper's figure 1c."""
+    classes = {record.dataset.n_classes for record in nets}
+    rules = chance(classes.pop()) if len(classes) == 1 else ()
+    series = _levels(errors_at_levels(nets), 100)
+    about = "The paper's figure 1c."
+    return Panel(title="Test error against corruption", x=LEVEL, y=_ERROR, series=series, rules=rules, caption=about)
+
+
+def levels_figure(nets, panel):
+    """Return the figure of one of these panels."""
+    names = errors_at_levels(nets)
+    commands = tuple(record.command for name, records in by_key(nets) if name in names for record in records)
+    return Figure(title="nets", panels=(panel(nets),), commands=commands)
+
+
+def training_table(group):
+    """Return the losses of a net, (name, Records), as lines of blocks, and the steps it took to fit."""
+    rows = []
+    for labels, record in one_of_each(group[1]).items():
+        values = [point.y for point in loss(record, "", 0).points]
+        ends = (number(values[0], 3), number(values[-1], 3)) if values else (Cell(), Cell())
+        shown = sparkline(values[:: max(1, len(values) // _SPARKS)])
+        rows.append(Row((labels, shown, *ends, count(steps_to_fit(record))), record.command))
+    columns = ("labels", "loss", "from", "to", "steps to fit")
+    return Table(title=f"Training loss of {group[0]}", columns=columns, rows=tuple(rows))
+
+
+def training_figure(group):
+    """Return the training loss of a net, (name, Records), a line for each kind of labels: the paper's figure 1a."""
+    each = list(one_of_each(group[1]).items())[:8]
+    series = tuple(loss(record, labels, style) for style, (labels, record) in enumerate(each))
+    series = tuple(found for found in series if found.points)
+    panel = Panel(title="Training curves", x=STEPS, y=LOSS, series=series, caption="The paper's figure 1a.")
+    return Figure(title=group[0], panels=(panel,), commands=tuple(record.command for record in group[1]))
+
+
+def _levels(found, scale):
+    return tuple(
+        against(levels, scale, name=name, style=style) for style, (name, levels) in enumerate(list(found.items())[:6])
+    )
+
+
+def _at_levels(nets, measured):
+    """Return {name: {level: measured(Record, {seed: steps to fit true labels}) of all seeds}}."""
+    made = {}
+    for name, records in by_key(nets):
+        own = {
+            (record.results.corruption.get("labels", 0), record.results.seed): record
+            for record in records
+            if record.results.corruption.get("pixels", "true") == "true"
+        }
+        true = {seed: steps_to_fit(record) for (level, seed), record in own.items() if level == 0}
+        levels = {}
+        for (level, _), record in sorted(own.items(), key=lambda item: item[0]):
+            value = measured(record, true)
+            if value is not None:
+                levels.setdefault(level, []).append(value)
+        if len(levels) > 1:
+            made[name] = levels
+    return made
+
+
+# All of them
+
+
+def section(records):
+    """Return the paper's figures 1 and 2 as our nets have them, and every training."""
+    nets = records.latest("net")
+    curves, note = last(by_key(nets), "nets")
+    figures = [*map(training_figure, curves)]
+    figures += [levels_figure(nets, errors_panel), levels_figure(nets, overfit_panel), _test_figure(nets)]
+    rows = tuple(map(_overview, reversed(nets)))
+    overview = Table(title="", columns=_COLUMNS, rows=rows, caption="Every training.") if rows else None
+    return Section("nets", "Neural nets", (*figures, _norms_figure(nets), note, overview))
+
+
+def findings(records):
+    """Return whether nets fit random labels, and what that costs them."""
+    nets, found = records.latest("net"), []
+    for name, own in reversed(by_key(nets)):
+        kinds = one_of_each(own)
+        random, true = kinds.get("random labels"), kinds.get("true labels")
+        if random:
+            beside = f" instead of {percent(true.results.test_error)} on true ones" if true else ""
+            ratio = mean_sd(times_to_fit(own).get(name, {}).get(1.0, ()))[0]
+            longer = f", after {times(ratio)} the steps" if ratio else ""
+            text = (
+                f"training error on random labels, {name}{longer}: with a test error of "
+                f"{percent(random.results.test_error)}{beside}."
+            )
+            found.append(Finding(percent(random.results.train_error), text, random.command))
+    for record in sorted(filter(is_true, nets), key=lambda record: record.results.test_error)[:1]:
+        text = f"smallest test error of a net, {record.results.model} on {data_of(record)}."
+        found.append(Finding(percent(record.results.test_error), text, record.command))
+    return found
+
+
+def _title(record):
+    return f"{record.results.model} on {sizes_of(record)}{changes_of(record)}"
+
+
+def _spectral(record):
+    return (record.results.norms or {}).get("spectral_product")
+
+
+def _test_figure(nets):
+    """Return test accuracy against epochs of nets on true labels: the paper's figure 2b, with and without tricks."""
+    series, commands = [], []
+    for name, records in by_key(list(filter(is_true, nets))):
+        for record in records:
+            label = name if len(records) == 1 else f"{name}, seed {record.results.seed}"
+            line = curve(record, "test_accuracy", label, len(series))
+            if len(line.points) > 1 and len(series) < 8:
+                series.append(line)
+                commands.append(record.command)
+    y = Axis(label="test accuracy", unit="%", high=100.0)
+    caption = "The paper's figure 2."
+    panel = Panel(title="Test accuracy while training", x=EPOCHS, y=y, series=tuple(series), caption=caption)
+    return Figure(title="nets", panels=(panel,), commands=tuple(commands))
+
+
+def _norms_figure(nets):
+    """Return the product of spectral norms against the test error, true and random labels."""
+    shown = [record for record in nets if known(_spectral(record)) and _spectral(record) > 0]
+    series = []
+    for kind, style, holds in KINDS:
+        points = tuple(
+            Point(_spectral(record), 100 * record.results.test_error, name=f"{record.results.model}, {labels}")
+            for record in shown
+            if holds(record.results.corruption.get("labels", 0)) and (labels := labels_of(record.results.corruption))
+        )
+        series += [Series(name=kind, points=points, style=style, line=False)] if points else []
+    y = Axis(label="test error", unit="%", low=0.0)
+    panel = Panel(title="Norm against error", x=_PRODUCT, y=y, series=tuple(series))
+    return Figure(title="nets", panels=(panel,), commands=tuple(record.command for record in shown))
+
+
+def _overview(record):
+    results = record.results
+    cells = (
+        results.model,
+        record.dataset.name,
+        count(record.dataset.n_train),
+        labels_of(results.corruption),
+        setting_of(record),
+        count(results.seed) if known(results.seed) else Cell(str(results.seed)),
+        percent(results.train_error),
+        percent(results.test_error),
+        number(results.test_loss),
+        count(results.epochs),
+        count(steps_to_fit(record)),
+        results.stopped_by,
+        seconds(record.seconds.get("total")),
+        count(results.parameters),
+        "; ".join(record.warnings),
+        moment(record.created),
+    )
+    return Row(cells, record.command)

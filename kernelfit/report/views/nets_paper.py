@@ -1,0 +1,286 @@
+"""The paper's experiments with nets beside ours: table 1, figures 1 and 2, and what they say."""
+
+import re
+from itertools import pairwise
+
+from kernelfit.records.fits import THRESHOLD
+from kernelfit.report.figure import Figure, Panel
+from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
+from kernelfit.report.section import Section
+from kernelfit.report.table import Cell, Row, Table
+from kernelfit.report.views import net
+from kernelfit.report.words import (
+    averaged,
+    count,
+    is_true,
+    known,
+    listed,
+    mean_sd,
+    number,
+    percent,
+    quotient,
+    share,
+)
+
+ARRIVED = 0.1  # of figure 1a: a curve has arrived once its mean over some steps is at most this
+_TITLES = {"table1": "Table 1", "figure1": "Figure 1", "figure2": "Figure 2"}
+_TABLE_1 = ("training accuracy: paper", "kernelfit", "test accuracy: paper", "kernelfit")
+_COLUMNS = {
+    "table1": ("row", "n", *_TABLE_1),
+    "figure1": ("curve", "n", "steps to loss 0.1", "steps to fit", "relative time", "training error", "test error"),
+    "figure2": ("curve", "n", "training accuracy", "test accuracy", "best along the way", "its epoch"),
+}
+_NETS = {
+    "inception-nobn": "Inception without batch norm",
+    "inception": "Inception",
+    "alexnet": "AlexNet",
+    "mlp3x512": "MLP 3x512",
+    "mlp1x512": "MLP 1x512",
+    "imagenet": "Inception V3",
+}
+_SETTINGS = {"crop-wd": "crop + wd", "crop": "crop", "wd": "wd", "none": "none", "random": "random labels"}
+
+
+def table(study, outcomes):
+    """Return the outcomes of a study (kernelfit.experiments.nets_paper) beside the paper's, with the verdicts."""
+    done = [outcome for outcome in outcomes if outcome.records]
+    names = listed(record.dataset.name for outcome in done for record in outcome.records)
+    cells = {"table1": _table1_cells, "figure1": _figure1_cells, "figure2": _figure2_cells}[study]
+    true = {model: dict(levels).get(0.0, ()) for model, levels in _by_level(done).items()}
+    rows = [
+        Row(
+            (outcome.entry.name, _sizes(outcome.records), *cells(outcome, true)),
+            "\n".join(record.command for record in outcome.records),
+        )
+        for outcome in done
+    ]
+    failed = [f"{outcome.entry.name} was not run: {outcome.failed}" for outcome in outcomes if outcome.failed]
+    return Table(
+        title=f"{_TITLES[study]} of the paper, and kernelfit{f' on {names}' if names else ''}",
+        columns=_COLUMNS[study],
+        rows=tuple(rows),
+        notes=(*failed, *verdicts(study, outcomes)),
+    )
+
+
+def figure(study, outcomes):
+    """Return the outcomes of a study like the paper's figure. A table is drawn as training curves."""
+    done = [outcome for outcome in outcomes if outcome.records]
+    records = [record for outcome in done for record in outcome.records]
+    curves = [outcome for outcome in done if outcome.entry.part == "a"]
+    levels = [record for outcome in done if outcome.entry.part == "bc" for record in outcome.records]
+    if study == "figure1":
+        losses = [net.loss(each.records[0], each.entry.name, k) for k, each in enumerate(curves)]
+        panels = [Panel(title="Training loss, first seed", x=net.STEPS, y=net.LOSS, series=tuple(losses))]
+        panels += [net.overfit_panel(levels), net.errors_panel(levels)] if levels else []
+    else:
+        series = []
+        for k, each in enumerate(done):
+            series.append(net.curve(each.records[0], "accuracy", "", k, dashed=True))
+            series.append(net.curve(each.records[0], "test_accuracy", each.entry.name, k))
+        about = "Training dotted, test solid."
+        panels = [
+            Panel(title="Accuracy, first seed", x=net.EPOCHS, y=net.ACCURACY, series=tuple(series), caption=about)
+        ]
+    names = listed(record.dataset.name for record in records)
+    commands = tuple(record.command for record in records)
+    return Figure(title=f"{_TITLES[study]} of the paper, on {names}", panels=tuple(panels), commands=commands)
+
+
+def verdicts(study, outcomes):
+    """Return what the rows say together, as sentences; those that need a row that is not there are left out."""
+    done = [outcome for outcome in outcomes if outcome.records]
+    return {"table1": _table1_verdicts, "figure1": _figure1_verdicts, "figure2": _figure2_verdicts}[study](done)
+
+
+def section(records):
+    """Return the paper's table 1; rows that no net has answered yet are grey."""
+    nets, rows = records.latest("net"), []
+    for name, (train, test) in TABLE_1.items():
+        found = records_of(name, nets)
+        cells, data = ["not run yet", ""], "ImageNet" if name.startswith("imagenet") else "CIFAR10"
+        command = f"kernelfit reproduce table1 --scale full --rows {name}"
+        if found:
+            cells = [percent(_mean_accuracy(found, which)) for which in ("train_error", "test_error")]
+            seeds = f", {len(found)} seeds" if len(found) > 1 else ""
+            data, command = f"{found[-1].dataset.name}, n = {_size(found[-1])}{seeds}", found[-1].command
+        paper = [share(None if value is None else value / 100) for value in (train, test)]
+        rows.append(Row((*in_words(name), paper[0], cells[0], paper[1], cells[1], data), command, grey=not found))
+    steps = ", ".join(f"{name} {count(value)}" for name, value in FIGURE_1A_STEPS.items())
+    made = Table(
+        title="",
+        columns=("net", "setting", *_TABLE_1, "data"),
+        rows=tuple(rows),
+        caption="Accuracies, and the paper's ImageNet results. wd: weight decay; crop: random crops.",
+    )
+    about = f"Figure 1a in a careful replication, steps until the training loss is {ARRIVED}: {steps}." if nets else ""
+    return Section("table1", "Table 1 of the paper: nets", (made, about))
+
+
+def findings(records):
+    """Return nothing: the nets say it."""
+    return []
+
+
+# Which Records a row of table 1 has
+
+
+def in_words(row):
+    """Return (net, setting) of a row's name: "mlp1x512-wd" is ("MLP 1x512", "wd")."""
+    name = next(name for name in _NETS if row.startswith(f"{name}-"))
+    return _NETS[name], _SETTINGS[row.removeprefix(f"{name}-")]
+
+
+def records_of(row, nets):
+    """Return the Records of a row, one of each seed: those on the most images where there are several sizes.
+
+    Of several data sets, or ways to train, that of the last: accuracies of different ones have no mean.
+    """
+    found = [record for record in nets if _row_of(record) == row]
+    largest = max((record.dataset.n_train for record in found), default=0)
+    alike = net.by_key([record for record in found if record.dataset.n_train == largest])
+    return list({record.results.seed: record for record in alike[-1][1]}.values()) if alike else []
+
+
+def _row_of(record):
+    """Return the name of the row that a Record belongs to, or None."""
+    name, corruption = _model(record.results.model.lower()), record.results.corruption
+    setting = net.setting_of(record).replace(" + ", "-")
+    random = corruption.get("labels") == 1 and corruption.get("pixels") == "true" and setting == "none"
+    ours = name == "imagenet" or record.dataset.name.lower().startswith("cifar10")  # after JPEG too, under its name
+    if name is None or not ours or not (random or is_true(record)):
+        return None
+    return f"{name}-{'random' if random else setting}"
+
+
+def _model(text):
+    """Return the first part of a row's name for a model as the command line names it, or None."""
+    options = re.sub(r"[\s'\"]", "", text.partition("(")[2])
+    match text.partition("(")[0]:
+        case "alexnet" | "mlp1x512" | "mlp3x512" as name if not options:
+            return name
+        case "inception" if options in ("", "batch_norm=false)"):
+            return "inception-nobn" if options else "inception"
+        case "inception_v3":
+            return "imagenet"
+        case "mlp":
+            return {"hidden=[512])": "mlp1x512", "hidden=[512,512,512])": "mlp3x512"}.get(options)
+    return None
+
+
+# Cells and sentences
+
+
+def steps_to_loss(record, arrived=ARRIVED):
+    """Return the steps after which the loss curve of a net is at most `arrived` for the first time, or None."""
+    every, losses = record.results.step_curve["every"], record.results.step_curve["loss"]
+    found = (k for k, value in enumerate(losses, 1) if value is not None and value <= arrived)
+    k = next(found, None)
+    return k and min(record.results.steps, k * every)
+
+
+def _size(record):
+    return count(record.dataset.n_train)
+
+
+def _sizes(records):
+    return Cell(f"{_size(records[0])} x {len(records)}", records[0].dataset.n_train)
+
+
+def _accuracies(records, field):
+    return [1 - getattr(record.results, field) for record in records]
+
+
+def _mean_accuracy(records, field):
+    return mean_sd(_accuracies(records, field))[0]
+
+
+def _table1_cells(outcome, _):
+    paper = [share(None if each is None else each / 100) for each in TABLE_1.get(outcome.entry.name, (None, None))]
+    train, test = (averaged(_accuracies(outcome.records, name), percent) for name in ("train_error", "test_error"))
+    return paper[0], train, paper[1], test
+
+
+def _figure1_cells(outcome, true):
+    records, relative = outcome.records, []
+    if outcome.entry.part == "bc":
+        least = {record.results.seed: net.steps_to_fit(record) for record in true[outcome.entry.options["model"]]}
+        relative = [quotient(net.steps_to_fit(record), least.get(record.results.seed)) for record in records]
+    return (
+        averaged(map(steps_to_loss, records), count),
+        averaged(map(net.steps_to_fit, records), count),
+        averaged(relative, lambda value: number(value, 3)),
+        averaged((record.results.train_error for record in records), percent),
+        averaged((record.results.test_error for record in records), percent),
+    )
+
+
+def _figure2_cells(outcome, _):
+    lines = [net.curve(record, "test_accuracy", "", 0).points for record in outcome.records]
+    best = [max((point.y / 100, -point.x) for point in line) for line in lines if line]
+    return (
+        averaged(_accuracies(outcome.records, "train_error"), percent),
+        averaged(_accuracies(outcome.records, "test_error"), percent),
+        averaged((accuracy for accuracy, _ in best), percent),
+        averaged((-epoch for _, epoch in best), count),
+    )
+
+
+def _table1_verdicts(done):
+    found = []
+    for outcome in done:
+        if outcome.entry.name.endswith("random"):
+            worst = max(record.results.train_error for record in outcome.records)
+            verb = "fits" if worst <= THRESHOLD else "does not fit"
+            name = outcome.entry.name.removesuffix("-random")
+            found.append(f"{name} {verb} random labels: training error at most {percent(worst)}.")
+    return found
+
+
+def _figure1_verdicts(done):
+    found = []
+    curves = {outcome.entry.name: outcome.records for outcome in done if outcome.entry.part == "a"}
+    if set(curves) == set(FIGURE_1A_STEPS):
+        found.append(_order_1a({name: mean_sd(map(steps_to_loss, curves[name]))[0] for name in FIGURE_1A_STEPS}))
+    for model, levels in _by_level(done).items():
+        errors = [(level, mean_sd(record.results.test_error for record in records)[0]) for level, records in levels]
+        if len(errors) > 1:
+            rises = "rises" if all(a < b for (_, a), (_, b) in pairwise(errors)) else "does not rise"
+            (first, low), (last, high) = errors[0], errors[-1]
+            found.append(
+                f"The test error of {model} {rises} with every level, from {percent(low)} at {share(first)} to "
+                f"{percent(high)} at {share(last)}."
+            )
+    return found
+
+
+def _order_1a(steps):
+    late = [name for name, value in steps.items() if not known(value)]
+    if late:
+        return f"No order of steps to a loss of {ARRIVED}: {listed(late)} did not reach it."
+    middle = [steps["random-pixels"], steps["gaussian"]]
+    holds = steps["true"] < steps["shuffled"] < min(middle) and max(middle) < steps["random-labels"]
+    ours, theirs = (", ".join(f"{name} {count(each[name])}" for name in steps) for each in (steps, FIGURE_1A_STEPS))
+    return (
+        "Figure 1a's order, true < shuffled < random pixels and gaussian < random labels, "
+        f"{'holds' if holds else 'does not hold'}: {ours} steps (a replication on CIFAR10: {theirs})."
+    )
+
+
+def _figure2_verdicts(done):
+    records = {outcome.entry.name: outcome.records for outcome in done}
+    if not {"inception", "inception-nobn"} <= set(records):
+        return []
+    with_bn, without = (_mean_accuracy(records[name], "test_error") for name in ("inception", "inception-nobn"))
+    gain = number(100 * (with_bn - without), 2)
+    return [f"Batch normalisation is worth {gain} points of test accuracy (paper: 3 to 4 on CIFAR10)."]
+
+
+def _by_level(done):
+    """Return {model: [(level, records), ...]} of the entries of figures 1b and 1c, in their order."""
+    found = {}
+    for outcome in done:
+        if outcome.entry.part == "bc":
+            options = outcome.entry.options
+            found.setdefault(options["model"], []).append((float(options["labels"]), outcome.records))
+    return found
