@@ -1,12 +1,14 @@
 """Options from a TOML file: --config FILE, for every command."""
 
 import contextlib
+import sys
 import tomllib
 import typing
 
 from cyclopts import CoercionError
 from cyclopts.config import Dict
 
+from kernelfit.cli.options import RENAMED
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import expanded
 
@@ -48,6 +50,16 @@ def refuse_fractions(app, commands, arguments):
                 with contextlib.suppress(ValueError):  # no number at all: cyclopts says so
                     if not float(token.value).is_integer():
                         raise CoercionError(token=token, argument=argument, target_type=int)
+
+
+def tell_renamed(app, commands, arguments):
+    """Say what an option is called today where what it was called once is given."""
+    for argument in arguments:
+        for token in argument.tokens:
+            today = RENAMED.get(token.keyword or "")
+            if today:
+                print(f"kernelfit: {token.keyword} is called {today} now", file=sys.stderr)
+                break
 
 
 def _read(path):

@@ -135,7 +135,7 @@ def double_descent(
             duplicate=pair[0],
         )
     seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
-    curves: dict[str, list[list[float]]] = {name: [] for name in _CURVES}
+    curves: dict[str, list[list[float | None]]] = {name: [] for name in _CURVES}
     warnings: list[str] = []
     # What one p costs tells little of another, and all of the same p with another seed.
     with progress.phase("double descent", {str(p): len(seeds) for p in grid}) as advance:
