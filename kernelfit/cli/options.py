@@ -18,8 +18,10 @@ OUTPUT = Group("Output", sort_key=9)
 _FIRST = ("What is fitted", "What is repeated", "What is compared", "The net", "How it is trained")
 RENAMED: dict[str, str] = {}  # what options of the command were called once, and are called today
 
-Runs = Annotated[
-    Path, Parameter(group=OUTPUT, help="Folder whose records.jsonl gets a Record; what it holds is not run again.")
+Runs = Annotated[Path, Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured.")]
+KeptRuns = Annotated[
+    Path,
+    Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured; what it holds is not run again."),
 ]
 Out = Annotated[
     tuple[Path, ...],
@@ -32,9 +34,14 @@ Out = Annotated[
     ),
 ]
 Json = Annotated[
-    bool, Parameter(name="--json", negative=(), group=OUTPUT, help="Print JSON alone on standard output.")
+    bool,
+    Parameter(
+        name="--json", negative=(), show_default=False, group=OUTPUT, help="Print JSON alone on standard output."
+    ),
 ]
-Quiet = Annotated[bool, Parameter(negative=(), group=OUTPUT, help="No plan and no progress on standard error.")]
+Quiet = Annotated[
+    bool, Parameter(negative=(), show_default=False, group=OUTPUT, help="No plan and no progress on standard error.")
+]
 DataDir = Annotated[
     Path | None,
     Parameter(help="Folder to look for data in before all others, and to download to; default: the usual places."),
@@ -50,7 +57,7 @@ def of_spec(spec_type: type[Spec]) -> Callable[[Callable], Callable]:
 
     def decorate(command):
         def run(**given):
-            own = {name: given.pop(name) for name in list(given) if name not in fields}
+            own = {name: given.pop(name) for name in list(given) if name in taken}
             return command(spec_type(**given), **own)
 
         fields = {field.name: field for field in dataclasses.fields(spec_type)}
@@ -78,13 +85,13 @@ def _parameter(spec_type, field):
         default = tuple(map(str, default)) if several else None if default is None else str(default)
     more: dict[str, Any] = {}
     if hint is bool and default is False:
-        more["negative"] = ()
+        more |= {"negative": (), "show_default": False}
     if several:
         more |= {"negative": (), "consume_multiple": True, "show_default": in_words}
     group = _group_of(spec_type, field.name)
     names = [f"--{name}" for name in names_of(field)]
     RENAMED.update(dict.fromkeys(names[1:], names[0]))
-    annotation = Annotated[hint, Parameter(name=names, help=option.help, group=group, **more)]  # type: ignore[valid-type]
+    annotation = Annotated[hint, Parameter(name=names, help=option.help, group=group, **more)]
     return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 

@@ -5,7 +5,7 @@ import types
 from pathlib import Path
 
 from kernelfit import nn
-from kernelfit.cli.options import Json, Out, Quiet, Runs, of_spec
+from kernelfit.cli.options import Json, KeptRuns, Out, Quiet, of_spec
 from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.cli.running import check_out, check_targets, files, interruption
 from kernelfit.common.progress import make_progress
@@ -16,13 +16,13 @@ def study_command(spec_type):
     """Return the command of a study; its view is the module of its name."""
 
     @of_spec(spec_type)
-    def command(spec, *, runs: Runs = Path("runs"), out: Out = (), json: Json = False, quiet: Quiet = False):
+    def command(spec, *, runs: KeptRuns = Path("runs"), out: Out = (), json: Json = False, quiet: Quiet = False):
         view = _view(spec.words[-1])
         check_targets(runs, scratch=getattr(spec, "scratch", None))
         check_out(out, view)
         is_root = nn.rank() == 0  # of the processes that torchrun started
         progress = make_progress(quiet or not is_root)
-        outcomes = []
+        outcomes: list = []
         try:
             with interruption("what is done is kept: repeat the command to go on"):
                 outcomes.extend(run_study(spec, runs=runs, progress=progress))

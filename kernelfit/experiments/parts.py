@@ -142,7 +142,7 @@ class Engine(MpiEngine):
 
     engine: Literal["local", "mpi", "dask"] = option(  # type: ignore[assignment]  # one choice more
         "local",
-        "Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate gradients "
+        "local: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate gradients "
         "over the workers of a Dask cluster, none of which holds K.",
     )
     scheduler: str | None = option(

@@ -19,7 +19,9 @@ PROBLEM, MACHINE = Group("What is fitted", sort_key=0), Group("On what machine",
 
 def command(
     *,
-    data: Annotated[str | None, Parameter(group=PROBLEM, help="Plan for this dataset; default: for --n points of --d pixels.")] = None,
+    data: Annotated[
+        str | None, Parameter(group=PROBLEM, help="Plan for this dataset; default: for --n points of --d pixels.")
+    ] = None,
     n: Annotated[int | None, Parameter(group=PROBLEM, help="Training points; default: those of --data.")] = None,
     n_test: Annotated[int, Parameter(group=PROBLEM, help="Test points.")] = 10_000,
     d: Annotated[int, Parameter(group=PROBLEM, help="Pixels of an image.")] = 784,
@@ -36,12 +38,16 @@ def command(
     ] = None,
     tflops: Annotated[
         tuple[float, float] | None,
-        Parameter(group=MACHINE, help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured."),
+        Parameter(
+            group=MACHINE,
+            help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured.",
+        ),
     ] = None,
     machines: Annotated[
         int | None,
-        Parameter(group=MACHINE, 
-            help="Plan for this many machines on a network, of --cores and --memory each; default: this one alone."
+        Parameter(
+            group=MACHINE,
+            help="Plan for this many machines on a network, of --cores and --memory each; default: this one alone.",
         ),
     ] = None,
     cores: Annotated[int | None, Parameter(group=MACHINE, help="Cores of each of the machines; no default.")] = None,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from kernelfit.cli.options import Json, Out, Quiet, Runs, of_spec
+from kernelfit.cli.options import Json, KeptRuns, Out, Quiet, of_spec
 from kernelfit.cli.output import show_json, show_table, write_each
 from kernelfit.cli.running import check_out, check_targets, files, interruption
 from kernelfit.common.errors import UnwrittenError
@@ -13,7 +13,7 @@ from kernelfit.report.views import randomize as view
 
 
 @of_spec(RandomizeSpec)
-def command(spec, *, runs: Runs = Path("runs"), out: Out = (), json: Json = False, quiet: Quiet = False):
+def command(spec, *, runs: KeptRuns = Path("runs"), out: Out = (), json: Json = False, quiet: Quiet = False):
     """Run the fits that are missing, show all of them, and the verdict."""
     check_targets(runs)
     check_out(out, view)

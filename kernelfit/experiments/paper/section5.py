@@ -17,7 +17,7 @@ from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.records.forms import Count, Measure, Share, Size
-from kernelfit.records.record import append_record, make_record
+from kernelfit.records.record import DatasetUsed, append_record, make_record
 
 # Recipes of random convolutional features: one without mirror images, as the paper has it, and the best of our trials.
 # With flip=True an image and its mirror image are convolved with each filter, so that half as many cost as much.
@@ -156,6 +156,9 @@ def _run(spec, name, runs, progress):
         spec,
         Section5Row(row=name, scale=spec.scale, **row),
         kind="section5",
+        dataset=DatasetUsed(
+            asked=row["dataset"], name=row["dataset"], n_train=row["n_train"], n_test=row["n_test"], n_classes=0
+        ),
         environment=backend.describe(),
         seconds={"total": watch.total()},
     )

@@ -10,7 +10,13 @@ from kernelfit.cli.output import show_json, show_text
 from kernelfit.common.progress import make_progress
 
 
-def command(name: Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")], *, data_dir: DataDir = None, json: Json = False, quiet: Quiet = False):
+def command(
+    name: Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")],
+    *,
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
     """Download, and print the folder."""
     folder = datasets.fetch(name, data_dir=data_dir, progress=make_progress(quiet))
     if json:

@@ -1,6 +1,5 @@
 """List what can be loaded by name."""
 
-
 from kernelfit import datasets
 from kernelfit.cli.options import Json, Quiet
 from kernelfit.cli.output import show_json, show_text

@@ -14,7 +14,9 @@ from kernelfit.common.progress import make_progress
 def command(
     data: DataName,
     *,
-    out: Annotated[Path | None, Parameter(name=["--out", "-o"], help="PNG file to write; default: the dataset's name with .png.")] = None,
+    out: Annotated[
+        Path | None, Parameter(name=["--out", "-o"], help="PNG file to write; default: the dataset's name with .png.")
+    ] = None,
     rows: Annotated[int, Parameter(help="Classes shown.")] = 10,
     columns: Annotated[int, Parameter(help="Images of each class.")] = 10,
     data_dir: DataDir = None,

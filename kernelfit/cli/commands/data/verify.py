@@ -9,7 +9,13 @@ from kernelfit.cli.options import DataDir, Json, Quiet
 from kernelfit.cli.output import show_json, show_text
 
 
-def command(name: Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")], *, data_dir: DataDir = None, json: Json = False, quiet: Quiet = False):
+def command(
+    name: Annotated[str, Parameter(help="digits, mnist, cifar10 or synthetic.")],
+    *,
+    data_dir: DataDir = None,
+    json: Json = False,
+    quiet: Quiet = False,
+):
     """Check each file, and print what was found."""
     checks = datasets.verify(name, data_dir=data_dir)
     if json:

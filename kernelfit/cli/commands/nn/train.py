@@ -30,9 +30,7 @@ def command(
             help="true, random, or the probability that a label is replaced; a net for each of several.",
         ),
     ] = ("true",),
-    seeds: Annotated[
-        int, Parameter(group=NetSpec.group, help="Train with so many seeds, from --seed on.")
-    ] = 1,
+    seeds: Annotated[int, Parameter(group=NetSpec.group, help="Train with so many seeds, from --seed on.")] = 1,
     resume: Annotated[
         bool, Parameter(negative=(), group=OUTPUT, help="Go on with the checkpoint of the same run.")
     ] = False,
