@@ -199,6 +199,8 @@ def _checked(field, hint, value):
         return check_number(field.name, value, least)
     if int in kinds:
         return check_integer(field.name, value, int(least))
+    if bool in kinds and not isinstance(value, bool):
+        raise InputError(f"{field.name} = {value!r}; it must be True or False")
     if choices:
         known = ", ".join(choices)
         raise InputError(f"{field.name} {value!r}; known are {known}{suggestion(value, choices)}")
