@@ -205,5 +205,5 @@ def thinned(points: Iterable[Point]) -> tuple[Point, ...]:
 
 
 def chance(n_classes: int | None) -> tuple[Rule, ...]:
-    """Return the rule, in percent, of a guess that knows nothing of the labels; none where the classes are not known."""
+    """Return the rule, in percent, of a guess that knows nothing; none where the number of classes is not known."""
     return (Rule(100 - 100 / n_classes, f"chance, {share(round(1 - 1 / n_classes, 4))}"),) if n_classes else ()

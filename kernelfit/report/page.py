@@ -23,9 +23,7 @@ def report_page(records: Records) -> str:
     kinds = list(dict.fromkeys(record.kind for record in records.records))
     counts = ", ".join(f"{kind} {len(records.of(kind)):,}" for kind in sorted(kinds))
     made_of = f"Made by kernelfit {__version__} from {len(records.records):,} records alone ({counts})."
-    return html.page(
-        "kernelfit: report", _ABOUT, _found(records), sections, warning=_unread(records.unread), end=made_of
-    )
+    return html.page("kernelfit: report", _ABOUT, _found(records), _unread(records.unread), sections, made_of)
 
 
 def _found(records: Records) -> list[Finding]:

@@ -33,6 +33,8 @@ _SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 def paper_result(record: Record) -> PaperResult | None:
     """Return the PaperResult of the experiment of a solve (whole data, true labels and pixels, no ridge), or None."""
     results, used = record.results, record.dataset
+    if used is None:
+        return None
     same = (
         (used.n_train, used.n_test) == _SIZES.get(used.asked)
         and is_true(record)

@@ -36,8 +36,14 @@ class Plot:
     figure: Callable[[Any], Figure]
 
 
-def _of(kind: str) -> Callable[[Records], list[Any]]:
-    return lambda records: records.latest(kind)
+def _plot(about: str, made_by: str, view: Any, find: Callable[[Records], list[Any]] | None = None) -> Plot:
+    """Return the Plot of a view: of all Records of its kind, unless others are to be found."""
+    kind = view.__name__.rpartition(".")[2]
+    return Plot(about, f"kernelfit {made_by}", find or (lambda records: records.latest(kind)), view.table, view.figure)
+
+
+def _sweeps(records):
+    return records.latest("sweep")
 
 
 def _histograms(records):
@@ -51,34 +57,14 @@ def _at_levels(records):
 
 _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
 PLOTS = {
-    "sweep": Plot(
-        "errors and norm against label corruption", "kernelfit sweep", _of("sweep"), sweep.table, sweep.figure
-    ),
-    "norms": Plot("norm against test error", "kernelfit sweep", _of("sweep"), norms.table, norms.figure),
-    "ridge": Plot("errors and norm against the ridge", "kernelfit ridge", _of("ridge"), ridge.table, ridge.figure),
-    "margins": Plot(
-        "margins and leave-one-out residuals", "kernelfit solve --loo", _histograms, margins.table, margins.figure
-    ),
-    "descent": Plot(
-        "double descent of random features", "kernelfit descent", _of("descent"), descent.table, descent.figure
-    ),
-    "interpolants": Plot(
-        "norms of other interpolants",
-        "kernelfit interpolants",
-        _of("interpolants"),
-        interpolants.table,
-        interpolants.figure,
-    ),
-    "randomization": Plot(
-        "the randomization test of an estimator",
-        "kernelfit randomize",
-        randomize.results,
-        randomize.table,
-        randomize.figure,
-    ),
-    "bench": Plot(
-        "time and memory against n, with the limit", "kernelfit bench", bench.runs, bench.table, bench.figure
-    ),
+    "sweep": _plot("errors and norm against label corruption", "sweep", sweep),
+    "norms": _plot("norm against test error", "sweep", norms, _sweeps),
+    "ridge": _plot("errors and norm against the ridge", "ridge", ridge),
+    "margins": _plot("margins and leave-one-out residuals", "solve --loo", margins, _histograms),
+    "descent": _plot("double descent of random features", "descent", descent),
+    "interpolants": _plot("norms of other interpolants", "interpolants", interpolants),
+    "randomization": _plot("the randomization test of an estimator", "randomize", randomize, randomize.results),
+    "bench": _plot("time and memory against n, with the limit", "bench", bench, bench.runs),
     "training": Plot(
         "training loss of nets against steps",
         _TRAIN,

@@ -1,9 +1,11 @@
 """What a view gives to the page: sections of figures, tables and pictures, and findings for its first screen."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from kernelfit.report.figure import Figure
-from kernelfit.report.table import Table
+from kernelfit.report.table import Table, stacked
 
 LAST = 12  # of one kind are drawn
 
@@ -56,7 +58,25 @@ class Section:
         object.__setattr__(self, "parts", kept)
 
 
-def last(items, what):
+def gallery(
+    name: str,
+    title: str,
+    items: Sequence[Any],
+    table: Callable[[Any], Table],
+    figure: Callable[[Any], Figure],
+    *,
+    what: str,
+    caption: str,
+) -> Section:
+    """Return the section of many things of one kind: the figures of the last ones, and one table of all, newest first.
+
+    `what` they are is said where some are not drawn.
+    """
+    drawn, note = last(items, what)
+    return Section(name, title, (*map(figure, drawn), note, stacked(map(table, reversed(items)), caption=caption)))
+
+
+def last(items: Sequence[Any], what: str) -> tuple[Sequence[Any], str]:
     """Return (the last few of many things, which are drawn; a sentence if some are left out)."""
     left_out = len(items) - LAST
     return items[-LAST:], f"The last {LAST} {what} are drawn; {left_out} more are in the table." if left_out > 0 else ""

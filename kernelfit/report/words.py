@@ -82,7 +82,7 @@ def averaged(values: Iterable[float | None], say: Callable[[float | None], Cell]
     middle = say(mean)
     if deviation is None:
         return middle
-    (text, _, unit), around = middle.partition(" "), say(deviation)
+    (text, _, unit), around = middle.partition(" "), number(deviation, 2) if say is number else say(deviation)
     return Cell(f"{text if around.endswith(f' {unit}') else middle} ± {around}", mean)
 
 
@@ -157,8 +157,13 @@ def kernel_of(record: Any) -> str:
     return compact(kernel) + ("" if (results.features or "pixels") == "pixels" else f" on {results.features}")
 
 
+def about_of(record: Any) -> dict[str, str]:
+    """Return the same as columns of a table: data, n, kernel."""
+    return {"data": record.dataset.name, "n": count(record.dataset.n_train), "kernel": kernel_of(record)}
+
+
 def title_of(record: Any) -> str:
-    """Return in words what a Record of a kernel is of: data, size, kernel, features; and labels unless they are true."""
+    """Return in words what a Record of a kernel is of: data, size, kernel, features; labels unless they are true."""
     words = [data_of(record), kernel_of(record)]
     if hasattr(record.results, "corruption") and not is_true(record):
         words.append(labels_of(record.results.corruption))

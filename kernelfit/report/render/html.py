@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import itertools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -17,7 +18,7 @@ _COMMANDS = 20  # of a figure are shown
 
 
 def page(
-    title: str, about: str, findings: Sequence[Finding], sections: Sequence[Section], *, warning=None, end=""
+    title: str, about: str, findings: Iterable[Finding], unread: Markup | None, sections: Sequence[Section], end: str
 ) -> str:
     """Return the whole page: what was found first, then the sections, and at the end what it was made from."""
     digest = base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode()
@@ -37,8 +38,8 @@ def page(
         "body",
         element("h1", title),
         element("p", about, class_="soft"),
-        element("div", *map(_finding, findings), class_="findings") if findings else None,
-        warning,
+        element("div", *map(_finding, findings), class_="findings"),
+        unread,
         element("nav", *links, aria_label="sections"),
         element("main", *map(_section, sections)),
         element("footer", element("p", end, class_="soft")),
@@ -63,7 +64,9 @@ def table(made: Table) -> Markup:
         element(
             "tr",
             *(_cell(cell, first=k == 0) for k, cell in enumerate(row.cells)),
-            element("td", repeat([row.command]) or "made from Python", class_="line") if made.commands else None,
+            element("td", repeat(row.command.splitlines()) or "made from Python", class_="line")
+            if made.commands
+            else None,
             class_="grey" if row.grey else None,
         )
         for row in made.rows
@@ -104,25 +107,18 @@ def repeat(commands: Sequence[str]) -> Markup | None:
 def _section(made: Section) -> Markup:
     """Return a section; figures and pictures that follow each other stand side by side where there is room."""
     content: list[Markup] = []
-    cards: list[Markup] = []
-    for part in [*made.parts, ""]:
-        if isinstance(part, Figure | Pictures):
-            cards.append(_part(part))
-            continue
-        content += [element("div", *cards, class_="figures")] if cards else []
-        cards = []
-        content.append(_part(part))
+    for drawn, parts in itertools.groupby(made.parts, lambda part: isinstance(part, Figure | Pictures)):
+        shown = map(_part, parts)
+        content += [element("div", *shown, class_="figures")] if drawn else shown
     return element("section", element("h2", made.title, id=made.name), *content)
 
 
-def _part(part: Part) -> Markup:
+def _part(part: Part | None) -> Markup:
     if isinstance(part, Table):
         return table(part)
     if isinstance(part, Figure):
         return figure(part)
-    if isinstance(part, Pictures):
-        return _pictures(part)
-    return element("p", part) if part else Markup("")
+    return _pictures(part) if isinstance(part, Pictures) else element("p", part)
 
 
 def _pictures(made: Pictures) -> Markup:
@@ -146,9 +142,8 @@ def _card(title, shown, caption, commands):
 
 
 def _finding(made: Finding) -> Markup:
-    return element(
-        "div", element("b", made.number), element("p", made.sentence), repeat([made.command]), class_="finding"
-    )
+    shown = element("b", made.number), element("p", made.sentence), repeat([made.command])
+    return element("div", *shown, class_="finding")
 
 
 def _cell(cell, *, first):

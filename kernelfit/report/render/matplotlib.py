@@ -52,6 +52,7 @@ def draw(figure: Figure, path: str | Path) -> str | Path:
     """
     from matplotlib import style
     from matplotlib.figure import Figure as Drawn
+    from matplotlib.text import Text
 
     check_figure(path)
     if not figure.panels:
@@ -62,7 +63,7 @@ def draw(figure: Figure, path: str | Path) -> str | Path:
         for axes, panel in zip(made.subplots(1, several, squeeze=False)[0], figure.panels, strict=True):
             _draw(axes, panel)
         made.axes[0].set_title(figure.title, wrap=True)
-        for text in made.findobj(lambda part: hasattr(part, "set_text")):
+        for text in made.findobj(Text):
             text.set_parse_math(False)  # a name with two dollars in it is a name
             shown = encoded(text.get_text()).decode()  # names of files need not be Unicode; matplotlib's texts must be
             if shown != text.get_text():

@@ -3,8 +3,8 @@
 import numpy as np
 
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Series
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table, stacked
+from kernelfit.report.section import Finding, Section, gallery
+from kernelfit.report.table import Row, Table
 from kernelfit.report.words import count, known, listed, memory, number, percent, quotient, seconds, times
 
 _COLUMNS = ("n", "contender", "time", "of the limit", "memory", "test error", "residual", "note")
@@ -20,11 +20,8 @@ def table(run):
     rows, previous = [], None
     for record in run:
         row = record.results
-        measured = (
-            seconds(row.seconds),
-            times(quotient(row.seconds, limit(row.n, row.gemm_rate))),
-            memory(row.peak_bytes),
-        )
+        of_limit = times(quotient(row.seconds, limit(row.n, row.gemm_rate)))
+        measured = seconds(row.seconds), of_limit, memory(row.peak_bytes)
         note = f"not run: {row.skipped}" if row.skipped is not None else row.note or ""
         cells = count(row.n), row.contender, *measured, percent(row.test_error), number(row.relative_residual, 2), note
         rows.append(Row(cells, record.command, rule=row.n != previous))
@@ -87,31 +84,31 @@ def solves_figure(records):
 
 def section(records):
     """Return all benchmarks, and how solves of one data set grow with n."""
-    found = runs(records)
-    drawn, note = last(found, "benchmarks")
-    rows = stacked(map(table, reversed(found)), caption=_HOW)
-    return Section("benchmarks", "Speed and memory", (*map(figure, drawn), solves_figure(records), note, rows))
+    made = gallery("speed", "Speed and memory", runs(records), table, figure, what="benchmarks", caption=_HOW)
+    return Section(made.name, made.title, (solves_figure(records), *made.parts))
 
 
 def findings(records):
     """Return how near kernelfit came to the limit, and the quickest of the others."""
     found = []
     for run in reversed(runs(records)):
-        largest = max((row.n for row in _done(run)), default=0)
-        ratios = {
-            row.contender: ratio
-            for row in _done(run)
-            if row.n == largest and (ratio := quotient(row.seconds, limit(row.n, row.gemm_rate)))
-        }
-        ours, theirs = (
-            sorted((ratio, name) for name, ratio in ratios.items() if name.startswith("kernelfit") is own)
-            for own in (True, False)
-        )
+        done = _done(run)
+        ratios = [
+            (ratio, row.contender)
+            for row in done
+            if row.n == done[-1].n and (ratio := quotient(row.seconds, limit(row.n, row.gemm_rate)))
+        ]
+        ours, theirs = ([each for each in sorted(ratios) if _is_ours(each[1]) is own] for own in (True, False))
         if ours:
-            others = f"; the quickest of the others, {theirs[0][1]}, takes {times(theirs[0][0])}" if theirs else ""
-            text = f"the limit of this machine takes {ours[0][1]}, {run[0].dataset.name}, n = {count(largest)}{others}."
+            others = f"; {theirs[0][1]}, the quickest of the others, {times(theirs[0][0])}" if theirs else ""
+            what = f"{run[0].dataset.name}, n = {count(done[-1].n)}"
+            text = f"{ours[0][1]} takes {times(ours[0][0])} the time of the machine's limit{others} ({what})."
             found.append(Finding(times(ours[0][0]), text, run[-1].command))
     return found
+
+
+def _is_ours(contender):
+    return contender.startswith("kernelfit")
 
 
 def runs(records):

@@ -3,10 +3,10 @@
 import re
 
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Rule, Series, chance
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table, stacked
+from kernelfit.report.section import Finding, gallery
+from kernelfit.report.table import Row, Table
 from kernelfit.report.views.levels import ERROR, MEANS
-from kernelfit.report.words import averaged, count, known, mean_sd, number, percent, seconds, share
+from kernelfit.report.words import SURVIVES, averaged, count, known, mean_sd, number, percent, quotient, seconds, share
 
 _COLUMNS = ("features", "over n", "training error", "test error", "squared error", "norm", "condition")
 _RATIO = Axis(label="features / training points", log=True)
@@ -19,7 +19,7 @@ def table(record):
         Row(
             (
                 count(p),
-                number(p / curves.n_train, 3),
+                number(quotient(p, curves.n_train), 3),
                 averaged(_at(curves.train_error, k), percent),
                 averaged(_at(curves.test_error, k), percent),
                 number(mean_sd(_at(curves.test_squared_error, k))[0], 3),
@@ -43,10 +43,7 @@ def table(record):
 def figure(record):
     """Return errors, and norm and squared error, against the number of features over n; means over seeds."""
     curves = record.results
-    errors = (
-        _series(curves, "test_error", "test error", 1, 100),
-        _series(curves, "train_error", "training error", 0, 100),
-    )
+    errors = tuple(_series(curves, name, label, style, 100) for name, label, style in SURVIVES)
     norms = _series(curves, "norm", "norm", 0), _series(curves, "test_squared_error", "test squared error", 2)
     threshold = Rule(1.0, vertical=True)
     rules, told = (*chance(curves.n_classes), threshold), f"{MEANS}; {_peak(curves)}."
@@ -60,24 +57,23 @@ def figure(record):
 
 def section(records):
     """Return all double descents: the figures of the last ones, and one table."""
-    found = records.latest("descent")
-    drawn, note = last(found, "double descents")
-    rows = stacked(map(table, reversed(found)), caption="Means over seeds. Squared error: on test points.")
-    return Section("descent", "Double descent", (*map(figure, drawn), note, rows))
+    about = {"what": "double descents", "caption": "Means over seeds. Squared error: on test points."}
+    return gallery("descent", "Double descent", records.latest("descent"), table, figure, **about)
 
 
 def findings(records):
     """Return where the peak is, and that the error falls again beyond it."""
     found = []
     for record in reversed(records.latest("descent")):
-        curves = record.results
-        peak = curves.grid.index(curves.peak())
-        at_peak, at_end = (mean_sd(_at(curves.test_error, k))[0] for k in (peak, len(curves.grid) - 1))
+        curves, peak = record.results, record.results.peak()
+        errors = {p: mean_sd(_at(curves.test_error, k))[0] for k, p in enumerate(curves.grid)}
+        last = curves.grid[-1]
         text = (
-            f"random features have the largest squared error on test points, {_title(record)}: a test error of "
-            f"{percent(at_peak)} there, and of {percent(at_end)} with {count(curves.grid[-1])} features."
+            f"The error on test points peaks at {count(peak)} random features, for {count(curves.n_train)} training "
+            f"points: test error {percent(errors[peak])} there, {percent(errors[last])} with {count(last)} features "
+            f"({_title(record)})."
         )
-        found.append(Finding(count(curves.peak()), text, record.command))
+        found.append(Finding(percent(errors[peak]), text, record.command))
     return found
 
 
@@ -110,5 +106,5 @@ def _series(curves, name, label, style, scale=1):
     points = []
     for k, p in enumerate(curves.grid):
         mean, deviation = mean_sd(scale * value for value in _at(getattr(curves, name), k) if known(value))
-        points.append(Point(p / curves.n_train, mean, deviation or 0.0))
+        points.append(Point(quotient(p, curves.n_train), mean, deviation or 0.0))
     return Series(name=label, points=tuple(points), style=style)

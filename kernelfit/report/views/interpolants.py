@@ -1,9 +1,10 @@
 """Other interpolants of the same labels: how much larger their norms are than the least."""
 
 from kernelfit.report.figure import Axis, Bar, Figure, Panel
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table, stacked
+from kernelfit.report.section import Finding, gallery
+from kernelfit.report.table import Row, Table
 from kernelfit.report.words import (
+    about_of,
     count,
     data_of,
     kernel_of,
@@ -36,9 +37,8 @@ def table(record):
         )
         for row in record.results.rows
     ]
-    failed = tuple(
-        f"{row.name}: {row.failed.partition(' Likely causes')[0]}" for row in record.results.rows if row.failed
-    )
+    reasons = ((row.name, row.failed.partition(" Likely causes")[0]) for row in record.results.rows)
+    failed = tuple(f"{name}: {reason}" for name, reason in reasons if reason)
     return Table(
         title=f"{sizes_of(record)}, {kernel_of(record)}",
         columns=_COLUMNS,
@@ -46,7 +46,7 @@ def table(record):
         caption="RKHS norms for targets 0/1; condition: a lower bound.",
         notes=(f"all in {seconds(record.seconds.get('total'))}",),
         warnings=(*failed, *record.warnings),
-        about={"data": record.dataset.name, "n": count(record.dataset.n_train), "kernel": kernel_of(record)},
+        about=about_of(record),
     )
 
 
@@ -64,25 +64,22 @@ def figure(record):
 
 def section(records):
     """Return all comparisons of interpolants: the figures of the last ones, and one table."""
+    about = {"what": "comparisons", "caption": "Interpolants of the same training labels, that of least norm first."}
     found = records.latest("interpolants")
-    drawn, note = last(found, "comparisons of interpolants")
-    caption = "Interpolants of the same training labels. The first is the one of least norm."
-    rows = stacked(map(table, reversed(found)), caption=caption)
-    return Section("interpolants", "Other interpolants", (*map(figure, drawn), note, rows))
+    return gallery("interpolants", "Other interpolants", found, table, figure, **about)
 
 
 def findings(records):
     """Return how much larger the norms of other interpolants are."""
     found = []
     for record in reversed(records.latest("interpolants")):
-        least, *others = record.results.rows or [None]
-        others = [row for row in others if known(row.ratio) and row.labels == "true"]
+        others = [row for row in record.results.rows[1:] if known(row.ratio) and row.labels == "true"]
         if others:
-            next_one = min(others, key=lambda row: row.ratio)
+            nearest, least = min(others, key=lambda row: row.ratio), record.results.rows[0]
             text = (
-                f"the least norm has the nearest of {len(others)} other interpolants of the same labels, "
-                f"{data_of(record)}: {next_one.name}, with a test error of {percent(next_one.test_error)} instead of "
-                f"{percent(least.test_error)}."
+                f"Of {len(others)} other interpolants of the same labels the nearest, {nearest.name}, has "
+                f"{times(nearest.ratio)} the least norm, and a test error of {percent(nearest.test_error)} instead of "
+                f"{percent(least.test_error)} ({data_of(record)})."
             )
-            found.append(Finding(times(next_one.ratio), text, record.command))
+            found.append(Finding(times(nearest.ratio), text, record.command))
     return found

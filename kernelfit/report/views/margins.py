@@ -29,10 +29,8 @@ def figure(record):
     """Return the margins and, with leave-one-out, the residuals; margins that are all in one place are told instead."""
     found, about = record.results.histograms or {}, "Left of 0 are the errors."
     steps = {
-        key: Steps(
-            name=name, low=found[key]["low"], high=found[key]["high"], counts=tuple(found[key]["counts"]), style=k
-        )
-        for key, (name, k) in _KINDS.items()
+        key: Steps(name=name, style=style, **found[key] | {"counts": tuple(found[key]["counts"])})
+        for key, (name, style) in _KINDS.items()
         if key in found and found[key]["low"] < found[key]["high"] and not is_one_value(found[key])
     }
     if is_one_value(train := found.get("train_margins", {"low": 0.0, "high": 1.0})):

@@ -38,6 +38,7 @@ def findings(records):
     for record in reversed(records.latest("measures")):
         asked = [each for each in record.results.table.measures if each.role != "truth"]
         useful = [each for each in asked if each.tells_apart and not each.vacuous and each.role != "label-free"]
-        text = f"measures of complexity tell true labels from random ones, {title_of(record)}, and are not vacuous."
-        found.append(Finding(f"{len(useful)} of {len(asked)}", text, record.command))
+        number = f"{len(useful)} of {len(asked)}"
+        text = f"{number} measures of complexity tell true from random labels and are not vacuous ({title_of(record)})."
+        found.append(Finding(number, text, record.command))
     return found

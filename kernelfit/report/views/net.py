@@ -34,8 +34,10 @@ ACCURACY = Axis(label="accuracy", unit="%", low=0.0, high=100.0)
 _ERROR = Axis(label="test error", unit="%", low=0.0, high=100.0)
 _TIME = Axis(label="steps to fit, of those of true labels", unit="x", low=0.0)
 _PRODUCT = Axis(label="product of the layers' spectral norms", log=True)
-_COLUMNS = ("net", "data", "n", "labels", "setting", "seed", "training error", "test error", "test loss", "epochs")
-_COLUMNS += ("steps to fit", "stopped by", "time", "parameters", "warnings", "made")
+_COLUMNS = (
+    *("net", "data", "n", "labels", "setting", "seed", "training error", "test error", "test loss", "epochs"),
+    *("steps to fit", "stopped by", "time", "parameters", "warnings", "made"),
+)
 
 
 # One training
@@ -57,9 +59,8 @@ def table(record):
         row("of true labels, of wrong ones", errors)
     row("training loss", number(results.train_loss, 3))
     fitted = results.time_to_fit or {}
-    spent = (
-        f"{count(fitted.get('epochs'))} epochs, {count(fitted.get('steps'))} steps, {seconds(fitted.get('seconds'))}"
-    )
+    epochs, steps, time = (fitted.get(name) for name in ("epochs", "steps", "seconds"))
+    spent = f"{count(epochs)} epochs, {count(steps)} steps, {seconds(time)}"
     row("fitted after", spent if fitted else "never")
     row("parameters", count(results.parameters), rule=True)
     ended = f"{count(results.epochs)} epochs, {count(results.steps)} steps; stopped by {results.stopped_by}"
@@ -67,7 +68,7 @@ def table(record):
     medians = [number(each.get("quantile_50"), 3) for each in (results.train_margins, results.test_margins)]
     row("median margin, training and test", " and ".join(medians))
     row("product of spectral norms", number(_spectral(record)))
-    row("examples forgotten at least once", percent((results.learning or {}).get("forgotten")))
+    row("examples forgotten at least once", percent(results.learning.get("forgotten")))
     row("device", f"{results.device}, {results.precision}{', compiled' * bool(results.compiled)}", rule=True)
     time = f"{seconds(record.seconds.get('total'))}, training {seconds(record.seconds.get('train'))}"
     row("time", time)
@@ -92,20 +93,25 @@ def figure(record):
 
 def loss(record, name, style):
     """Return the Series of the mean training loss against steps, from the finer curve where there is one."""
-    fine, coarse, end = record.results.step_curve or {}, record.results.curve, record.results.steps
-    if fine.get("every") and fine.get("loss"):  # the last stretch may be shorter
+    fine, coarse, end = record.results.step_curve, record.results.curve, record.results.steps
+    if known(fine.get("every")) and isinstance(fine.get("loss"), list):  # the last stretch may be shorter
         pairs = [(min(end, (k + 1) * fine["every"]), value) for k, value in enumerate(fine["loss"])]
     else:
-        pairs = zip(coarse.get("steps") or (), coarse.get("loss") or (), strict=False)
-    points = (Point(step, value) for step, value in pairs if value is not None)
+        pairs = zip(coarse.get("steps", ()), coarse.get("loss", ()), strict=False)
+    points = (Point(step, value) for step, value in pairs if known(value))
     return Series(name=name, points=thinned(points), style=style)
 
 
 def curve(record, field, name, style, **look):
     """Return the Series of an accuracy against epochs, where it was measured."""
-    pairs = zip(record.results.curve.get("epoch") or (), record.results.curve.get(field) or (), strict=False)
+    pairs = zip(record.results.curve.get("epoch", ()), record.results.curve.get(field, ()), strict=False)
     points = (Point(epoch, 100 * value) for epoch, value in pairs if known(value))
     return Series(name=name, points=thinned(points), style=style, **look)
+
+
+def level_of(record):
+    """Return the probability with which a label was replaced."""
+    return record.results.corruption.get("labels", 0)
 
 
 def steps_to_fit(record):
@@ -229,9 +235,9 @@ def _at_levels(nets, measured):
     made = {}
     for name, records in by_key(nets):
         own = {
-            (record.results.corruption.get("labels", 0), record.results.seed): record
+            (level_of(record), record.results.seed): record
             for record in records
-            if record.results.corruption.get("pixels", "true") == "true"
+            if record.results.corruption.get("pixels", "true") == "true" and known(level_of(record))
         }
         true = {seed: steps_to_fit(record) for (level, seed), record in own.items() if level == 0}
         levels = {}
@@ -263,19 +269,18 @@ def findings(records):
     nets, found = records.latest("net"), []
     for name, own in reversed(by_key(nets)):
         kinds = one_of_each(own)
-        random, true = kinds.get("random labels"), kinds.get("true labels")
-        if random:
-            beside = f" instead of {percent(true.results.test_error)} on true ones" if true else ""
+        if random := kinds.get("random labels"):
+            true, train = kinds.get("true labels"), percent(random.results.train_error)
+            beside = f" instead of {percent(true.results.test_error)}" if true else ""
             ratio = mean_sd(times_to_fit(own).get(name, {}).get(1.0, ()))[0]
             longer = f", after {times(ratio)} the steps" if ratio else ""
-            text = (
-                f"training error on random labels, {name}{longer}: with a test error of "
-                f"{percent(random.results.test_error)}{beside}."
-            )
-            found.append(Finding(percent(random.results.train_error), text, random.command))
+            test = f"test error {percent(random.results.test_error)}{beside}"
+            text = f"On random labels a net ends with a training error of {train}{longer}, {test} ({name})."
+            found.append(Finding(train, text, random.command))
     for record in sorted(filter(is_true, nets), key=lambda record: record.results.test_error)[:1]:
-        text = f"smallest test error of a net, {record.results.model} on {data_of(record)}."
-        found.append(Finding(percent(record.results.test_error), text, record.command))
+        error = percent(record.results.test_error)
+        text = f"The smallest test error of a net is {error} ({record.results.model} on {data_of(record)})."
+        found.append(Finding(error, text, record.command))
     return found
 
 
@@ -284,7 +289,7 @@ def _title(record):
 
 
 def _spectral(record):
-    return (record.results.norms or {}).get("spectral_product")
+    return record.results.norms.get("spectral_product")
 
 
 def _test_figure(nets):
@@ -311,7 +316,7 @@ def _norms_figure(nets):
         points = tuple(
             Point(_spectral(record), 100 * record.results.test_error, name=f"{record.results.model}, {labels}")
             for record in shown
-            if holds(record.results.corruption.get("labels", 0)) and (labels := labels_of(record.results.corruption))
+            if known(level_of(record)) and holds(level_of(record)) and (labels := labels_of(record.results.corruption))
         )
         series += [Series(name=kind, points=points, style=style, line=False)] if points else []
     y = Axis(label="test error", unit="%", low=0.0)

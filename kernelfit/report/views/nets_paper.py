@@ -42,19 +42,19 @@ _SETTINGS = {"crop-wd": "crop + wd", "crop": "crop", "wd": "wd", "none": "none",
 
 
 def table(study, outcomes):
-    """Return the outcomes of a study (kernelfit.experiments.nets_paper) beside the paper's, with the verdicts."""
+    """Return the Outcomes of a study of nets beside the paper's, with the verdicts."""
     done = [outcome for outcome in outcomes if outcome.records]
     names = listed(record.dataset.name for outcome in done for record in outcome.records)
     cells = {"table1": _table1_cells, "figure1": _figure1_cells, "figure2": _figure2_cells}[study]
     true = {model: dict(levels).get(0.0, ()) for model, levels in _by_level(done).items()}
     rows = [
         Row(
-            (outcome.entry.name, _sizes(outcome.records), *cells(outcome, true)),
+            (outcome.name, _sizes(outcome.records), *cells(outcome, true)),
             "\n".join(record.command for record in outcome.records),
         )
         for outcome in done
     ]
-    failed = [f"{outcome.entry.name} was not run: {outcome.failed}" for outcome in outcomes if outcome.failed]
+    failed = [f"{outcome.name} was not run: {outcome.failed}" for outcome in outcomes if outcome.failed]
     return Table(
         title=f"{_TITLES[study]} of the paper, and kernelfit{f' on {names}' if names else ''}",
         columns=_COLUMNS[study],
@@ -67,17 +67,17 @@ def figure(study, outcomes):
     """Return the outcomes of a study like the paper's figure. A table is drawn as training curves."""
     done = [outcome for outcome in outcomes if outcome.records]
     records = [record for outcome in done for record in outcome.records]
-    curves = [outcome for outcome in done if outcome.entry.part == "a"]
-    levels = [record for outcome in done if outcome.entry.part == "bc" for record in outcome.records]
+    curves = [outcome for outcome in done if outcome.part == "a"]
+    levels = [record for outcome in done if outcome.part == "bc" for record in outcome.records]
     if study == "figure1":
-        losses = [net.loss(each.records[0], each.entry.name, k) for k, each in enumerate(curves)]
+        losses = [net.loss(each.records[0], each.name, k) for k, each in enumerate(curves)]
         panels = [Panel(title="Training loss, first seed", x=net.STEPS, y=net.LOSS, series=tuple(losses))]
         panels += [net.overfit_panel(levels), net.errors_panel(levels)] if levels else []
     else:
         series = []
         for k, each in enumerate(done):
             series.append(net.curve(each.records[0], "accuracy", "", k, dashed=True))
-            series.append(net.curve(each.records[0], "test_accuracy", each.entry.name, k))
+            series.append(net.curve(each.records[0], "test_accuracy", each.name, k))
         about = "Training dotted, test solid."
         panels = [
             Panel(title="Accuracy, first seed", x=net.EPOCHS, y=net.ACCURACY, series=tuple(series), caption=about)
@@ -196,15 +196,16 @@ def _mean_accuracy(records, field):
 
 
 def _table1_cells(outcome, _):
-    paper = [share(None if each is None else each / 100) for each in TABLE_1.get(outcome.entry.name, (None, None))]
+    paper = [share(None if each is None else each / 100) for each in TABLE_1.get(outcome.name, (None, None))]
     train, test = (averaged(_accuracies(outcome.records, name), percent) for name in ("train_error", "test_error"))
     return paper[0], train, paper[1], test
 
 
 def _figure1_cells(outcome, true):
     records, relative = outcome.records, []
-    if outcome.entry.part == "bc":
-        least = {record.results.seed: net.steps_to_fit(record) for record in true[outcome.entry.options["model"]]}
+    if outcome.part == "bc":
+        true = true[records[0].results.model]
+        least = {record.results.seed: net.steps_to_fit(record) for record in true}
         relative = [quotient(net.steps_to_fit(record), least.get(record.results.seed)) for record in records]
     return (
         averaged(map(steps_to_loss, records), count),
@@ -229,17 +230,17 @@ def _figure2_cells(outcome, _):
 def _table1_verdicts(done):
     found = []
     for outcome in done:
-        if outcome.entry.name.endswith("random"):
+        if outcome.name.endswith("random"):
             worst = max(record.results.train_error for record in outcome.records)
             verb = "fits" if worst <= THRESHOLD else "does not fit"
-            name = outcome.entry.name.removesuffix("-random")
+            name = outcome.name.removesuffix("-random")
             found.append(f"{name} {verb} random labels: training error at most {percent(worst)}.")
     return found
 
 
 def _figure1_verdicts(done):
     found = []
-    curves = {outcome.entry.name: outcome.records for outcome in done if outcome.entry.part == "a"}
+    curves = {outcome.name: outcome.records for outcome in done if outcome.part == "a"}
     if set(curves) == set(FIGURE_1A_STEPS):
         found.append(_order_1a({name: mean_sd(map(steps_to_loss, curves[name]))[0] for name in FIGURE_1A_STEPS}))
     for model, levels in _by_level(done).items():
@@ -268,7 +269,7 @@ def _order_1a(steps):
 
 
 def _figure2_verdicts(done):
-    records = {outcome.entry.name: outcome.records for outcome in done}
+    records = {outcome.name: outcome.records for outcome in done}
     if not {"inception", "inception-nobn"} <= set(records):
         return []
     with_bn, without = (_mean_accuracy(records[name], "test_error") for name in ("inception", "inception-nobn"))
@@ -280,7 +281,7 @@ def _by_level(done):
     """Return {model: [(level, records), ...]} of the entries of figures 1b and 1c, in their order."""
     found = {}
     for outcome in done:
-        if outcome.entry.part == "bc":
-            options = outcome.entry.options
-            found.setdefault(options["model"], []).append((float(options["labels"]), outcome.records))
+        if outcome.part == "bc":
+            first = outcome.records[0].results
+            found.setdefault(first.model, []).append((first.corruption["labels"], outcome.records))
     return found

@@ -4,7 +4,7 @@ from kernelfit.report.figure import Axis, Figure, Panel, Point, Series
 from kernelfit.report.section import Section, last
 from kernelfit.report.table import Cell, Row, Table
 from kernelfit.report.views.levels import KINDS
-from kernelfit.report.words import count, data_of, is_true, kernel_of, known, number, percent, share, title_of
+from kernelfit.report.words import count, is_true, kernel_of, known, number, percent, share, title_of
 
 _NORM = Axis(label="RKHS norm, targets 0/1", low=0.0)
 _NORMS = Axis(label="RKHS norm, targets 0/1", log=True)
@@ -42,8 +42,10 @@ def all_solves(records):
     for record in [*filter(is_true, records.of("solve")), *records.latest("section5")]:
         norm, error = record.results.norm, record.results.test_error
         if known(norm) and known(error) and norm > 0:
-            what = f"{kernel_of(record) if record.kind == 'solve' else record.results.row}, {data_of(record)}"
-            marks, commands = found.setdefault(record.dataset.name, ({}, []))
+            solve, n = record.kind == "solve", count((record.dataset or record.results).n_train)
+            what = f"{kernel_of(record) if solve else record.results.row}, n = {n}"
+            name = record.dataset.name if solve else record.results.dataset
+            marks, commands = found.setdefault(name, ({}, []))
             marks[round(norm, 3), error] = Point(norm, 100 * error, name=what)  # a row of section 5 is a solve too
             commands.append(record.command)
     series = [

@@ -27,10 +27,8 @@ def section(records):
     for kind, (title, about) in _KINDS.items():
         for record in drawn:
             shown = tuple(map(_picture, record.results.pictures.get(kind) or ()))
-            title_here = f"{title}: {title_of(record)}"
-            parts += (
-                [Pictures(title=title_here, pictures=shown, caption=about, command=record.command)] if shown else []
-            )
+            what = {"title": f"{title}: {title_of(record)}", "caption": about, "command": record.command}
+            parts += [Pictures(pictures=shown, **what)] if shown else []
     for record in drawn:
         if png := record.results.pictures.get("filters"):
             about = "Some of the filters, each on a scale of its own."

@@ -2,8 +2,8 @@
 
 from kernelfit.records.fits import RandomizationResult
 from kernelfit.report.figure import Figure, Panel, chance
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table, stacked
+from kernelfit.report.section import Finding, gallery
+from kernelfit.report.table import Row, Table
 from kernelfit.report.views.levels import ERROR, LEVEL, against
 from kernelfit.report.words import SURVIVES, averaged, count, mean_sd, percent, seconds, share, times
 
@@ -50,10 +50,8 @@ def figure(result):
 
 def section(records):
     """Return all tests: the figures of the last ones, and one table."""
-    found = results(records)
-    drawn, note = last(found, "estimators")
-    rows = stacked(map(table, reversed(found)), caption="Means over seeds.")
-    return Section("estimators", "The randomization test of other estimators", (*map(figure, drawn), note, rows))
+    about = {"what": "estimators", "caption": "Means over seeds."}
+    return gallery("estimators", "The randomization test", results(records), table, figure, **about)
 
 
 def findings(records):
@@ -62,7 +60,7 @@ def findings(records):
     for result in reversed(results(records)):
         errors = [record.results.train_error for record in result.records if record.results.level == 1]
         if errors:
-            text = f"training error on random labels, {_title(result).rstrip(', :')}: it {result.verdict}."
+            text = f"{_title(result).rstrip(', ')} {result.verdict}."
             found.append(Finding(percent(mean_sd(errors)[0]), text, result.records[0].command))
     return found
 
@@ -90,7 +88,7 @@ def _by_level(result):
 def _title(result):
     first = result.records[0]
     return (
-        f"{first.results.estimator} on {first.dataset.name}: " if first.dataset.name else f"{first.results.estimator}, "
+        f"{first.results.estimator} on {first.dataset.name}, " if first.dataset.name else f"{first.results.estimator}, "
     )
 
 

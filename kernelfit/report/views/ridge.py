@@ -1,11 +1,12 @@
 """Ridge paths: what regularisation does to the errors and to the norm."""
 
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Rule, Series
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Cell, Row, Table, stacked
+from kernelfit.report.section import Finding, gallery
+from kernelfit.report.table import Cell, Row, Table
 from kernelfit.report.views.levels import NORM
 from kernelfit.report.words import (
     ERRORS,
+    about_of,
     count,
     kernel_of,
     known,
@@ -16,6 +17,8 @@ from kernelfit.report.words import (
     title_of,
 )
 
+_COLUMNS = ("ridge", "training error", "leave-one-out", "test error", "corrected, broken", "norm, 0/1", "norm, ±1")
+_CAPTION = "* chosen by leave-one-out. Corrected, broken: test images, against the smallest ridge."
 _ERROR = Axis(label="error", unit="%", low=0.0)
 
 
@@ -28,15 +31,6 @@ def table(record):
         errors = (percent(error) for error in (row.train_error, row.loo_error, row.test_error))
         cells = (Cell(number(row.ridge) + mark, row.ridge), *errors, changed if k else Cell())
         rows.append(Row((*cells, number(row.norm, 6), number(row.norm_pm1, 6)), record.command))
-    columns = (
-        "ridge",
-        "training error",
-        "leave-one-out",
-        "test error",
-        "corrected, broken",
-        "norm, 0/1",
-        "norm, -1/+1",
-    )
     residual = max((row.relative_residual for row in results.rows if known(row.relative_residual)), default=None)
     how = (
         f"{len(results.rows)} ridges by {results.method} in {seconds(record.seconds.get('total'))} ({results.reason}); "
@@ -44,12 +38,12 @@ def table(record):
     )
     return Table(
         title=f"{sizes_of(record)}, {kernel_of(record)}",
-        columns=columns,
+        columns=_COLUMNS,
         rows=tuple(rows),
-        caption="* chosen by leave-one-out. Corrected, broken: test images, against the smallest ridge.",
+        caption=_CAPTION,
         notes=(_sentence(results), how),
         warnings=tuple(record.warnings),
-        about={"data": record.dataset.name, "n": count(record.dataset.n_train), "kernel": kernel_of(record)},
+        about=about_of(record),
     )
 
 
@@ -76,24 +70,17 @@ def figure(record):
 def section(records):
     """Return all ridge paths: the figures of the last ones, and one table."""
     paths = records.latest("ridge")
-    drawn, note = last(paths, "ridge paths")
-    caption = "* leave-one-out would choose this. Corrected, broken: test images against the smallest ridge."
-    rows = stacked(map(table, reversed(paths)), caption=caption)
-    return Section("ridge", "Regularisation: ridge paths", (*map(figure, drawn), note, rows))
+    return gallery("ridge", "Regularisation: ridge paths", paths, table, figure, what="ridge paths", caption=_CAPTION)
 
 
 def findings(records):
     """Return whether a ridge helped."""
-    return [
-        Finding(
-            percent(min(row.test_error for row in record.results.rows)),
-            f"the least test error of {len(record.results.rows)} ridges, {title_of(record)}: "
-            f"{_sentence(record.results)}.",
-            record.command,
-        )
-        for record in reversed(records.latest("ridge"))
-        if record.results.rows
-    ]
+    found = []
+    for record in reversed(records.latest("ridge")):
+        least = min((row.test_error for row in record.results.rows), default=None)
+        text = f"{_sentence(record.results).capitalize()} ({title_of(record)})."
+        found.append(Finding(percent(least), text, record.command))
+    return found
 
 
 def positions(ridges):

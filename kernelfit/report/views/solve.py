@@ -22,9 +22,10 @@ from kernelfit.report.words import (
     title_of,
 )
 
-_COLUMNS = ("data", "n", "kernel", "features", "labels", "ridge", "test error", "paper", "training error")
-_COLUMNS += ("leave-one-out", "norm, 0/1", "norm, -1/+1", "paper's norm", "residual", "time", "memory", "method")
-_COLUMNS += ("warnings", "made")
+_COLUMNS = (
+    *("data", "n", "kernel", "features", "labels", "ridge", "test error", "paper", "training error", "leave-one-out"),
+    *("norm, 0/1", "norm, -1/+1", "paper's norm", "residual", "time", "memory", "method", "warnings", "made"),
+)
 
 
 def table(record):
@@ -73,20 +74,19 @@ def section(records):
 def findings(records):
     """Return the smallest test error on every data set, and what random labels did."""
     best, found = {}, []
-    for record in records.of("solve"):
-        name, error = record.dataset.name, record.results.test_error
-        if is_true(record) and (name not in best or error < best[name].results.test_error):
-            best[name] = record
+    for record in sorted(records.of("solve"), key=lambda record: record.results.test_error, reverse=True):
+        best |= {record.dataset.name: record} if is_true(record) else {}
     for record in best.values():
         paper = paper_result(record)
         beside = f"; the paper has {share(paper.test_error)}" if paper else ""
-        text = f"smallest test error, {data_of(record)}, {kernel_of(record)}{beside}."
-        found.append(Finding(percent(record.results.test_error), text, record.command))
-    for record in reversed(records.of("solve")):
-        if record.results.corruption.get("labels") == 1:
-            text = f"training error, {title_of(record)}: with a test error of {percent(record.results.test_error)}."
-            found.append(Finding(percent(record.results.train_error), text, record.command))
-            break
+        error = percent(record.results.test_error)
+        text = f"The smallest test error is {error} ({data_of(record)}, {kernel_of(record)}){beside}."
+        found.append(Finding(error, text, record.command))
+    random = [record for record in records.of("solve") if record.results.corruption.get("labels") == 1]
+    for record in random[-1:]:
+        train, test = percent(record.results.train_error), percent(record.results.test_error)
+        text = f"On random labels the training error is {train}, the test error {test} ({title_of(record)})."
+        found.append(Finding(train, text, record.command))
     return found
 
 

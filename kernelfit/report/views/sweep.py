@@ -1,15 +1,16 @@
 """Sweeps of label corruption: errors, leave-one-out and norm at every level (the paper's figure 1c, for kernels)."""
 
+from kernelfit.records.fits import THRESHOLD
 from kernelfit.report.figure import Figure, Panel, chance
-from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table, stacked
+from kernelfit.report.section import Finding, gallery
+from kernelfit.report.table import Row, Table
 from kernelfit.report.views.levels import ERROR, LEVEL, MEANS, NORM, against
 from kernelfit.report.words import (
     ERRORS,
+    about_of,
     averaged,
     count,
     data_of,
-    kernel_of,
     mean_sd,
     number,
     percent,
@@ -45,7 +46,7 @@ def table(record):
         rows=tuple(rows),
         notes=(f"{how}; relative residual {number(results.relative_residual, 2)}",),
         warnings=tuple(record.warnings),
-        about={"data": record.dataset.name, "n": count(record.dataset.n_train), "kernel": kernel_of(record)},
+        about=about_of(record),
     )
 
 
@@ -72,31 +73,27 @@ def figure(record):
 
 def section(records):
     """Return all sweeps: the figures of the last ones, and one table."""
+    about = "Means over seeds. Recovered: replaced labels whose leave-one-out prediction is the true class."
     sweeps = records.latest("sweep")
-    drawn, note = last(sweeps, "sweeps")
-    caption = "Means over seeds. Recovered: replaced labels whose leave-one-out prediction is the true class."
-    rows = stacked(map(table, reversed(sweeps)), caption=caption)
-    return Section("sweeps", "Label corruption", (*map(figure, drawn), note, rows))
+    return gallery("sweeps", "Label corruption", sweeps, table, figure, what="sweeps", caption=about)
 
 
 def findings(records):
     """Return what the last sweeps say of random labels beside true ones."""
     found = []
     for record in reversed(records.latest("sweep")):
-        rows = [row for row in record.results.rows if row.pixels == "true"]
-        (train, test, norm), (_, true_test, true_norm) = (
-            [mean_sd(getattr(row, name) for row in rows if row.level == level)[0] for name in _MEASURED]
-            for level in (1, 0)
-        )
-        ratio = quotient(norm, true_norm)
-        if train is not None and true_test is not None:
-            norms = f" Their norm is {times(ratio)} that of true labels." if ratio else ""
-            text = f"training error on random labels, {data_of(record)}: with a test error of {percent(test)}, and of "
-            found.append(Finding(percent(train), f"{text}{percent(true_test)} on true ones.{norms}", record.command))
+        levels = {level: rows for pixels, level, rows in groups(record.results.rows) if pixels == "true"}
+        if {0, 1} <= set(levels):
+            train, test, norm, true_test, true_norm = (
+                mean_sd(getattr(row, name) for row in levels[level])[0]
+                for level, name in ((1, "train_error"), (1, "test_error"), (1, "norm"), (0, "test_error"), (0, "norm"))
+            )
+            text = (
+                f"Random labels are{'' if train <= THRESHOLD else ' not'} fitted: training error {percent(train)}, test error {percent(test)} instead "
+                f"of {percent(true_test)}, {times(quotient(norm, true_norm))} the norm ({data_of(record)})."
+            )
+            found.append(Finding(percent(train), text, record.command))
     return found
-
-
-_MEASURED = ("train_error", "test_error", "norm")
 
 
 def groups(rows):

@@ -39,6 +39,13 @@ def solve(**changes):
         "loo_error": None,
         "norm": 21.8,
         "norm_pm1": 45.6,
+        "norm_per_output": [],
+        "norm_pm1_per_output": [],
+        "norm_disagreement": 1e-15,
+        "condition_estimate": None,
+        "smallest_pivot": 0.1,
+        "solver": None,
+        "augmentation": None,
         "relative_residual": 2e-15,
         "warnings": [],
         "gflops": 50.0,
@@ -101,14 +108,25 @@ def bench(**changes):
 
 
 def fit(**changes):
-    line = {"schema": "kernelfit.fit/1", "identity": "a", "created": SHARED["created"], "estimator": "Tree()"}
+    line = {
+        "schema": "kernelfit.fit/1",
+        "command": "kernelfit randomize",
+        "identity": "a",
+        "created": SHARED["created"],
+        "estimator": "Tree()",
+    }
     line |= {"version": "0.1.0", "labels_changed": 5, "data": {"name": "digits", "test_set": "given"}, "n_train": 100}
     line |= {"n_test": 20, "n_classes": 10, "level": 1.0, "seed": 0, "train_error": 0.0, "train_error_clean": 0.0}
     return line | {"train_error_corrupted": None, "test_error": 0.9, "fit_seconds": 0.2} | changes
 
 
 def net(**changes):
-    line = SHARED | {"schema": "kernelfit.net/1", "identity": "n", "command": "kernelfit nn", "model": "inception"}
+    line = SHARED | {
+        "schema": "kernelfit.net/1",
+        "identity": "n",
+        "command": "kernelfit nn train",
+        "model": "inception",
+    }
     line |= {"corruption": {"labels": 0.0, "pixels": "true", "seed": 0}, "parameters": 1_649_402, "seed": 0}
     line |= {"stopped_by": "accuracy", "epochs": 3, "steps": 300, "train_error": 0.0, "test_error": 0.2}
     line |= {"training": {"augment": False, "weight_decay": 0.0, "lr": 0.1}, "train_loss": 0.01, "test_loss": 0.9}
@@ -131,6 +149,19 @@ def descent(**changes):
     return line | {name: [[0.4, 0.9, 0.2], [0.3, 0.8, 0.1]] for name in curves} | {"seconds": 1.5} | changes
 
 
+def measures(**changes):
+    """A kind that there was not before records had one envelope."""
+    one = {"name": "norm", "formula": "|f|", "source": "", "role": "quantity", "true": 20.0, "random": 126.0}
+    one |= {"tells_apart": True, "vacuous": None}
+    table = {"n": 1000, "classes": 10, "ridge": 0.0, "chance": 0.9, "draws": 20, "seed": 0, "norm_disagreement": 1e-15}
+    table |= {"measures": [one, one | {"name": "training error", "role": "error", "tells_apart": False}]}
+    used = SHARED["dataset"] | {name: SHARED[name] for name in ("n_train", "n_test", "n_classes")}
+    line = {"kind": "measures", "schema": 2, "id": "m", "created": SHARED["created"], "version": "0.1.0"}
+    line |= {"command": "kernelfit measures", "spec": {}, "dataset": used, "environment": {}, "seconds": {"total": 1.0}}
+    results = {"kernel": "gaussian(bandwidth=1.0)", "features": "pixels", "table": table}
+    return line | {"warnings": ["a warning"], "results": results} | changes
+
+
 def everything():
     """Return lines of every kind, enough of each for its tables and figures."""
     lines = [solve(), solve(n_train=500, test_error=0.05, seconds={"total": 1.0})]
@@ -144,13 +175,15 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
-    lines.append(descent())
+    lines += [descent(), measures()]
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}
-        lines.append(net(identity=f"p{k}", corruption=about, time_to_fit=steps, test_error=0.2 + 0.7 * p))
-    lines.append(net(identity="mlp", model="mlp(hidden=[512])", n_train=999))
-    lines.append(net(identity="shuffled", corruption={"labels": 0.0, "pixels": "shuffled", "seed": 0}))
+        changed = {"corruption": about, "time_to_fit": steps, "test_error": 0.2 + 0.7 * p}
+        lines.append(net(command=f"kernelfit nn train --labels {p}", **changed))
+    lines.append(net(command="kernelfit nn train --model mlp", model="mlp(hidden=[512])", n_train=999))
+    shuffled = {"labels": 0.0, "pixels": "shuffled", "seed": 0}
+    lines.append(net(command="kernelfit nn train --pixels shuffled", corruption=shuffled))
     return lines
 
 
