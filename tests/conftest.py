@@ -9,6 +9,7 @@ os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
 
 import pytest
 
+import kernelfit
 from kernelfit import datasets
 from kernelfit.datasets.fetch import search
 from kernelfit.datasets.fetch.registry import find_entry
@@ -16,6 +17,11 @@ from kernelfit.solvers.planning import rates
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_terminal_summary(terminalreporter):
+    """A checkout and an installed wheel look alike otherwise."""
+    terminalreporter.write_line(f"tested: {kernelfit.__file__}")
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -30,7 +30,7 @@ ORDER = [
     {"nn"},
     {"experiments"},
     {"report"},
-    {"cli"},
+    {"cli", "examples"},
     {"__main__"},
 ]
 LINE = {name: line for line, names in enumerate(ORDER) for name in names}

@@ -38,14 +38,14 @@ def named_options(node: ast.expr) -> tuple[str, dict[str, Any]] | None:
 
 
 def look_up(name: str, known: Mapping[str, T], kind: str) -> T:
-    """Return known[name]; raises InputError that suggests the nearest name and lists all."""
+    """Return `known[name]`; raises InputError that suggests the nearest name and lists all."""
     if name not in known:
         raise InputError(f"no {kind} is called {name!r}{suggestion(name, known)}; there are: {', '.join(known)}")
     return known[name]
 
 
 def make_named(name: str, options: Mapping[str, Any], known: Mapping[str, Callable[..., T]], kind: str) -> T:
-    """Return known[name](**options); raises InputError that suggests the nearest name or option, and lists all."""
+    """Return `known[name](**options)`; raises InputError that suggests the nearest name or option and lists all."""
     make = look_up(name, known, kind)
     fields = list(inspect.signature(make).parameters)
     for option in options:

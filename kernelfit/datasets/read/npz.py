@@ -1,4 +1,4 @@
-"""A user's own .npz file."""
+"""A file of a user's own, as numpy.savez writes it."""
 
 import zipfile
 import zlib
@@ -14,7 +14,7 @@ KEYS = ("X_train", "y_train", "X_test", "y_test")
 
 
 def read_npz(path: str | Path) -> Dataset:
-    """Return the Dataset in an .npz file with X_train, y_train, X_test, y_test and, if wanted, classes.
+    """Return the Dataset in a file of numpy.savez with X_train, y_train, X_test, y_test and, if wanted, classes.
 
     X is uint8 images or vectors, or float32 or float64. y is integers or texts; the classes are the sorted values of
     y_train, unless `classes` names them: then integers are indices into it and texts are looked up in it. Texts are
@@ -25,7 +25,7 @@ def read_npz(path: str | Path) -> Dataset:
     DataError
         If keys are missing or unknown, or an array has another dtype, shape or labels.
     IntegrityError
-        If the file is damaged, truncated or no .npz.
+        If the file is damaged, truncated or of another kind.
     NotEnoughMemoryError
         If an array does not fit in memory.
     """
