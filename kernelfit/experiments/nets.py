@@ -110,12 +110,13 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
     KernelfitError
         PyTorch is missing, data are not found or unusable, or an option is out of range.
     """
-    [made] = run_nets([spec], runs=runs, resume=resume, progress=progress)
+    [made] = _run_one(spec, runs, resume, progress)
     return made
 
 
 def _run_one(spec, runs, resume, progress):
     """Yield (NetRecord, net) of one net."""
+    nn.require_torch()
     from kernelfit.nn.distributed import team_of
     from kernelfit.nn.fitting import find_device, fit_net
 
@@ -123,7 +124,7 @@ def _run_one(spec, runs, resume, progress):
     with watch("load"):
         data, changed = _load(spec, progress)
     identity = _identity(spec, changed)
-    checkpoint = _checkpoint(runs, identity)
+    checkpoint = None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
     fitted = fit_net(
         spec.model,
         changed.X_train,
@@ -151,77 +152,9 @@ def _run_one(spec, runs, resume, progress):
 
 
 def run_nets(specs, *, runs=None, resume=False, progress=None):
-    """Train the nets of several NetSpecs; yield (NetRecord, net) for each, in order, as run_net returns it.
-
-    MLPs that `trains_together` allows are trained as one; other nets one after another.
-    """
-    nn.require_torch()
-    from kernelfit.nn.fitting import Case, fit_many
-
-    specs, progress = list(specs), progress or Progress()
-    if not trains_together(specs):
-        for spec in specs:
-            yield from _run_one(spec, runs, resume, progress)
-        return
-    first, watch, loaded = specs[0], Stopwatch(), {}
-    with watch("load"):
-        for spec in specs:
-            subset = (spec.seed,) if spec.n_train or spec.n_test or str(spec.data).startswith("synthetic") else ()
-            if subset not in loaded:
-                loaded[subset] = _read(spec, progress)
-            data = loaded[subset]
-            loaded[spec] = data, _corrupted(spec, data)
-    identities = [_identity(spec, loaded[spec][1]) for spec in specs]
-    identity = sha256("".join(identities).encode())
-    checkpoint = _checkpoint(runs, identity)
-    cases = [
-        Case(
-            X=changed.X_train,
-            y=changed.y_train,
-            settings=spec.settings,
-            seed=spec.seed,
-            corrupted=changed.y_train != data.y_train,
-            X_test=changed.X_test,
-            y_test=data.y_test,
-        )
-        for spec, (data, changed) in ((spec, loaded[spec]) for spec in specs)
-    ]
-    fits = fit_many(
-        first.model,
-        cases,
-        n_classes=len(loaded[first][0].classes),
-        crop=first.crop,
-        whiten=first.whiten,
-        init=first.init,
-        device=first.device,
-        checkpoint=checkpoint,
-        identity=identity,
-        resume=resume,
-        progress=progress,
-    )
-    unwritten = []
-    for spec, fitted in zip(specs, fits, strict=True):
-        record = _recorded(spec, *loaded[spec], fitted, Stopwatch(watch.seconds), runs, together=len(specs))
-        try:
-            _keep(runs, record, fitted.history)
-        except OSError as error:  # all nets are trained: the others are still to be yielded
-            unwritten.append(error)
-        yield record, fitted.net
-    if unwritten:
-        raise unwritten[0]
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
-
-
-def trains_together(specs):
-    """Whether these are several MLPs that differ in labels, seed and a few settings alone, so that one run makes all.
-
-    Not where torchrun started several processes: these share a net, not the nets.
-    """
-    own = ("labels", "seed", "lr", "lr_decay", "weight_decay", "momentum")
-    alike = {dataclasses.replace(spec, **{name: getattr(specs[0], name) for name in own}) for spec in specs}
-    is_mlp = all(spec.model.startswith("mlp") and not (spec.dropout or spec.compile or spec.stream) for spec in specs)
-    return len(specs) > 1 and len(alike) == 1 and is_mlp and nn.processes() == 1
+    """Train the nets of several NetSpecs one after another; yield (NetRecord, net) for each as run_net returns it."""
+    for spec in specs:
+        yield from _run_one(spec, runs, resume, progress)
 
 
 def _identity(spec, changed):
@@ -230,11 +163,7 @@ def _identity(spec, changed):
     return spec.identity(changed.sha256 + (", columns standardised" if table else ""))
 
 
-def _checkpoint(runs, identity):
-    return None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
-
-
-def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1):
+def _recorded(spec, data, changed, fitted, watch, runs, processes):
     """Return the NetRecord of a net that was fitted, and that _keep writes to the folder `runs`, if any."""
     from kernelfit.nn.fitting import describe_torch
 
@@ -284,7 +213,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
         train_margins=margin_distribution(fitted.train.margins),
         test_margins=margin_distribution(fitted.test.margins),
         learning=learning or {},
-        warnings=_warnings(spec, history, fitted, changed, together),
+        warnings=_warnings(spec, history, fitted, changed),
         seconds=seconds,
         images_per_second=history.images / history.train_seconds,
         peak_bytes=backend.peak_memory(),
@@ -293,39 +222,27 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes=1, together=1)
     )
 
 
-def _keep(runs, record, history, checkpoint=None):
+def _keep(runs, record, history, checkpoint):
     """Write what a NetRecord says about each example, and the record, to the folder `runs`; remove the checkpoint."""
     if runs is None:
         return
     if history.packed:
         save_correctness(Path(runs) / record.learning["file"], history.packed_rows(), record.n_train)
     append_net(Path(runs) / FILE, record)
-    if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+    checkpoint.unlink(missing_ok=True)
 
 
 def _load(spec, progress):
     """Return the Dataset and its Corruption: the same bytes as those of a solve with this seed."""
-    data = _read(spec, progress)
-    return data, _corrupted(spec, data)
-
-
-def _read(spec, progress):
-    if spec.stream:
-        return stream(spec.data, spec.resize, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed)
-    return datasets.load(
-        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
-    )
-
-
-def _corrupted(spec, data):
-    k, options = len(data.classes), {"labels": spec.labels, "pixels": spec.pixels, "seed": spec.seed}
-    if spec.stream:
-        p = label_probability(spec.labels)
-        y, replaced = corrupt_labels(data.y_train, k, p, spec.seed)
-        digest = sha256(json.dumps(data.hashes() | {"y_train": sha256(y)}, sort_keys=True).encode())
-        return Corruption(data.X_train, y, data.X_test, replaced, p, spec.pixels, spec.seed, digest)
-    return corrupt(data.X_train, data.y_train, data.X_test, n_classes=k, **options)
+    counts = {"n_train": spec.n_train, "n_test": spec.n_test, "seed": spec.seed}
+    if not spec.stream:
+        data = datasets.load(spec.data, data_dir=spec.data_dir, progress=progress, **counts)
+        options = {"labels": spec.labels, "pixels": spec.pixels, "seed": spec.seed}
+        return data, corrupt(data.X_train, data.y_train, data.X_test, n_classes=len(data.classes), **options)
+    data, p = stream(spec.data, spec.resize, **counts), label_probability(spec.labels)
+    y, replaced = corrupt_labels(data.y_train, len(data.classes), p, spec.seed)
+    digest = sha256(json.dumps(data.hashes() | {"y_train": sha256(y)}, sort_keys=True).encode())
+    return data, Corruption(data.X_train, y, data.X_test, replaced, p, spec.pixels, spec.seed, digest)
 
 
 def _training(spec):
@@ -356,7 +273,7 @@ def _mean(values):
     return float(values.mean()) if len(values) else None
 
 
-def _warnings(spec, history, fitted, changed, together):
+def _warnings(spec, history, fitted, changed):
     """What a reader of the numbers must know."""
     found = []
     if history.stopped_by == "diverged":
@@ -366,6 +283,4 @@ def _warnings(spec, history, fitted, changed, together):
             f"the training set is not fitted: its accuracy never reached {100 * spec.target:g} %, and is "
             f"{100 * (fitted.train.predicted == changed.y_train).mean():.3g} % at the end"
         )
-    if together > 1:
-        found.append(f"trained together with {together - 1} other nets: its seconds are those of all of them")
     return found
