@@ -33,7 +33,7 @@ class FolderImages:
         Threads that decode; one for each core unless given.
     """
 
-    channels_last = False
+    channels_last, columns = False, None
 
     def __init__(self, files, *, crop=CROP, whiten=True, device="cpu", workers=None):
         check_crop(crop)

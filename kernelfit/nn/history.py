@@ -66,10 +66,6 @@ class History:
         """
         self.losses[self.step] = loss
         self.correct[rows] = logits.argmax(1) == labels
-        self.count_step(in_step)
-
-    def count_step(self, in_step):
-        """Note that a step is done."""
         self.step += 1
         self.steps += 1
         self.images += in_step
