@@ -101,7 +101,9 @@ def test_a_record_holds_what_the_report_draws():
     assert again.results == record.results
     assert len(record.to_json()) < 40_000
     plain, _ = run_solve(SolveSpec(**options))
-    assert set(plain.results.histograms) == {"train_margins", "test_margins"} and plain.results.pictures["memorised"] == []
+    assert (
+        set(plain.results.histograms) == {"train_margins", "test_margins"} and plain.results.pictures["memorised"] == []
+    )
     vectors, _ = run_solve(SolveSpec(data="synthetic:64", n_train=100, n_test=50, bandwidth=1.0))
     assert vectors.results.pictures["misclassified"] == [], "vectors are no images"
 
