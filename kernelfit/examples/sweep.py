@@ -7,7 +7,7 @@ other half says survives the memorising.
 
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 
-record = run_sweep(SweepSpec(data="digits", bandwidth=1.5, levels=(0, 0.5, 1), seeds=2))
+record = run_sweep(SweepSpec(data="digits", bandwidth=1.5, labels=(0, 0.5, 1), seeds=2))
 rows = record.results.rows
 for row in rows:
     print(
