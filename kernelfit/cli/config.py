@@ -8,9 +8,10 @@ import typing
 from cyclopts import CoercionError
 from cyclopts.config import Dict
 
-from kernelfit.cli.options import RENAMED
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import expanded
+
+RENAMED: dict[str, str] = {}  # what options of the command were called once, and are called today
 
 
 def split_config(arguments):

@@ -12,12 +12,11 @@ from typing import Annotated, Any
 
 from cyclopts import Group, Parameter
 
+from kernelfit.cli.config import RENAMED
 from kernelfit.common.spec import Spec, hints, members, names_of, option_of
 
 OUTPUT = Group("Output", sort_key=9)
 _FIRST = ("What is fitted", "What is repeated", "What is compared", "The net", "How it is trained")
-RENAMED: dict[str, str] = {}  # what options of the command were called once, and are called today
-
 Runs = Annotated[Path, Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured.")]
 KeptRuns = Annotated[
     Path,
