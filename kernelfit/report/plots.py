@@ -9,7 +9,8 @@ from kernelfit.common.errors import DataNotFoundError, InputError, suggestion
 from kernelfit.records.reading import Records
 from kernelfit.report.figure import Figure
 from kernelfit.report.table import Table
-from kernelfit.report.views import bench, descent, interpolants, margins, net, norms, randomize, ridge, sweep
+from kernelfit.report.views import bench, descent, interpolants, margins, norms, randomize, ridge, sweep
+from kernelfit.report.views import net_curves as curves
 from kernelfit.report.words import percent, times
 
 
@@ -52,7 +53,7 @@ def _histograms(records):
 
 def _at_levels(records):
     nets = records.latest("net")
-    return [nets] if net.errors_at_levels(nets) else []
+    return [nets] if curves.errors_at_levels(nets) else []
 
 
 _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
@@ -68,23 +69,23 @@ PLOTS = {
     "training": Plot(
         "training loss of nets against steps",
         _TRAIN,
-        lambda records: net.by_key(records.latest("net")),
-        net.training_table,
-        net.training_figure,
+        lambda records: curves.by_key(records.latest("net")),
+        curves.training_table,
+        curves.training_figure,
     ),
     "overfit": Plot(
         "time to overfit against label corruption",
         _LEVELS,
         _at_levels,
-        lambda nets: net.levels_table(net.times_to_fit(nets), "Steps to fit, of those of true labels", times),
-        lambda nets: net.levels_figure(nets, net.overfit_panel),
+        lambda nets: curves.levels_table(curves.times_to_fit(nets), "Steps to fit, of those of true labels", times),
+        lambda nets: curves.levels_figure(nets, curves.overfit_panel),
     ),
     "errors": Plot(
         "test error of nets against label corruption",
         _LEVELS,
         _at_levels,
-        lambda nets: net.levels_table(net.errors_at_levels(nets), "Test error", percent),
-        lambda nets: net.levels_figure(nets, net.errors_panel),
+        lambda nets: curves.levels_table(curves.errors_at_levels(nets), "Test error", percent),
+        lambda nets: curves.levels_figure(nets, curves.errors_panel),
     ),
 }
 

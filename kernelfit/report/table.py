@@ -88,6 +88,17 @@ class Table:
         return tuple(dict.fromkeys(line for row in self.rows for line in row.command.splitlines()))
 
 
+def listing(title: str, pairs: Iterable[tuple[str, ...] | None], columns: tuple[str, ...] = ("", ""), **more) -> Table:
+    """Return a table of names and what each stands for; None is a line between them, and what is empty is left out."""
+    rows: list[Row] = []
+    line = False
+    for pair in pairs:
+        if pair and pair[1] != "":
+            rows.append(Row(pair[: len(columns)], rule=line))
+        line = pair is None or (line and pair[1] == "")
+    return Table(title=title, columns=columns, rows=tuple(rows), **more)
+
+
 def stacked(tables: Iterable[Table], *, title: str = "", caption: str = "") -> Table | None:
     """Return one table of the rows of several, what each is about in front of its own; None where there is none.
 

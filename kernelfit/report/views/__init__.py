@@ -11,7 +11,6 @@ from kernelfit.report.views import (
     interpolants,
     measures,
     net,
-    nets_paper,
     norms,
     pictures,
     randomize,
@@ -19,6 +18,7 @@ from kernelfit.report.views import (
     section5,
     solve,
     sweep,
+    table1,
 )
 
 VIEWS = (
@@ -31,7 +31,7 @@ VIEWS = (
     descent,
     solve,
     pictures,
-    nets_paper,
+    table1,
     net,
     randomize,
     bench,

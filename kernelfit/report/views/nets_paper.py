@@ -1,18 +1,16 @@
-"""The paper's experiments with nets beside ours: table 1, figures 1 and 2, and what they say."""
+"""The paper's experiments with nets as `kernelfit reproduce` runs them: table 1, figures 1 and 2, and what they say."""
 
-import re
 from itertools import pairwise
 
 from kernelfit.records.fits import THRESHOLD
 from kernelfit.report.figure import Figure, Panel
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
-from kernelfit.report.section import Section
 from kernelfit.report.table import Cell, Row, Table
-from kernelfit.report.views import net
+from kernelfit.report.views import net_curves as net
+from kernelfit.report.views.table1 import ACCURACIES, accuracies
 from kernelfit.report.words import (
     averaged,
     count,
-    is_true,
     known,
     listed,
     mean_sd,
@@ -24,21 +22,11 @@ from kernelfit.report.words import (
 
 ARRIVED = 0.1  # of figure 1a: a curve has arrived once its mean over some steps is at most this
 _TITLES = {"table1": "Table 1", "figure1": "Figure 1", "figure2": "Figure 2"}
-_TABLE_1 = ("training accuracy: paper", "kernelfit", "test accuracy: paper", "kernelfit")
 _COLUMNS = {
-    "table1": ("row", "n", *_TABLE_1),
+    "table1": ("row", "n", *ACCURACIES),
     "figure1": ("curve", "n", "steps to loss 0.1", "steps to fit", "relative time", "training error", "test error"),
     "figure2": ("curve", "n", "training accuracy", "test accuracy", "best along the way", "its epoch"),
 }
-_NETS = {
-    "inception-nobn": "Inception without batch norm",
-    "inception": "Inception",
-    "alexnet": "AlexNet",
-    "mlp3x512": "MLP 3x512",
-    "mlp1x512": "MLP 1x512",
-    "imagenet": "Inception V3",
-}
-_SETTINGS = {"crop-wd": "crop + wd", "crop": "crop", "wd": "wd", "none": "none", "random": "random labels"}
 
 
 def table(study, outcomes):
@@ -49,7 +37,11 @@ def table(study, outcomes):
     true = {model: dict(levels).get(0.0, ()) for model, levels in _by_level(done).items()}
     rows = [
         Row(
-            (outcome.name, _sizes(outcome.records), *cells(outcome, true)),
+            (
+                outcome.name,
+                Cell(f"{count(outcome.records[0].dataset.n_train)} x {len(outcome.records)}"),
+                *cells(outcome, true),
+            ),
             "\n".join(record.command for record in outcome.records),
         )
         for outcome in done
@@ -93,84 +85,6 @@ def verdicts(study, outcomes):
     return {"table1": _table1_verdicts, "figure1": _figure1_verdicts, "figure2": _figure2_verdicts}[study](done)
 
 
-def section(records):
-    """Return the paper's table 1; rows that no net has answered yet are grey."""
-    nets, rows = records.latest("net"), []
-    for name, (train, test) in TABLE_1.items():
-        found = records_of(name, nets)
-        cells, data = ["not run yet", ""], "ImageNet" if name.startswith("imagenet") else "CIFAR10"
-        command = f"kernelfit reproduce table1 --scale full --rows {name}"
-        if found:
-            cells = [percent(_mean_accuracy(found, which)) for which in ("train_error", "test_error")]
-            seeds = f", {len(found)} seeds" if len(found) > 1 else ""
-            data, command = f"{found[-1].dataset.name}, n = {_size(found[-1])}{seeds}", found[-1].command
-        paper = [share(None if value is None else value / 100) for value in (train, test)]
-        rows.append(Row((*in_words(name), paper[0], cells[0], paper[1], cells[1], data), command, grey=not found))
-    steps = ", ".join(f"{name} {count(value)}" for name, value in FIGURE_1A_STEPS.items())
-    made = Table(
-        title="",
-        columns=("net", "setting", *_TABLE_1, "data"),
-        rows=tuple(rows),
-        caption="Accuracies, and the paper's ImageNet results. wd: weight decay; crop: random crops.",
-    )
-    about = f"Figure 1a in a careful replication, steps until the training loss is {ARRIVED}: {steps}." if nets else ""
-    return Section("table1", "Table 1 of the paper: nets", (made, about))
-
-
-def findings(records):
-    """Return nothing: the nets say it."""
-    return []
-
-
-# Which Records a row of table 1 has
-
-
-def in_words(row):
-    """Return (net, setting) of a row's name: "mlp1x512-wd" is ("MLP 1x512", "wd")."""
-    name = next(name for name in _NETS if row.startswith(f"{name}-"))
-    return _NETS[name], _SETTINGS[row.removeprefix(f"{name}-")]
-
-
-def records_of(row, nets):
-    """Return the Records of a row, one of each seed: those on the most images where there are several sizes.
-
-    Of several data sets, or ways to train, that of the last: accuracies of different ones have no mean.
-    """
-    found = [record for record in nets if _row_of(record) == row]
-    largest = max((record.dataset.n_train for record in found), default=0)
-    alike = net.by_key([record for record in found if record.dataset.n_train == largest])
-    return list({record.results.seed: record for record in alike[-1][1]}.values()) if alike else []
-
-
-def _row_of(record):
-    """Return the name of the row that a Record belongs to, or None."""
-    name, corruption = _model(record.results.model.lower()), record.results.corruption
-    setting = net.setting_of(record).replace(" + ", "-")
-    random = corruption.get("labels") == 1 and corruption.get("pixels") == "true" and setting == "none"
-    ours = name == "imagenet" or record.dataset.name.lower().startswith("cifar10")  # after JPEG too, under its name
-    if name is None or not ours or not (random or is_true(record)):
-        return None
-    return f"{name}-{'random' if random else setting}"
-
-
-def _model(text):
-    """Return the first part of a row's name for a model as the command line names it, or None."""
-    options = re.sub(r"[\s'\"]", "", text.partition("(")[2])
-    match text.partition("(")[0]:
-        case "alexnet" | "mlp1x512" | "mlp3x512" as name if not options:
-            return name
-        case "inception" if options in ("", "batch_norm=false)"):
-            return "inception-nobn" if options else "inception"
-        case "inception_v3":
-            return "imagenet"
-        case "mlp":
-            return {"hidden=[512])": "mlp1x512", "hidden=[512,512,512])": "mlp3x512"}.get(options)
-    return None
-
-
-# Cells and sentences
-
-
 def steps_to_loss(record, arrived=ARRIVED):
     """Return the steps after which the loss curve of a net is at most `arrived` for the first time, or None."""
     every, losses = record.results.step_curve["every"], record.results.step_curve["loss"]
@@ -179,25 +93,9 @@ def steps_to_loss(record, arrived=ARRIVED):
     return k and min(record.results.steps, k * every)
 
 
-def _size(record):
-    return count(record.dataset.n_train)
-
-
-def _sizes(records):
-    return Cell(f"{_size(records[0])} x {len(records)}", records[0].dataset.n_train)
-
-
-def _accuracies(records, field):
-    return [1 - getattr(record.results, field) for record in records]
-
-
-def _mean_accuracy(records, field):
-    return mean_sd(_accuracies(records, field))[0]
-
-
 def _table1_cells(outcome, _):
     paper = [share(None if each is None else each / 100) for each in TABLE_1.get(outcome.name, (None, None))]
-    train, test = (averaged(_accuracies(outcome.records, name), percent) for name in ("train_error", "test_error"))
+    train, test = (averaged(accuracies(outcome.records, name), percent) for name in ("train_error", "test_error"))
     return paper[0], train, paper[1], test
 
 
@@ -220,8 +118,8 @@ def _figure2_cells(outcome, _):
     lines = [net.curve(record, "test_accuracy", "", 0).points for record in outcome.records]
     best = [max((point.y / 100, -point.x) for point in line) for line in lines if line]
     return (
-        averaged(_accuracies(outcome.records, "train_error"), percent),
-        averaged(_accuracies(outcome.records, "test_error"), percent),
+        averaged(accuracies(outcome.records, "train_error"), percent),
+        averaged(accuracies(outcome.records, "test_error"), percent),
         averaged((accuracy for accuracy, _ in best), percent),
         averaged((-epoch for _, epoch in best), count),
     )
@@ -272,7 +170,7 @@ def _figure2_verdicts(done):
     records = {outcome.name: outcome.records for outcome in done}
     if not {"inception", "inception-nobn"} <= set(records):
         return []
-    with_bn, without = (_mean_accuracy(records[name], "test_error") for name in ("inception", "inception-nobn"))
+    with_bn, without = (mean_sd(accuracies(records[name], "test_error"))[0] for name in ("inception", "inception-nobn"))
     gain = number(100 * (with_bn - without), 2)
     return [f"Batch normalisation is worth {gain} points of test accuracy (paper: 3 to 4 on CIFAR10)."]
 

@@ -2,7 +2,7 @@
 
 from kernelfit.report.paper import paper_result
 from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Cell, Row, Table
+from kernelfit.report.table import Cell, Row, Table, listing
 from kernelfit.report.views import margins
 from kernelfit.report.words import (
     changes_of,
@@ -11,6 +11,7 @@ from kernelfit.report.words import (
     data_of,
     is_true,
     kernel_of,
+    known,
     labels_of,
     memory,
     moment,
@@ -30,35 +31,29 @@ _COLUMNS = (
 
 def table(record):
     """Return all that one solve says, with the paper's number beside ours where the paper has one."""
-    results, paper, rows = record.results, paper_result(record), []
-
-    def row(name, value, reference="", rule=False):
-        if value != "":
-            rows.append(Row((name, value, *[reference] * (paper is not None)), rule=rule))
-
-    row("test error", percent(results.test_error), share(paper.test_error) if paper else "")
-    row("training error", percent(results.train_error), "0 %")
-    row("leave-one-out error", percent(results.loo_error))
+    results, paper = record.results, paper_result(record)
     about = f"about {number(paper.norm)}" if paper and paper.norm else ""
-    row("RKHS norm, targets 0/1", number(results.norm, 6), about)
-    row("RKHS norm, targets -1/+1", number(results.norm_pm1, 6), about and "(coding not stated)")
-    row("kernel", results.kernel, rule=True)
-    row("ridge", number(results.ridge) if results.ridge else "")
-    row("relative residual", number(results.relative_residual, 2))
-    row("norm, two routes differ by", number(results.norm_disagreement, 2))
-    row("condition number, at least", number(results.condition_estimate, 2))
-    row("method", results.method)
-    for name, value in _solver(results.solver or {}):
-        row(name, value)
-    row("time", _times(record.seconds), about and "under 3 min, 24 cores", rule=True)
-    row("factorisation", f"{number(results.gflops, 3)} GFLOP/s" if results.gflops is not None else "")
-    row("peak memory", memory(record.peak_bytes), about and "256 GB machine")
-    return Table(
-        title=sizes_of(record) + changes_of(record),
-        columns=("", "kernelfit", "paper, section 5") if paper else ("", ""),
-        rows=tuple(rows),
-        warnings=tuple(record.warnings),
-    )
+    pairs = [
+        ("test error", percent(results.test_error), share(paper.test_error) if paper else ""),
+        ("training error", percent(results.train_error), "0 %"),
+        ("leave-one-out error", percent(results.loo_error), ""),
+        ("RKHS norm, targets 0/1", number(results.norm, 6), about),
+        ("RKHS norm, targets -1/+1", number(results.norm_pm1, 6), about and "(coding not stated)"),
+        None,
+        ("kernel", results.kernel, ""),
+        ("ridge", number(results.ridge) if results.ridge else "", ""),
+        ("relative residual", number(results.relative_residual, 2), ""),
+        ("norm, two routes differ by", number(results.norm_disagreement, 2), ""),
+        ("condition number, at least", number(results.condition_estimate, 2), ""),
+        ("method", results.method, ""),
+        *((name, value, "") for name, value in _solver(results.solver or {})),
+        None,
+        ("time", _times(record.seconds), about and "under 3 min, 24 cores"),
+        ("factorisation", f"{number(results.gflops, 3)} GFLOP/s" if known(results.gflops) else "", ""),
+        ("peak memory", memory(record.peak_bytes), about and "256 GB machine"),
+    ]
+    columns = ("", "kernelfit", "paper, section 5") if paper else ("", "")
+    return listing(sizes_of(record) + changes_of(record), pairs, columns, warnings=tuple(record.warnings))
 
 
 def section(records):

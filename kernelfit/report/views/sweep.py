@@ -88,9 +88,10 @@ def findings(records):
                 mean_sd(getattr(row, name) for row in levels[level])[0]
                 for level, name in ((1, "train_error"), (1, "test_error"), (1, "norm"), (0, "test_error"), (0, "norm"))
             )
+            fitted, more = "fitted" if train <= THRESHOLD else "not fitted", times(quotient(norm, true_norm))
             text = (
-                f"Random labels are{'' if train <= THRESHOLD else ' not'} fitted: training error {percent(train)}, test error {percent(test)} instead "
-                f"of {percent(true_test)}, {times(quotient(norm, true_norm))} the norm ({data_of(record)})."
+                f"Random labels are {fitted}: training error {percent(train)}, test error {percent(test)} instead of "
+                f"{percent(true_test)}, {more} the norm ({data_of(record)})."
             )
             found.append(Finding(percent(train), text, record.command))
     return found
