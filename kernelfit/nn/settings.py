@@ -1,7 +1,6 @@
 """How a net is trained. Importing this loads nothing of torch."""
 
 import dataclasses
-import math
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_integer, check_number
@@ -68,18 +67,14 @@ class Settings:
     checkpoint_every: float = 60.0
 
     def __post_init__(self):
-        for name, smallest in (("batch", 1), ("epochs", 1), ("steps", 1), ("curve_every", 1), ("test_every", 0)):
-            if (name, value := getattr(self, name)) != ("steps", None):
-                check_integer(name, value, smallest)
-        for name, low, high in (
-            ("lr", 0, math.inf),
-            ("momentum", 0, 1),
-            ("lr_decay", 0, 1),
-            ("weight_decay", 0, math.inf),
-            ("target", 0, 1),
-            ("checkpoint_every", 0, math.inf),
-        ):
-            check_number(name, getattr(self, name), low, high)
+        for name, smallest in (("batch", 1), ("epochs", 1), ("curve_every", 1), ("test_every", 0)):
+            check_integer(name, getattr(self, name), smallest)
+        if self.steps is not None:
+            check_integer("steps", self.steps)
+        for name in ("lr", "weight_decay", "checkpoint_every"):
+            check_number(name, getattr(self, name))
+        for name in ("momentum", "lr_decay", "target"):
+            check_number(name, getattr(self, name), 0, 1)
         for name, known in (("precision", PRECISIONS), ("decay_layers", DECAYED)):
             if getattr(self, name) not in known:
                 raise InputError(f"{name} = {getattr(self, name)!r}; known are {', '.join(known)}")
