@@ -9,15 +9,13 @@ from torch import nn
 from kernelfit.common.errors import InputError
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.read.streamed import ImageFiles
-from kernelfit.nn.columns import Columns
 from kernelfit.nn.distributed import ALONE
-from kernelfit.nn.evaluation import Evaluation, evaluate
+from kernelfit.nn.evaluation import Evaluation, evaluate, starting_weights, weight_norms
 from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.history import History
-from kernelfit.nn.images import CROP, Images
-from kernelfit.nn.models import build_model, count_parameters, is_convolutional
+from kernelfit.nn.images import CROP, Columns, Images
+from kernelfit.nn.models import build_model, count_parameters, fastest_layout
 from kernelfit.nn.training import train
-from kernelfit.nn.weights import starting_weights, weight_norms
 
 DEVICES = ("auto", "cpu", "cuda")
 
@@ -84,10 +82,10 @@ def fit_net(
         shown = {"crop": crop, "whiten": whiten, "device": device}
         images, labels = _images(X, **shown), torch.tensor(np.asarray(y), device=device)
         net, test = build_model(model, images.input_shape, n_classes, seed=seed, init=init, dropout=dropout), None
-        images.channels_last = is_convolutional(net)
+        images.layout = fastest_layout(net, images.input_shape)
         if X_test is not None:
             test = _images(X_test, images.columns, **shown), torch.tensor(np.asarray(y_test), device=device)
-            test[0].channels_last = images.channels_last
+            test[0].layout = images.layout
         corrupted = None if corrupted is None else torch.tensor(corrupted, device=device)
         start = starting_weights(net)
     history = train(net, images, labels, settings, seed=seed, corrupted=corrupted, test=test, team=team, **options)

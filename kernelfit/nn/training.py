@@ -103,7 +103,7 @@ def train(
         if checkpoint:
             clock.read()
             whole = {"losses": team.sum(history.losses), "correct": team.sum(history.correct)}
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state() | whole}
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": vars(history) | whole}
             if team.is_root:
                 save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
@@ -184,13 +184,8 @@ def _stop_reason(settings, history, finite):
 def _decay_groups(net, settings):
     """Return the parameters in two groups for SGD: those that decay, and biases, normalisations and the rest."""
     kinds = nn.Linear if settings.decay_layers == "fc" else nn.Module
-    decayed = {
-        id(parameter)
-        for module in net.modules()
-        if isinstance(module, kinds)
-        for parameter in module.parameters(recurse=False)
-        if parameter.ndim > 1
-    }
+    layers = [module for module in net.modules() if isinstance(module, kinds)]
+    decayed = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.ndim > 1}
     groups = [[p for p in net.parameters() if p.requires_grad and (id(p) in decayed) == way] for way in (True, False)]
     return [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
 
@@ -216,7 +211,6 @@ def _generator(device):
     """Return PyTorch's own generator of a device; torch.manual_seed would note its caller each time, a step's worth."""
     if device.type != "cuda":
         return torch.default_generator
-    torch.cuda.init()
     return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
 
 

@@ -4,7 +4,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
-from kernelfit.nn.linear import Linear, _OneDnnLinear
+from kernelfit.nn.layers import Linear, _OneDnnLinear
 
 
 def both(layer, x):
