@@ -16,7 +16,7 @@ from kernelfit.cli.config import RENAMED
 from kernelfit.common.spec import Spec, hints, members, names_of, option_of
 
 OUTPUT = Group("Output", sort_key=9)
-_FIRST = ("What is fitted", "What is repeated", "What is compared", "The net", "How it is trained")
+_FIRST = ("What is repeated", "What is compared", "What is fitted", "The net", "How it is trained")
 Runs = Annotated[Path, Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured.")]
 KeptRuns = Annotated[
     Path,

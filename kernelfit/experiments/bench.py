@@ -10,9 +10,10 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
-from kernelfit.common.spec import Spec, option
+from kernelfit.common.spec import option
 from kernelfit.common.validation import check_positive
 from kernelfit.experiments import peers
+from kernelfit.experiments.parts import DataFolder
 from kernelfit.experiments.registry import Experiment
 from kernelfit.records.forms import Count, Measure, Positive, Share
 from kernelfit.records.record import DatasetUsed, append_record, make_record
@@ -20,7 +21,7 @@ from kernelfit.solvers.planning.rates import measure_gemm
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchSpec(Spec):
+class BenchSpec(DataFolder):
     """What to compare."""
 
     words = ("bench",)
@@ -40,9 +41,6 @@ class BenchSpec(Spec):
         "Folder on a disk for kernelfit disk; default: the folder for temporary files.",
         path=True,
         incidental=True,
-    )
-    data_dir: str | None = option(
-        None, "Folder to look for data in before all others; default: the usual places.", path=True, incidental=True
     )
 
     def check(self):

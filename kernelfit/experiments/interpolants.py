@@ -7,13 +7,13 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.common.progress import Progress
-from kernelfit.common.quantities import format_bytes, parse_bytes
+from kernelfit.common.quantities import format_bytes
 from kernelfit.common.rng import generator
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
-from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, PixelSetting
+from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, Memory, PixelSetting
 from kernelfit.experiments.preparation import doubts_of, prepare, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import solver_of
@@ -30,7 +30,7 @@ FORCED = "forced"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpolantsSpec(KernelOptions, Data):
+class InterpolantsSpec(Memory, KernelOptions, Data):
     """What to compare. Interpolants are exact, of true labels, in float64 on the CPU."""
 
     words = ("interpolants",)
@@ -45,13 +45,6 @@ class InterpolantsSpec(KernelOptions, Data):
         "random labels of the test points too.",
     )
     pixels: PixelSetting = option("true", PIXELS)
-    memory: int | None = option(  # type: ignore[assignment]
-        None,
-        'Use at most this much memory, as in "12GB"; default: all that is free.',
-        parse=parse_bytes,
-        incidental=True,
-        least=1,
-    )
 
     def check(self):
         for text in self.others:

@@ -26,10 +26,23 @@ def label_levels(text: str) -> tuple[float, ...]:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Data(Spec):
-    """Training and test examples."""
+class DataFolder(Spec):
+    """Where data lie."""
 
     group = "What is fitted"
+
+    data_dir: str | None = option(
+        None,
+        "Folder to look for data in before all others, and to download to; default: the usual places.",
+        path=True,
+        incidental=True,
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Data(DataFolder):
+    """Training and test examples."""
+
     labels = pixels = "true"
     augment = "none"
     ridge = 0.0
@@ -43,12 +56,6 @@ class Data(Spec):
     )
     n_test: int | None = option(None, "The same for the test set; default: all, or 1000.", least=1)
     seed: int = option(0, "Of subsets, corruption, and all else that is drawn.")
-    data_dir: str | None = option(
-        None,
-        "Folder to look for data in before all others, and to download to; default: the usual places.",
-        path=True,
-        incidental=True,
-    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -98,12 +105,11 @@ class Factor(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Machine(Spec):
-    """What of this machine may be used."""
+class Memory(Spec):
+    """How much memory may be used."""
 
     group = Factor.group
 
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where CuPy finds one.", incidental=True)
     memory: int | None = option(
         None,
         'Use at most this much memory, as in "12GB"; default: all that is free.',
@@ -111,9 +117,17 @@ class Machine(Spec):
         incidental=True,
         least=1,
     )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine(Memory):
+    """What of this machine may be used."""
+
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where CuPy finds one.", incidental=True)
     scratch: str | None = option(
         None,
-        "Folder on a disk for a factor too large for memory, or for the state of --engine dask; default: none.",
+        "Folder on a disk for what is too large for memory: a factor, the products of random features, the state of "
+        "--engine dask; default: none.",
         path=True,
         incidental=True,
     )

@@ -17,6 +17,7 @@ from typing import Literal
 from kernelfit.common.spec import option
 from kernelfit.experiments.net import NetSpec, run_nets
 from kernelfit.experiments.paper.study import Entry, StudySpec, Task
+from kernelfit.experiments.parts import DataFolder
 from kernelfit.nn.settings import PRECISION
 
 CIFAR10 = 50_000  # training images
@@ -115,8 +116,10 @@ SCALES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class _NetStudy(StudySpec):
+class _NetStudy(DataFolder, StudySpec):
     """A study of nets: each entry is trained with several seeds."""
+
+    group = StudySpec.group
 
     seeds: int = option(3, "How many seeds: of corruption, weights, order.", least=1)
     data: str | None = option(
@@ -125,9 +128,6 @@ class _NetStudy(StudySpec):
     precision: Literal["float32", "bfloat16"] = option("float32", PRECISION)
     compile: bool = option(False, "Compile the net with torch.compile.")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where PyTorch finds one.", incidental=True)
-    data_dir: str | None = option(
-        None, "Folder to look for data in before all others; default: the usual places.", path=True, incidental=True
-    )
 
     def names(self):
         """Return the names of all entries, in order."""

@@ -2,17 +2,17 @@
 
 import dataclasses
 import functools
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from kernelfit import backend
-from kernelfit.common.quantities import parse_bytes
 from kernelfit.common.rng import generator
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.paper.study import Entry, StudySpec, Task
+from kernelfit.experiments.parts import DataFolder, Machine
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
@@ -54,25 +54,13 @@ SCALES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Section5Spec(StudySpec):
+class Section5Spec(Machine, DataFolder, StudySpec):
     """Every row of section 5, each a record of its own; those of its solves are kept too."""
 
     words = ("reproduce", "section5")
+    group = StudySpec.group
 
     cifar10: str = option("cifar10", "Dataset of the CIFAR10 rows: cifar10, or a path.")
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where CuPy finds one.", incidental=True)
-    memory: int | None = option(
-        None, "Use at most this much memory; default: all that is free.", parse=parse_bytes, incidental=True, least=1
-    )
-    scratch: str | None = option(
-        None,
-        "Folder that keeps inner products of random convolutional features; default: none.",
-        path=True,
-        incidental=True,
-    )
-    data_dir: str | None = option(
-        None, "Folder to look for data in before all others; default: the usual places.", path=True, incidental=True
-    )
 
     def names(self):
         """Return the names of all rows, in order."""
