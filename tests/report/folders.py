@@ -3,8 +3,12 @@
 import base64
 import io
 import json
+import tempfile
+from pathlib import Path
 
 from PIL import Image
+
+from kernelfit.experiments.registry import read_records
 
 
 def png():
@@ -193,3 +197,9 @@ def write(folder, lines, name="records.jsonl"):
     texts = [line if isinstance(line, str) else json.dumps(line) for line in lines]
     (folder / name).write_text("".join(text + "\n" for text in texts), encoding="utf-8")
     return folder
+
+
+def records(lines):
+    """Return the Records of lines."""
+    with tempfile.TemporaryDirectory() as folder:
+        return read_records(write(Path(folder), lines))

@@ -13,6 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path
+from kernelfit.report.forms import FORMS
+from kernelfit.report.runs import read_runs
 from sklearn.tree import DecisionTreeClassifier
 
 import kernelfit
@@ -24,15 +27,12 @@ from kernelfit.experiments.bench import BenchSpec, run_bench
 from kernelfit.experiments.descent import DescentSpec, run_descent
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.randomize import RandomizeSpec, run_randomize
-from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 from kernelfit.randomization import randomization_test
 from kernelfit.records.record import append_record
-from kernelfit.report.forms import FORMS
 from kernelfit.report.page import report_page
 from kernelfit.report.plots import PLOTS
-from kernelfit.report.runs import read_runs
 
 PACKAGE = Path(kernelfit.__file__).parent
 SMALL = {"data": "digits", "n_train": 60, "n_test": 20, "bandwidth": 1.0}

@@ -1,9 +1,9 @@
 """The page in a real browser: no error, no request, every figure visible at the width of a phone and of a desk."""
 
 import pytest
+from kernelfit.report.runs import read_runs
 
 from kernelfit.report.page import report_page
-from kernelfit.report.runs import read_runs
 from tests.support import browser
 from tests.support import report_folders as folders
 
