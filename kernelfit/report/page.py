@@ -5,7 +5,7 @@ import itertools
 from kernelfit import __version__
 from kernelfit.records.reading import Records
 from kernelfit.report.render import html
-from kernelfit.report.section import Finding
+from kernelfit.report.section import Finding, filled
 from kernelfit.report.views import VIEWS
 
 _FINDINGS = 8  # on the first screen
@@ -19,6 +19,7 @@ _ABOUT = (
 
 def report_page(records: Records) -> str:
     """Return the HTML page of Records as text: it needs no other file, and is the same for the same Records."""
+    records = filled(records)
     sections = [section for view in VIEWS if (section := view.section(records)).parts]
     kinds = list(dict.fromkeys(record.kind for record in records.records))
     counts = ", ".join(f"{kind} {len(records.of(kind)):,}" for kind in sorted(kinds))

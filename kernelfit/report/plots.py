@@ -8,6 +8,7 @@ from typing import Any
 from kernelfit.common.errors import DataNotFoundError, InputError, suggestion
 from kernelfit.records.reading import Records
 from kernelfit.report.figure import Figure
+from kernelfit.report.section import filled
 from kernelfit.report.table import Table
 from kernelfit.report.views import bench, descent, interpolants, margins, norms, randomize, ridge, sweep
 from kernelfit.report.views import net_curves as curves
@@ -107,7 +108,7 @@ def shown_by(plot: Plot, records: Records, folder: str | Path, number: int | Non
     InputError
         There is none of this number.
     """
-    found = plot.find(records)
+    found = plot.find(filled(records))
     if not found:
         raise DataNotFoundError(f"{folder} holds nothing for a figure of {plot.about}; make it with {plot.made_by}")
     if number is not None and not 1 <= number <= len(found):

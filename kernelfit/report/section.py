@@ -4,6 +4,8 @@ import dataclasses
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from kernelfit.records.reading import Records
+from kernelfit.records.record import DatasetUsed
 from kernelfit.report.figure import Figure
 from kernelfit.report.table import Table, stacked
 
@@ -56,6 +58,13 @@ class Section:
     def __post_init__(self) -> None:
         kept = tuple(part for part in self.parts if part and not (isinstance(part, Figure) and not part.panels))
         object.__setattr__(self, "parts", kept)
+
+
+def filled(records: Records) -> Records:
+    """Return Records of which none lacks a dataset: one that was made without has an empty name and no examples."""
+    none = DatasetUsed(asked="", name="", n_train=0, n_test=0, n_classes=0)
+    found = [dataclasses.replace(record, dataset=record.dataset or none) for record in records.records]
+    return dataclasses.replace(records, records=found)
 
 
 def gallery(

@@ -1,11 +1,10 @@
 """The page in a real browser: no error, no request, every figure visible at the width of a phone and of a desk."""
 
 import pytest
-from kernelfit.report.runs import read_runs
 
 from kernelfit.report.page import report_page
+from tests.report import folders
 from tests.support import browser
-from tests.support import report_folders as folders
 
 pytestmark = [
     pytest.mark.heavy,
@@ -34,9 +33,8 @@ def chromium():
 
 @pytest.fixture(scope="module")
 def path(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("page")
-    made = folder / "report.html"
-    made.write_text(report_page(read_runs(folders.write(folder / "runs", folders.everything()))), encoding="utf-8")
+    made = tmp_path_factory.mktemp("page") / "report.html"
+    made.write_text(report_page(folders.records(folders.everything())), encoding="utf-8")
     return made
 
 
@@ -107,7 +105,7 @@ def test_hostile_records_run_nothing(chromium, tmp_path):
     trick = "</title></script><script>console.error('ran')</script><img src=x onerror=console.error('ran')>"
     lines = [folders.solve(kernel=trick, command=trick, dataset={"name": trick, "asked": trick}), "{broken " + trick]
     made = tmp_path / "report.html"
-    made.write_text(report_page(read_runs(folders.write(tmp_path / "runs", lines))), encoding="utf-8")
+    made.write_text(report_page(folders.records(lines)), encoding="utf-8")
     chromium.open(made, width=1280)
     assert chromium.errors == [] and chromium.evaluate("document.body.innerText.includes('onerror=console')")
 

@@ -77,7 +77,7 @@ def findings(records):
     """Return whether a ridge helped."""
     found = []
     for record in reversed(records.latest("ridge")):
-        least = min((row.test_error for row in record.results.rows), default=None)
+        least = min(row.test_error for row in record.results.rows)
         text = f"{_sentence(record.results).capitalize()} ({title_of(record)})."
         found.append(Finding(percent(least), text, record.command))
     return found
@@ -102,8 +102,8 @@ def _sentence(results):
     else:
         verb = "improves" if results.loo_improves else "does not improve"
         loo = f"a larger ridge {verb} leave-one-out, which would choose {number(results.chosen_by_loo)}"
-    if not results.test_improves:
-        return f"{loo}; none improves the test error"
     first, best = results.rows[0], min(results.rows, key=lambda row: row.test_error)
+    if not results.test_improves:
+        return f"{loo}; none improves the test error of {percent(first.test_error)}"
     errors = f"{percent(best.test_error)} at {number(best.ridge)} instead of {percent(first.test_error)}"
     return f"{loo}; in hindsight the test error is {errors}"
