@@ -29,7 +29,7 @@ def report_page(records: Records) -> str:
 
 def _found(records: Records) -> list[Finding]:
     """Return the weightiest findings of every view, then the next of each, as many as a screen holds."""
-    ranked = itertools.zip_longest(*(view.findings(records) for view in VIEWS))
+    ranked = itertools.zip_longest(*(view.findings(records) for view in VIEWS if hasattr(view, "findings")))
     return [found for each in ranked for found in each if found][:_FINDINGS]
 
 

@@ -75,7 +75,7 @@ def test_every_kind_of_record_is_shown_with_its_command(whole):
 def test_the_first_screen_says_what_was_found(whole):
     records, made = read_records(whole), page(whole)
     first = Reader(made[: made.index("<nav")] + "</body></html>").text
-    findings = [found for view in VIEWS for found in view.findings(records)]
+    findings = [found for view in VIEWS if hasattr(view, "findings") for found in view.findings(records)]
     for found in findings:
         assert re.fullmatch(r"\S.*\.", found.sentence) and found.number in found.sentence and found.command
     assert sum(found.sentence in first for found in findings) == 8 and len(findings) > 8

@@ -67,11 +67,6 @@ def section(records):
     return Section("norms", "Norm against error", (*map(figure, drawn), all_solves(records)))
 
 
-def findings(records):
-    """Return nothing: section 5 and the sweeps say it."""
-    return []
-
-
 def _range(values, say):
     values = [value for value in values if known(value)]
     low, high = (say(pick(values, default=None)) for pick in (min, max))

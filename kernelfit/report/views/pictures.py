@@ -36,11 +36,6 @@ def section(records):
     return Section("pictures", "Pictures", (note, *parts, *_gabor(records)))
 
 
-def findings(records):
-    """Return nothing: pictures have no number."""
-    return []
-
-
 def _picture(each):
     """Return an image with its label and what the model says."""
     lines = [f"label {each['label']}"]

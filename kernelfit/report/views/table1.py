@@ -47,11 +47,6 @@ def section(records):
     return Section("table1", "Table 1 of the paper: nets", (made, about))
 
 
-def findings(records):
-    """Return nothing: the nets say it."""
-    return []
-
-
 def accuracies(records, field):
     """Return 1 minus an error of each of some Records."""
     return [1 - getattr(record.results, field) for record in records]
