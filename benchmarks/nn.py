@@ -2,6 +2,7 @@
 
     python benchmarks/nn.py                                     MLP and AlexNet on the CPU, some minutes
     python benchmarks/nn.py --device cuda --workers 4 --models mlp1x512 inception --precision bfloat16 --compile
+    python benchmarks/nn.py --plain --models alexnet inception  step by step beside PyTorch's own, tensors in memory
     python benchmarks/nn.py --random-labels --data cifar10      5,000 images with random labels, MLP 1x512
 
 Speed is measured on made-up images of 32 x 32 x 3, cut at random to 28 x 28 and whitened, batch 128: in every round
@@ -34,6 +35,7 @@ def main():
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="float32")
     parser.add_argument("--compile", action="store_true")
+    parser.add_argument("--plain", type=int, nargs="?", const=40, help="steps of each net beside plain PyTorch")
     parser.add_argument("--random-labels", action="store_true")
     parser.add_argument("--data", default="cifar10", help="with --random-labels: name or path")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
@@ -50,6 +52,10 @@ def main():
     common.describe("Images per second in training", {})
     name = torch.cuda.get_device_name() if options.device == "cuda" else f"{torch.get_num_threads()} threads"
     print(f"PyTorch {torch.__version__}, {options.device}, {name}\n")
+    if options.plain:
+        rows = [plain_pytorch(model, options.device, options.plain) for model in options.models]
+        common.table(["net", "plain PyTorch, images/s", "kernelfit", "ratio by steps"], rows)
+        return
     rows = [row for model in options.models for row in speed(model, options)]
     header = ["net", "loop of a tutorial", "its images/s, best", "kernelfit, best", "ratio of these", "ratio by rounds"]
     common.table(header, rows)
@@ -111,7 +117,7 @@ def tutorial_epochs(model, X, y, device, workers, own_lrn=False):
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
-    from kernelfit.nn.linear import Linear
+    from kernelfit.nn.layers import Linear
     from kernelfit.nn.models import build_model
 
     class Pictures(Dataset):
@@ -149,6 +155,64 @@ def tutorial_epochs(model, X, y, device, workers, own_lrn=False):
             correct += (logits.argmax(1) == labels).sum().item()
         seconds.append(time.perf_counter() - start)
     return seconds
+
+
+def plain_pytorch(model, device, steps):
+    """Return a row: the plainest loop of PyTorch and kernelfit's, whose steps take turns: others use the machine too.
+
+    The plain loop has the same net in the same memory format, all its inputs in memory as it takes them, and a fused
+    optimiser. It draws, cuts and whitens nothing, and counts nothing.
+    """
+    import contextlib
+
+    import torch
+    from torch.nn import functional
+
+    from kernelfit.common.progress import Progress
+    from kernelfit.nn.images import Images
+    from kernelfit.nn.models import build_model, fastest_layout
+    from kernelfit.nn.settings import Settings
+    from kernelfit.nn.training import train
+
+    rng, n = np.random.default_rng(0), 20 * BATCH
+    images = Images(rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), crop=CROP, device=device)
+    y = torch.from_numpy(rng.integers(0, CLASSES, n)).to(device)
+    net, plain = (build_model(model, images.input_shape, CLASSES) for _ in range(2))
+    images.layout = fastest_layout(net, images.input_shape)
+    x = images.batch(torch.arange(n, device=device))
+    plain.to(device, memory_format=images.layout)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.001, momentum=0.9, fused=True)
+    seconds = []
+
+    def now():
+        if images.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    class Turns(Progress):
+        @contextlib.contextmanager
+        def phase(self, name, total, **options):
+            begin = now()
+
+            def advance(amount, detail="", kind=""):
+                nonlocal begin
+                between = now()
+                rows = torch.randint(0, n, (BATCH,), device=device)
+                optimizer.zero_grad()
+                functional.cross_entropy(plain(x[rows]), y[rows]).backward()
+                optimizer.step()
+                end = now()
+                seconds.append((between - begin, end - between))
+                begin = now()
+
+            yield advance
+
+    settings = Settings(batch=BATCH, lr=0.001, epochs=steps, steps=steps, augment=True, stop_when_fitted=False)
+    train(net, images, y, settings, progress=Turns())
+    ours, theirs = np.array(seconds[3:]).T  # the first steps load and choose code
+    low, middle, high = np.quantile(theirs / ours, [0.25, 0.5, 0.75])
+    rates = [f"{BATCH / np.median(each):,.0f}" for each in (theirs, ours)]
+    return [model, *rates, f"{middle:.3f} (middle half {low:.3f} to {high:.3f}, {len(ours)} steps)"]
 
 
 def random_labels(data):

@@ -1,4 +1,6 @@
+import contextlib
 import json
+import re
 import subprocess
 import sys
 
@@ -240,19 +242,22 @@ def test_the_compiled_net_makes_the_steps_alone(monkeypatch):
 
 def test_progress_tells_loss_accuracy_and_speed(monkeypatch):
     monkeypatch.setattr("kernelfit.nn.training._SHOWN_EVERY", 0.0)
-    told = []
+    told, notes = [], []
 
     class Told(Progress):
-        def phase(self, name, total, **options):
-            told.append((name, total))
-            import contextlib
+        note = staticmethod(notes.append)
 
+        def phase(self, name, total, **options):
+            told.append((name, total, options["at_most"]))
             return contextlib.nullcontext(lambda amount, detail="": told.append((amount, detail)))
 
     net, images, y = problem()
     train(net, images, y, Settings(epochs=2), progress=Told())
-    assert told[0] == ("training", 4)
+    assert told[0] == ("training", 4, True)
     assert all(word in told[-1][1] for word in ("epoch 2", "loss", "accuracy", "images/s"))
+    assert len(notes) == 1 and re.fullmatch(r"about 0 s for 1 epoch at [\d,]+ images/s, tests apart", notes[0])
+    train(net, images, y, Settings(epochs=500, steps=5, stop_when_fitted=False), progress=Told())
+    assert ("training", 5, False) in told and "for 2 epochs at" in notes[1], "3 of 5 steps are left, 2 to an epoch"
 
 
 def test_nets_that_do_not_suit_are_refused():
