@@ -130,8 +130,8 @@ def ratio(runs, others):
 
 
 def number(value, digits=3):
-    """Return a number to some digits; whole thousands rather than an exponent."""
-    return f"{value:,.0f}" if 1000 <= abs(value) < SHOWN else f"{value:.{digits}g}"
+    """Return a number to some digits; to three and more, whole thousands rather than an exponent."""
+    return f"{value:,.0f}" if digits > 2 and 1000 <= abs(value) < SHOWN else f"{value:.{digits}g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,8 +149,8 @@ class Table:
         for row in self.rows:
             name = row[columns[0]]
             wanted = [targets.get(f"{name}: {column}", targets.get(name, targets.get(column))) for column in columns]
-            lines.append([_cell(row.get(column, ""), target, judged) for column, target in zip(columns, wanted)])
-        table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
+            lines.append([_cell(row.get(column, ""), target, judged) for column, target in zip(columns, wanted, strict=True)])
+        table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part) + "\n"
 
 
