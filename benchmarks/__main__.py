@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import pkgutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -49,6 +50,8 @@ def main(words=None):
         runner.run(chosen, options, smoke=smoke, folder=folder or (None if smoke else runner.RESULTS))
     except KernelfitError as error:
         sys.exit(str(error))
+    except subprocess.CalledProcessError as error:
+        sys.exit(f"a process of the benchmark ended with exit code {error.returncode}; what it said is above")
 
 
 def parser(chosen):

@@ -24,37 +24,35 @@ def settings(data, n=None, bandwidth=5.0, **options):
     return {"data": data, "n_train": n if n != MNIST else None, "bandwidth": bandwidth or None, **options}
 
 
-def solve(*, progress=None, **options):
+def solve(options, progress=None):
     """Solve; return what was found: fields of the Record, and the seconds since the process was started as wall."""
     from kernelfit.experiments.solve import SolveSpec, run_solve
 
-    record, _ = run_solve(SolveSpec(**options), progress=progress)
-    return _found(record)
+    return _found(run_solve(SolveSpec(**options), progress=progress)[0])
 
 
-def sweep(**options):
+def sweep(options):
     from kernelfit.experiments.sweep import SweepSpec, run_sweep
 
     return _found(run_sweep(SweepSpec(**options)))
 
 
-def ridge_path(method, **options):
+def ridge_path(options, method):
     from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 
     return _found(run_ridge_path(RidgePathSpec(**options), method=method))
 
 
-def interpolants(**options):
+def interpolants(options):
     from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 
     return _found(run_interpolants(InterpolantsSpec(**options)))
 
 
-def net(**options):
+def net(options):
     from kernelfit.experiments.nets import NetSpec, run_net
 
-    record, _ = run_net(NetSpec(**options))
-    return _found(record)
+    return _found(run_net(NetSpec(**options))[0])
 
 
 def contender(name, data, n, bandwidth):
@@ -66,9 +64,14 @@ def contender(name, data, n, bandwidth):
 
 
 def _found(result):
-    """Return an outcome as a flat dict, and append it to the records of the results, if these are kept."""
+    """Return an outcome as a flat dict, and append it to the records of the results, if these are kept.
+
+    None, which processes get that only follow another's lead, stays None.
+    """
     from kernelfit import backend
 
+    if result is None:
+        return None
     wall = since_start() if "BENCH_STARTED" in os.environ else None
     parts = [result.shared | {"rows": result.rows}] if hasattr(result, "shared") else [result]
     [found] = [_without_paths(json.loads(to_json(part))) for part in parts]
@@ -138,7 +141,7 @@ def sampled_solve(options, address_space=None):
     if address_space:
         resource.setrlimit(resource.RLIMIT_AS, (address_space, address_space))
     sampler = Sampler()
-    found = solve(progress=sampler, **options)
+    found = solve(options, progress=sampler)
     spent = sum(sampler.spent)
     if not sampler.rates:  # it was over in ten seconds
         sampler.sample()

@@ -62,7 +62,7 @@ class Reader(LogProgress):
 def claims(options, clock, shortest):
     """Solve; return [name, seconds, most percent, ratios at the marks] of the phases and of the solve."""
     reader = Reader(getattr(time, clock))
-    experiments.solve(progress=reader, **options)
+    experiments.solve(options, progress=reader)
     phases = [phase for phase in reader.phases if phase[2] - phase[1] >= shortest]
     # The last phase of the solve does not name it: what is left of one is what is left of the other.
     whole = [line for phase in reader.phases if phase[1] >= reader.begin for line in phase[3]]

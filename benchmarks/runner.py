@@ -147,8 +147,8 @@ class Table:
         columns = list(dict.fromkeys(name for row in self.rows for name in row))
         lines = [columns, ["---"] * len(columns)]
         for row in self.rows:
-            name = row[columns[0]]
-            wanted = [targets.get(f"{name}: {column}", targets.get(name, targets.get(column))) for column in columns]
+            name, alone = row[columns[0]], columns[1:] == ["measured"]
+            wanted = [targets.get(name if alone else f"{name}: {column}", targets.get(column)) for column in columns]
             lines.append([_cell(row.get(column, ""), target, judged) for column, target in zip(columns, wanted, strict=True)])
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part) + "\n"

@@ -43,8 +43,8 @@ def sweep(data="mnist", n=20_000, bandwidth=5.0, precision="float64", seeds=5, r
     """Eleven levels of label corruption and five seeds on one factor, beside one solve; predictions included."""
     options = settings(data, n, bandwidth, precision=precision)
     ways = {
-        "solve": functools.partial(apart, one_solve, options),
-        "sweep": functools.partial(apart, levels, options | {"seeds": seeds}),
+        "solve": functools.partial(apart, experiments.solve, options),
+        "sweep": functools.partial(apart, experiments.sweep, options | {"seeds": seeds}),
     }
     found = rounds(repeats, ways)
     walls, many = {name: of(runs, "wall", unit="s") for name, runs in found.items()}, found["sweep"][0]
@@ -65,14 +65,6 @@ def sweep(data="mnist", n=20_000, bandwidth=5.0, precision="float64", seeds=5, r
     yield measures(f"n = {n:,} of {data}, {precision}", rows)
 
 
-def one_solve(options):
-    return experiments.solve(**options)
-
-
-def levels(options):
-    return experiments.sweep(**options)
-
-
 # ---- estimators ----------------------------------------------------------------------------------------------------
 
 
@@ -83,7 +75,7 @@ def levels(options):
 def estimators(data="mnist", n=20_000, bandwidth=5.0, repeats=3):
     """An estimator of scikit-learn's kind, fit and predict in mixed precision, beside `kernelfit solve`."""
     ways = {
-        "solve": functools.partial(apart, one_solve, settings(data, n, bandwidth, precision="mixed")),
+        "solve": functools.partial(apart, experiments.solve, settings(data, n, bandwidth, precision="mixed")),
         "estimator": functools.partial(apart, estimated, data, n, bandwidth, "mixed"),
     }
     found, exact = rounds(repeats, ways), apart(estimated, data, n, bandwidth, "float64")
@@ -125,7 +117,7 @@ def ridge(
 ):
     """Does regularisation help? Errors and norms along the ridge path; --bandwidth 0 lets leave-one-out choose."""
     options = settings(data, n, bandwidth, features=features, ridges=ridges, precision=precision, loo=loo)
-    found = apart(path, method, options)
+    found = apart(experiments.ridge_path, options, method)
     rows = [
         {
             "ridge": f"{row['ridge']:g}",
@@ -148,10 +140,6 @@ def ridge(
     )
     note += "".join(f" Warning: {warning}." for warning in found["warnings"])
     yield Table(f"{found['dataset']['name']}, n = {n:,}, {found['kernel']} on {found['features']}", rows, note)
-
-
-def path(method, options):
-    return experiments.ridge_path(method, **options)
 
 
 @case(smoke={"data": "digits", "sizes": (100, 200), "bandwidth": 1.0, "repeats": 1})
@@ -197,7 +185,7 @@ def _seconds_of_eigh(eigh, K, driver):
 @case(targets={"largest defect of |f|^2 = |f_0|^2 + |f - f_0|^2": at_most(1e-9)}, smoke=SMOKE | {"n": 200})
 def interpolants(data="mnist", n=10_000, bandwidth=5.0):
     """Other interpolants of the same labels, and how much larger their norm is than the minimum (section 5)."""
-    found = apart(compared, settings(data, n, bandwidth))
+    found = apart(experiments.interpolants, settings(data, n, bandwidth))
     seconds = found["seconds"]
     rows = [
         {
@@ -220,7 +208,3 @@ def interpolants(data="mnist", n=10_000, bandwidth=5.0):
         "peak memory": figure(found["peak_bytes"], "GB", scale=1e9),
     }
     yield measures("In all", rows)
-
-
-def compared(options):
-    return experiments.interpolants(**options)
