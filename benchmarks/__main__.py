@@ -26,7 +26,7 @@ def listing(cases):
     width = max(map(len, cases))
     for name, chosen in sorted(cases.items()):
         lines.append(f"{name:{width}}  {chosen.measures}")
-        targets = ", ".join(f"{what} {target}" for what, target in chosen.targets.items())
+        targets = "; ".join(f"{what} {target}" for what, target in chosen.targets.items())
         lines += [f"{'':{width}}    target: {targets}"] if targets else []
     return "\n".join(lines)
 
@@ -61,13 +61,14 @@ def parser(chosen):
     made.add_argument("--smoke", action="store_true", help="sizes of seconds, whose figures mean nothing")
     made.add_argument("--results", type=Path, metavar="FOLDER", help="default: benchmarks/results; with --smoke none")
     for option, default in chosen.options.items():
-        kind, text = default, f"default: {runner.word(default)}"
+        text = f"default: {runner.word(default)}"
         many = {"nargs": "+"} if isinstance(default, tuple) else {}
         kind = type(default[0]) if many else type(default)
+        flag = f"--{option.replace('_', '-')}"
         if isinstance(default, bool):
-            made.add_argument(f"--{option}", action=argparse.BooleanOptionalAction, help=text)
+            made.add_argument(flag, action=argparse.BooleanOptionalAction, help=text)
         else:
-            made.add_argument(f"--{option}", type=kind, help=text, **many)
+            made.add_argument(flag, type=kind, help=text, **many)
     return made
 
 

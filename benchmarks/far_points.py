@@ -5,7 +5,6 @@ import functools
 import numpy as np
 
 from benchmarks.runner import Table, case, figure, rounds, timed
-from kernelfit.estimators import KernelInterpolator
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, Laplacian
 
@@ -40,6 +39,8 @@ def far_points(spreads=(1.0, 1e2, 1e4, 1e6, 1e8), dimensions=(1, 2, 9, 100)):
 @case(smoke={"n": 600, "d": 20, "repeats": 1})
 def far_points_cost(n=10_000, d=784, repeats=3):
     """Seconds of a fit and of a pass over K; the pass also where half of the entries are made from differences."""
+    from kernelfit.estimators import KernelInterpolator
+
     rng = np.random.default_rng(0)
     X, bandwidth = rng.standard_normal((n, d)), 39.0 * (d / 784) ** 0.5
     far = X + 1e6 * rng.integers(0, 2, (n, 1))  # two clusters

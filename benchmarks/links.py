@@ -43,7 +43,11 @@ def links(data="mnist", n=10_000, bandwidth=5.0, ridge=1e-3, mbit=100.0, delay=5
     """
     if os.geteuid():
         sys.exit("links makes network namespaces, which takes root: sudo -E python -m benchmarks links")
-    harm = {"left alone": {}, "a worker killed": {"kill": True}, f"the scheduler's link cut for {cut:g} s": {"cut": cut}}
+    harm = {
+        "left alone": {},
+        "a worker killed": {"kill": True},
+        f"the scheduler's link cut for {cut:g} s": {"cut": cut},
+    }
     harm["both"] = {"kill": True, "cut": cut}
     rows, alone = [], None
     with hosts(1 + WORKERS, mbit * 1e6 / 8, delay) as network:

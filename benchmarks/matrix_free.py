@@ -1,4 +1,4 @@
-"""The matrix-free engine: conjugate gradients over worker processes of Dask, each of one thread. Needs "dask", MNIST."""
+"""The matrix-free engine: conjugate gradients over worker processes of Dask, each of one thread."""
 
 import contextlib
 import functools

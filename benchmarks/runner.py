@@ -33,7 +33,7 @@ class Case:
     name, measures : str
         What it is called, and in one line what it measures; `about` is all that is said of it.
     run : callable
-        Yields a Table as soon as it is measured. Its keyword parameters are the options, of the types of their defaults.
+        Yields a Table as soon as it is measured. Its parameters are the options, of the types of their defaults.
     targets : dict
         Target by the name of a row, of a column, or "row: column" of the figure that should reach it.
     smoke : dict
@@ -149,7 +149,9 @@ class Table:
         for row in self.rows:
             name, alone = row[columns[0]], columns[1:] == ["measured"]
             wanted = [targets.get(name if alone else f"{name}: {column}", targets.get(column)) for column in columns]
-            lines.append([_cell(row.get(column, ""), target, judged) for column, target in zip(columns, wanted, strict=True)])
+            lines.append(
+                [_cell(row.get(column, ""), target, judged) for column, target in zip(columns, wanted, strict=True)]
+            )
         table = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
         return "\n\n".join(part for part in (f"### {self.title}", table, self.note) if part) + "\n"
 
@@ -171,7 +173,7 @@ def _cell(value, target, judged):
 
 def run(chosen, options, *, smoke=False, folder=None):
     """Run a case and print its tables, each as soon as it is there; write them to NAME.md in a folder, if given."""
-    unusual = [f"--{name} {word(value)}" for name, value in options.items() if value != chosen.options[name]]
+    unusual = [_written(name, value) for name, value in options.items() if value != chosen.options[name]]
     heading = " ".join(["## `python -m benchmarks", chosen.name, *(["--smoke"] if smoke else unusual)]) + "`"
     if folder is not None:
         os.environ["BENCH_RESULTS"] = str(folder)  # of the processes that are started: see benchmarks.experiments
@@ -190,7 +192,12 @@ def _parts(chosen, heading, options, smoke):
 
 
 def word(value):
-    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
+    return " ".join(map(str, value)) if isinstance(value, tuple | list) else str(value)
+
+
+def _written(name, value):
+    flag = name.replace("_", "-")
+    return f"--{'' if value else 'no-'}{flag}" if isinstance(value, bool) else f"--{flag} {word(value)}"
 
 
 def save(path, title, heading, text):

@@ -203,7 +203,9 @@ def interpolants(data="mnist", n=10_000, bandwidth=5.0):
     ]
     yield Table(f"n = {n:,} of {data}, {found['kernel']}", rows)
     rows = {
-        "largest defect of |f|^2 = |f_0|^2 + |f - f_0|^2": figure(max(row["defect"] or 0.0 for row in found["rows"]), digits=1),
+        "largest defect of |f|^2 = |f_0|^2 + |f - f_0|^2": figure(
+            max(row["defect"] or 0.0 for row in found["rows"]), digits=1
+        ),
         "whole process": figure(found["wall"], "s"),
         "peak memory": figure(found["peak_bytes"], "GB", scale=1e9),
     }

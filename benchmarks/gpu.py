@@ -1,0 +1,353 @@
+"""One GPU, measured: its products, its own Cholesky, ours, and the whole job on MNIST.
+
+Runs on a bare checkout, also as `python benchmarks/gpu.py`, with CuPy and the numerical packages alone.
+"""
+
+import sys
+from pathlib import Path
+
+if __name__ == "__main__":
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+    from benchmarks.__main__ import main
+
+    sys.exit(main(["gpu", *sys.argv[1:]]))
+
+import contextlib
+import dataclasses
+import functools
+import math
+import time
+import traceback
+import types
+
+import numpy as np
+
+from benchmarks import experiments
+from benchmarks.experiments import MNIST, enlarged, settings
+from benchmarks.runner import Table, at_least, at_most, case, figure, measures, phases, within
+
+PEAK = 66.9e12  # float64 operations per second of an H200's tensor cores, by its data sheet
+LOWER, UPPER = 0, 1  # cuBLAS's names
+MODES = {"float32": 0, "TF32 allowed": 3}  # CUBLAS_DEFAULT_MATH, CUBLAS_TF32_TENSOR_OP_MATH
+PARTS = ("gemm", "blocks", "gram", "solve", "large", "small", "factor")
+
+
+@case(
+    targets={
+        "Gram, factor, solve, predict in float64": at_most(3),
+        f"factor in float64 / {PEAK / 1e12:g} TFLOP/s": at_least(0.60),
+        "test error, MNIST": within(0.0122, 0.0002),
+        "norm, MNIST": within(145.10, 0.05),
+        "relative residual": at_most(1e-9),
+        "largest error, products of pixels in float32": at_most(0),
+    },
+    smoke={"data": "digits", "n": 250, "bandwidth": 1.0, "gemm": (64,), "block": 24, "rows": 100, "large": 350}
+    | {"factor": (100, 200), "widths": (24, 64), "mixed_limit": 2e9, "host_limit": 1e9, "stand_in": True},
+)
+def gpu(
+    parts=PARTS,
+    data="mnist",
+    n=MNIST,
+    bandwidth=5.0,
+    gemm=(8192, 16_384),
+    block=2048,
+    rows=60_000,
+    factor=(20_000, 40_000, 60_000),
+    widths=(1024, 2048, 4096),
+    large=100_000,
+    mixed_limit=16e9,
+    host_limit=6e9,
+    stand_in=False,
+):
+    """One GPU: its products, its own Cholesky, ours, and the whole job on MNIST; under 8 minutes on one H200.
+
+    Parts: gemm (matrix-product rates, and whether float32 and TF32 give exact products of pixels), blocks (the routines
+    that a panel is made of), gram (all Gram blocks of the lower triangle and nothing else), solve (the whole of
+    `kernelfit solve --data mnist --bandwidth 5`), large (n = 100,000: MNIST, and images moved by one pixel), small
+    (MNIST with 16 GB of the card in mixed precision, and with 6 GB, streamed from the memory of the host), factor (our
+    panels by width and precision, and cuSOLVER's Cholesky in place; last, since a fault inside of it would take the
+    card from what follows). A part that fails says so, and the others go on. Everything is run small before it is
+    timed. --smoke runs all of it on the tests' stand-in for CuPy, without a GPU.
+    """
+    sizes, failed = types.SimpleNamespace(**locals()), []
+    with _stand_in() if stand_in else contextlib.nullcontext():
+        from kernelfit import backend
+
+        bench = Bench(backend.device("cuda"), sizes)
+        yield measures("The card", {name: str(value) for name, value in bench.device.describe().items()})
+        for part in parts:
+            try:
+                with bench.limited(None):
+                    yield from getattr(bench, part)()
+            except Exception as error:
+                traceback.print_exc()
+                failed.append(part)
+                yield measures(part, {"failed": f"{type(error).__name__}: {error}".replace("\n", " ")})
+    if failed:
+        sys.exit(f"failed: {', '.join(failed)}")
+
+
+@contextlib.contextmanager
+def _stand_in():
+    """Put the tests' stand-in in the place of CuPy, and make tiles small enough for several of them."""
+    from kernelfit.backend import cuda
+    from kernelfit.solvers import out_of_core
+    from kernelfit.solvers.planning import rates
+    from tests.support import fake_cuda
+
+    cuda.open_cuda = functools.partial(cuda.open_cuda, tile=64, panel=24)
+    cuda.Cuda.probe, out_of_core.PIECE = 64, 600
+    upload = rates._measure_upload
+    rates._measure_upload = lambda device: upload(device, count=1000)
+    with fake_cuda.installed():
+        yield
+
+
+class Bench:
+    """The parts, and what they share: the device, the sizes, and the data."""
+
+    def __init__(self, device, sizes):
+        from kernelfit.solvers.planning.rates import measure_gemm
+
+        self.device, self.sizes = device, sizes
+        self.xp, self.pool = device.xp, device.xp.get_default_memory_pool()
+        self.rates = {name: measure_gemm(device.probe, dtype=name, device=device) for name in ("float64", "float32")}
+        self.data = enlarged(sizes.data, sizes.n)
+        for precision in ("float64", "mixed"):
+            self._solved(dataclasses.replace(self.data, **_first(self.data, 2000)), precision, "memory")  # compiles
+
+    @contextlib.contextmanager
+    def limited(self, limit):
+        """Limit the memory pool to some bytes; all that it holds is given back before and after."""
+        self._empty(limit or 0)
+        try:
+            yield
+        finally:
+            self._empty(0)
+
+    def _empty(self, limit):
+        self.pool.free_all_blocks()
+        self.xp.get_default_pinned_memory_pool().free_all_blocks()
+        self.pool.set_limit(size=int(limit))
+
+    def seconds(self, function, repeats=3):
+        """Return the least seconds that function() takes on the device, after a first time that is not counted."""
+        times = []
+        for _ in range(1 + repeats):
+            self.device.synchronize()
+            start = time.perf_counter()
+            function()
+            self.device.synchronize()
+            times.append(time.perf_counter() - start)
+        return min(times[1:])
+
+    def random(self, shape, dtype):
+        """Return standard normals on the device."""
+        return self.device.array(np.random.default_rng(0).standard_normal(shape, dtype))
+
+    def gram_of(self, X):
+        from kernelfit.grams.matrix import gram
+        from kernelfit.kernels import Gaussian
+
+        return gram(X, Gaussian(self.sizes.bandwidth), device=self.device)
+
+    # ---- parts -----------------------------------------------------------------------------------------------------
+
+    def gemm(self):
+        """Rates, and the largest error of products of pixels in each arithmetic of the float32 unit."""
+        from kernelfit.solvers.planning.rates import measure_gemm
+
+        m, k, rows = self.sizes.rows, self.sizes.block, {}
+        for dtype in ("float64", "float32"):
+            for n in self.sizes.gemm:
+                rows[f"{dtype}, n = {n:,}"] = _rate(measure_gemm(n, dtype=np.dtype(dtype), device=self.device))
+            A, C = self.random((m, k), dtype), self.device.empty((m, k), np.dtype(dtype))
+            taken = self.seconds(functools.partial(self.device.gemm, A, A[:k], C, transpose_b=True))
+            rows[f"{dtype}, {m:,} x {k:,} by its square, as a panel asks for"] = _rate(2 * m * k * k / taken)
+        for name, mode in MODES.items():
+            error, rate = self._exactness(mode)
+            rows[f"largest error, products of pixels in {name}"] = figure(error)
+            rows[f"products of pixels in {name}"] = _rate(rate)
+        yield measures("gemm: matrix products", rows)
+
+    def _exactness(self, mode):
+        """Return the largest error of an integer product, and its rate."""
+        n, d = self.sizes.gemm[0], 784
+        pixels = np.random.default_rng(0).integers(-128, 128, (n, d)).astype(np.float32)
+        pixels[0] = pixels[-1] = -128  # the largest sum there is
+        A, C, exact = self.device.array(pixels), self.device.empty((n, n), np.float32), self.device.empty((n, n))
+        wide = A.astype(np.float64)
+        self.device.gemm(wide, wide, exact, transpose_b=True)
+        handle, cublas = self.xp.cuda.device.get_cublas_handle(), self.device._cublas
+        before = cublas.getMathMode(handle)
+        cublas.setMathMode(handle, mode)
+        try:
+            taken = self.seconds(lambda: self.device.gemm(A, A, C, transpose_b=True))
+        finally:
+            cublas.setMathMode(handle, before)
+        return float(self.xp.abs(exact - C).max()), 2 * n * n * d / taken
+
+    def blocks(self):
+        """Rates of potrf in both triangles and of the triangular solve below it, at the width of a panel."""
+        n, m, rows = self.sizes.block, self.sizes.rows, {}
+        for dtype in ("float64", "float32"):
+            K = self.random((n, n), dtype)
+            K = K @ K.T / n
+            self.xp.fill_diagonal(K, K.diagonal() + 1.0)
+            for name, fill in (("upper, which is ours", UPPER), ("lower", LOWER)):
+                copies = [K.copy() for _ in range(4)]
+                taken = self.seconds(lambda copies=copies, fill=fill: self._potrf(copies.pop(), fill))
+                rows[f"potrf {dtype} {name}"] = _rate(n**3 / 3 / taken)
+            self.device.potrf(K)
+            B = self.random((m, n), dtype)
+            taken = self.seconds(functools.partial(self.device.trsm, K, B, right=True, transpose=True))
+            rows[f"trsm {dtype}"] = _rate(m * n * n / taken)
+        yield measures(f"blocks: {n:,} columns, {m:,} rows", rows)
+
+    def _potrf(self, A, fill):
+        """cuSOLVER's Cholesky in place of a symmetric C-ordered matrix, which is F-ordered just as well."""
+        letter, handle = "s" if A.dtype == np.float32 else "d", self.xp.cuda.device.get_cusolver_handle()
+        n, pointer, cusolver = len(A), A.data.ptr, self.device._cusolver
+        size = getattr(cusolver, letter + "potrf_bufferSize")(handle, fill, n, pointer, n)
+        work, info = self.xp.empty(max(1, size), A.dtype), self.xp.zeros(1, np.int32)
+        getattr(cusolver, letter + "potrf")(handle, fill, n, pointer, n, work.data.ptr, size, info.data.ptr)
+        if int(info[0]):
+            raise RuntimeError(f"cuSOLVER's potrf says {int(info[0])} for n = {n}")
+
+    def factor(self):
+        """Our Cholesky of half the matrix, and cuSOLVER's of the whole in place, of the same Gram matrix."""
+        X, rows = self.data.X_train, []
+        for n in sorted({min(n, len(X)) for n in self.sizes.factor}):
+            K = self.gram_of(X[:n])
+            ways = [("panels", dtype, width) for dtype in ("float64", "float32") for width in self.sizes.widths]
+            for method, dtype, width in [*ways, ("cuSOLVER", "float64", n)]:
+                row = {"method": f"{method}, n = {n:,}, {dtype}, {width:,} columns"}
+                try:
+                    taken = self._whole(K) if method == "cuSOLVER" else self._panels(K, dtype, width)
+                    rate = n**3 / 3 / taken
+                    row |= {"factor alone": figure(taken, "s"), "rate": _rate(rate)}
+                    row["rate / matrix product"] = figure(rate / self.rates[dtype])
+                except Exception as error:  # too large for the card or for cuSOLVER's indices: that is a result too
+                    row["factor alone"] = f"{type(error).__name__}: {error}".replace("\n", " ")[:100]
+                self.pool.free_all_blocks()
+                rows.append(row)
+        yield Table("factor", rows)
+
+    def _whole(self, K):
+        n = K.shape[0]
+        A, taken = self.device.empty((n, n)), math.inf
+        for _ in range(2):  # the first of a size also loads code
+            K.block((0, n), (0, n), out=A)
+            self.device.synchronize()
+            start = time.perf_counter()
+            self._potrf(A, LOWER)
+            self.device.synchronize()
+            taken = time.perf_counter() - start
+        return taken
+
+    def _panels(self, K, dtype, width):
+        from kernelfit.solvers.panel_cholesky import cholesky
+        from kernelfit.solvers.panels import MemoryPanels
+
+        return cholesky(K, panels=MemoryPanels(K.shape[0], width, np.dtype(dtype), self.device)).seconds["factor"]
+
+    def gram(self):
+        """All blocks of the lower triangle as the factorisation asks for them."""
+        K, n, width, rows = self.gram_of(self.data.X_train), len(self.data.X_train), self.sizes.block, []
+        for dtype in ("float64", "float32"):
+            panel = self.device.empty((n * width,), np.dtype(dtype))
+
+            def every_panel(panel=panel):
+                for start in range(0, n, width):
+                    stop = min(start + width, n)
+                    out = panel[: (n - start) * (stop - start)].reshape(n - start, stop - start)
+                    K.block((start, n), (start, stop), out=out)
+
+            taken = self.seconds(every_panel)
+            rate = figure(n * n / 2 / taken, "billion entries a second", scale=1e9)
+            rows.append({"blocks in": dtype, "time": figure(taken, "s"), "rate": rate})
+        yield Table(f"gram: n = {n:,}", rows)
+
+    def solve(self):
+        """The whole job, as the command line does it."""
+        sizes = self.sizes
+        for precision in ("float64", "mixed"):
+            found = experiments.solve(
+                settings(sizes.data, sizes.n, sizes.bandwidth, device="cuda", precision=precision)
+            )
+            seconds, rate = found["seconds"], found["gflops"] * 1e9
+            job = sum(seconds.get(name, 0.0) for name in ("gram", "factor", "solve", "refine", "predict"))
+            name = "MNIST" if (sizes.data, sizes.n) == ("mnist", MNIST) else f"n = {sizes.n:,}"
+            rows = {
+                f"Gram, factor, solve, predict in {precision}": figure(job, "s"),
+                f"factor in {precision} / {PEAK / 1e12:g} TFLOP/s": figure(rate / PEAK),
+                "factor, rate": _rate(rate),
+                "seconds": phases(seconds),
+                f"test error, {name}": figure(found["test_error"]),
+                f"norm, {name}": figure(found["norm"], digits=7),
+                "relative residual": figure(found["relative_residual"], digits=2),
+                "steps": str(found["solver"]["steps"]),
+                "memory pool": figure(self.pool.total_bytes(), "GB", scale=1e9),
+            }
+            yield measures(f"solve: `{found['command']}`", rows)
+            self.pool.free_all_blocks()
+
+    def large(self):
+        """More points than MNIST has: its images, and some of them moved by one pixel."""
+        more = enlarged(self.sizes.data, self.sizes.large)
+        yield self._ways("large", more, [("float64", "auto", None), ("mixed", "auto", None)])
+
+    def small(self):
+        """MNIST on less memory than the card has."""
+        ways = [("mixed", "memory", self.sizes.mixed_limit)]
+        ways += [(precision, "host", self.sizes.host_limit) for precision in ("float64", "mixed")]
+        yield self._ways("small", self.data, ways)
+
+    def _ways(self, part, data, ways):
+        """Solve for a Dataset in each (precision, storage, limit of the pool); return a Table of a row for each."""
+        rows = []
+        for precision, storage, limit in ways:
+            row = {"memory": f"{limit / 1e9:g} GB, {precision}" if limit else f"all, {precision}"}
+            try:
+                with self.limited(limit):
+                    rows.append(row | self._solved(data, precision, storage))
+            except Exception as error:  # the other ways are worth having
+                rows.append(row | {"factor in": storage, "seconds": str(error)[:200]})
+        return Table(f"{part}: n = {len(data.X_train):,}", rows)
+
+    def _solved(self, data, precision, storage):
+        """Solve in one way, on a card that is empty but for the points; return what there is to say of it."""
+        from kernelfit.datasets.labels import error_rate, one_hot
+        from kernelfit.grams.matrix import gram
+        from kernelfit.solvers.auto import Auto
+
+        n, outputs = len(data.X_train), len(data.classes)
+        options = {"outputs": outputs, "n_test": len(data.X_test), "storage": storage}
+        solver, K = Auto(device=self.device, precision=precision, **options), self.gram_of(data.X_train)
+        choice, begin = solver.choose(K), time.perf_counter()
+        with solver.take(choice, K) as factor:
+            solution = factor.solve(one_hot(data.y_train, outputs))
+            start = time.perf_counter()
+            scores = gram(data.X_test, K.kernel, K.points).product(solution.coef)
+            done = time.perf_counter()
+        seconds = factor.seconds | solution.seconds | {"predict": done - start}
+        rate = n**3 / 3 / seconds["factor"]
+        return {
+            "factor in": f"{choice.way.precision}, {choice.way.storage}",
+            "time": figure(done - begin, "s"),
+            "seconds": phases(seconds),
+            "factor, rate": _rate(rate),
+            "factor / matrix product": figure(rate / self.rates["float32" if precision == "mixed" else "float64"]),
+            "relative residual": figure(solution.relative_residual, digits=2),
+            "steps": str(solution.report["steps"]),
+            "test error": figure(error_rate(scores, data.y_test)),
+            "memory pool": figure(self.pool.total_bytes(), "GB", scale=1e9),
+        }
+
+
+def _rate(value):
+    return figure(value, "TFLOP/s", scale=1e12)
+
+
+def _first(data, n):
+    return {"X_train": data.X_train[:n], "y_train": data.y_train[:n]}
