@@ -1,4 +1,4 @@
-"""Every call of an experiment of kernelfit's: what it found as one flat dict, its record kept beside the results."""
+"""Every call of an experiment of kernelfit's: what it found as one flat dict, its Record kept beside the tables."""
 
 import contextlib
 import dataclasses
@@ -13,83 +13,44 @@ import numpy as np
 
 from benchmarks.runner import commit, since_start
 from kernelfit import datasets
+from kernelfit.common.files import append_lines
 from kernelfit.common.progress import Progress
-from kernelfit.records.record import append_json, to_json
 
 MNIST = 60_000  # training points
 
 
 def settings(data, n=None, bandwidth=5.0, **options):
-    """Return the options of an experiment on n training points; all of MNIST are no subset."""
-    return {"data": data, "n_train": n if n != MNIST else None, "bandwidth": bandwidth or None, **options}
+    """Return the options of an experiment on n training points; all of MNIST are no subset. Bandwidth 0 is "auto"."""
+    return {"data": data, "n_train": n if n != MNIST else None, "bandwidth": bandwidth or "auto", **options}
 
 
-def solve(options, progress=None):
-    """Solve; return what was found: fields of the Record, and the seconds since the process was started as wall."""
-    from kernelfit.experiments.solve import SolveSpec, run_solve
+def outcome(kind, options, **more):
+    """Run an experiment; return its results as a flat dict, with what else the Record says, and keep the Record.
 
-    return _found(run_solve(SolveSpec(**options), progress=progress)[0])
-
-
-def sweep(options):
-    from kernelfit.experiments.sweep import SweepSpec, run_sweep
-
-    return _found(run_sweep(SweepSpec(**options)))
-
-
-def ridge_path(options, method):
-    from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
-
-    return _found(run_ridge_path(RidgePathSpec(**options), method=method))
-
-
-def interpolants(options):
-    from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
-
-    return _found(run_interpolants(InterpolantsSpec(**options)))
-
-
-def net(options):
-    from kernelfit.experiments.nets import NetSpec, run_net
-
-    return _found(run_net(NetSpec(**options))[0])
-
-
-def contender(name, data, n, bandwidth):
-    """Return the row of `kernelfit bench` of one contender at one size."""
-    from kernelfit.experiments.bench import BenchSpec, run_bench
-
-    [row] = run_bench(BenchSpec(data=data, sizes=(n,), bandwidth=bandwidth, contenders=(name,)))
-    return row
-
-
-def _found(result):
-    """Return an outcome as a flat dict, and append it to the records of the results, if these are kept.
-
-    None, which processes get that only follow another's lead, stays None.
+    `wall` is the seconds since the process was started. None, which processes get that only follow another's lead,
+    stays None.
     """
-    from kernelfit import backend
+    from kernelfit.experiments.registry import find
 
-    if result is None:
-        return None
+    experiment = find(kind)
+    options = {name: tuple(value) if isinstance(value, list) else value for name, value in options.items()}
+    made = experiment.run(experiment.spec(**options), **more)
+    record = made if dataclasses.is_dataclass(made) or made is None else next(iter(made))
     wall = since_start() if "BENCH_STARTED" in os.environ else None
-    parts = [result.shared | {"rows": result.rows}] if hasattr(result, "shared") else [result]
-    [found] = [_without_paths(json.loads(to_json(part))) for part in parts]
+    if record is None:
+        return None
+    line = record.to_json()
+    for name in ("KERNELFIT_DATA", "BENCH_SCRATCH"):  # no path of this machine is to be in a record
+        line = line.replace(os.environ.get(name) or f"${name}", f"${name}")
+    fields = json.loads(line)
+    fields["environment"]["commit"] = commit()
     if os.environ.get("BENCH_RESULTS"):
-        rows = [found | row for row in found["rows"]] if "rows" in found else [found]
-        rows = [{name: value for name, value in row.items() if name != "rows"} for row in rows]
-        name = {"kernelfit.record/1": "records"}.get(found["schema"], found["schema"].split("/")[0].split(".")[1])
-        append_json(Path(os.environ["BENCH_RESULTS"]) / f"{name}.jsonl", *rows)
-    return {"peak_bytes": backend.peak_memory()} | found | {"wall": wall, "commit": commit()}
+        append_lines(Path(os.environ["BENCH_RESULTS"]) / "records.jsonl", json.dumps(fields))
+    return fields | fields["dataset"] | fields["results"] | {"wall": wall}
 
 
-def _without_paths(found):
-    """Return a dict without the paths of this machine."""
-    text = json.dumps(found)
-    for name in ("KERNELFIT_DATA", "BENCH_SCRATCH"):
-        if os.environ.get(name):
-            text = text.replace(os.environ[name], f"${name}")
-    return json.loads(text)
+def solve(options, **more):
+    return outcome("solve", options, **more)
 
 
 # ---- solves, and the rate of their limit ---------------------------------------------------------------------------

@@ -13,8 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import experiments
-from benchmarks.experiments import enlarged, gram_of, saved, settings
+from benchmarks.experiments import enlarged, gram_of, saved, settings, solve
 from benchmarks.runner import Table, apart, at_least, at_most, case, figure, measures, of, phases, ratio, rounds, timed
 
 SMOKE = {"data": "digits", "bandwidth": 1.0}
@@ -31,7 +30,7 @@ def dask(data="mnist", n=20_000, bandwidth=5.0, ridges=(0.0, 1e-3), steps=600):
     for ridge in ridges:
         options = settings(data, n, bandwidth, ridge=ridge)
         ours = options | {"engine": "dask", "workers": WORKERS}
-        run, direct = apart(experiments.solve, ours), apart(experiments.solve, options | {"precision": "float64"})
+        run, direct = apart(solve, ours), apart(solve, options | {"precision": "float64"})
         solver, norm = run["solver"], run["norm"]
         rows.append(
             {
@@ -57,7 +56,7 @@ def without(options):
     from kernelfit.common.errors import NotConvergedError
 
     try:
-        run, seconds = timed(experiments.solve, options)
+        run, seconds = timed(solve, options)
     except NotConvergedError as error:
         return str(error).split(". ")[0]
     return f"{run['solver']['steps']} steps to {run['relative_residual']:.1e} in {seconds:.0f} s"
@@ -143,7 +142,7 @@ def dask_estimate(data="mnist", n=100_000, bandwidth=5.0, sizes=(10_000, 20_000,
     seconds, steps = apart(one_product, data, n, bandwidth), {}
     for size in sizes:
         options = settings(data, size, bandwidth, ridge=ridge, tolerance=tolerance, engine="dask", workers=WORKERS)
-        steps[size] = apart(experiments.solve, options)["solver"]["steps"]
+        steps[size] = apart(solve, options)["solver"]["steps"]
     (a, first), (b, last) = min(steps.items()), max(steps.items())
     slope = math.log(last / first) / math.log(b / a)
     expected = last * (n / b) ** slope
@@ -170,7 +169,7 @@ def dask_large(data="mnist", n=100_000, bandwidth=5.0, ridge=1e-2, tolerance=1e-
         path = saved(enlarged(data, n), Path(folder) / "enlarged.npz")
         options = {"engine": "dask", "scheduler": address, "workers": WORKERS, "tolerance": tolerance}
         options |= settings(path, None, bandwidth, ridge=ridge, scratch=folder)
-        run = apart(experiments.solve, options, BENCH_SCRATCH=folder)
+        run = apart(solve, options, BENCH_SCRATCH=folder)
         peaks = worker_peaks(address)
     solver = run["solver"]
     rows = {

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import experiments
-from benchmarks.experiments import gram_of, settings
+from benchmarks.experiments import gram_of, settings, solve
 from benchmarks.runner import Table, apart, at_most, case, figure, measures, of, ratio, rounds
 
 PHASES = ("gram", "factor", "solve", "check", "condition", "predict", "total")
@@ -31,8 +30,8 @@ def mpi(data="mnist", n=20_000, bandwidth=5.0, processes=2, repeats=3):
     options = settings(data, n, bandwidth, precision="float64")
     threads = {"OMP_NUM_THREADS": str(processes)}
     ways = {
-        "alone": functools.partial(apart, experiments.solve, options, **threads),
-        "MPI": functools.partial(team, processes, experiments.solve, options | {"engine": "mpi"}),
+        "alone": functools.partial(apart, solve, options, **threads),
+        "MPI": functools.partial(team, processes, solve, options | {"engine": "mpi"}),
     }
     found = rounds(repeats, ways)
     rows = []

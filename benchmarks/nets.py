@@ -5,7 +5,7 @@ import time
 
 import numpy as np
 
-from benchmarks import experiments
+from benchmarks.experiments import outcome
 from benchmarks.runner import Table, apart, at_least, at_most, case, figure, ratio, rounds
 
 BATCH, CROP, CLASSES = 128, 28, 10
@@ -78,10 +78,10 @@ def kernelfit(model, X, y, device, epochs, precision, compile):
 def tutorial(model, X, y, device, epochs, workers, own_lrn=False):
     """Seconds of each epoch of the tutorial's loop."""
     import torch
+    from kernelfit.nn.linear import Linear
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
-    from kernelfit.nn.linear import Linear
     from kernelfit.nn.models import build_model
 
     class Pictures(Dataset):
@@ -130,7 +130,7 @@ def nets_random_labels(data="cifar10", n=5_000, model="mlp1x512", seeds=3, epoch
     rows = []
     for seed in range(seeds):
         options = {"data": data, "n_train": n, "model": model, "labels": "random", "seed": seed}
-        run = apart(experiments.net, options | {"lr_decay": 0.995, "epochs": epochs})
+        run = apart(outcome, "net", options | {"lr_decay": 0.995, "epochs": epochs})
         rows.append(
             {
                 "seed": str(seed),

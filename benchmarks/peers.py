@@ -2,7 +2,7 @@
 
 import functools
 
-from benchmarks import experiments
+from benchmarks.experiments import gram_of, outcome
 from benchmarks.runner import Table, apart, at_least, at_most, case, figure, measures, of, ratio, rounds
 
 NAMES = ("kernelfit mixed", "kernelfit float64", "scipy", "scikit-learn")
@@ -29,10 +29,10 @@ def peers(data="mnist", n=20_000, bandwidth=5.0, repeats=3, contenders=NAMES):
 
     Where the kernels that OpenBLAS chose crash, the contender runs with AVX2 kernels, and its row says so.
     """
-    kernels, crashes = {}, []
+    kernels, crashes, options = {}, [], {"data": data, "sizes": (n,), "bandwidth": bandwidth}
 
     def contend(name):
-        row = apart(experiments.contender, name, data, n, bandwidth, **kernels.get(name, {}))
+        row = apart(outcome, "bench", options | {"contenders": (name,)}, **kernels.get(name, {}))
         if row.get("skipped") in CRASHES and name not in kernels:
             kernels[name] = {"OPENBLAS_CORETYPE": "Haswell"}
             crashes.append(f"{name} with the kernels that OpenBLAS chose: {row['skipped']}.")
@@ -81,7 +81,7 @@ def differences(data, n, bandwidth):
     from kernelfit.solvers.panel_cholesky import cholesky
 
     used = datasets.load(data, n_train=n)
-    K, Y = experiments.gram_of(data, n, bandwidth), one_hot(used.y_train, 10)
+    K, Y = gram_of(data, n, bandwidth), one_hot(used.y_train, 10)
     coef = cholesky(K).solve(Y)
     scores = gram(used.X_test, K.kernel, K.points).product(coef)
     X, Z = (part.reshape(len(part), -1) / 255 for part in (used.X_train, used.X_test))

@@ -4,8 +4,7 @@ import contextlib
 import re
 import time
 
-from benchmarks import experiments
-from benchmarks.experiments import settings
+from benchmarks.experiments import settings, solve
 from benchmarks.runner import Table, apart, case, figure, within
 from kernelfit.common.progress import LogProgress
 
@@ -62,7 +61,7 @@ class Reader(LogProgress):
 def claims(options, clock, shortest):
     """Solve; return [name, seconds, most percent, ratios at the marks] of the phases and of the solve."""
     reader = Reader(getattr(time, clock))
-    experiments.solve(options, progress=reader)
+    solve(options, progress=reader)
     phases = [phase for phase in reader.phases if phase[2] - phase[1] >= shortest]
     # The last phase of the solve does not name it: what is left of one is what is left of the other.
     whole = [line for phase in reader.phases if phase[1] >= reader.begin for line in phase[3]]

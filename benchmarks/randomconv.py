@@ -209,7 +209,7 @@ def left_out(data, n, filters, ridges, trial):
     """Return [leave-one-out error, kernel] for each ridge."""
     with tempfile.TemporaryDirectory() as scratch:
         options = {"features": f"randomconv(filters={filters}, {trial})", "scratch": scratch, "n_test": 100}
-        options |= settings(data or _coloured(scratch), n, None, kernel="gaussian", loo=True)
+        options |= settings(data or _coloured(scratch), n, 0, kernel="gaussian", loo=True)
         found = [solve(options | {"ridge": ridge}) for ridge in ridges]
         return [[run["loo_error"], run["kernel"]] for run in found]
 

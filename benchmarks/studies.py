@@ -5,8 +5,7 @@ Needs MNIST. Every run is a process of its own.
 
 import functools
 
-from benchmarks import experiments
-from benchmarks.experiments import gram_of, settings
+from benchmarks.experiments import gram_of, outcome, settings, solve
 from benchmarks.runner import (
     Table,
     apart,
@@ -43,8 +42,8 @@ def sweep(data="mnist", n=20_000, bandwidth=5.0, precision="float64", seeds=5, r
     """Eleven levels of label corruption and five seeds on one factor, beside one solve; predictions included."""
     options = settings(data, n, bandwidth, precision=precision)
     ways = {
-        "solve": functools.partial(apart, experiments.solve, options),
-        "sweep": functools.partial(apart, experiments.sweep, options | {"seeds": seeds}),
+        "solve": functools.partial(apart, solve, options),
+        "sweep": functools.partial(apart, outcome, "sweep", options | {"seeds": seeds}),
     }
     found = rounds(repeats, ways)
     walls, many = {name: of(runs, "wall", unit="s") for name, runs in found.items()}, found["sweep"][0]
@@ -75,7 +74,7 @@ def sweep(data="mnist", n=20_000, bandwidth=5.0, precision="float64", seeds=5, r
 def estimators(data="mnist", n=20_000, bandwidth=5.0, repeats=3):
     """An estimator of scikit-learn's kind, fit and predict in mixed precision, beside `kernelfit solve`."""
     ways = {
-        "solve": functools.partial(apart, experiments.solve, settings(data, n, bandwidth, precision="mixed")),
+        "solve": functools.partial(apart, solve, settings(data, n, bandwidth, precision="mixed")),
         "estimator": functools.partial(apart, estimated, data, n, bandwidth, "mixed"),
     }
     found, exact = rounds(repeats, ways), apart(estimated, data, n, bandwidth, "float64")
@@ -117,7 +116,7 @@ def ridge(
 ):
     """Does regularisation help? Errors and norms along the ridge path; --bandwidth 0 lets leave-one-out choose."""
     options = settings(data, n, bandwidth, features=features, ridges=ridges, precision=precision, loo=loo)
-    found = apart(experiments.ridge_path, options, method)
+    found = apart(along, options, method)
     rows = [
         {
             "ridge": f"{row['ridge']:g}",
@@ -139,7 +138,11 @@ def ridge(
         f"{found['peak_bytes'] / 1e9:.2f} GB."
     )
     note += "".join(f" Warning: {warning}." for warning in found["warnings"])
-    yield Table(f"{found['dataset']['name']}, n = {n:,}, {found['kernel']} on {found['features']}", rows, note)
+    yield Table(f"{found['name']}, n = {n:,}, {found['kernel']} on {found['features']}", rows, note)
+
+
+def along(options, method):
+    return outcome("ridge", options, method=method)
 
 
 @case(smoke={"data": "digits", "sizes": (100, 200), "bandwidth": 1.0, "repeats": 1})
@@ -185,7 +188,7 @@ def _seconds_of_eigh(eigh, K, driver):
 @case(targets={"largest defect of |f|^2 = |f_0|^2 + |f - f_0|^2": at_most(1e-9)}, smoke=SMOKE | {"n": 200})
 def interpolants(data="mnist", n=10_000, bandwidth=5.0):
     """Other interpolants of the same labels, and how much larger their norm is than the minimum (section 5)."""
-    found = apart(experiments.interpolants, settings(data, n, bandwidth))
+    found = apart(outcome, "interpolants", settings(data, n, bandwidth))
     seconds = found["seconds"]
     rows = [
         {
