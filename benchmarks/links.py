@@ -1,20 +1,15 @@
 """The matrix-free engine over slow links that break: worker processes in network namespaces of their own.
 
-    sudo -E python benchmarks/links.py             n = 10,000; about ten minutes on 2 cores
-
 The client and the scheduler are on one host, each of three workers on another. Hosts are network namespaces; the links
-between them, 100 Mbit/s and 5 ms each way, are made by this program out of TUN devices, since few kernels come with
-netem. One run is left alone, in one a worker is killed, in one the link of the scheduler is cut for ten seconds, in one
-both happen. Needs Linux, root, iproute2, MNIST (KERNELFIT_DATA) and the extra "dask". Prints Markdown.
+between them are made by this program out of TUN devices, since few kernels come with netem. Needs Linux, root and
+iproute2, the extra "dask", and MNIST.
 """
 
-import argparse
 import collections
 import contextlib
 import fcntl
 import heapq
 import itertools
-import json
 import os
 import selectors
 import struct
@@ -25,112 +20,105 @@ import threading
 import time
 from pathlib import Path
 
-import common
-from common import table
+import numpy as np
 
-RIDGE, WORKERS = 1e-3, 3
-RATE, DELAY, QUEUE = 100e6 / 8, 5e-3, 0.2  # bytes per second, seconds, seconds of packets that a link holds
-CUT, AT = 10.0, 0.4  # seconds; when, as a part of the undisturbed run
-HEAD = 0
+from benchmarks import matrix_free
+from benchmarks.experiments import gram_of
+from benchmarks.runner import Table, apart, at_most, case, figure
+
+WORKERS, HEAD = 3, 0
+QUEUE = 0.2  # seconds of packets that a link holds
 _TUNSETIFF, _IFF_TUN, _IFF_NO_PI = 0x400454CA, 0x0001, 0x1000
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--n", type=int, default=10_000)
-    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    n = options.n
-    if options.child:
-        solve(n, *options.child)
-        return
-    common.describe("Matrix-free, over slow links that break", {})
-    with hosts(1 + WORKERS) as network:
-        alone = run(network, n)
-        cases = {
-            "left alone": alone,
-            "a worker killed": run(network, n, after=AT * alone["seconds"], kill=True),
-            f"the scheduler's link cut for {CUT:.0f} s": run(network, n, after=AT * alone["seconds"], cut=True),
-            "both": run(network, n, after=AT * alone["seconds"], kill=True, cut=True),
-        }
-    import numpy as np
+@case(
+    targets={"vectors per worker and product": at_most(3)},
+    smoke={"data": "digits", "n": 300, "bandwidth": 1.0, "cut": 1.0},
+)
+def links(data="mnist", n=10_000, bandwidth=5.0, ridge=1e-3, mbit=100.0, delay=5e-3, cut=10.0):
+    """Solves over slow links: left alone, a worker killed, the scheduler's link cut for ten seconds, and both.
 
-    print(f"\n## MNIST, n = {n:,}, ridge {RIDGE:g}, {WORKERS} workers behind 100 Mbit/s and 5 ms each way\n")
-    rows = []
-    for name, case in cases.items():
-        solver = case["solver"]
-        difference = np.linalg.norm(case["coef"] - alone["coef"]) / np.linalg.norm(alone["coef"])
-        rows.append(
-            [
-                name,
-                f"{case['seconds']:.1f} s",
-                f"{case['seconds'] - alone['seconds']:.1f} s",
-                f"{solver['steps']}",
-                f"{solver['workers_lost']}",
-                f"{case['residual']:.1e}",
-                f"{abs(case['norm'] / alone['norm'] - 1):.1e}",
-                f"{difference:.1e}",
-                f"{case['traffic']:.2f}",
-            ]
-        )
-    header = ["run", "solve", "time lost", "steps", "workers lost", "relative residual", "norm off by", "coef off by"]
-    table([*header, "vectors per worker and product"], rows)
-    print(
-        "\nA vector is n x 10 x 8 bytes; bar: at most 3 per product, received and sent together, all bytes on the link "
-        "of the busiest worker counted but for the points, which it gets once."
-    )
+    Harm is done after 0.4 of the time of the run that is left alone. A vector is n x 10 x 8 bytes, received and sent
+    together; all bytes on the link of the busiest worker count, but for the points, which it gets once.
+    """
+    if os.geteuid():
+        sys.exit("links makes network namespaces, which takes root: sudo -E python -m benchmarks links")
+    harm = {
+        "left alone": {},
+        "a worker killed": {"kill": True},
+        f"the scheduler's link cut for {cut:g} s": {"cut": cut},
+    }
+    harm["both"] = {"kill": True, "cut": cut}
+    rows, alone = [], None
+    with hosts(1 + WORKERS, mbit * 1e6 / 8, delay) as network:
+        for name, options in harm.items():
+            after = 0.4 * alone["seconds"] if alone else 0.0
+            run = _run(network, (data, n, bandwidth, ridge), after, **options)
+            alone = alone or run
+            off = np.linalg.norm(run["coef"] - alone["coef"]) / np.linalg.norm(alone["coef"])
+            rows.append(
+                {
+                    "run": name,
+                    "solve": figure(run["seconds"], "s"),
+                    "time lost": figure(run["seconds"] - alone["seconds"], "s"),
+                    "steps": str(run["solver"]["steps"]),
+                    "workers lost": str(run["solver"]["workers_lost"]),
+                    "residual": figure(run["residual"], digits=2),
+                    "norm off by": figure(abs(run["norm"] / alone["norm"] - 1), digits=2),
+                    "coefficients off by": figure(float(off), digits=2),
+                    "vectors per worker and product": figure(run["traffic"]),
+                }
+            )
+    title = f"n = {n:,} of {data}, ridge {ridge:g}, {WORKERS} workers behind {mbit:g} Mbit/s and {1e3 * delay:g} ms"
+    yield Table(f"{title} each way", rows)
 
 
-def run(network, n, *, after=None, kill=False, cut=False):
-    """Solve once; `after` so many seconds, do harm. Returns what the solve told, and the traffic."""
-    with tempfile.TemporaryDirectory() as folder, cluster(network, folder) as workers:
-        before = dict(network.bytes)
-        answer = Path(folder) / "answer.npz"
-        words = [sys.executable, __file__, "--n", str(n), "--child", f"tcp://{address(HEAD)}:8786", str(answer)]
-        client = subprocess.Popen([*inside(HEAD), *words], stdout=subprocess.PIPE, text=True)
-        assert client.stdout.readline() == "solving\n"
-        if after is not None:
-            time.sleep(after)
-            if kill:
-                workers[0].kill()
-            if cut:
-                network.cut(HEAD, CUT)
-        told = json.loads(client.stdout.read().splitlines()[-1])
-        assert client.wait() == 0
-        import numpy as np
+def _run(network, problem, after, kill=False, cut=0.0):
+    """Solve once, and do harm that many seconds after it began; return what the solve told, and the traffic."""
+    with tempfile.TemporaryDirectory() as folder:
+        started = Path(folder) / "started"
+        place = {"inside": inside, "address": address}
+        with matrix_free.workers(WORKERS, folder, **place) as (scheduler, processes):
+            before = dict(network.bytes)
 
-        with np.load(answer) as file:
-            told["coef"] = file["coef"]
-        moved = [network.bytes[host] - before[host] for host in range(1, 1 + WORKERS)]
-        told["traffic"] = (max(moved) - n * 784) / told["solver"]["products"] / (n * 10 * 8)
+            def harm():
+                while not started.exists():
+                    time.sleep(0.05)
+                time.sleep(after)
+                if kill:
+                    processes[0].kill()
+                if cut:
+                    network.cut(HEAD, cut)
+
+            threading.Thread(target=harm, daemon=True).start()
+            told = apart(solve, *problem, scheduler, folder, launcher=inside(HEAD))
+        told["coef"] = np.load(Path(folder) / "coef.npy")
+        moved = max(network.bytes[host] - before[host] for host in range(1, 1 + WORKERS))
+        n, columns = told["coef"].shape
+        told["traffic"] = (moved - told["point_bytes"]) / told["solver"]["products"] / (n * columns * 8)
         return told
 
 
-def solve(n, scheduler, path):
+def solve(data, n, bandwidth, ridge, scheduler, folder):
     """The client: solve, say so, and keep the coefficients."""
     from kernelfit import datasets
     from kernelfit.common.progress import LogProgress
     from kernelfit.datasets.labels import one_hot
     from kernelfit.grams.matrix import gram
-    from kernelfit.kernels import Gaussian
     from kernelfit.solvers.dask.solver import Dask
 
-    data = datasets.load("mnist", n_train=n, n_test=100)
-    K = gram(data.X_train, Gaussian(5.0))
-    K_test, Y = gram(data.X_test, Gaussian(5.0), K.points), one_hot(data.y_train, 10)
+    used, K = datasets.load(data, n_train=n, n_test=100), gram_of(data, n, bandwidth)
+    K_test, Y = gram(used.X_test, K.kernel, K.points), one_hot(used.y_train, 10)
     with Dask(scheduler=scheduler, workers=WORKERS).opened() as solver:
-        print("solving", flush=True)
+        (Path(folder) / "started").touch()
         start = time.perf_counter()
-        with solver.factor(K, ridge=RIDGE, progress=LogProgress()) as factor:
+        with solver.factor(K, ridge=ridge, progress=LogProgress()) as factor:
             answer = factor.solve(Y, progress=LogProgress())
             factor.predict(K_test, answer.coef)
         seconds = time.perf_counter() - start
-    import numpy as np
-
-    np.savez(path, coef=answer.coef)
+    np.save(Path(folder) / "coef.npy", answer.coef)
     told = {"solver": answer.report, "residual": answer.relative_residual, "norm": answer.norm.total}
-    told["seconds"] = seconds
-    print(json.dumps(told), flush=True)
+    return told | {"seconds": seconds, "point_bytes": used.X_train.nbytes}
 
 
 # ---- hosts and links -----------------------------------------------------------------------------------------------
@@ -140,64 +128,42 @@ def address(host):
     return f"10.77.0.{host + 1}"
 
 
-def namespace(host):
+def inside(host):
+    return ["ip", "netns", "exec", _namespace(host)]
+
+
+def _namespace(host):
     return f"kernelfit-{os.getpid()}-{host}"  # runs at the same time must not meet
 
 
-def inside(host):
-    return ["ip", "netns", "exec", namespace(host)]
+def _ip(*words, host=None):
+    subprocess.run([*(inside(host) if host is not None else []), "ip", *words], check=True)
 
 
 @contextlib.contextmanager
-def cluster(network, folder):
-    """Start a scheduler at the head and workers elsewhere; yields the workers' processes."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "env": environment, "cwd": folder}
-    scheduler = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", address(HEAD), "--no-dashboard"]
-    worker = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://{address(HEAD)}:8786", "--no-dashboard"]
-    worker += ["--nthreads", "1", "--no-nanny", "--local-directory", folder]
-    processes = [subprocess.Popen([*inside(HEAD), *scheduler], **quiet)]
-    try:
-        for host in range(1, 1 + WORKERS):
-            processes.append(subprocess.Popen([*inside(host), *worker, "--host", address(host)], **quiet))
-        yield processes[1:]
-    finally:
-        for process in reversed(processes):
-            process.kill()
-            process.wait()
-
-
-@contextlib.contextmanager
-def hosts(count):
+def hosts(count, rate, delay):
     """Make network namespaces with one link each; yields the Network between them."""
-    network, made = Network(count), []
+    network, made = Network(count, rate, delay), []
     try:
         for host in range(count):
             device = f"kf{os.getpid()}-{host}"
-            _ip("netns", "add", namespace(host))
+            _ip("netns", "add", _namespace(host))
             made.append(host)
             network.attach(host, device)
-            _ip("link", "set", device, "netns", namespace(host))
-            for words in (
-                ["link", "set", "lo", "up"],
-                ["addr", "add", f"{address(host)}/24", "dev", device],
-                ["link", "set", device, "up"],
-            ):
-                subprocess.run([*inside(host), "ip", *words], check=True)
+            _ip("link", "set", device, "netns", _namespace(host))
+            _ip("link", "set", "lo", "up", host=host)
+            _ip("addr", "add", f"{address(host)}/24", "dev", device, host=host)
+            _ip("link", "set", device, "up", host=host)
         network.start()
         yield network
     finally:
         network.stop()
         for host in made:
-            _ip("netns", "del", namespace(host))
-
-
-def _ip(*words):
-    subprocess.run(["ip", *words], check=True)
+            _ip("netns", "del", _namespace(host))
 
 
 class Network(threading.Thread):
-    """Carries packets between TUN devices, each behind a link of RATE and DELAY.
+    """Carries packets between TUN devices, each behind a link of `rate` bytes per second and a delay in seconds.
 
     Attributes
     ----------
@@ -205,9 +171,10 @@ class Network(threading.Thread):
         Carried so far from and to each host.
     """
 
-    def __init__(self, count):
+    def __init__(self, count, rate, delay):
         super().__init__(daemon=True)
         self.bytes = collections.Counter(dict.fromkeys(range(count), 0))
+        self._rate, self._delay = rate, delay
         self._files, self._dead, self._ended = {}, {}, threading.Event()
 
     def attach(self, host, device):
@@ -258,11 +225,7 @@ class Network(threading.Thread):
             begin = max(arrival, free[link])
             if begin - arrival > QUEUE:
                 return  # as a full queue of a switch does
-            arrival = free[link] = begin + len(packet) / RATE
+            arrival = free[link] = begin + len(packet) / self._rate
         self.bytes[source] += len(packet)
         self.bytes[target] += len(packet)
-        heapq.heappush(coming, (arrival + DELAY, next(order), target, packet))
-
-
-if __name__ == "__main__":
-    main()
+        heapq.heappush(coming, (arrival + self._delay, next(order), target, packet))

@@ -86,9 +86,12 @@ _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 def __getattr__(name: str) -> object:
     if name == "__version__":
-        from importlib.metadata import version  # a tenth of the time in which a command starts
+        from importlib.metadata import PackageNotFoundError, version  # a tenth of the time in which a command starts
 
-        return version("kernelfit")
+        try:
+            return version("kernelfit")
+        except PackageNotFoundError:  # a checkout on PYTHONPATH
+            return "of a checkout"
     if name in ("kernels", "solvers"):
         return importlib.import_module(f"kernelfit.{name}")
     if name == "load_dataset":

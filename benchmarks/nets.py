@@ -1,0 +1,144 @@
+"""Neural nets: images per second beside the DataLoader loop of a tutorial, and how soon random labels are fitted."""
+
+import functools
+import time
+
+import numpy as np
+
+from benchmarks.experiments import outcome
+from benchmarks.runner import Table, apart, at_least, at_most, case, figure, ratio, rounds
+
+BATCH, CROP, CLASSES = 128, 28, 10
+IMAGES = {"mlp1x512": 2560, "mlp3x512": 2560}  # of an epoch, for a fraction of a second of it; other nets:
+FEW = {"cpu": 640, "cuda": 12_800}
+
+
+@case(
+    targets={
+        "mlp1x512, 0 workers: kernelfit / loop": at_least(3),
+        "alexnet, 0 workers: kernelfit / loop": at_least(1.1),
+    },
+    smoke={"models": ("mlp1x512",), "workers": (0,), "repeats": 1, "epochs": 2, "images": 256},
+)
+def nets(
+    device="cpu",
+    models=("mlp1x512", "alexnet"),
+    workers=(0, 2),
+    precision="float32",
+    compile=False,
+    repeats=5,
+    epochs=6,
+    images=0,
+):
+    """Images per second in training beside the DataLoader loop of a tutorial with some workers, net by net.
+
+    Images are made up, of 32 x 32 x 3, cut at random to 28 x 28 and whitened, batch 128. The loop's Dataset does one
+    image at a time, its layers and its optimiser are PyTorch's own, and it adds up loss and accuracy with .item(), as
+    tutorials do; AlexNet is run too with PyTorch's own LRN, which kernelfit does not use. Every measurement is a
+    process of its own, taken in turns, and the best of its epochs after the first.
+    """
+    import torch
+
+    rows = []
+    for model in models:
+        loops = {f"{count} workers": {"workers": count} for count in workers}
+        if model == "alexnet":
+            loops |= {f"{name}, PyTorch's LRN": loop | {"own_lrn": True} for name, loop in loops.items()}
+        asked = {"kernelfit": {"precision": precision, "compile": compile}} | loops
+        shared = [model, device, epochs, images or IMAGES.get(model, FEW[device])]
+        found = rounds(repeats, {name: functools.partial(apart, rate, *shared, asked[name]) for name in asked})
+        ours = figure(found.pop("kernelfit"))
+        for name, rates in found.items():
+            row = {"net, loop of a tutorial": f"{model}, {name}", "its images / s": figure(rates), "kernelfit": ours}
+            best = figure(max(ours.values) / max(rates))
+            rows.append(row | {"best / best": f"{best}", "kernelfit / loop": ratio(ours, figure(rates))})
+    name = torch.cuda.get_device_name() if device == "cuda" else f"{torch.get_num_threads()} threads"
+    yield Table(f"PyTorch {torch.__version__}, {device}, {name}", rows)
+
+
+def rate(model, device, epochs, n, options):
+    """Return the images per second of the best epoch of kernelfit, or, with a number of workers, of the loop."""
+    rng = np.random.default_rng(0)
+    X, y = rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), rng.integers(0, CLASSES, n)
+    seconds = (tutorial if "workers" in options else kernelfit)(model, X, y, device, epochs, **options)
+    return n / min(seconds[1:])  # the first compiles, loads code, starts workers
+
+
+def kernelfit(model, X, y, device, epochs, precision, compile):
+    """Seconds of each epoch of kernelfit, its exact check whether everything is fitted included."""
+    from kernelfit.nn.fitting import fit_net
+    from kernelfit.nn.settings import Settings
+
+    settings = Settings(batch=BATCH, lr=0.001, epochs=epochs, augment=True, precision=precision, compile=compile)
+    history = fit_net(model, X, y, settings, n_classes=CLASSES, crop=CROP, device=device).history
+    check = history.evaluate_seconds / epochs
+    return check + np.diff(history.curve["seconds"], prepend=0.0)
+
+
+def tutorial(model, X, y, device, epochs, workers, own_lrn=False):
+    """Seconds of each epoch of the tutorial's loop."""
+    import torch
+    from kernelfit.nn.linear import Linear
+    from torch import nn
+    from torch.utils.data import DataLoader, Dataset
+
+    from kernelfit.nn.models import build_model
+
+    class Pictures(Dataset):
+        def __len__(self):
+            return len(X)
+
+        def __getitem__(self, index):
+            image = torch.from_numpy(X[index]).permute(2, 0, 1).float() / 255
+            top, left = torch.randint(0, 32 - CROP + 1, (2,)).tolist()
+            image = image[:, top : top + CROP, left : left + CROP]
+            image = (image - image.mean()) / max(float(image.std(correction=0)), image.numel() ** -0.5)
+            return image, int(y[index])
+
+    net = build_model(model, (3, CROP, CROP), CLASSES)
+    for module in net.modules():
+        if isinstance(module, Linear):
+            module.__class__ = nn.Linear  # a tutorial's layer
+    if own_lrn:
+        for layer in (3, 7):
+            net.features[layer] = nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1.0)
+    net.to(device)
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(net.parameters(), lr=0.001, momentum=0.9)
+    loader = DataLoader(Pictures(), batch_size=BATCH, shuffle=True, num_workers=workers, persistent_workers=workers > 0)
+    seconds = []
+    for _ in range(epochs):
+        start, loss_sum, correct = time.perf_counter(), 0.0, 0
+        for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
+            optimizer.zero_grad()
+            logits = net(images)
+            loss = criterion(logits, labels)
+            loss.backward()
+            optimizer.step()
+            loss_sum += loss.item()
+            correct += (logits.argmax(1) == labels).sum().item()
+        seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+@case(
+    targets={"training error": at_most(0), "in all": at_most(120)},
+    smoke={"data": "digits", "n": 200, "seeds": 1, "epochs": 3},
+)
+def nets_random_labels(data="cifar10", n=5_000, model="mlp1x512", seeds=3, epochs=200):
+    """How soon an MLP fits 5,000 random labels, from the start of the process on; chance is a test error of 0.9."""
+    rows = []
+    for seed in range(seeds):
+        options = {"data": data, "n_train": n, "model": model, "labels": "random", "seed": seed}
+        run = apart(outcome, "net", options | {"lr_decay": 0.995, "epochs": epochs})
+        rows.append(
+            {
+                "seed": str(seed),
+                "training error": figure(run["train_error"]),
+                "test error": figure(run["test_error"]),
+                "epochs, steps": f"{run['epochs']}, {run['steps']:,}",
+                "training": figure(run["seconds"]["train"], "s"),
+                "in all": figure(run["wall"], "s"),
+            }
+        )
+    yield Table(f"`{run['command']}`", rows)
