@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
     from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+    from kernelfit.experiments.registry import read_records, run
     from kernelfit.grams.matrix import gram
     from kernelfit.kernels import (
         ArcCosine,
@@ -64,6 +65,8 @@ __all__ = [
     "load_dataset",
     "load_model",
     "randomization_test",
+    "read_records",
+    "run",
     "solve",
     "solvers",
 ]
@@ -71,6 +74,7 @@ __all__ = [
 _HOMES = {
     "kernelfit.corruption": ("corrupt",),
     "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator"),
+    "kernelfit.experiments.registry": ("read_records", "run"),
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
     "kernelfit.models.fit": ("fit",),

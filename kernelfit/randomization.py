@@ -8,6 +8,7 @@ identical can get different labels, which no function fits: a data set with many
 
 import importlib.metadata
 import time
+import types
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, UnwrittenError
+from kernelfit.common.files import append_lines
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.corruption import corrupt_labels, label_probability
-from kernelfit.records.fits import FitRecord, RandomizationResult, append_fit, read_fits
-from kernelfit.records.record import now
+from kernelfit.records.fits import KIND, FitResults, RandomizationResult
+from kernelfit.records.reading import read_file
+from kernelfit.records.record import DatasetUsed, Record, now
 
 _HELD_OUT = 0.2  # share of the examples that serve as test set where none is given
 
@@ -91,19 +94,16 @@ def randomization_test(
     X, y, X_test, y_test, test_set = _splits(X, y, X_test, y_test)
     classes, labels = _classes(y, y_test)
     hashes = {"X_train": _hash(X), "y_train": _hash(y), "X_test": _hash(X_test), "y_test": _hash(y_test)}
+    dataset = DatasetUsed(
+        asked=name, name=name, n_train=len(y), n_test=len(y_test), n_classes=len(classes), sha256=hashes
+    )
     version = importlib.metadata.version("kernelfit")
-    common = {
-        "version": version,
-        "estimator": " ".join(str(estimator).split()),
-        "data": {"name": name, "test_set": test_set} | hashes,
-        "n_train": len(y),
-        "n_test": len(y_test),
-        "n_classes": len(classes),
-        "command": command,
-    }
+    common = {"version": version, "command": command, "dataset": dataset, "test_set": test_set}
+    common["estimator"] = " ".join(str(estimator).split())
     asked = [version, _hash(_clone(estimator)), *hashes.values()]
     wanted = {(level, seed): _hash([*asked, level, int(seed)]) for level in levels for seed in seeds}
-    known, skipped = read_fits(records, progress=progress) if records else ({}, 0)
+    kept, unread = ([], []) if records is None else read_file(Path(records), _of_fits, only=KIND, progress=progress)
+    known = {record.id: record for record in kept}
     found = {identity: known[identity] for identity in wanted.values() if identity in known}
     missing = [key for key, identity in wanted.items() if identity not in found]
     # Seed by seed, so that what slows the first fits down (loading, compiling) falls on all levels, not on the first.
@@ -117,13 +117,13 @@ def randomization_test(
         for record in fits:
             if records:
                 try:
-                    append_fit(records, record)
+                    append_lines(Path(records), record.to_json())
                 except OSError as error:  # the other fits are being made meanwhile
                     unwritten.append(error)
-            found[record.identity] = record
+            found[record.id] = record
             advance(1)
     in_order = tuple(found[identity] for identity in wanted.values())
-    result = RandomizationResult(in_order, len(wanted) - len(missing), skipped)
+    result = RandomizationResult(in_order, len(wanted) - len(missing), len(unread))
     if unwritten:
         message = f"{len(unwritten)} of {len(missing)} fits could not be appended to {records}: {unwritten[0]}"
         raise UnwrittenError(message, result=result) from unwritten[0]
@@ -131,7 +131,7 @@ def randomization_test(
 
 
 def _fit(estimator, X, labels, classes, X_test, y_test, level, seed, identity, common):
-    """Fit one clone to corrupted labels; return its FitRecord."""
+    """Fit one clone to corrupted labels; return its Record."""
     try:
         corrupted, _ = corrupt_labels(labels, len(classes), level, seed)
         y, model = classes[corrupted], _clone(estimator, seed)
@@ -144,19 +144,33 @@ def _fit(estimator, X, labels, classes, X_test, y_test, level, seed, identity, c
         error.add_note(f"in the fit of level {level:g} and seed {seed}")
         raise
     changed = corrupted != labels
-    return FitRecord(
-        identity=identity,
+    about = {name: common[name] for name in ("version", "command", "dataset")}
+    return Record(
+        kind=KIND,
+        id=identity,
         created=now(),
-        level=level,
-        seed=int(seed),
-        labels_changed=int(changed.sum()),
-        train_error=float(wrong.mean()),
-        train_error_clean=None if changed.all() else float(wrong[~changed].mean()),
-        train_error_corrupted=float(wrong[changed].mean()) if changed.any() else None,
-        test_error=float(wrong_test.mean()),
-        fit_seconds=seconds,
-        **common,
+        spec={"estimator": common["estimator"], "level": level, "seed": int(seed)},
+        environment={},
+        seconds={"total": seconds},
+        results=FitResults(
+            estimator=common["estimator"],
+            test_set=common["test_set"],
+            level=level,
+            seed=int(seed),
+            labels_changed=int(changed.sum()),
+            train_error=float(wrong.mean()),
+            train_error_clean=None if changed.all() else float(wrong[~changed].mean()),
+            train_error_corrupted=float(wrong[changed].mean()) if changed.any() else None,
+            test_error=float(wrong_test.mean()),
+            fit_seconds=seconds,
+        ),
+        **about,
     )
+
+
+def _of_fits(kind):
+    """Return what a record of a fit holds: what an experiment has as `results`."""
+    return types.SimpleNamespace(results=FitResults)
 
 
 def _clone(estimator, seed=None):

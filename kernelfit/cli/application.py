@@ -1,8 +1,13 @@
-"""The application that commands register with."""
+"""The application and its commands, found by their modules and loaded when they are asked for."""
+
+import ast
+import pkgutil
+from pathlib import Path
 
 from cyclopts import App
 
 from kernelfit import __version__
+from kernelfit.cli import commands
 
 _EXAMPLES = """
 Exact kernel interpolation and the study of implicit regularization.
@@ -15,6 +20,7 @@ To begin with:
 And then:
     kernelfit solve --data mnist --bandwidth 5   the paper's section 5
     kernelfit solve --labels random --loo        random labels, leave-one-out
+    kernelfit ridge --loo                        does a ridge help?
     kernelfit measures                           which number tells them apart?
     kernelfit interpolants --n-train 1000        norms of other interpolants
     kernelfit descent                            double descent, random features
@@ -31,6 +37,25 @@ a TOML file, as in bandwidth = 5. NO_COLOR=1 switches colours off. Exit codes:
 0, 1 after a failure, 2 after a mistake in the command, 130 after Ctrl-C.
 """
 
+
+def _add_commands(app, package, folder):
+    """Add the modules of a package to an application, each as a command of its name, packages as groups of commands."""
+    for module in pkgutil.iter_modules([str(folder)]):
+        path, name = f"{package}.{module.name}", module.name.replace("_", "-")
+        if module.ispkg:
+            group = App(name=name, help=_first_line(folder / module.name / "__init__.py"), help_format="plaintext")
+            _add_commands(group, path, folder / module.name)
+            app.command(group)
+        else:
+            app.command(f"{path}:command", name=name, help=_first_line(folder / f"{module.name}.py"))
+
+
+def _first_line(file):
+    """Return the docstring of a module that is not imported."""
+    text = file.read_text(encoding="utf-8")
+    return ast.get_docstring(ast.parse(text[: text.index('"""', 3) + 3])) or ""
+
+
 app = App(
     name="kernelfit",
     help=_EXAMPLES,
@@ -40,9 +65,4 @@ app = App(
     suppress_keyboard_interrupt=False,
 )
 app.register_install_completion_command(help="Install completion for the shell in use: bash, zsh or fish.")
-data_app = App(name="data", help="Datasets: list, fetch, verify, show.", help_format="plaintext")
-app.command(data_app)
-reproduce_app = App(name="reproduce", help="Repeat a part of the paper.", help_format="plaintext")
-app.command(reproduce_app)
-nn_app = App(name="nn", help="Neural nets (need PyTorch: the extra nn).", help_format="plaintext")
-app.command(nn_app)
+_add_commands(app, commands.__name__, Path(commands.__file__).parent)

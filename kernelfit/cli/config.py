@@ -1,6 +1,7 @@
 """Options from a TOML file: --config FILE, for every command."""
 
 import contextlib
+import sys
 import tomllib
 import typing
 
@@ -9,6 +10,8 @@ from cyclopts.config import Dict
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import expanded
+
+RENAMED: dict[str, str] = {}  # what options of the command were called once, and are called today
 
 
 def split_config(arguments):
@@ -48,6 +51,16 @@ def refuse_fractions(app, commands, arguments):
                 with contextlib.suppress(ValueError):  # no number at all: cyclopts says so
                     if not float(token.value).is_integer():
                         raise CoercionError(token=token, argument=argument, target_type=int)
+
+
+def tell_renamed(app, commands, arguments):
+    """Say what an option is called today where what it was called once is given."""
+    for argument in arguments:
+        for token in argument.tokens:
+            today = RENAMED.get(token.keyword or "")
+            if today:
+                print(f"kernelfit: {token.keyword} is called {today} now", file=sys.stderr)
+                break
 
 
 def _read(path):

@@ -1,150 +1,105 @@
-"""Options that several commands share, and checks before the work.
+"""The options of a command: those of its spec, from the spec itself, and those that all commands share.
 
 Every option says what it is, in which unit, and what it is by default: where that is None, in its help.
 """
 
-import contextlib
 import dataclasses
-import os
+import inspect
+import typing
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
-from cyclopts import Parameter
+from cyclopts import Group, Parameter
 
-from kernelfit.common.errors import InputError
+from kernelfit.cli.config import RENAMED
+from kernelfit.common.spec import Spec, hints, members, names_of, option_of
 
+OUTPUT = Group("Output", sort_key=9)
+_FIRST = ("What is repeated", "What is compared", "What is fitted", "The net", "How it is trained")
+Runs = Annotated[Path, Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured.")]
+KeptRuns = Annotated[
+    Path,
+    Parameter(group=OUTPUT, help="Folder whose records.jsonl gets what was measured; what it holds is not run again."),
+]
+Out = Annotated[
+    tuple[Path, ...],
+    Parameter(
+        name=["--out", "-o", "--plot"],
+        negative=(),
+        group=OUTPUT,
+        show_default=lambda paths: "none",
+        help="File to write: the figure as .svg, .png or .pdf, the table as .md; may be given several times.",
+    ),
+]
+Json = Annotated[
+    bool,
+    Parameter(
+        name="--json", negative=(), show_default=False, group=OUTPUT, help="Print JSON alone on standard output."
+    ),
+]
+Quiet = Annotated[
+    bool, Parameter(negative=(), show_default=False, group=OUTPUT, help="No plan and no progress on standard error.")
+]
 DataDir = Annotated[
     Path | None,
     Parameter(help="Folder to look for data in before all others, and to download to; default: the usual places."),
 ]
-Quiet = Annotated[bool, Parameter(negative=(), help="No plan and no progress on standard error.")]
-Json = Annotated[bool, Parameter(name="--json", negative=(), help="Print JSON alone on standard output.")]
 DataName = Annotated[str, Parameter(help="digits, mnist, cifar10, synthetic[:D], an .npz file, or class folders.")]
-FeaturesText = Annotated[
-    str,
-    Parameter(
-        name="--features",
-        help="What the kernel sees: pixels, gabor, scattering, wavelet, randomconv; with options as in "
-        '"randomconv(filters=2048)".',
-    ),
-]
-KernelText = Annotated[
-    str,
-    Parameter(
-        help="gaussian, laplacian, matern, linear, cosine, quartic, polynomial, arccosine, ntk, precomputed; with "
-        'options as in "polynomial(degree=3)"; combined as in "gaussian + 0.1 * linear"; or module:function for your '
-        "own."
-    ),
-]
-Bandwidth = Annotated[
-    float | Literal["auto"],
-    Parameter(help="In units of pixels / 255, or of the features; auto: by leave-one-out on training points."),
-]
-BandwidthPoints = Annotated[
-    int,
-    Parameter(help="Training points, at most, on which an automatic bandwidth is chosen; each try takes 2 n^3 / 3."),
-]
-Augment = Annotated[
-    str,
-    Parameter(
-        help='Further training rows: flip (mirror images), shift(k) (moved by 1 to k pixels), "flip + shift(1)".'
-    ),
-]
-NTrain = Annotated[
-    int | None, Parameter(help="Stratified subset of the training set, or size of synthetic; default: all, or 2000.")
-]
-NTest = Annotated[int | None, Parameter(help="The same for the test set; default: all, or 1000.")]
-Loo = Annotated[bool, Parameter(negative=(), help="Closed-form leave-one-out error; doubles the time.")]
-Resume = Annotated[
-    bool, Parameter(negative=(), help="Go on with what is unfinished in the --scratch folder, if there is something.")
-]
-Precision = Annotated[
-    Literal["auto", "float64", "mixed"],
-    Parameter(help="mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits."),
-]
-Device = Annotated[Literal["auto", "cpu", "cuda"], Parameter(help="auto: the GPU where CuPy finds one.")]
-Memory = Annotated[str | None, Parameter(help='Use at most this much memory, as in "12GB"; default: all that is free.')]
-Scratch = Annotated[
-    Path | None,
-    Parameter(
-        help="Folder on a disk for a factor too large for memory, or for the state of --engine dask; default: none."
-    ),
-]
 
 
-@Parameter(name="*")
-@dataclasses.dataclass(frozen=True)
-class Where:
-    """Where a system is solved: in this process or beyond it."""
+def of_spec(spec_type: type[Spec]) -> Callable[[Callable], Callable]:
+    """Return a decorator for a command(spec, *, ...): the options of the spec are options of the command.
 
-    engine: Annotated[
-        Literal["local", "mpi", "dask"],
-        Parameter(
-            help="Where: in this process; mpi: one Cholesky factor over all processes of mpiexec; dask: conjugate "
-            "gradients over the workers of a Dask cluster, none of which holds K."
-        ),
-    ] = "local"
-    grid: Annotated[
-        str | None, Parameter(help="Processes of --engine mpi, rows x columns, as in 2x4; default: near a square.")
-    ] = None
-    block: Annotated[int | None, Parameter(help="Rows and columns of a block of --engine mpi; default: 256.")] = None
-    scheduler: Annotated[
-        str | None,
-        Parameter(
-            help="Of --engine dask: tcp://host:8786 or a scheduler file; default: worker processes on this machine."
-        ),
-    ] = None
-    workers: Annotated[
-        int | None,
-        Parameter(
-            help="Workers of --engine dask: processes here, or to wait for; default: up to 4 here, 1 of a scheduler."
-        ),
-    ] = None
-    tolerance: Annotated[
-        float | None, Parameter(help="Relative residual of --engine dask, of every output; default: 1e-8.")
-    ] = None
-    rank: Annotated[
-        int | None, Parameter(help="Of the preconditioner of --engine dask; 0 for none; default: planned.")
-    ] = None
-    steps: Annotated[int | None, Parameter(help="Of --engine dask, at most; default: 1000.")] = None
+    What the command gets is a spec made of them, and its own options.
+    """
+
+    def decorate(command):
+        def run(**given):
+            own = {name: given.pop(name) for name in list(given) if name in taken}
+            return command(spec_type(**given), **own)
+
+        fields = {field.name: field for field in dataclasses.fields(spec_type)}
+        own = [each for each in inspect.signature(command).parameters.values() if each.name != "spec"]
+        taken = {each.name for each in own}
+        parameters = [_parameter(spec_type, field) for name, field in fields.items() if name not in taken]
+        run.__signature__ = inspect.Signature([*parameters, *own])
+        run.__annotations__ = {each.name: each.annotation for each in (*parameters, *own)}
+        run.__doc__, run.__name__, run.__module__ = command.__doc__, command.__name__, command.__module__
+        return run
+
+    return decorate
 
 
-HERE = Where()
+def _parameter(spec_type, field):
+    """Return the parameter of a command that stands for a field of its spec."""
+    option, hint = option_of(field), hints(spec_type)[field.name]
+    several = typing.get_origin(members(hint)[0]) is tuple
+    if option.path:
+        hint = Path | None
+    elif option.parse:  # text that the spec parses
+        hint = tuple[str, ...] if several else str | None
+    default = field.default
+    if option.parse:
+        default = tuple(map(str, default)) if several else None if default is None else str(default)
+    more: dict[str, Any] = {}
+    if hint is bool and default is False:
+        more |= {"negative": (), "show_default": False}
+    if several:
+        more |= {"negative": (), "consume_multiple": True, "show_default": in_words}
+    group = _group_of(spec_type, field.name)
+    names = [f"--{name}" for name in names_of(field)]
+    RENAMED.update(dict.fromkeys(names[1:], names[0]))
+    annotation = Annotated[hint, Parameter(name=names, help=option.help, group=group, **more)]
+    return inspect.Parameter(field.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+def _group_of(spec_type, name):
+    """Return the group of an option: that of the part that declares it."""
+    [title, *_] = [part.group for part in spec_type.__mro__ if name in vars(part).get("__annotations__", ())]
+    return Group(title, sort_key=_FIRST.index(title) if title in _FIRST else len(_FIRST))
 
 
 def in_words(values):
     """Return several values as they are written on the command line: what help shows as their default."""
     return " ".join(map(str, values)) or "all"
-
-
-@contextlib.contextmanager
-def interruption(how):
-    """Let Ctrl-C say how to go on: `how` is a sentence, or a function that returns one, or nothing."""
-    try:
-        yield
-    except KeyboardInterrupt as error:
-        raise KeyboardInterrupt(how() if callable(how) else how) from error
-
-
-def how_to_go_on(spec):
-    """Return how to go on after Ctrl-C, or nothing where nothing unfinished was kept."""
-    from kernelfit.solvers.checkpoint import has_state
-    from kernelfit.solvers.scratch import unfinished
-
-    if spec.scratch is None or not (unfinished(spec.scratch) or has_state(spec.scratch)):
-        return ""
-    what = "factor" if unfinished(spec.scratch) else "state"
-    return f"the {what} in {spec.scratch} is kept: repeat the command{'' if spec.resume else ' with --resume'} to go on"
-
-
-def check_targets(runs, save, scratch=None):
-    """Refuse what cannot be written before the work, not after it."""
-    if save is not None and save.suffix != ".npz":
-        raise InputError(f"--save {save}: the name of a model file ends in .npz")
-    if save is not None and save.is_dir():
-        raise InputError(f"--save {save} is a folder")
-    folders = {"--runs": runs, "--save": save.parent if save else Path(), "--scratch": scratch or Path()}
-    for option, folder in folders.items():
-        existing = next(place for place in (folder.absolute(), *folder.absolute().parents) if place.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK):
-            raise InputError(f"{option} {folder}: {existing} is not a folder that can be written to")

@@ -28,7 +28,7 @@ def show_json(value):
 
 
 def show_table(make, *arguments):
-    """Show the rich renderable that make(*arguments) returns."""
+    """Show the Table that make(*arguments) returns."""
     _waiting.append(lambda: _rendered(make(*arguments)))
 
 
@@ -74,10 +74,12 @@ def write_each(progress, *writes):
         raise KernelfitError("; ".join(f"{type(error).__name__}: {error}" for error in failures)) from failures[0]
 
 
-def _rendered(renderable):
+def _rendered(table):
     from rich.console import Console
+
+    from kernelfit.report.render.terminal import renderable
 
     console = Console()
     with console.capture() as captured:
-        console.print(renderable)
+        console.print(renderable(table))
     return in_options(captured.get())

@@ -7,19 +7,8 @@ from pathlib import Path
 
 from cyclopts import CycloptsError
 
-from kernelfit.cli import (  # noqa: F401  (they register their commands)
-    data,
-    descending,
-    interpolating,
-    machine,
-    nets,
-    reproducing,
-    showing,
-    solving,
-    studying,
-)
 from kernelfit.cli.application import app
-from kernelfit.cli.config import refuse_fractions, split_config
+from kernelfit.cli.config import refuse_fractions, split_config, tell_renamed
 from kernelfit.cli.output import show_now
 from kernelfit.cli.streams import steady_streams
 from kernelfit.cli.wording import speak_for
@@ -54,7 +43,7 @@ def run(arguments):
 def parsed(arguments, **options):
     """Return (function, BoundArguments) of a command: the options of --config are in, and ~ in paths is a folder."""
     words, config = split_config(arguments)
-    app.config = (refuse_fractions,) if config is None else (config, refuse_fractions)
+    app.config = (*([config] if config else []), refuse_fractions, tell_renamed)
     try:
         command, bound, _ = app.parse_args(words, exit_on_error=False, **options)
     finally:

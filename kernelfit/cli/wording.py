@@ -4,7 +4,6 @@ A message of the core marks the parameters that it names with backticks, alone o
 has become its options; others, as n of a function that the command calls, stay, without their backticks.
 """
 
-import dataclasses
 import inspect
 import re
 import shlex
@@ -21,20 +20,20 @@ def speak_for(command: Callable | None) -> None:
 
 def in_options(text: str) -> str:
     """Return a text in which marked parameters are options of the command that runs, and no longer marked."""
-    names = {name for command in _command for name in _options(command)}
+    names = {name: option for command in _command for name, option in _options(command)}
 
     def option(match):
         name, value = match.groups()
         if name not in names:
             return match[0].strip("`")
         value = "" if value in (None, "True") else " " + shlex.quote(value.strip("\"'"))  # a flag has no value
-        return f"--{name.replace('_', '-')}{value}"
+        return names[name] + value
 
     return _MARKED.sub(option, text)
 
 
 def _options(command):
-    """Yield the names of the options of a command, those of groups (dataclasses) among them."""
+    """Yield (name, option) of the parameters of a command."""
     for name, parameter in inspect.signature(command).parameters.items():
-        group = parameter.default
-        yield from (field.name for field in dataclasses.fields(group)) if dataclasses.is_dataclass(group) else [name]
+        said = [part.name for part in getattr(parameter.annotation, "__metadata__", ()) if getattr(part, "name", None)]
+        yield name, said[0][0] if said else f"--{name.replace('_', '-')}"

@@ -5,10 +5,9 @@ costs hardly more than one fit. The test error rises gradually: even with half o
 other half says survives the memorising.
 """
 
-from kernelfit.experiments.sweep import SweepSpec, run_sweep
+import kernelfit as kf
 
-record = run_sweep(SweepSpec(data="digits", bandwidth=1.5, levels=(0, 0.5, 1), seeds=2))
-rows = record.results.rows
+rows = kf.run("sweep", data="digits", bandwidth=1.5, labels=(0, 0.5, 1), seeds=2).results.rows
 for row in rows:
     print(
         f"{row.level:4.0%} of labels replaced, seed {row.seed}: training error {row.train_error:.1%}, "

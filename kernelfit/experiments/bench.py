@@ -2,75 +2,115 @@
 
 import dataclasses
 import json
-import shlex
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.validation import check_positive
 from kernelfit.experiments import peers
-from kernelfit.records.record import append_json, now
+from kernelfit.experiments.parts import DataFolder
+from kernelfit.experiments.registry import Experiment
+from kernelfit.records.forms import Count, Measure, Positive, Share
+from kernelfit.records.record import DatasetUsed, append_record, make_record
 from kernelfit.solvers.planning.rates import measure_gemm
-
-SCHEMA = "kernelfit.bench/1"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class BenchSpec:
-    """What to compare: the options of `kernelfit bench`.
+class BenchSpec(DataFolder):
+    """What to compare."""
 
-    contenders () stands for all that are installed and run on a CPU.
-    """
+    words = ("bench",)
+    group = "What is compared"
 
-    data: str = "mnist"
-    sizes: tuple = (2000, 4000, 8000)
-    bandwidth: float = 5.0
-    contenders: tuple = ()
-    scratch: str | None = None
-    data_dir: str | None = None
+    data: str = option("mnist", "Dataset of the problem, as for solve.", shown=True)
+    sizes: tuple[int, ...] = option((2000, 4000, 8000), "Numbers of training points.", name="n", least=2, shown=True)
+    bandwidth: float = option(5.0, "Of the Gaussian kernel, in units of pixels / 255.", shown=True)
+    contenders: tuple[str, ...] = option(
+        (),
+        'Only these: "kernelfit float64", "kernelfit mixed", "kernelfit disk", scipy, numpy, scikit-learn, torch, '
+        "gpytorch, cuml; default: all that are installed and run on a CPU.",
+        name="contender",
+    )
+    scratch: str | None = option(
+        None,
+        "Folder on a disk for kernelfit disk; default: the folder for temporary files.",
+        path=True,
+        incidental=True,
+    )
 
-    def __post_init__(self):
+    def check(self):
         for name in self.contenders:
             if name not in peers.CONTENDERS:
                 known = ", ".join(peers.CONTENDERS)
                 raise InputError(f"contender {name!r}; known are {known}{suggestion(name, peers.CONTENDERS)}")
-        if not self.sizes or min(self.sizes) < 2:
-            raise InputError(f"sizes {self.sizes}; give numbers of training points, at least 2 each")
+        if not self.sizes:
+            raise InputError("give at least one number of training points")
         check_positive("bandwidth", self.bandwidth)
 
-    def command(self):
-        """Return the command line that repeats the benchmark."""
-        words = ["kernelfit", "bench", "--data", self.data, "--n", *map(str, self.sizes)]
-        words += ["--bandwidth", str(self.bandwidth)]
-        words += [word for name in self.contenders for word in ("--contender", name)]
-        return shlex.join([*words, *(["--scratch", self.scratch] if self.scratch else [])])
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class BenchRow:
+    """One contender at one size: what it took, or why it was skipped.
+
+    Attributes
+    ----------
+    contender, note : str
+    n : int
+    bandwidth : float
+    skipped : str or None
+    seconds, fit_seconds, predict_seconds, factor_seconds : float or None
+        Fit and predict; each of them; the factorisation alone where it is known.
+    peak_bytes, loaded_bytes : int or None
+        Largest resident memory of its process, and that before the fit.
+    test_error, relative_residual : float or None
+    gemm_rate : float or None
+        The float64 matrix-product rate measured just before, in operations per second.
+    """
+
+    contender: str
+    n: Count
+    bandwidth: Positive
+    note: str | None = None
+    skipped: str | None = None
+    seconds: Positive | None = None
+    fit_seconds: Measure = None
+    predict_seconds: Measure = None
+    factor_seconds: Measure = None
+    peak_bytes: Count | None = None
+    loaded_bytes: Count | None = None
+    test_error: Share | None = None
+    relative_residual: Measure = None
+    gemm_rate: Positive | None = None
 
 
 def run_bench(spec, *, runs=None, progress=None):
-    """Run every contender at every size; yield rows, each also appended to bench.jsonl in the folder `runs`.
-
-    A row is a dict: contender, n, either "skipped" (why) or what kernelfit.experiments.peers.measure returns, and
-    gemm_rate, the float64 matrix-product rate measured just before, in operations per second.
-    """
+    """Run every contender at every size; yield the Record of each, also appended to those in the folder `runs`."""
     progress = progress or Progress()
     chosen = spec.contenders or tuple(name for name in peers.CONTENDERS if name != "cuml")
-    shared = {"schema": SCHEMA, "created": now(), "data": str(spec.data), "bandwidth": spec.bandwidth}
-    shared["command"] = spec.command()
-    shared["environment"] = backend.describe()
     with progress.phase("bench", sum(n**3 for n in spec.sizes) * len(chosen)) as advance:
         for n in spec.sizes:
             for name in chosen:
-                about = {"contender": name, "note": peers.CONTENDERS[name].note, "n": n}
-                row = shared | about | _run(name, n, spec)
+                about = {"contender": name, "note": peers.CONTENDERS[name].note, "n": n, "bandwidth": spec.bandwidth}
+                row = BenchRow(**about, **_run(name, n, spec))
+                record = make_record(
+                    spec,
+                    row,
+                    kind="bench",
+                    id=spec.identity(contender=name, n=str(n)),
+                    dataset=DatasetUsed(asked=spec.data, name=spec.data, n_train=n, n_test=0, n_classes=0),
+                    environment=backend.describe(),
+                    seconds={"total": row.seconds or 0.0},
+                    peak_bytes=row.peak_bytes,
+                )
                 if runs is None:
-                    yield row
+                    yield record
                 else:
-                    yield from written(row, append_json, Path(runs) / "bench.jsonl", row)
+                    yield from written(record, append_record, runs, record)
                 advance(n**3)
 
 
@@ -91,3 +131,6 @@ def _run(name, n, spec):
         reason = done.stderr.strip().splitlines()
         return {"skipped": reason[-1] if reason else f"ended with exit code {done.returncode}"}
     return json.loads(done.stdout.splitlines()[-1]) | {"gemm_rate": rate}
+
+
+EXPERIMENT = Experiment("bench", BenchSpec, BenchRow, run_bench)

@@ -1,99 +1,57 @@
 """`kernelfit descent`: double descent of random-feature regression on a dataset named as everywhere."""
 
 import dataclasses
-import importlib.metadata
-import shlex
-from pathlib import Path
+from typing import Literal
 
-from kernelfit import datasets
-from kernelfit.common.errors import InputError, suggestion
+from kernelfit import backend, datasets
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
-from kernelfit.common.validation import check_integer
+from kernelfit.common.spec import option
 from kernelfit.corruption import label_probability
+from kernelfit.experiments.parts import Data
+from kernelfit.experiments.registry import Experiment
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.records.record import append_json, now, to_json
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.theory.double_descent import DoubleDescent, double_descent
-from kernelfit.theory.random_features import FourierFeatures, ReluFeatures
-
-SCHEMA = "kernelfit.descent/1"
-KINDS = ("fourier", "relu")
+from kernelfit.theory.random_features import FourierFeatures, RandomFeatures, ReluFeatures
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class DescentSpec:
-    """What to run; the fields are the options of `kernelfit descent`.
+class DescentSpec(Data):
+    """What to fit with few to many random features."""
 
-    Attributes
-    ----------
-    features : str
-        One of KINDS.
-    bandwidth : float or None
-        Of the Gaussian kernel that Fourier features tend to; None stands for the median distance of training points.
-    label_noise : float
-    grid : tuple of int
-        Numbers of features, increasing; () stands for double_descent.default_grid(n).
-    seeds : int
-        Seeds 0, 1, ..., seeds - 1 of features and label noise.
-    """
+    words = ("descent",)
 
-    data: str = "digits"
-    features: str = "fourier"
-    bandwidth: float | None = None
-    label_noise: float = 0.2
-    grid: tuple = ()
-    seeds: int = 3
-    n_train: int | None = None
-    n_test: int | None = None
-    data_dir: str | None = None
+    n_train: int | None = option(1000, "Stratified subset of the training set, or size of synthetic.", least=1)
+    features: Literal["fourier", "relu"] = option(
+        "fourier", "fourier: cosines, which tend to the Gaussian kernel; relu: a random hidden layer."
+    )
+    bandwidth: float | Literal["auto"] = option(
+        "auto", "Of fourier features, in units of pixels / 255; auto: the median distance of training points."
+    )
+    labels: float = option(  # type: ignore[assignment]
+        0.2,
+        "Probability with which a training label is replaced; without any the peak is low.",
+        parse=label_probability,
+        old="label-noise",
+    )
+    grid: tuple[int, ...] = option((), "Numbers of features, increasing; default: 15 from n / 8 to 8 n.", least=1)
+    seeds: int = option(3, "How many seeds of the features and the label noise: 0, 1, ...", least=1)
 
-    def __post_init__(self):
-        if self.features not in KINDS:
-            raise InputError(f"features {self.features!r}{suggestion(self.features, KINDS)}; there are fourier, relu")
-        if self.features == "relu" and self.bandwidth is not None:
+    def check(self):
+        if self.features == "relu" and self.bandwidth != "auto":
             raise InputError("relu features have no bandwidth; leave out `bandwidth`")
-        check_integer("seeds", self.seeds)
-        label_probability(self.label_noise)
-
-    def command(self):
-        """Return the command line that repeats the run."""
-        words = ["kernelfit", "descent"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != field.default or field.name == "data":
-                words += ["--" + field.name.replace("_", "-"), *map(str, value if field.name == "grid" else (value,))]
-        return shlex.join(words)
+        label_probability(self.labels)
 
 
-@dataclasses.dataclass(frozen=True)
-class DescentResult:
-    """The curves of a run, and what was run.
-
-    Attributes
-    ----------
-    curves : DoubleDescent
-    shared : dict
-        JSON-ready: schema, created, version, command, dataset.
-    """
-
-    curves: DoubleDescent
-    shared: dict
-
-    def to_json(self):
-        """Return shared and curves as one line of strict JSON."""
-        return to_json(self.fields())
-
-    def fields(self):
-        """Return shared and curves as one dict."""
-        return self.shared | dataclasses.asdict(self.curves)
-
-
-def run_descent(spec, *, runs=None, progress=None):
-    """Run a DescentSpec; return the DescentResult, also appended to descent.jsonl in the folder `runs`."""
-    data = datasets.load(spec.data, n_train=spec.n_train, n_test=spec.n_test, data_dir=spec.data_dir, progress=progress)
-    if spec.features == "relu":
-        features = ReluFeatures()
-    else:
-        features = FourierFeatures(spec.bandwidth or median_distance(data.X_train))
+def run_descent(spec, *, progress=None) -> Record:
+    """Run a DescentSpec; return its Record, whose results are a DoubleDescent."""
+    data = datasets.load(
+        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
+    )
+    features: RandomFeatures = ReluFeatures()
+    if spec.features == "fourier":
+        features = FourierFeatures(median_distance(data.X_train) if spec.bandwidth == "auto" else spec.bandwidth)
     curves = double_descent(
         data.X_train,
         data.y_train,
@@ -101,24 +59,20 @@ def run_descent(spec, *, runs=None, progress=None):
         data.y_test,
         n_classes=len(data.classes),
         features=features,
-        label_noise=spec.label_noise,
+        label_noise=spec.labels,
         grid=spec.grid or None,
         seeds=range(spec.seeds),
         progress=progress or Progress(),
     )
-    shared = {
-        "schema": SCHEMA,
-        "created": now(),
-        "version": importlib.metadata.version("kernelfit"),
-        "command": spec.command(),
-        "dataset": {"asked": str(spec.data), "name": data.name, "sha256": data.hashes()},
-    }
-    result = DescentResult(curves, shared)
-    if runs is not None:
-        append_result(runs, result)
-    return result
+    return make_record(
+        spec,
+        curves,
+        kind="descent",
+        dataset=DatasetUsed.of(data, spec.data),
+        environment=backend.describe(),
+        seconds={"total": curves.seconds},
+        warnings=curves.warnings,
+    )
 
 
-def append_result(folder, result):
-    """Append a DescentResult to descent.jsonl in `folder` as a JSON line; return the file's path."""
-    return append_json(Path(folder) / "descent.jsonl", result.fields())
+EXPERIMENT = Experiment("descent", DescentSpec, DoubleDescent, run_descent)

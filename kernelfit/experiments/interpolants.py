@@ -1,8 +1,6 @@
 """`kernelfit interpolants`: norms of other interpolants of the training labels beside the minimum (section 5)."""
 
 import dataclasses
-import shlex
-from pathlib import Path
 
 import numpy as np
 
@@ -11,59 +9,47 @@ from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMa
 from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.rng import generator
+from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, Memory, PixelSetting
 from kernelfit.experiments.preparation import doubts_of, prepare, solved
-from kernelfit.experiments.solve import SolveSpec
+from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import solver_of
 from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
-from kernelfit.records.record import append_json, now
+from kernelfit.records.forms import Count, Measure, Share
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
-SCHEMA = "kernelfit.interpolants/1"
 FORCED = "forced"
-OTHERS = ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", FORCED)
-_DO_NOT_APPLY = ("labels", "augment", "ridge", "loo", "scratch", "resume", "engine")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class InterpolantsSpec(SolveSpec):
-    """What to compare: the options of `kernelfit interpolants`, and those of a solve that apply.
+class InterpolantsSpec(Memory, KernelOptions, Data):
+    """What to compare. Interpolants are exact, of true labels, in float64 on the CPU."""
 
-    Attributes
-    ----------
-    others : tuple of str
-        Interpolants beside the two of minimum norm: centres (kernelfit.models.centres), or "forced": through random
-        labels at the test points too.
-    """
+    words = ("interpolants",)
+    group = Data.group
+    precision, device = "float64", "cpu"  # with far centres no digit is to spare
 
-    precision: str = "float64"
-    device: str = "cpu"
-    others: tuple = OTHERS
+    others: tuple[str, ...] = option(
+        ("perturbed(0.3)", "perturbed(1)", "pairs", "pairs x 2", "gaussian", FORCED),
+        "Interpolants beside the minimum-norm ones. Expansions about other centres: perturbed(0.3) (training points "
+        "moved by 0.3 median distances), pairs (random points between two training points), gaussian (noise); "
+        '"pairs x 2" has two centres for every training point, and the smallest norm that they allow. forced: through '
+        "random labels of the test points too.",
+    )
+    pixels: PixelSetting = option("true", PIXELS)
 
-    def __post_init__(self):
-        super().__post_init__()
-        for name in _DO_NOT_APPLY:
-            if getattr(self, name) != SolveSpec.__dataclass_fields__[name].default:
-                raise InputError(
-                    f"{name} = {getattr(self, name)!r} does not apply: interpolants are exact, and of true labels"
-                )
-        if (self.precision, self.device) != ("float64", "cpu"):
-            raise InputError("interpolants are solved in float64 on the CPU: with far centres no digit is to spare")
+    def check(self):
         for text in self.others:
             if text != FORCED:
                 parse_centres(text)
-
-    def command(self):
-        """Return the command line that repeats the comparison."""
-        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)}
-        base = SolveSpec(**fields | {"precision": "auto", "device": "auto"})
-        return shlex.join(["kernelfit", "interpolants", *shlex.split(base.command())[2:], "--others", *self.others])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -96,38 +82,30 @@ class InterpolantRow:
 
     name: str
     labels: str
-    centres: int
-    norm: float | None = None
-    norm_pm1: float | None = None
-    ratio: float | None = None
-    train_error: float | None = None
-    test_error: float | None = None
-    relative_residual: float | None = None
+    centres: Count
+    norm: Measure = None
+    norm_pm1: Measure = None
+    ratio: Measure = None
+    train_error: Share | None = None
+    test_error: Share | None = None
+    relative_residual: Measure = None
     condition: float | None = None
     defect: float | None = None
     failed: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class InterpolantsResult:
-    """All rows, and what they have in common.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class InterpolantsResults:
+    """The minimum-norm interpolant of the true labels, that of random labels, and the others, a row each."""
 
-    Attributes
-    ----------
-    rows : list of InterpolantRow
-        The minimum-norm interpolant of the true labels, that of random labels, and the others.
-    shared : dict
-        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernel, warnings, seconds,
-        environment.
-    """
-
-    rows: list
-    shared: dict
+    features: str | None = None
+    kernel: str
+    rows: list[InterpolantRow]
 
 
 @memory_explained()
-def run_interpolants(spec, *, runs=None, progress=None):
-    """Run an InterpolantsSpec; return the InterpolantsResult, whose rows are also appended to interpolants.jsonl."""
+def run_interpolants(spec, *, progress=None) -> Record:
+    """Run an InterpolantsSpec; return its Record."""
     progress, watch = progress or Progress(), Stopwatch()
     solver = solver_of(spec)
     ready = prepare(spec, solver, label_sets=2, watch=watch, progress=progress)
@@ -143,30 +121,15 @@ def run_interpolants(spec, *, runs=None, progress=None):
             rows.append(_other(text, ready, coef, rows[0].norm, spec.seed, progress))
         progress.note(f"{text}: {rows[-1].failed or f'norm {rows[-1].norm:.4g}'}")
     watch.seconds["total"] = watch.total()
-    shared = {
-        "schema": SCHEMA,
-        "created": now(),
-        "command": spec.command(),
-        "dataset": {"asked": str(spec.data), "name": ready.data.name, "sha256": ready.data.hashes()},
-        "n_train": len(ready.changed.y_train),
-        "n_test": len(ready.data.y_test),
-        "n_classes": len(ready.data.classes),
-        "features": str(ready.features),
-        "kernel": str(ready.K.kernel),
-        "warnings": _warnings(rows) + doubts_of(ready),
-        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        "environment": ready.K.device.describe(),
-    }
-    result = InterpolantsResult(rows, shared)
-    if runs is not None:
-        append_rows(runs, result)
-    return result
-
-
-def append_rows(folder, result):
-    """Append the rows of an InterpolantsResult to interpolants.jsonl in `folder`, a JSON line each; return its path."""
-    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
-    return append_json(Path(folder) / "interpolants.jsonl", *lines)
+    return make_record(
+        spec,
+        InterpolantsResults(features=str(ready.features), kernel=str(ready.K.kernel), rows=rows),
+        kind="interpolants",
+        dataset=DatasetUsed.of(ready.data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds,
+        warnings=_warnings(rows) + doubts_of(ready),
+    )
 
 
 def _require_memory(spec, ready):
@@ -264,3 +227,6 @@ def _norms(coef, values):
     """Return the norms of an expansion for 0/1 and -1/+1 targets, from its values at its own centres."""
     T = plus_minus_one(coef.shape[1])
     return [float(np.sqrt(np.vdot(*pair))) for pair in ((coef, values), (coef @ T, values @ T))]
+
+
+EXPERIMENT = Experiment("interpolants", InterpolantsSpec, InterpolantsResults, run_interpolants)

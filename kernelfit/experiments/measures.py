@@ -1,37 +1,52 @@
 """`kernelfit measures`: every measure of complexity on true and on random labels, from one factor."""
 
 import dataclasses
+from typing import Literal
 
-from kernelfit.analysis.comparison import measures_table
-from kernelfit.common.errors import InputError
+from kernelfit.analysis.comparison import MeasuresTable, measures_table
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import one_hot
-from kernelfit.experiments.preparation import prepare, solved
-from kernelfit.experiments.solving import solver_of
+from kernelfit.experiments.parts import RIDGE, Data, KernelOptions, Machine, MpiEngine
+from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.registry import Experiment
+from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.protocol import memory_explained
 
 
-@memory_explained()
-def run_measures(spec, *, progress=None):
-    """Return (MeasuresTable, title) of a SolveSpec; `labels` does not apply, random labels are drawn by its seed.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuresSpec(MpiEngine, Machine, KernelOptions, Data):
+    """What is measured, and where. The factor is float64: leave-one-out and stability need it."""
 
-    The factor is float64: leave-one-out and stability need it.
-    """
-    if spec.labels != "true":
-        raise InputError("measures compares true with random labels; leave out `labels`")
-    if spec.augment != "none":
-        raise InputError("measures are of the training images alone; leave out `augment`")
-    if spec.engine == "dask":
-        raise InputError(
-            'measures need a factor, for leave-one-out and stability, and `engine="dask"` makes none. Use '
-            '`engine="local"`, or "mpi"'
-        )
+    words = ("measures",)
+    group = Data.group
+    loo, precision = True, "float64"
+
+    ridge: float = option(0.0, RIDGE)
+    device: Literal["auto", "cpu", "cuda"] = option("cpu", "auto: the GPU where CuPy finds one.", incidental=True)
+
+    def check(self):
+        check_engine(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeasuresResults:
+    """Every measure of one kernel on true and on random labels."""
+
+    kernel: str
+    features: str
+    table: MeasuresTable
+
+
+@memory_explained()
+def run_measures(spec, *, progress=None) -> Record | None:
+    """Run a MeasuresSpec; return its Record, or None in a process that only follows another's lead."""
     progress, watch = progress or Progress(), Stopwatch()
-    spec = dataclasses.replace(spec, loo=True, precision="float64")
     with solver_of(spec).opened() as solver:
-        return _run(spec, solver, watch, progress) if solver.is_root else (None, None)
+        return _run(spec, solver, watch, progress) if solver.is_root else None
 
 
 def _run(spec, solver, watch, progress):
@@ -39,8 +54,8 @@ def _run(spec, solver, watch, progress):
     true, k = ready.true_labels, len(ready.data.classes)
     random = corrupt_labels(ready.data.y_train, k, 1.0, seed=spec.seed)[0][ready.training.groups]
     ready, factor, _ = solved(ready, one_hot(true, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
-    with factor:
-        made = measures_table(
+    with factor, watch("measure"):
+        table = measures_table(
             factor,
             true,
             random,
@@ -50,4 +65,17 @@ def _run(spec, solver, watch, progress):
             seed=spec.seed,
             progress=progress,
         )
-    return made, f"{ready.data.name}, n = {len(true):,}, {ready.K.kernel}"
+    watch.seconds["total"] = watch.total()
+    return make_record(
+        spec,
+        MeasuresResults(kernel=str(ready.K.kernel), features=str(ready.features), table=table),
+        kind="measures",
+        command=solver.launcher + spec.command(),
+        dataset=DatasetUsed.of(ready.data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds,
+        warnings=table.warnings + doubts_of(ready),
+    )
+
+
+EXPERIMENT = Experiment("measures", MeasuresSpec, MeasuresResults, run_measures)

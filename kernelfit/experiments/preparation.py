@@ -162,6 +162,18 @@ def doubts_of(ready):
     return pixels + (ready.choice.doubts if ready.choice else [])
 
 
+def corruption_of(changed, data):
+    """Return what a record says of a Corruption of a Dataset."""
+    return {
+        "labels": changed.labels,
+        "pixels": changed.pixels,
+        "seed": changed.seed,
+        "labels_replaced": int(changed.replaced.sum()),
+        "labels_changed": int(np.sum(changed.y_train != data.y_train)),
+        "sha256": changed.sha256,
+    }
+
+
 def _load(spec, kernel, features, progress):
     """Return the Dataset, its Corruption, fit to be solved, and the Duplicates among the images without a ridge."""
     data = datasets.load(
@@ -216,7 +228,7 @@ def _test_gram(X_test, kernel, K):
 
 def _kernel(spec):
     kernel = parse_kernel(spec.kernel)
-    if spec.bandwidth is None:
+    if spec.bandwidth == "auto":
         return kernel
     if not kernel.open_bandwidth:
         raise InputError(f"bandwidth {spec.bandwidth} was given, but the kernel {kernel} has no open bandwidth")

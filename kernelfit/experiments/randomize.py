@@ -2,7 +2,6 @@
 
 import ast
 import dataclasses
-import shlex
 from pathlib import Path
 
 import numpy as np
@@ -10,64 +9,46 @@ import numpy as np
 from kernelfit import datasets
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.text_forms import import_callable
-from kernelfit.common.validation import check_integer
 from kernelfit.corruption import label_probability
+from kernelfit.experiments.parts import LABELS, Data, label_levels
+from kernelfit.experiments.registry import Experiment
 from kernelfit.randomization import randomization_test
+from kernelfit.records.fits import KIND, FitResults
+from kernelfit.records.record import FILE
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class RandomizeSpec:
-    """What to test; the fields are the options of `kernelfit randomize`.
+class RandomizeSpec(Data):
+    """What to test; images are flattened, and pixels divided by 255."""
 
-    Attributes
-    ----------
-    estimator : str
-        Import path of a class, or of a function that returns an estimator: "module.Class".
-    param : tuple of str
-        Its arguments as "name=value"; a value is a Python literal, or else the text itself.
-    levels : tuple of float
-    seeds : int
-        Seeds 0, 1, ..., seeds - 1 are run.
-    jobs : int
-        Fits at a time; -1 for all cores.
-    runs : str or None
-        Folder whose fits.jsonl keeps each fit, and is asked for fits done already.
-    """
+    words = ("randomize",)
 
-    estimator: str = "sklearn.ensemble.RandomForestClassifier"
-    param: tuple = ()
-    data: str = "digits"
-    levels: tuple = (0.0, 0.5, 1.0)
-    seeds: int = 3
-    jobs: int = 1
-    n_train: int | None = None
-    n_test: int | None = None
-    data_dir: str | None = None
-    runs: str | None = "runs"
+    estimator: str = option(
+        "sklearn.ensemble.RandomForestClassifier",
+        "Import path of a class with fit and predict, or of a function that makes one.",
+        shown=True,
+    )
+    param: tuple[str, ...] = option((), "name=value for each argument: a Python literal, or text; default: none.")
+    labels: tuple[float, ...] = option(  # type: ignore[assignment]
+        (0.0, 0.5, 1.0), LABELS, parse=label_levels, old="levels"
+    )
+    seeds: int = option(3, "How many seeds are run at each level: 0, 1, ...", least=1)
+    jobs: int = option(1, "Fits at a time; -1 for all cores.", least=-1, incidental=True)
 
-    def __post_init__(self):
-        for level in self.levels:
+    def check(self):
+        for level in self.labels:
             label_probability(level)
-        check_integer("seeds", self.seeds)
-        if self.jobs != -1:  # all cores
-            check_integer("jobs", self.jobs)
-
-    def command(self):
-        """Return the command line that repeats the run."""
-        words = ["kernelfit", "randomize"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if value != field.default or field.name in ("estimator", "data"):
-                for each in value if isinstance(value, tuple) else (value,):
-                    words += ["--" + field.name.replace("_", "-"), str(each)]
-        return shlex.join(words)
+        if self.jobs == 0:
+            raise InputError("jobs = 0; give a number of fits at a time, or -1 for all cores")
 
 
-def run_randomize(spec, *, progress=None):
+def run_randomize(spec, *, runs=None, progress=None):
     """Run a RandomizeSpec; return the RandomizationResult.
 
-    Images are flattened, and pixels divided by 255 in float32. An estimator with a parameter `image_shape`, as
+    Each fit is a record in the folder `runs`, where there is one, and fits found there are not repeated. Images are
+    flattened, and pixels divided by 255 in float32. An estimator with a parameter `image_shape`, as
     kernelfit.nn.NetClassifier has one, is told what the rows were, unless it was given.
 
     Raises
@@ -77,7 +58,9 @@ def run_randomize(spec, *, progress=None):
     """
     progress = progress or Progress()
     estimator = make_estimator(spec.estimator, spec.param)
-    data = datasets.load(spec.data, n_train=spec.n_train, n_test=spec.n_test, data_dir=spec.data_dir, progress=progress)
+    data = datasets.load(
+        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
+    )
     options = estimator.get_params() if hasattr(estimator, "get_params") else {}
     if data.X_train.ndim > 2 and options.get("image_shape", "no such parameter") is None:
         estimator.set_params(image_shape=data.X_train.shape[1:])
@@ -87,10 +70,10 @@ def run_randomize(spec, *, progress=None):
         data.y_train,
         X_test=_vectors(data.X_test),
         y_test=data.y_test,
-        levels=spec.levels,
+        levels=spec.labels,
         seeds=range(spec.seeds),
         n_jobs=spec.jobs,
-        records=None if spec.runs is None else Path(spec.runs) / "fits.jsonl",
+        records=None if runs is None else Path(runs) / FILE,
         name=data.name,
         command=spec.command(),
         progress=progress,
@@ -106,10 +89,10 @@ def make_estimator(path, options=()):
         There is no such module or class, or it does not take these options.
     """
     made, arguments = _imported(path), {}
-    for option in options:
-        name, equals, text = option.partition("=")
+    for given in options:
+        name, equals, text = given.partition("=")
         if not equals or not name.isidentifier():
-            raise InputError(f"`param` {option!r} was not understood; write name=value, as in n_estimators=50")
+            raise InputError(f"`param` {given!r} was not understood; write name=value, as in n_estimators=50")
         try:
             arguments[name] = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
@@ -133,3 +116,6 @@ def _imported(path):
 def _vectors(X):
     flat = X.reshape(len(X), -1)
     return flat / np.float32(255) if X.dtype == np.uint8 else flat
+
+
+EXPERIMENT = Experiment(KIND, RandomizeSpec, FitResults, run_randomize)

@@ -1,92 +1,138 @@
 """The main job: data -> corruption -> kernel -> Gram blocks -> factor -> coefficients -> measures -> Record."""
 
 import dataclasses
-import importlib.metadata
-import shlex
+from typing import Any
 
 import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
-from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.parts import LOO, PIXELS, RIDGE, Data, Engine, Factor, KernelOptions, Machine, PixelSetting
+from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, solved
+from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.models.fit import pivot_of
 from kernelfit.records import pictures
-from kernelfit.records.record import Record, now
-from kernelfit.solvers.planning.plan import check_precision
+from kernelfit.records.forms import Measure, Positive, Share, Size
+from kernelfit.records.pictures import Histogram, Pictures
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SolveSpec:
-    """What to solve; the fields are the options of `kernelfit solve`.
+class Labelled(Data):
+    """What is done to the training examples before a kernel is fitted to them."""
 
-    bandwidth None stands for "auto": closed-form leave-one-out on bandwidth_points of the training points. memory is in
-    bytes. grid ("2x2") and block are those of --engine mpi; scheduler, workers, tolerance, rank and steps those of
-    --engine dask.
-    """
+    labels: str = option("true", "Training labels: true, random, or the probability of replacement.")
+    pixels: PixelSetting = option("true", PIXELS)
+    augment: str = option(
+        "none", 'Further training rows: flip (mirror images), shift(k) (moved by 1 to k pixels), "flip + shift(1)".'
+    )
+    loo: bool = option(False, LOO)
 
-    data: str = "digits"
-    features: str = "pixels"
-    kernel: str = "gaussian"
-    bandwidth: float | None = None
-    bandwidth_points: int = 3000
-    labels: str = "true"
-    pixels: str = "true"
-    augment: str = "none"
-    ridge: float = 0.0
-    seed: int = 0
-    n_train: int | None = None
-    n_test: int | None = None
-    loo: bool = False
-    precision: str = "auto"
-    device: str = "auto"
-    memory: int | None = None
-    scratch: str | None = None
-    resume: bool = False
-    engine: str = "local"
-    grid: str | None = None
-    block: int | None = None
-    scheduler: str | None = None
-    workers: int | None = None
-    tolerance: float | None = None
-    rank: int | None = None
-    steps: int | None = None
-    data_dir: str | None = None
-
-    def __post_init__(self):
-        check_engine(self)
-        for name in ("n_train", "n_test", "seed", "memory", "block", "workers", "rank", "steps", "bandwidth_points"):
-            if getattr(self, name) is not None or name in ("seed", "bandwidth_points"):
-                check_integer(name, getattr(self, name), 0 if name in ("seed", "rank") else 1)
-        check_number("ridge", self.ridge)
-        if self.tolerance is not None and not (isinstance(self.tolerance, float) and 0 < self.tolerance < 1):
-            raise InputError(f"tolerance = {self.tolerance!r}; it is a relative residual, between 0 and 1")
-        check_precision(self.precision, self.loo)
+    def check(self):
         if parse_augment(self.augment) and self.loo:
             raise InputError(
                 f"leave-one-out with augment = {self.augment!r}: leaving one row out leaves its copies in, so that "
                 "the error would be far too small. Leave out `loo` or `augment`"
             )
-        if self.resume and self.scratch is None:
-            raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
 
-    def command(self):
-        """Return the command line that repeats the run."""
-        words = ["kernelfit", "solve"]
-        for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            option = "--" + field.name.replace("_", "-")
-            if isinstance(value, bool):
-                words += [option] * value
-            elif value != field.default or field.name in ("data", "kernel"):
-                words += [option, str(value)]
-        return shlex.join(words)
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SolveSpec(Engine, Machine, Factor, KernelOptions, Labelled):
+    """What to solve, how, and where."""
+
+    words = ("solve",)
+    group = Data.group
+
+    ridge: float = option(0.0, RIDGE)
+
+    def check(self):
+        check_engine(self)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SolveResults:
+    """The outcome of one solve.
+
+    Attributes
+    ----------
+    d : int
+        Features of an image, or pixels.
+    kernel : str
+        As parse_kernel reads it, the bandwidth filled in.
+    bandwidth_choice : dict or None
+        How an automatic bandwidth was chosen: subsample size and the leave-one-out errors of all candidates.
+    corruption : dict
+        labels (probability), pixels, seed, labels_replaced and labels_changed (counts), sha256 of the corrupted data.
+    train_error, test_error : float
+        Against the labels fitted, and against true labels.
+    loo_error : float or None
+        Closed-form leave-one-out error on the training points.
+    norm, norm_pm1 : float
+        sqrt(tr(coef^T K coef)) for 0/1 and for -1/+1 targets.
+    norm_per_output, norm_pm1_per_output : list of float
+        sqrt(coef_c^T K coef_c) for each class.
+    norm_disagreement : float
+        Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor; or
+        of norm_pm1, or of one of the classes, where it is largest. Early records have it of all classes pooled.
+    relative_residual : float
+        |Y_c - (K + ridge I) coef_c| / |Y_c| against recomputed Gram blocks, of the class c where it is largest. Early
+        records have it of all classes pooled, |Y - (K + ridge I) coef|_F / |Y|_F, which is never more.
+    condition_estimate : float or None
+        Of K + ridge I in the 1-norm; a lower bound, with or without a shift. None where it would cost too much.
+    smallest_pivot : float
+        Of the factor: an upper bound on the smallest eigenvalue of K + (ridge + shift) I.
+    precision : str
+        float64, or mixed: a float32 factor, corrected in float64.
+    gflops : float or None
+        Operations of the factorisation (n^3 / 3, less those of resumed panels) over seconds["factor"], in 10^9 per
+        second; gemm_gflops is the matrix-product rate before it.
+    solver : dict
+        What the solver did: precision, storage, panel_width, shift, breakdowns, steps and residuals of conjugate
+        gradients, fallback, resumed_panels, why this precision ("reason"). Another engine than the local one names
+        itself ("engine") and adds what it has to say.
+    augmentation : dict or None
+        what, rows (of the system that was solved, at least n_train), left_out (copies equal to another image).
+    histograms : dict or None
+        train_margins, test_margins and, with leave-one-out, loo_margins and loo_residuals, each as
+        kernelfit.records.pictures.histogram returns it.
+    pictures : dict or None
+        As kernelfit.records.pictures makes them: misclassified and memorised (lists of examples with index, label,
+        predicted and png; the latter with true), filters (a PNG in base64, or None).
+    """
+
+    d: int
+    kernel: str
+    features: str
+    corruption: dict[str, Any]
+    ridge: Size
+    method: str
+    precision: str
+    device: str
+    train_error: Share
+    test_error: Share
+    loo_error: Share | None
+    norm: Measure
+    norm_pm1: Measure
+    norm_per_output: list[Measure]
+    norm_pm1_per_output: list[Measure]
+    norm_disagreement: Measure
+    relative_residual: Measure
+    condition_estimate: float | None
+    smallest_pivot: Measure
+    gflops: Measure = None
+    gemm_gflops: Positive | None = None
+    bandwidth_choice: dict[str, Any] | None = None
+    solver: dict[str, Any] | None = None
+    augmentation: dict[str, Any] | None = None
+    histograms: dict[str, Histogram] | None = None
+    pictures: Pictures | None = None
 
 
 @memory_explained()
@@ -103,10 +149,9 @@ def run_solve(spec, *, progress=None):
         return _run(spec, solver, watch, progress) if solver.is_root else (None, None)
 
 
-def _run(spec, solver, watch, progress):
+def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     ready = prepare(spec, solver, watch=watch, progress=progress)
-    data, changed = ready.data, ready.changed
-    y, k = ready.training.y, len(data.classes)
+    data, y, k = ready.data, ready.training.y, len(ready.data.classes)
     ready, factor, solution = solved(ready, one_hot(y, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
     diagonal = None
     with factor:
@@ -121,32 +166,16 @@ def _run(spec, solver, watch, progress):
     with watch("pictures"):
         illustrated = _illustrations(ready, spec, solution, scores, diagonal)
     watch.seconds["total"] = watch.total()
-
-    record = Record(
-        created=now(),
-        version=importlib.metadata.version("kernelfit"),
-        command=solver.launcher + spec.command(),
-        dataset={"asked": str(spec.data), "name": data.name, "provenance": data.provenance, "sha256": data.hashes()},
-        n_train=len(changed.y_train),
-        n_test=len(data.y_test),
+    results = SolveResults(
         d=ready.d,
-        n_classes=k,
         kernel=str(ready.K.kernel),
         bandwidth_choice=dataclasses.asdict(ready.choice) if ready.choice else None,
         features="precomputed" if ready.kernel.of_matrix else str(ready.features),
-        corruption={
-            "labels": changed.labels,
-            "pixels": changed.pixels,
-            "seed": changed.seed,
-            "labels_replaced": int(changed.replaced.sum()),
-            "labels_changed": int(np.sum(changed.y_train != data.y_train)),
-            "sha256": changed.sha256,
-        },
+        corruption=corruption_of(ready.changed, data),
         ridge=factor.ridge,
         method=factor.method,
         precision=factor.precision,
         device=factor.device,
-        seed=spec.seed,
         train_error=error_rate(solution.fitted, y),
         test_error=error_rate(scores, data.y_test),
         loo_error=None if diagonal is None else error_rate(solution.left_out(diagonal), y),
@@ -159,16 +188,22 @@ def _run(spec, solver, watch, progress):
         condition_estimate=solution.condition_estimate,
         smallest_pivot=pivot,
         **illustrated,
-        warnings=[],
-        seconds={name: round(seconds, 4) for name, seconds in watch.seconds.items()},
         gflops=factor.gflops,
         gemm_gflops=factor.gemm_gflops,
-        peak_bytes=peak,
-        environment=ready.K.device.describe(),
         solver=factor.report | solution.report,
         augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
-    record = dataclasses.replace(record, warnings=_warnings(ready, record, solution, scores))
+    record = make_record(
+        spec,
+        results,
+        kind="solve",
+        command=solver.launcher + spec.command(),
+        dataset=DatasetUsed.of(data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds,
+        peak_bytes=peak,
+        warnings=_warnings(ready, results, solution, scores),
+    )
     return record, ready.function(spec, solution.coef)
 
 
@@ -191,12 +226,12 @@ def _illustrations(ready, spec, solution, scores, diagonal):
     return {"histograms": histograms, "pictures": drawn}
 
 
-def _warnings(ready, record, solution, scores):
+def _warnings(ready, results, solution, scores):
     """What a reader of the numbers must know."""
     found = doubts(
-        record.relative_residual,
-        norm_disagreement=record.norm_disagreement,
-        condition_estimate=record.condition_estimate,
+        results.relative_residual,
+        norm_disagreement=results.norm_disagreement,
+        condition_estimate=results.condition_estimate,
     )
     shift, choice = solution.report["shift"], ready.choice
     if shift:
@@ -204,8 +239,8 @@ def _warnings(ready, record, solution, scores):
             f"float32 broke down, and its factor is that of a matrix with {shift:.1e} more on the diagonal; the "
             "smallest pivot is that of this matrix, all else of the problem itself"
         )
-    if record.ridge == 0 and record.train_error > 0:
-        found.append(f"{100 * record.train_error:.3g} % of the training points are not fitted: this is no interpolant")
+    if results.ridge == 0 and results.train_error > 0:
+        found.append(f"{100 * results.train_error:.3g} % of the training points are not fitted: this is no interpolant")
     if not np.isfinite(scores).all():
         found.append("some test points have no finite prediction; they count as errors")
     k, present = scores.shape[1], set(ready.changed.y_train.tolist())
@@ -214,3 +249,6 @@ def _warnings(ready, record, solution, scores):
     if choice and choice.bandwidth == choice.candidates[-1]["bandwidth"]:
         found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the widest that could be tried")
     return found + doubts_of(ready)
+
+
+EXPERIMENT = Experiment("solve", SolveSpec, SolveResults, run_solve)

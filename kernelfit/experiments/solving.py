@@ -2,10 +2,10 @@
 
 import importlib.util
 
-from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.errors import InputError
 from kernelfit.solvers.auto import Auto
 
-# The fields of a SolveSpec that an engine has no use for, with the values that say nothing.
+# The options that an engine has no use for, with the values that say nothing.
 _MPI = {"grid": (None,), "block": (None,)}
 _DASK = {"scheduler": (None,), "workers": (None,), "tolerance": (None,), "rank": (None,), "steps": (None,)}
 _DO_NOT_APPLY = {
@@ -13,21 +13,18 @@ _DO_NOT_APPLY = {
     "mpi": _DASK | {"scratch": (None,), "resume": (False,), "device": ("auto", "cpu")},
     "dask": _MPI | {"loo": (False,), "precision": ("auto", "float64")},
 }
-ENGINES = tuple(_DO_NOT_APPLY)
 
 
 def check_engine(spec):
-    """Raise InputError for an engine that there is not, or an option that the engine of a SolveSpec has no use for."""
-    if spec.engine not in ENGINES:
-        raise InputError(f"engine {spec.engine!r}; known are {', '.join(ENGINES)}{suggestion(spec.engine, ENGINES)}")
+    """Raise InputError for an option that the engine of a spec has no use for."""
     for name, silent in _DO_NOT_APPLY[spec.engine].items():
-        value = getattr(spec, name)
+        value = getattr(spec, name, silent[0])
         if value not in silent:
             raise InputError(f'{name} = {value!r} does not apply to `engine="{spec.engine}"`; leave it out')
 
 
-def solver_of(spec):
-    """Return the Solver of a SolveSpec; raises InputError if its extra is missing.
+def solver_of(spec, **more):
+    """Return the Solver of a spec, with `more` of its own parameters; raises InputError if its extra is missing.
 
     The module of an engine is imported only here: it needs libraries that a solve in one process does not.
     """
@@ -38,13 +35,12 @@ def solver_of(spec):
 
         given = _given(spec, "scheduler", "workers", "memory", "tolerance", "rank", "steps", "scratch")
         return Dask(**given, resume=spec.resume, seed=spec.seed, worker_device=spec.device)
+    same = {"precision": spec.precision, "loo": spec.loo} | more
     if spec.engine == "mpi":
         from kernelfit.solvers.mpi.solver import Mpi
 
-        return Mpi(**_given(spec, "memory", "grid", "block"), precision=spec.precision, loo=spec.loo)
-    given = _given(spec, "memory", "scratch")
-    same = {name: getattr(spec, name) for name in ("precision", "device", "resume", "seed", "loo")}
-    return Auto(**given, **same)
+        return Mpi(**_given(spec, "memory", "grid", "block"), **same)
+    return Auto(**_given(spec, "memory", "scratch"), device=spec.device, resume=spec.resume, seed=spec.seed, **same)
 
 
 def _given(spec, *names):

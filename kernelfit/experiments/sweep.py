@@ -1,66 +1,70 @@
 """Label corruption from 0 to 1 for the price of one solve: labels never touch the factor (the paper's figure 1c)."""
 
 import dataclasses
-import shlex
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.validation import check_integer
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.experiments.parts import (
+    LABELS,
+    LOO,
+    RIDGE,
+    Data,
+    Engine,
+    Factor,
+    KernelOptions,
+    Machine,
+    PixelSetting,
+    label_levels,
+)
 from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.experiments.solving import solver_of
-from kernelfit.records.record import append_json, now
+from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.records.forms import Count, Measure, Share
+from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
-SCHEMA = "kernelfit.sweep/1"
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepSpec(SolveSpec):
-    """What to sweep: the options of `kernelfit sweep`, and those of a solve that apply.
+class SweepSpec(Engine, Machine, Factor, KernelOptions, Data):
+    """What to sweep, how, and where. Each pixel setting is a solve of its own."""
 
-    Attributes
-    ----------
-    levels : tuple of float
-        Probabilities with which a training label is replaced.
-    seeds : int
-        Seeds 0, 1, ..., seeds - 1 of the labels at each level.
-    pixel_settings : tuple of str
-        Each is a solve of its own: "true", "shuffled", "random", "gaussian".
-    """
+    words = ("sweep",)
+    group = Data.group
 
-    levels: tuple = tuple(k / 10 for k in range(11))
-    seeds: int = 5
-    pixel_settings: tuple = ("true",)
+    labels: tuple[float, ...] = option(  # type: ignore[assignment]
+        tuple(k / 10 for k in range(11)), LABELS, parse=label_levels, old="levels", shown=True
+    )
+    seeds: int = option(5, "How many seeds of the labels at each level: 0, 1, ...", least=1, shown=True)
+    pixels: tuple[PixelSetting, ...] = option(  # type: ignore[assignment]
+        ("true",), "Pixels of all images; each setting is a solve of its own."
+    )
+    ridge: float = option(0.0, RIDGE)
+    loo: bool = option(False, LOO)
 
-    def __post_init__(self):
-        super().__post_init__()
-        if not self.levels or not self.pixel_settings:
+    def check(self):
+        check_engine(self)
+        if not self.labels or not self.pixels:
             raise InputError("a sweep needs at least one level and one pixel setting")
-        for level in self.levels:
+        for level in self.labels:
             label_probability(level)
-        if self.augment != "none":
-            raise InputError("a sweep changes labels one by one, so no image may have copies; leave out `augment`")
-        check_integer("seeds", self.seeds)
 
-    def settings(self):
-        """Return a SweepSpec for each pixel setting, with a scratch folder of its own: each has its own factor."""
-        folders = {pixels: self.scratch and str(Path(self.scratch) / pixels) for pixels in self.pixel_settings}
-        return [dataclasses.replace(self, pixels=pixels, scratch=folder) for pixels, folder in folders.items()]
-
-    def command(self):
-        """Return the command line that repeats the sweep."""
-        base = SolveSpec(**{field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec)})
-        words = ["kernelfit", "sweep", *shlex.split(base.command())[2:], "--levels", *map(str, self.levels)]
-        return shlex.join([*words, "--seeds", str(self.seeds), "--pixels", *self.pixel_settings])
+    def settings(self) -> list[SolveSpec]:
+        """Return what is solved for each pixel setting, with a scratch folder of its own: each has its own factor."""
+        own = {field.name for field in dataclasses.fields(self)} - {"labels", "pixels", "scratch"}
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolveSpec) if field.name in own}
+        folders = {pixels: self.scratch and str(Path(self.scratch) / pixels) for pixels in self.pixels}
+        return [SolveSpec(**shared, pixels=pixels, scratch=folder) for pixels, folder in folders.items()]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,46 +92,48 @@ class SweepRow:
     """
 
     pixels: str
-    level: float
+    level: Share
     seed: int
-    labels_changed: int
-    train_error: float
-    clean_train_error: float | None
-    changed_train_error: float | None
-    test_error: float
-    loo_error: float | None
-    clean_loo_error: float | None
-    changed_loo_error: float | None
-    recovered: float | None
-    norm: float
-    norm_pm1: float
-    train_margins: dict
-    test_margins: dict
+    labels_changed: Count = 0
+    train_error: Share
+    clean_train_error: Share | None = None
+    changed_train_error: Share | None = None
+    test_error: Share
+    loo_error: Share | None = None
+    clean_loo_error: Share | None = None
+    changed_loo_error: Share | None = None
+    recovered: Share | None = None
+    norm: Measure
+    norm_pm1: Measure
+    train_margins: dict[str, Any] = dataclasses.field(default_factory=dict)
+    test_margins: dict[str, Any]
 
 
-@dataclasses.dataclass(frozen=True)
-class SweepResult:
-    """All rows of a sweep, and what they have in common.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SweepResults:
+    """All sets of labels of a sweep.
 
     Attributes
     ----------
+    features : str
+    kernels : dict
+        The kernel of each pixel setting.
+    method : str
+    relative_residual : float
+        The largest of all classes of all sets.
     rows : list of SweepRow
-    shared : dict
-        JSON-ready: schema, created, command, dataset, n_train, n_test, n_classes, kernels (text for each pixel
-        setting), method, seconds (by phase, over all pixel settings), relative_residual (the largest of all classes of
-        all sets), warnings, environment.
     """
 
-    rows: list
-    shared: dict
+    features: str | None = None
+    kernels: dict[str, str]
+    method: str
+    relative_residual: Measure
+    rows: list[SweepRow]
 
 
 @memory_explained()
-def run_sweep(spec, *, runs=None, progress=None):
-    """Run a SweepSpec; return the SweepResult, whose rows are also appended to sweep.jsonl in the folder `runs`.
-
-    In a process that only follows another's lead it is None.
-    """
+def run_sweep(spec, *, progress=None) -> Record | None:
+    """Run a SweepSpec; return its Record, or None in a process that only follows another's lead."""
     progress, watch = progress or Progress(), Stopwatch()
     with solver_of(spec).opened() as solver:
         if not solver.is_root:
@@ -136,48 +142,38 @@ def run_sweep(spec, *, runs=None, progress=None):
         for setting in spec.settings():
             if setting.scratch != spec.scratch:
                 solver = dataclasses.replace(solver, scratch=setting.scratch)
-            ready, solution, own, found = _sweep_labels(setting, solver, watch, progress)
+            ready, solution, own, found = _sweep_labels(spec, setting, solver, watch, progress)
             rows += own
             kernels[setting.pixels] = str(ready.K.kernel)
             solutions.append(solution)
             warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready)]
     watch.seconds["total"] = watch.total()
-    shared = {
-        "schema": SCHEMA,
-        "created": now(),
-        "command": solver.launcher + spec.command(),
-        "dataset": {"asked": str(spec.data), "name": ready.data.name, "sha256": ready.data.hashes()},
-        "n_train": len(ready.changed.y_train),
-        "n_test": len(ready.data.y_test),
-        "n_classes": len(ready.data.classes),
-        "features": str(ready.features),
-        "kernels": kernels,
-        "ridge": spec.ridge,
-        "method": solution.method,
-        "relative_residual": float(np.max([solution.relative_residual for solution in solutions])),
-        "warnings": warnings,
-        "seconds": {name: round(seconds, 4) for name, seconds in watch.seconds.items()},
-        "environment": ready.K.device.describe(),
-    }
-    result = SweepResult(rows, shared)
-    if runs is not None:
-        append_rows(runs, result)
-    return result
+    results = SweepResults(
+        features=str(ready.features),
+        kernels=kernels,
+        method=solution.method,
+        relative_residual=float(np.max([solution.relative_residual for solution in solutions])),
+        rows=rows,
+    )
+    return make_record(
+        spec,
+        results,
+        kind="sweep",
+        command=solver.launcher + spec.command(),
+        dataset=DatasetUsed.of(ready.data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds,
+        warnings=warnings,
+    )
 
 
-def append_rows(folder, result):
-    """Append the rows of a SweepResult to sweep.jsonl in `folder`, a JSON line each; return the file's path."""
-    lines = [result.shared | dataclasses.asdict(row) for row in result.rows]
-    return append_json(Path(folder) / "sweep.jsonl", *lines)
-
-
-def _sweep_labels(spec, solver, watch, progress):
+def _sweep_labels(spec, setting, solver, watch, progress):
     """Return (Prepared, Solution, rows, doubts) of all levels and seeds on one factor."""
     # Without replaced labels all seeds are one: solved once, and reported once.
-    settings = [(level, seed) for level in spec.levels for seed in range(spec.seeds if level else 1)]
-    ready = prepare(spec, solver, label_sets=len(settings), watch=watch, progress=progress)
+    sets = [(level, seed) for level in spec.labels for seed in range(spec.seeds if level else 1)]
+    ready = prepare(setting, solver, label_sets=len(sets), watch=watch, progress=progress)
     k = len(ready.data.classes)
-    labels = [corrupt_labels(ready.data.y_train, k, level, seed=seed)[0] for level, seed in settings]
+    labels = [corrupt_labels(ready.data.y_train, k, level, seed=seed)[0] for level, seed in sets]
     if ready.duplicates is not None:
         dataclasses.replace(ready.duplicates, targets=np.column_stack(labels)).require_equal_targets()
     labels = [y[ready.training.groups] for y in labels]
@@ -192,10 +188,10 @@ def _sweep_labels(spec, solver, watch, progress):
             scores = factor.predict(ready.K_test, whole.coef, progress=progress)
     rows, worst = [], {}
     with watch("measure"):
-        for index, ((level, seed), y) in enumerate(zip(settings, labels, strict=True)):
+        for index, ((level, seed), y) in enumerate(zip(sets, labels, strict=True)):
             T = _of_set(Y.shape[1], index, np.bincount(y, minlength=k) > 0)
-            setting = {"pixels": spec.pixels, "level": level, "seed": seed}
-            row, numbers = _row(setting, ready, y, whole.combined(T), scores @ T, diagonal)
+            which = {"pixels": setting.pixels, "level": level, "seed": seed}
+            row, numbers = _row(which, ready, y, whole.combined(T), scores @ T, diagonal)
             rows.append(row)
             worst = {name: max(value, worst.get(name, value)) for name, value in numbers.items()}
     return ready, whole, rows, doubts(**worst, condition_estimate=whole.condition_estimate)
@@ -221,14 +217,14 @@ def _of_set(columns, index, present):
     return T * present
 
 
-def _row(setting, ready, y, solution, scores, diagonal):
+def _row(which, ready, y, solution, scores, diagonal):
     """Return (SweepRow, {relative_residual, norm_disagreement}) of one set of labels."""
     fitted, left_out = solution.fitted, None if diagonal is None else solution.left_out(diagonal)
     norm, norm_pm1 = solution.norm, solution.combined(plus_minus_one(scores.shape[1])).norm
     true, y_test = ready.true_labels, ready.data.y_test
     changed = y != true
     row = SweepRow(
-        **setting,
+        **which,
         labels_changed=int(changed.sum()),
         train_error=error_rate(fitted, y),
         clean_train_error=_error(fitted, y, ~changed),
@@ -249,3 +245,6 @@ def _row(setting, ready, y, solution, scores, diagonal):
 
 def _error(scores, y, rows):
     return error_rate(scores[rows], y[rows]) if rows.any() else None
+
+
+EXPERIMENT = Experiment("sweep", SweepSpec, SweepResults, run_sweep)

@@ -10,16 +10,7 @@ from kernelfit.common.errors import KernelfitError
 
 _HOMES = {"NetClassifier": "estimator", "Theorem1Net": "theorem1", "build_model": "models", "train": "training"}
 
-__all__ = [
-    "MissingTorchError",
-    "NetClassifier",
-    "Theorem1Net",
-    "build_model",
-    "processes",
-    "rank",
-    "require_torch",
-    "train",
-]
+__all__ = ["MissingTorchError", "NetClassifier", "Theorem1Net", "build_model", "require_torch", "train"]
 
 
 class MissingTorchError(KernelfitError, ImportError):

@@ -38,7 +38,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     classes_ : array, shape (k,)
     net_ : torch.nn.Module
     history_ : kernelfit.nn.history.History
-    columns_ : kernelfit.nn.columns.Columns or None
+    columns_ : kernelfit.nn.images.Columns or None
         What standardises a table.
 
     Notes
@@ -104,11 +104,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             settings,
             n_classes=len(self.classes_),
             seed=0 if self.random_state is None else self.random_state,
-            crop=self.crop,
-            whiten=self.whiten,
-            init=self.init,
-            dropout=self.dropout,
-            device=self.device,
+            **{name: getattr(self, name) for name in ("crop", "whiten", "init", "dropout", "device")},
         )
         self.net_, self.history_, self.columns_ = fitted.net, fitted.history, fitted.columns
         self._shape = X.shape[1:]

@@ -1,4 +1,4 @@
-"""What a net says, in float32, without dropout and with cut images from the middle."""
+"""What is measured of a net: what it says in float32, without dropout, of images cut from the middle; its norms."""
 
 import contextlib
 import dataclasses
@@ -13,6 +13,7 @@ from kernelfit.nn.distributed import ALONE
 _FIRST = 128  # examples of a count that may end early
 _BATCH = 1024  # examples at a time: independent of the batch of training, so that an error rate is too
 _NUMBERS = 2**25  # and fewer of large images: 128 MB of inputs
+_LARGEST = 2**24  # numbers of a matrix whose spectral norm is worth its singular values: seconds
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,14 +47,8 @@ def evaluate(net, images, labels, team=ALONE):
             logits, y = net(x).float(), labels[part]
             own = logits.gather(1, y[:, None])
             others = logits.scatter(1, y[:, None], -torch.inf)
-            parts.append(
-                (
-                    _said(logits),
-                    functional.cross_entropy(logits, y, reduction="none"),
-                    own[:, 0] - others.amax(1),
-                    (others > own).sum(1),
-                )
-            )
+            losses = functional.cross_entropy(logits, y, reduction="none")
+            parts.append((_said(logits), losses, own[:, 0] - others.amax(1), (others > own).sum(1)))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Evaluation(*(team.scattered(column, rows, len(images)).cpu().numpy() for column in columns))
 
@@ -111,3 +106,33 @@ def true_float32(device):
     if device.type != "cuda":
         return contextlib.nullcontext()
     return torch.backends.cudnn.flags(enabled=True, benchmark=True, allow_tf32=False)
+
+
+def weight_norms(net, start):
+    """Return norms of all weights of more than one dimension, as matrices (out, all else): a JSON-ready dict.
+
+    frobenius and spectral: {name: norm}, a spectral norm None for matrices of more than 16 million numbers,
+    or of some that are not finite;
+    spectral_product: product of the spectral norms, or None where one is; distance: {name: Frobenius norm of the
+    change} since `start`, a dict of tensors by name as of `starting_weights`.
+    """
+    found = {"frobenius": {}, "spectral": {}, "distance": {}}
+    for name, weights in _matrices(net):
+        found["frobenius"][name] = float(weights.norm())
+        measurable = weights.numel() <= _LARGEST and bool(weights.isfinite().all())
+        found["spectral"][name] = float(torch.linalg.matrix_norm(weights, ord=2)) if measurable else None
+        found["distance"][name] = float((weights - start[name].to(weights)).norm())
+    spectral = list(found["spectral"].values())
+    found["spectral_product"] = None if None in spectral else math.prod(spectral)
+    return found
+
+
+def starting_weights(net):
+    """Return copies of these matrices by name, to measure the distance from later."""
+    return {name: weights.clone() for name, weights in _matrices(net)}
+
+
+def _matrices(net):
+    for name, parameter in net.named_parameters():
+        if parameter.ndim > 1:
+            yield name, parameter.detach().flatten(1)

@@ -33,26 +33,17 @@ class FolderImages:
         Threads that decode; one for each core unless given.
     """
 
-    channels_last = False
+    layout, columns = torch.contiguous_format, None
 
     def __init__(self, files, *, crop=CROP, whiten=True, device="cpu", workers=None):
         check_crop(crop)
         self.files, self.whiten, self.device = files, whiten, torch.device(device)
         self.workers = workers or os.cpu_count()
         kept = min(files.side, crop or files.side)
-        self.size, self.room = (kept, kept), (files.side - kept,) * 2
+        self.size, self.room, self.input_shape = (kept, kept), (files.side - kept,) * 2, (3, kept, kept)
 
     def __len__(self):
         return len(self.files)
-
-    @property
-    def input_shape(self):
-        return (3, *self.size)
-
-    @property
-    def layout(self):
-        """The memory format of the batches."""
-        return torch.channels_last if self.channels_last else torch.contiguous_format
 
     def batches(self, rows, size, offsets=None):
         """Yield (some of the rows, their inputs) in order, `size` rows at a time, as Images.batches does.
@@ -63,8 +54,7 @@ class FolderImages:
             A file cannot be read as an image: names it, when its batch is asked for.
         """
         parts = [part for part in rows.split(size) if len(part)]
-        places = self._middle(len(rows)) if offsets is None else offsets[rows].tolist()
-        jobs = list(zip(rows.tolist(), places, strict=True))
+        jobs = self._jobs(rows, None if offsets is None else offsets[rows])
         with ThreadPoolExecutor(self.workers, thread_name_prefix="decode") as pool:
             decoding = collections.deque()
             try:
@@ -78,11 +68,12 @@ class FolderImages:
 
     def batch(self, rows, offsets=None):
         """Return the inputs of some rows, float32 (len(rows), 3, height, width), cut at the offsets (len(rows), 2)."""
-        places = self._middle(len(rows)) if offsets is None else offsets.tolist()
-        return self._inputs([self._read(*job) for job in zip(rows.tolist(), places, strict=True)])
+        return self._inputs([self._read(*job) for job in self._jobs(rows, offsets)])
 
-    def _middle(self, count):
-        return [tuple(spare // 2 for spare in self.room)] * count
+    def _jobs(self, rows, offsets):
+        """Return (row, (top, left)) of each image that is to be read."""
+        places = [[spare // 2 for spare in self.room]] * len(rows) if offsets is None else offsets.tolist()
+        return list(zip(rows.tolist(), places, strict=True))
 
     def _inputs(self, images):
         pixels = np.stack(images) if images else np.empty((0, *self.size, 3), np.uint8)
@@ -98,13 +89,11 @@ class FolderImages:
         try:
             with Image.open(path, formats=("PNG", "JPEG")) as image:
                 image.draft("RGB", (2 * side, 2 * side))
-                if image.mode.startswith(("I", "F")):  # Pillow would make white of all above 255
-                    raise DataError(f"{path} has mode {image.mode}; convert it to RGB or grey with 8 bits")
-                image = upright(image).convert("RGB")
-        except DataError:
-            raise
+                mode, image = image.mode, upright(image).convert("RGB")
         except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise DataError(f"{path} cannot be read as a PNG or JPEG image: {error}") from error
+        if mode.startswith(("I", "F")):  # Pillow makes white of all above 255
+            raise DataError(f"{path} has mode {mode}; convert it to RGB or grey with 8 bits")
         edge = min(image.size)
         x, y = ((length - edge) / 2 for length in image.size)
         image = image.resize((side, side), Image.Resampling.BILINEAR, box=(x, y, x + edge, y + edge))

@@ -5,19 +5,6 @@ import dataclasses
 import numpy as np
 import torch
 
-CURVES = (
-    "epoch",
-    "steps",
-    "seconds",
-    "learning_rate",
-    "loss",
-    "accuracy",
-    "accuracy_clean",
-    "accuracy_corrupted",
-    "train_accuracy",
-    "test_accuracy",
-)
-
 
 @dataclasses.dataclass
 class History:
@@ -53,7 +40,7 @@ class History:
     train_seconds: float = 0.0
     evaluate_seconds: float = 0.0
     step_losses: list = dataclasses.field(default_factory=list)
-    curve: dict = dataclasses.field(default_factory=lambda: {name: [] for name in CURVES})
+    curve: dict = dataclasses.field(default_factory=dict)
     packed: list = dataclasses.field(default_factory=list)
     time_to_fit: dict | None = None
     stopped_by: str | None = None
@@ -66,10 +53,6 @@ class History:
         """
         self.losses[self.step] = loss
         self.correct[rows] = logits.argmax(1) == labels
-        self.count_step(in_step)
-
-    def count_step(self, in_step):
-        """Note that a step is done."""
         self.step += 1
         self.steps += 1
         self.images += in_step
@@ -84,19 +67,12 @@ class History:
         right = self.correct[rows].cpu().numpy()
         wrong_label = corrupted[rows].cpu().numpy()
         self.step_losses += losses.tolist()
-        for name, value in (
-            ("epoch", self.epoch + 1),
-            ("steps", self.steps),
-            ("seconds", self.train_seconds),
-            ("learning_rate", learning_rate),
-            ("loss", float(losses @ sizes / sizes.sum())),
-            ("accuracy", float(right.mean())),
-            ("accuracy_clean", _mean(right[~wrong_label])),
-            ("accuracy_corrupted", _mean(right[wrong_label])),
-            ("train_accuracy", None),
-            ("test_accuracy", None),
-        ):
-            self.curve[name].append(value)
+        means = {"loss": float(losses @ sizes / sizes.sum()), "accuracy": float(right.mean())}
+        means |= {"accuracy_clean": _mean(right[~wrong_label]), "accuracy_corrupted": _mean(right[wrong_label])}
+        row = {"epoch": self.epoch + 1, "steps": self.steps, "seconds": self.train_seconds}
+        row |= {"learning_rate": learning_rate, **means, "train_accuracy": None, "test_accuracy": None}
+        for name, value in row.items():
+            self.curve.setdefault(name, []).append(value)
         if len(rows) == len(self.correct):
             self.packed.append(torch.from_numpy(np.packbits(self.correct.cpu().numpy())))
         self.epoch, self.step = self.epoch + 1, 0
@@ -105,10 +81,6 @@ class History:
     def packed_rows(self):
         """Return `packed` as one uint8 array (epochs, bytes)."""
         return np.stack([row.cpu().numpy() for row in self.packed])  # a checkpoint may bring them to the device
-
-    def state(self):
-        """Return the fields as a dict for a checkpoint."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
 
     def step_curve(self, every):
         """Return {"every", "loss"}: the mean loss of each `every` steps in a row."""

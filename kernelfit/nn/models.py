@@ -11,13 +11,12 @@ from itertools import pairwise
 
 import torch
 from torch import nn
-from torch.nn import functional
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.text_forms import IMPORT_PATH, import_callable, look_up, named_options, parse_expression
 from kernelfit.common.validation import check_positive
 from kernelfit.nn.draws import torch_seed
-from kernelfit.nn.linear import Linear
+from kernelfit.nn.layers import Linear, LocalResponse, SamePool
 
 INITS = ("he", "torch")
 
@@ -44,16 +43,11 @@ class AlexNet(nn.Module):
         super().__init__()
         channels, *size = _image_shape("alexnet", input_shape)
         c, first, second = (_scaled(units, width) for units in (64, 384, 192))
-        self.features = nn.Sequential(
-            nn.Conv2d(channels, c, 5, padding=2),
-            nn.ReLU(),
-            _SamePool(),
-            _LocalResponse(c),
-            nn.Conv2d(c, c, 5, padding=2),
-            nn.ReLU(),
-            _SamePool(),
-            _LocalResponse(c),
-        )
+
+        def block(before):
+            return nn.Conv2d(before, c, 5, padding=2), nn.ReLU(), SamePool(), LocalResponse(c)
+
+        self.features = nn.Sequential(*block(channels), *block(c))
         flat = c * math.prod(math.ceil(math.ceil(side / 2) / 2) for side in size)
         self.classifier = nn.Sequential(
             *(Linear(flat, first), nn.ReLU(), *_dropout(dropout)),
@@ -126,35 +120,6 @@ class _Beside(nn.Module):
         return torch.cat([self.first(x), self.second(x)], 1)
 
 
-class _SamePool(nn.Module):
-    """Max-pool 3x3 of stride 2 with TensorFlow's SAME border: n points become ceil(n / 2), windows start at 0 if even.
-
-    An even side has one point of border, at its end, which `ceil_mode` gives; an odd one has one at both ends.
-    """
-
-    def forward(self, x):
-        padding = (x.shape[2] % 2, x.shape[3] % 2)
-        return functional.max_pool2d(x, 3, 2, padding=padding, ceil_mode=True)
-
-
-class _LocalResponse(nn.Module):
-    """x / (1 + 0.001 / 9 sum of x^2 over the 9 channels around)^0.75: TensorFlow's LRN of radius 4 and alpha 0.001 / 9.
-
-    The same as nn.LocalResponseNorm(9, alpha=1e-3, beta=0.75, k=1), whose sums, a pooling in three dimensions, take
-    two fifths of a training step of this net on a CPU. Here they are a product with a banded matrix.
-    """
-
-    def __init__(self, channels):
-        super().__init__()
-        distance = (torch.arange(channels)[:, None] - torch.arange(channels)).abs()
-        band = (distance <= 4).float() * (1e-3 / 9)
-        self.register_buffer("band", band[:, :, None, None], persistent=False)
-
-    def forward(self, x):
-        root = (1 + functional.conv2d(x * x, self.band)).rsqrt()
-        return x * (root * root.sqrt())
-
-
 def _inception_v3(input_shape, n_classes, *, dropout=0.0):
     """torchvision's Inception V3 without its auxiliary classifier, for images of 75 pixels or more (made for 299)."""
     try:
@@ -176,7 +141,7 @@ def _mlp3(input_shape, n_classes, *, width=1.0, dropout=0.0):
 
 
 MODELS = {"inception": Inception, "alexnet": AlexNet, "mlp1x512": MLP, "mlp3x512": _mlp3, "mlp": MLP}
-MODELS |= {"inception_v3": _inception_v3}
+MODELS["inception_v3"] = _inception_v3
 
 
 def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0):
@@ -208,13 +173,11 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
     if not 0 <= dropout < 1:
         raise InputError(f"dropout = {dropout!r}; give a probability of at least 0 and below 1")
     make, options, own = _parsed(text)
-    if own:
-        offered = {"input_shape": tuple(input_shape), "n_classes": n_classes}
-        options |= {key: value for key, value in offered.items() if key in _parameters(make) and key not in options}
-        if dropout:
-            raise InputError(f"dropout = {dropout} belongs to kernelfit's own models; give {text} what it takes itself")
-    else:
-        options = {"input_shape": tuple(input_shape), "n_classes": n_classes, "dropout": dropout} | options
+    if own and dropout:
+        raise InputError(f"dropout = {dropout} belongs to kernelfit's own models; give {text} what it takes itself")
+    offered = {"input_shape": tuple(input_shape), "n_classes": n_classes, "dropout": dropout}
+    taken = {"input_shape", "n_classes"} & set(_parameters(make)) if own else offered
+    options = {name: offered[name] for name in taken} | options
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(torch_seed(seed, "weights"))
         try:
@@ -230,9 +193,10 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
     return net
 
 
-def is_convolutional(net):
-    """Whether a net has a two-dimensional convolution, for which channels_last is the faster layout."""
-    return any(isinstance(module, nn.Conv2d) for module in net.modules())
+def fastest_layout(net, input_shape):
+    """Return the memory format of the inputs: channels_last of images for a net of two-dimensional convolutions."""
+    convolves = len(input_shape) == 3 and any(isinstance(module, nn.Conv2d) for module in net.modules())
+    return torch.channels_last if convolves else torch.contiguous_format
 
 
 def count_parameters(net):

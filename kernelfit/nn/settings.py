@@ -1,17 +1,16 @@
 """How a net is trained. Importing this loads nothing of torch."""
 
 import dataclasses
-import math
+from typing import Literal
 
-from kernelfit.common.errors import InputError
-from kernelfit.common.validation import check_integer, check_number
+from kernelfit.common.spec import Spec, option
+from kernelfit.common.validation import check_number
 
-PRECISIONS = ("float32", "bfloat16")
-DECAYED = ("all", "fc")
+PRECISION = "Of the forward pass of training; errors are float32's."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Spec):
     """Settings of one training: SGD with momentum on the cross-entropy.
 
     Attributes
@@ -49,37 +48,26 @@ class Settings:
         Seconds between checkpoints, where there is a place for them.
     """
 
-    batch: int = 128
-    lr: float = 0.01
-    momentum: float = 0.9
-    lr_decay: float = 0.95
-    weight_decay: float = 0.0
-    decay_layers: str = "all"
-    augment: bool = False
-    target: float = 1.0
-    stop_when_fitted: bool = True
-    loss_below: float | None = None
-    epochs: int = 100
-    steps: int | None = None
-    precision: str = "float32"
-    compile: bool = False
-    test_every: int = 1
-    curve_every: int = 50
-    checkpoint_every: float = 60.0
+    group = "How it is trained"
 
-    def __post_init__(self):
-        for name, smallest in (("batch", 1), ("epochs", 1), ("steps", 1), ("curve_every", 1), ("test_every", 0)):
-            if (name, value := getattr(self, name)) != ("steps", None):
-                check_integer(name, value, smallest)
-        for name, low, high in (
-            ("lr", 0, math.inf),
-            ("momentum", 0, 1),
-            ("lr_decay", 0, 1),
-            ("weight_decay", 0, math.inf),
-            ("target", 0, 1),
-            ("checkpoint_every", 0, math.inf),
-        ):
-            check_number(name, getattr(self, name), low, high)
-        for name, known in (("precision", PRECISIONS), ("decay_layers", DECAYED)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} = {getattr(self, name)!r}; known are {', '.join(known)}")
+    batch: int = option(128, "Images in a step.", least=1)
+    lr: float = option(0.01, "Learning rate.")
+    momentum: float = option(0.9, "Of stochastic gradient descent.")
+    lr_decay: float = option(0.95, "Factor of the learning rate after each epoch.")
+    weight_decay: float = option(0.0, "Of weights; not of biases.")
+    decay_layers: Literal["all", "fc"] = option("all", "fc: of fully connected layers alone.")
+    augment: bool = option(False, "Random crops instead of the middle.")
+    target: float = option(1.0, "Training accuracy, measured exactly, that counts as fitted.")
+    stop_when_fitted: bool = option(True, "Whether to end there.")
+    loss_below: float | None = option(None, "End when the mean loss of an epoch is below this; default: never.")
+    epochs: int = option(100, "End after so many.", least=1)
+    steps: int | None = option(None, "End after so many; default: no limit.", least=1)
+    precision: Literal["float32", "bfloat16"] = option("float32", PRECISION)
+    compile: bool = option(False, "Compile the net with torch.compile.")
+    test_every: int = option(1, "Epochs between test accuracies; 0: at the end alone.", incidental=True)
+    curve_every: int = option(50, "Steps in a point of the loss curve.", least=1, incidental=True)
+    checkpoint_every: float = option(60.0, "Seconds between checkpoints.", incidental=True)
+
+    def check(self):
+        for name in ("momentum", "lr_decay", "target"):
+            check_number(name, getattr(self, name), 0, 1)

@@ -5,7 +5,6 @@ alone, so a run that was killed and goes on from its checkpoint ends with the sa
 waits for the device.
 """
 
-import contextlib
 import math
 import time
 
@@ -15,7 +14,7 @@ from torch.nn import functional
 
 from kernelfit.backend import keep_freed_memory
 from kernelfit.common.errors import InputError
-from kernelfit.common.progress import Progress
+from kernelfit.common.progress import Progress, duration
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
 from kernelfit.nn.distributed import ALONE
@@ -57,12 +56,9 @@ def train(
         Examples whose label is not the true one; curves tell their accuracy apart.
     test : pair of Images and labels, optional
         For the test accuracy along the way.
-    checkpoint : path, optional
-        File for checkpoints, written every settings.checkpoint_every seconds and at the end.
-    identity : str
-        Names the run in its checkpoint, which only a run of the same name goes on with.
-    resume : bool
-        Go on with the checkpoint, if there is one.
+    checkpoint, identity, resume : path, str, bool
+        File for checkpoints, written every settings.checkpoint_every seconds and at the end; what names the run in it;
+        whether to go on with the checkpoint of a run of this name, if there is one.
     progress : Progress, optional
     team : Team
         The processes that train the net together (see kernelfit.nn.distributed); this one alone unless given.
@@ -80,9 +76,9 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()  # gradients come and go with every step: taking new pages was a third of a step of an MLP
     net.to(device, memory_format=images.layout)
-    check_outputs(net, images, labels)
+    _check_outputs(net, images, labels)
     # fused: one pass over the memory instead of four
-    optimizer = torch.optim.SGD(parameter_groups(net, settings), lr=settings.lr, momentum=settings.momentum, fused=True)
+    optimizer = torch.optim.SGD(_decay_groups(net, settings), lr=settings.lr, momentum=settings.momentum, fused=True)
     steps_per_epoch = math.ceil(n / settings.batch)
     history = History(torch.zeros(steps_per_epoch, device=device), torch.zeros(n, dtype=torch.bool, device=device))
     state = load_checkpoint(checkpoint, identity=identity, device=device) if resume and checkpoint else None
@@ -92,25 +88,30 @@ def train(
         history = History(**state["history"])
         if history.stopped_by is None:
             history.resumed.append(history.steps)
-            team.go_on(history)
+            if not team.is_root:  # what the unfinished epoch holds will be summed
+                history.losses.zero_()
+                history.correct.zero_()
             progress.note(f"going on after {history.steps:,} steps, in epoch {history.epoch + 1}")
     stepped = team.wrap(net)
     stepped = torch.compile(stepped) if settings.compile else stepped
     last_step = min(settings.epochs * steps_per_epoch, settings.steps or math.inf)
     allowed = math.floor((1 - settings.target) * n + 1e-9)  # wrong examples of a fitted training set
-    clock, dropout_bits = _Clock(history, team), _generator(device)
+    may_end_early = settings.stop_when_fitted or settings.loss_below is not None
+    clock, dropout_bits = _Clock(history, team, steps_per_epoch, last_step, progress.note), _generator(device)
 
     def save():
         if checkpoint:
             clock.read()
             whole = {"losses": team.sum(history.losses), "correct": team.sum(history.correct)}
-            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": history.state() | whole}
+            state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": vars(history) | whole}
             if team.is_root:
                 save_checkpoint(checkpoint, state, identity=identity)
             clock.saved = clock.begin = time.perf_counter()
 
-    training = progress.phase("training", last_step, done=history.steps, at_most=True)
-    with _own_randomness(device), true_float32(device), training as advance:
+    training = progress.phase("training", last_step, done=history.steps, at_most=may_end_early)
+    # Each step seeds PyTorch's generator; the process has its random state back afterwards.
+    own_randomness = torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+    with own_randomness, true_float32(device), training as advance:
         while history.stopped_by is None:
             epoch = history.epoch
             rows = torch.from_numpy(draws.order(seed, epoch, n)).to(device)
@@ -124,7 +125,7 @@ def train(
             net.train()
             clock.begin = time.perf_counter()
             for part, x in team.batches(images, rows[history.step * settings.batch :], settings.batch, offsets):
-                dropout_bits.manual_seed(first_seed + history.step + team.dropout_seed)
+                dropout_bits.manual_seed(first_seed + history.step + (team.rank << 40))
                 in_step = min(settings.batch, n - history.step * settings.batch)
                 y = labels[part]
                 with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bfloat16"):
@@ -145,32 +146,29 @@ def train(
             finite = history.close_epoch(seen, settings.batch, corrupted, optimizer.param_groups[0]["lr"])
             clock.read()
             history.curve["seconds"][-1] = history.train_seconds
-            measure(net, images, labels, settings, history, test, allowed, team)
+            _measure(net, images, labels, settings, history, test, allowed, team)
             clock.begin = time.perf_counter()
-            history.stopped_by = stop_reason(settings, history, finite)
+            history.stopped_by = _stop_reason(settings, history, finite)
             if history.stopped_by or team.agrees(clock.due(settings)):
                 save()
     return history
 
 
-def measure(net, images, labels, settings, history, test, allowed, team=ALONE):
+def _measure(net, images, labels, settings, history, test, allowed, team):
     """Ask whether the training set is fitted, where that is not known, and measure the test accuracy where asked."""
-    begin = time.perf_counter()
+    begin, curve = time.perf_counter(), history.curve
     if history.time_to_fit is None:
         wrong = count_wrong(net, images, labels, likely_wrong=~history.correct, allowed=allowed, team=team)
         if wrong is not None:
-            history.curve["train_accuracy"][-1] = 1 - wrong / len(images)
-            history.time_to_fit = {
-                "epochs": history.epoch,
-                "steps": history.steps,
-                "seconds": history.train_seconds,
-            }
+            curve["train_accuracy"][-1] = 1 - wrong / len(images)
+            seconds = history.train_seconds
+            history.time_to_fit = {"epochs": history.epoch, "steps": history.steps, "seconds": seconds}
     if test and settings.test_every and history.epoch % settings.test_every == 0:
-        history.curve["test_accuracy"][-1] = 1 - count_wrong(net, *test, team=team) / len(test[0])
+        curve["test_accuracy"][-1] = 1 - count_wrong(net, *test, team=team) / len(test[0])
     history.evaluate_seconds += time.perf_counter() - begin
 
 
-def stop_reason(settings, history, finite):
+def _stop_reason(settings, history, finite):
     """Return why training ends after the epoch that has ended, or None."""
     if not finite:
         return "diverged"
@@ -183,21 +181,16 @@ def stop_reason(settings, history, finite):
     return "epochs" if history.epoch == settings.epochs else None
 
 
-def parameter_groups(net, settings):
+def _decay_groups(net, settings):
     """Return the parameters in two groups for SGD: those that decay, and biases, normalisations and the rest."""
     kinds = nn.Linear if settings.decay_layers == "fc" else nn.Module
-    decayed = {
-        id(parameter)
-        for module in net.modules()
-        if isinstance(module, kinds)
-        for parameter in module.parameters(recurse=False)
-        if parameter.ndim > 1
-    }
+    layers = [module for module in net.modules() if isinstance(module, kinds)]
+    decayed = {id(p) for layer in layers for p in layer.parameters(recurse=False) if p.ndim > 1}
     groups = [[p for p in net.parameters() if p.requires_grad and (id(p) in decayed) == way] for way in (True, False)]
     return [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
 
 
-def check_outputs(net, images, labels):
+def _check_outputs(net, images, labels):
     rows = torch.arange(min(2, len(images)), device=images.device)
     training, classes = net.training, int(labels.max()) + 1
     net.eval()
@@ -218,24 +211,17 @@ def _generator(device):
     """Return PyTorch's own generator of a device; torch.manual_seed would note its caller each time, a step's worth."""
     if device.type != "cuda":
         return torch.default_generator
-    torch.cuda.init()
     return torch.cuda.default_generators[torch.cuda.current_device() if device.index is None else device.index]
 
 
-@contextlib.contextmanager
-def _own_randomness(device):
-    """Give the process's random state back afterwards: each step seeds it anew."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
-        yield
-
-
 class _Clock:
-    """Times the steps, and looks at how they go once a second."""
+    """Times the steps, looks at how they go once a second, and tells early how long all of them will take."""
 
-    def __init__(self, history, team):
+    def __init__(self, history, team, steps_per_epoch, last_step, tell):
         self.history, self.team = history, team
+        self.steps_per_epoch, self.last_step, self.tell = steps_per_epoch, last_step, tell
         self.begin = self.saved = self.looked = time.perf_counter()
-        self.images = history.images
+        self.steps, self.images, self.looks = history.steps, history.images, 0
 
     def read(self):
         """Add the time since `begin` to the history, and begin anew."""
@@ -249,13 +235,17 @@ class _Clock:
 
     def shown(self, rows):
         """Return loss, accuracy and images per second of late in words, or "" within a second of the last time."""
-        now = time.perf_counter()
-        if now - self.looked < _SHOWN_EVERY:
+        if time.perf_counter() - self.looked < _SHOWN_EVERY:
             return ""
-        history, rate = self.history, (self.history.images - self.images) / (now - self.looked)
-        loss, right = (
-            self.team.size * float(history.losses[history.step - 1]),
-            float(history.correct[rows].float().mean()),
-        )
-        self.looked, self.images = now, history.images
+        history = self.history
+        loss = self.team.size * float(history.losses[history.step - 1])
+        right = float(history.correct[rows].float().mean())
+        now = time.perf_counter()  # after the wait for the device
+        seconds, left = (now - self.looked) / (history.steps - self.steps), self.last_step - history.steps
+        rate = (history.images - self.images) / (now - self.looked)
+        self.looked, self.steps, self.images, self.looks = now, history.steps, history.images, self.looks + 1
+        if self.looks == 2 and left:  # the first look sees what is loaded and compiled once
+            epochs = math.ceil(left / self.steps_per_epoch)
+            some = f"{epochs:,} epoch{'s' * (epochs > 1)}"
+            self.tell(f"about {duration(left * seconds)} for {some} at {rate:,.0f} images/s, tests apart")
         return f"epoch {history.epoch + 1}, loss {loss:.3g}, accuracy {100 * right:.0f} %, {rate:,.0f} images/s"

@@ -1,29 +1,28 @@
-"""Records of the randomization test, one JSON line for each fit, and what they amount to."""
+"""What a fit of the randomization test is recorded as, and what several fits amount to."""
 
 import collections
 import dataclasses
 import math
 import statistics
 
-from kernelfit.common.progress import Progress
-from kernelfit.records.record import append_json, parse_record, read_lines, to_json
+from kernelfit.records.forms import Count, Measure, Share
+from kernelfit.records.record import Record
 
-SCHEMA = "kernelfit.fit/1"
+KIND = "randomize"
 # The models that the paper's table 1 counts as fitting random labels end between 0 and 0.66 % training error.
 THRESHOLD = 0.01
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FitRecord:
+class FitResults:
     """One fit of the test. Errors are fractions; None is "no such example".
 
     Attributes
     ----------
-    identity : str
-        Hash of the estimator with its parameters, the data, the level and the seed; the same for the same fit.
-    data : dict
-        name, test_set (where the test examples came from), and hashes of X_train, y_train, X_test and y_test before
-        corruption.
+    estimator : str
+        With its parameters.
+    test_set : str
+        Where the test examples came from.
     level : float
         Probability with which each training label was replaced.
     seed : int
@@ -35,37 +34,18 @@ class FitRecord:
     test_error : float
         Against true labels.
     fit_seconds : float
-    command : str
-        The command line that repeats the test, or nothing.
     """
 
-    schema: str = SCHEMA
-    identity: str
-    created: str
-    version: str
     estimator: str
-    data: dict
-    n_train: int
-    n_test: int
-    n_classes: int
-    level: float
+    test_set: str
+    level: Share
     seed: int
-    labels_changed: int
-    train_error: float
-    train_error_clean: float | None
-    train_error_corrupted: float | None
-    test_error: float
-    fit_seconds: float
-    command: str = ""
-
-    def to_json(self):
-        """Return the record as one line of strict JSON."""
-        return to_json(self)
-
-    @classmethod
-    def from_json(cls, line):
-        """Return the FitRecord of a JSON line; raises DataError if it is not one of this schema."""
-        return parse_record(cls, SCHEMA, line)
+    labels_changed: Count = 0
+    train_error: Share
+    train_error_clean: Share | None
+    train_error_corrupted: Share | None
+    test_error: Share
+    fit_seconds: Measure
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +67,7 @@ class RandomizationResult:
 
     Attributes
     ----------
-    records : tuple of FitRecord
+    records : tuple of Record
         One for each level and seed, in this order.
     resumed : int
         How many of the fits were read from the file of records.
@@ -95,14 +75,14 @@ class RandomizationResult:
         How many lines of that file were no whole record.
     """
 
-    records: tuple
+    records: tuple[Record, ...]
     resumed: int = 0
     skipped: int = 0
 
     @property
     def chance(self):
         """Error of a guess that knows nothing of the labels, 1 - 1/k."""
-        return 1 - 1 / self.records[0].n_classes
+        return 1 - 1 / self.records[0].dataset.n_classes
 
     @property
     def summary(self):
@@ -110,7 +90,7 @@ class RandomizationResult:
         names = [field.name for field in dataclasses.fields(LevelSummary)[2:]]
         by_level = collections.defaultdict(list)
         for record in self.records:
-            by_level[record.level].append(record)
+            by_level[record.results.level].append(record.results)
         return tuple(
             LevelSummary(level, len(group), *(_mean_sd([getattr(record, name) for record in group]) for name in names))
             for level, group in by_level.items()
@@ -119,7 +99,7 @@ class RandomizationResult:
     @property
     def fits_random_labels(self):
         """Whether the training error on wholly random labels is at most 1 % for every seed; None if not tested."""
-        errors = [record.train_error for record in self.records if record.level == 1]
+        errors = self._at(1, "train_error")
         return max(errors) <= THRESHOLD if errors else None
 
     @property
@@ -128,7 +108,7 @@ class RandomizationResult:
 
         Of medians over seeds: the first fit of a process may pay for loading and compiling too.
         """
-        true, random = ([record.fit_seconds for record in self.records if record.level == level] for level in (0, 1))
+        true, random = (self._at(level, "fit_seconds") for level in (0, 1))
         return statistics.median(random) / statistics.median(true) if true and random else None
 
     @property
@@ -136,18 +116,22 @@ class RandomizationResult:
         """The outcome in one sentence, with its numbers."""
         if self.fits_random_labels is None:
             return "no verdict: no fit on wholly random labels (level 1)"
-        errors = [record.train_error for record in self.records if record.level == 1]
+        errors = self._at(1, "train_error")
         return (
             f"{'fits' if self.fits_random_labels else 'does not fit'} random labels: training error "
             f"{_range(errors)} over {len(errors)} seed{'s' * (len(errors) > 1)} (fits: at most {100 * THRESHOLD:g} % "
             f"on each; chance: {100 * self.chance:.3g} %)"
         )
 
-    def to_json(self):
-        """Return verdict and summary, without the single fits, as one line of strict JSON; NaN becomes null."""
-        outcome = {
-            "estimator": self.records[0].estimator,
-            "data": self.records[0].data,
+    def _at(self, level, name):
+        """Return a number of all fits at a level."""
+        return [getattr(each.results, name) for each in self.records if each.results.level == level]
+
+    def outcome(self):
+        """Return verdict and summary, without the single fits, JSON-ready."""
+        return {
+            "estimator": self.records[0].results.estimator,
+            "dataset": self.records[0].dataset,
             "fits_random_labels": self.fits_random_labels,
             "verdict": self.verdict,
             "chance": self.chance,
@@ -156,21 +140,6 @@ class RandomizationResult:
             "resumed": self.resumed,
             "skipped": self.skipped,
         }
-        return to_json(outcome)
-
-
-def append_fit(path, record):
-    """Append a FitRecord to the file at `path` (made if missing)."""
-    append_json(path, record)
-
-
-def read_fits(path, *, progress=None):
-    """Return ({identity: FitRecord}, number of lines skipped) of a file; a missing file is an empty one.
-
-    A line that is no whole record, such as one torn when a run was killed, is told to `progress` and skipped.
-    """
-    records, skipped = read_lines(path, FitRecord.from_json, progress=progress or Progress())
-    return {record.identity: record for record in records}, skipped
 
 
 def _mean_sd(values):

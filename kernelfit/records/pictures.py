@@ -2,10 +2,13 @@
 
 import base64
 import io
+from typing import Annotated, NotRequired, TypedDict
 
 import numpy as np
+from msgspec import Meta
 
 from kernelfit.analysis.leaving_out import margins, memorisation
+from kernelfit.records.forms import Count, Number
 from kernelfit.solvers.solution import leave_one_out
 
 EXAMPLES = 12  # pictures of each kind
@@ -14,6 +17,34 @@ _SMALLEST_RANGE = 0.1  # of a histogram, in scores; the margins of an interpolan
 _LARGEST = 1000  # bytes of a picture
 _SIDE = 32  # pixels; a larger picture is made smaller
 _CELL = 33  # pixels of a filter on a sheet; the rim of a larger one is cut off
+
+Png = Annotated[str, Meta(pattern=r"^[A-Za-z0-9+/]{1,20000}={0,2}$")]
+
+
+class Histogram(TypedDict):
+    """Counts of values in bins of equal width between two ends."""
+
+    low: Number
+    high: Number
+    counts: Annotated[list[Count], Meta(min_length=1, max_length=200)]
+
+
+class Example(TypedDict):
+    """A picture of an example, and what its label is, was predicted to be, and truly is."""
+
+    index: Count
+    label: str
+    predicted: str
+    png: Png
+    true: NotRequired[str]
+
+
+class Pictures(TypedDict):
+    """Examples that are wrong, examples that are memorised, and a sheet of filters."""
+
+    misclassified: NotRequired[list[Example]]
+    memorised: NotRequired[list[Example]]
+    filters: NotRequired[Png | None]
 
 
 def histogram(values, bins=_BINS):

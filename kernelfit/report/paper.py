@@ -8,6 +8,9 @@ are; ours are given for both.
 import dataclasses
 import re
 
+from kernelfit.records.record import Record
+from kernelfit.report.words import is_true
+
 
 @dataclasses.dataclass(frozen=True)
 class PaperResult:
@@ -27,20 +30,21 @@ _BEYOND = re.compile(r"flip=True|rooted|root=|standardise=True")  # features tha
 _SIZES = {"mnist": (60_000, 10_000), "cifar10": (50_000, 10_000)}
 
 
-def paper_result(record):
-    """Return the PaperResult of the experiment of a Record (whole data, true labels and pixels, no ridge), or None."""
-    name = record.dataset["asked"]
+def paper_result(record: Record) -> PaperResult | None:
+    """Return the PaperResult of the experiment of a solve (whole data, true labels and pixels, no ridge), or None."""
+    results, used = record.results, record.dataset
+    if used is None:
+        return None
     same = (
-        (record.n_train, record.n_test) == _SIZES.get(name)
-        and record.corruption["labels"] == 0
-        and record.corruption["pixels"] == "true"
-        and record.ridge == 0
-        and (record.augmentation is None or record.augmentation["what"] == "none")
-        and not _BEYOND.search(record.features)
+        (used.n_train, used.n_test) == _SIZES.get(used.asked)
+        and is_true(record)
+        and results.ridge == 0
+        and (results.augmentation or {}).get("what") in (None, "none")
+        and not _BEYOND.search(results.features)
     )
-    kernel = re.fullmatch(r"(\w+)\([^()]*\)", record.kernel)  # one kernel, not a combination
-    features = re.match(r"\w+", record.features)
-    return _SECTION_5.get((name, kernel[1], features[0])) if same and kernel else None
+    kernel = re.fullmatch(r"(\w+)\([^()]*\)", results.kernel)  # one kernel, not a combination
+    features = re.match(r"\w+", results.features)
+    return _SECTION_5.get((used.asked, kernel[1], features[0])) if same and kernel and features else None
 
 
 SECTION_5_CLAIMS = {

@@ -1,27 +1,17 @@
-"""The figures of a folder of Records by name: `kernelfit plot`."""
+"""The figures of a folder of records by name: `kernelfit plot`."""
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 from kernelfit.common.errors import DataNotFoundError, InputError, suggestion
-from kernelfit.report.bench import bench_table, plot_bench
-from kernelfit.report.descent import descent_table, plot_descent
-from kernelfit.report.interpolants import interpolants_table, plot_interpolants
-from kernelfit.report.margins import margins_table, plot_margins
-from kernelfit.report.net_curves import by_curve
-from kernelfit.report.net_figures import (
-    errors_table,
-    overfit_table,
-    plot_errors,
-    plot_overfit,
-    plot_training,
-    training_table,
-)
-from kernelfit.report.norms import norms_table, plot_norms
-from kernelfit.report.page.fits import randomization_result
-from kernelfit.report.randomization import plot_randomization, randomization_table
-from kernelfit.report.ridge_path import plot_ridge_path, ridge_table
-from kernelfit.report.sweep import plot_sweep, sweep_table
+from kernelfit.records.reading import Records
+from kernelfit.report.figure import Figure
+from kernelfit.report.table import Table
+from kernelfit.report.views import bench, descent, interpolants, margins, norms, randomize, ridge, sweep
+from kernelfit.report.views import net_curves as curves
+from kernelfit.report.words import percent, times
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,95 +25,80 @@ class Plot:
     made_by : str
         The command that writes what it shows.
     find : function
-        Of Runs, all things that it can show, the last made at the end.
-    table : function
-        Of such a thing, something for the terminal.
-    draw : function
-        Of such a thing and a path, the figure.
+        Of Records, all things that it can show, the last made at the end.
+    table, figure : function
+        Of such a thing, the Table for the terminal and the Figure for a file.
     """
 
     about: str
     made_by: str
-    find: Callable
-    table: Callable
-    draw: Callable
+    find: Callable[[Records], list[Any]]
+    table: Callable[[Any], Table]
+    figure: Callable[[Any], Figure]
 
 
-_TRAIN = "kernelfit nn train"
+def _plot(about: str, made_by: str, view: Any, find: Callable[[Records], list[Any]] | None = None) -> Plot:
+    """Return the Plot of a view: of all Records of its kind, unless others are to be found."""
+    kind = view.__name__.rpartition(".")[2]
+    return Plot(about, f"kernelfit {made_by}", find or (lambda records: records.latest(kind)), view.table, view.figure)
 
 
-def _bench_rows(runs):
-    return [
-        [{k: v for k, v in vars(row).items() if k != "skipped" or v} for row in batch.rows] for batch in runs.benches
-    ]
+def _sweeps(records):
+    return records.latest("sweep")
 
 
-def _nets(runs):
-    return [runs.nets] if runs.nets else []
+def _histograms(records):
+    return [record for record in records.of("solve") if record.results.histograms]
 
 
+def _at_levels(records):
+    nets = records.latest("net")
+    return [nets] if curves.errors_at_levels(nets) else []
+
+
+_TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
 PLOTS = {
-    "sweep": Plot(
-        "errors and norm against label corruption", "kernelfit sweep", lambda runs: runs.sweeps, sweep_table, plot_sweep
-    ),
-    "norms": Plot("norm against test error", "kernelfit sweep", lambda runs: runs.sweeps, norms_table, plot_norms),
-    "ridge": Plot(
-        "errors and norm against the ridge",
-        "kernelfit solve --loo --ridge 0 1e-6 1e-3 1",
-        lambda runs: runs.ridges,
-        ridge_table,
-        plot_ridge_path,
-    ),
-    "margins": Plot(
-        "margins and leave-one-out residuals",
-        "kernelfit solve --loo",
-        lambda runs: [row for row in runs.solves if row.histograms],
-        margins_table,
-        plot_margins,
-    ),
-    "descent": Plot(
-        "double descent of random features",
-        "kernelfit descent",
-        lambda runs: runs.descents,
-        descent_table,
-        plot_descent,
-    ),
-    "interpolants": Plot(
-        "norms of other interpolants",
-        "kernelfit interpolants",
-        lambda runs: runs.interpolants,
-        interpolants_table,
-        plot_interpolants,
-    ),
-    "randomization": Plot(
-        "the randomization test of an estimator",
-        "kernelfit randomize",
-        lambda runs: list(map(randomization_result, runs.fits)),
-        randomization_table,
-        plot_randomization,
-    ),
-    "bench": Plot("time and memory against n, with the limit", "kernelfit bench", _bench_rows, bench_table, plot_bench),
+    "sweep": _plot("errors and norm against label corruption", "sweep", sweep),
+    "norms": _plot("norm against test error", "sweep", norms, _sweeps),
+    "ridge": _plot("errors and norm against the ridge", "ridge", ridge),
+    "margins": _plot("margins and leave-one-out residuals", "solve --loo", margins, _histograms),
+    "descent": _plot("double descent of random features", "descent", descent),
+    "interpolants": _plot("norms of other interpolants", "interpolants", interpolants),
+    "randomization": _plot("the randomization test of an estimator", "randomize", randomize, randomize.results),
+    "bench": _plot("time and memory against n, with the limit", "bench", bench, bench.runs),
     "training": Plot(
         "training loss of nets against steps",
-        "kernelfit nn train",
-        lambda runs: by_curve(runs.nets),
-        training_table,
-        plot_training,
+        _TRAIN,
+        lambda records: curves.by_key(records.latest("net")),
+        curves.training_table,
+        curves.training_figure,
     ),
-    "overfit": Plot("time to overfit against label corruption", _TRAIN, _nets, overfit_table, plot_overfit),
-    "errors": Plot("test error of nets against label corruption", _TRAIN, _nets, errors_table, plot_errors),
+    "overfit": Plot(
+        "time to overfit against label corruption",
+        _LEVELS,
+        _at_levels,
+        lambda nets: curves.levels_table(curves.times_to_fit(nets), "Steps to fit, of those of true labels", times),
+        lambda nets: curves.levels_figure(nets, curves.overfit_panel),
+    ),
+    "errors": Plot(
+        "test error of nets against label corruption",
+        _LEVELS,
+        _at_levels,
+        lambda nets: curves.levels_table(curves.errors_at_levels(nets), "Test error", percent),
+        lambda nets: curves.levels_figure(nets, curves.errors_panel),
+    ),
 }
 
 
-def find_plot(name):
+def find_plot(name: str) -> Plot:
     """Return the Plot of this name; raises InputError if there is none."""
     if name not in PLOTS:
         raise InputError(f"there is no figure {name!r}{suggestion(name, PLOTS)}; there are {', '.join(PLOTS)}")
     return PLOTS[name]
 
 
-def shown_by(plot, runs, folder, number=None):
-    """Return what a Plot shows of Runs: the last, or the one of this number, counted from 1; and how many there are.
+def shown_by(plot: Plot, records: Records, folder: str | Path, number: int | None = None) -> tuple[Any, int]:
+    """Return what a Plot shows of Records: the last, or the one of this number, from 1 on; and how many there are.
 
     Raises
     ------
@@ -132,7 +107,7 @@ def shown_by(plot, runs, folder, number=None):
     InputError
         There is none of this number.
     """
-    found = plot.find(runs)
+    found = plot.find(records)
     if not found:
         raise DataNotFoundError(f"{folder} holds nothing for a figure of {plot.about}; make it with {plot.made_by}")
     if number is not None and not 1 <= number <= len(found):

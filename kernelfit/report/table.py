@@ -1,112 +1,117 @@
-"""A Record as a table in the terminal."""
+"""Tables as data: what every renderer is given, the terminal, the page and Markdown alike."""
 
-from rich.table import Table
-from rich.text import Text
-
-from kernelfit.common.progress import duration
-from kernelfit.common.quantities import format_bytes
-from kernelfit.report.paper import paper_result
-from kernelfit.solvers.planning.plan import operations
+import dataclasses
+from collections.abc import Iterable
 
 
-def solve_table(record):
-    """Return a rich Table of one solve, with the paper's number beside ours where the paper has one."""
-    paper = paper_result(record)
-    table = Table(title=Text(_title(record)), title_justify="left", show_header=paper is not None)
-    table.add_column("")
-    table.add_column("kernelfit", justify="right")
-    if paper:
-        table.add_column("paper, section 5", justify="right")
+class Cell(str):
+    """The text of a number, with the number itself, by which a column is sorted (None where it is missing).
 
-    def row(name, value, reference=""):
-        table.add_row(name, Text(value), *([reference] if paper else []))
+    It is a text, so that a sentence holds it as a table does: every number is made once, by kernelfit.report.words.
+    """
 
-    row("test error", _percent(record.test_error), _percent(paper.test_error) if paper else "")
-    row("training error", _percent(record.train_error), "0 %" if paper else "")
-    if record.loo_error is not None:
-        row("leave-one-out error", _percent(record.loo_error))
-    about = f"about {paper.norm:.0f}" if paper and paper.norm else ""
-    row("RKHS norm, targets 0/1", f"{record.norm:.6g}", about)
-    row("RKHS norm, targets -1/+1", f"{record.norm_pm1:.6g}", "(coding not stated)" if about else "")
-    table.add_section()
-    row("kernel", record.kernel)
-    if record.ridge:
-        row("ridge", f"{record.ridge:g}")
-    row("relative residual", f"{record.relative_residual:.1e}")
-    row("norm, two routes differ by", f"{record.norm_disagreement:.1e}")
-    if record.condition_estimate is not None:
-        row("condition number, at least", f"{record.condition_estimate:.1e}")
-    row("method", record.method)
-    if record.solver and "norm_error" in record.solver:
-        row("steps", _iterations(record.solver))
-        row(f"error of the norm, {record.solver['norm_error_is']}", f"{record.solver['norm_error']:.1e}")
-    elif record.solver and record.solver["steps"]:
-        row("corrections in float64", _corrections(record.solver))
-    if record.solver and record.solver["fallback"]:
-        row("float32 failed", record.solver["fallback"])
-    table.add_section()
-    row("time", _times(record.seconds), "under 3 min, 24 cores" if paper and paper.norm else "")
-    if record.gflops is not None:
-        row("factorisation", f"{record.gflops:.0f} GFLOP/s")
-    row("peak memory", f"{record.peak_bytes / 1e9:.2f} GB", "256 GB machine" if paper and paper.norm else "")
-    if record.warnings:
-        table.add_section()
-        for warning in record.warnings:
-            row("warning", warning)
-    return table
+    value: float | None
+
+    def __new__(cls, text: str = "", value: float | None = None) -> "Cell":
+        made = super().__new__(cls, text)
+        made.value = value
+        return made
 
 
-def plan_table(plan):
-    """Return a rich Table of all ways of a Plan, the chosen one marked."""
-    problem = plan.problem
-    title = f"n = {problem.n:,}, d = {problem.d:,}, {problem.outputs} outputs, {problem.n_test:,} test points"
-    table = Table(title=Text(title), title_justify="left")
-    needs = [name for name in ("memory", "host", "disk") if any(getattr(way, name) for way in plan.ways)]
-    for name in ("precision", "panels on", *needs, "time", ""):
-        table.add_column(
-            name, justify="left" if name in ("precision", "panels on", "") else "right", no_wrap=bool(name)
-        )
-    places = {"memory": plan.ways[0].device, "host": "host", "disk": "disk"}
-    for way in plan.ways:
-        verdict = "chosen" if way is plan.chosen else f"too little {' and '.join(way.missing)}" if way.missing else ""
-        sizes = (format_bytes(getattr(way, name)) if getattr(way, name) else "" for name in needs)
-        table.add_row(way.precision, places[way.storage], *sizes, duration(way.seconds), verdict)
-    rates = plan.rates
-    would_fit = f"About n = {plan.largest_n:,} would fit. " if plan.chosen is None and plan.largest_n else ""
-    table.caption = (
-        f"{would_fit}{operations(problem) / 1e12:.3g} TFLOP; matrix products at {rates.float64 / 1e9:,.0f} (float64) "
-        f"and {rates.float32 / 1e9:,.0f} GFLOP/s (float32)"
-    )
-    return table
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One line of a table.
+
+    Attributes
+    ----------
+    cells : tuple of str
+        Numbers among them are Cells.
+    command : str
+        Repeats what the row shows; several stand in lines of their own.
+    grey : bool
+        Nothing has been run yet that would fill it.
+    rule : bool
+        A line stands above it.
+    """
+
+    cells: tuple[str, ...]
+    command: str = ""
+    grey: bool = False
+    rule: bool = False
 
 
-def _title(record):
-    corruption = record.corruption
-    parts = [f"{record.dataset['name']}: {record.n_train:,} training and {record.n_test:,} test examples"]
-    if corruption["labels"]:
-        parts.append(f"{corruption['labels_changed']:,} labels changed (p = {corruption['labels']:g})")
-    if corruption["pixels"] != "true":
-        parts.append(f"{corruption['pixels']} pixels")
-    return ", ".join(parts)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows under their heads.
+
+    Attributes
+    ----------
+    title : str
+    columns : tuple of str
+        The heads; a column that holds a Cell stands to the right, and others to the left.
+    rows : tuple of Row
+    caption : str
+        How the columns are to be read.
+    notes, warnings : tuple of str
+        Sentences that belong below.
+    about : dict
+        {head: cell} of what all rows have in common: columns of their own where several tables are stacked.
+    """
+
+    title: str
+    columns: tuple[str, ...]
+    rows: tuple[Row, ...]
+    caption: str = ""
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+    about: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        wrong = [row.cells for row in self.rows if len(row.cells) != len(self.columns)]
+        if wrong:
+            raise ValueError(f"{len(self.columns)} columns, and a row of {len(wrong[0])} cells: {wrong[0]}")
+
+    @property
+    def right(self) -> tuple[bool, ...]:
+        """Whether each column stands to the right: it holds numbers."""
+        return tuple(any(isinstance(row.cells[k], Cell) for row in self.rows) for k in range(len(self.columns)))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What stands below the rows: caption, notes and warnings."""
+        below = (self.caption, *self.notes, *map("warning: {}".format, self.warnings))
+        return tuple(text for text in below if text)
+
+    @property
+    def commands(self) -> tuple[str, ...]:
+        """The commands that repeat the rows, each once."""
+        return tuple(dict.fromkeys(line for row in self.rows for line in row.command.splitlines()))
 
 
-def _corrections(solver):
-    shift = f", {solver['shift']:.1e} added to the float32 factor" if solver["shift"] else ""
-    return f"{solver['steps']} steps to {solver['residuals'][-1]:.0e}{shift}"
+def listing(title: str, pairs: Iterable[tuple[str, ...] | None], columns: tuple[str, ...] = ("", ""), **more) -> Table:
+    """Return a table of names and what each stands for; None is a line between them, and what is empty is left out."""
+    rows: list[Row] = []
+    line = False
+    for pair in pairs:
+        if pair and pair[1] != "":
+            rows.append(Row(pair[: len(columns)], rule=line))
+        line = pair is None or (line and pair[1] == "")
+    return Table(title=title, columns=columns, rows=tuple(rows), **more)
 
 
-def _iterations(solver):
-    rank, lost = solver["preconditioner"]["rank"], solver["workers_lost"]
-    gone = f", {lost} worker{'s' * (lost != 1)} lost" if lost else ""
-    return f"{solver['steps']}, preconditioner of rank {rank:,}{gone}"
+def stacked(tables: Iterable[Table], *, title: str = "", caption: str = "") -> Table | None:
+    """Return one table of the rows of several, what each is about in front of its own; None where there is none.
 
-
-def _percent(fraction):
-    return f"{100 * fraction:.2f} %" if fraction else "0 %"
-
-
-def _times(seconds):
-    total = seconds["total"]
-    largest = max((name for name in seconds if name != "total"), key=seconds.get)
-    text = duration(total) if total >= 60 else f"{total:.2f} s"
-    return f"{text} ({largest} {100 * seconds[largest] / total:.0f} %)"
+    Columns of the same head are one. Warnings go along, with the titles of their tables.
+    """
+    tables = [table for table in tables if table.rows]
+    about = dict.fromkeys(head for table in tables for head in table.about)
+    columns = tuple(about | dict.fromkeys(head for table in tables for head in table.columns))
+    rows = []
+    for table in tables:
+        for row in table.rows:
+            cells = table.about | dict(zip(table.columns, row.cells, strict=True))
+            rows.append(dataclasses.replace(row, cells=tuple(cells.get(head, "") for head in columns), rule=False))
+    warnings = dict.fromkeys(f"{table.title}: {warning}" for table in tables for warning in table.warnings)
+    made = Table(title=title, columns=columns, rows=tuple(rows), caption=caption, warnings=tuple(warnings))
+    return made if rows else None

@@ -63,18 +63,18 @@ class DoubleDescent:
     label_noise: float
     seeds: list[int]
     grid: list[int]
-    train_error: list[list[float]]
-    train_squared_error: list[list[float]]
-    test_error: list[list[float]]
-    test_squared_error: list[list[float]]
-    norm: list[list[float]]
-    condition: list[list[float]]
+    train_error: list[list[float | None]]
+    train_squared_error: list[list[float | None]]
+    test_error: list[list[float | None]]
+    test_squared_error: list[list[float | None]]
+    norm: list[list[float | None]]
+    condition: list[list[float | None]]
     warnings: list[str]
     seconds: float
 
     def mean(self, curve: str) -> list[float]:
         """Return a curve's mean over the seeds, one number for each p; e.g. mean("test_error")."""
-        return np.mean(getattr(self, curve), axis=0).tolist()
+        return np.mean(np.array(getattr(self, curve), dtype=np.float64), axis=0).tolist()  # None is NaN
 
     def peak(self) -> int:
         """Return the p of the largest mean test_squared_error."""
@@ -135,7 +135,7 @@ def double_descent(
             duplicate=pair[0],
         )
     seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
-    curves: dict[str, list[list[float]]] = {name: [] for name in _CURVES}
+    curves: dict[str, list[list[float | None]]] = {name: [] for name in _CURVES}
     warnings: list[str] = []
     # What one p costs tells little of another, and all of the same p with another seed.
     with progress.phase("double descent", {str(p): len(seeds) for p in grid}) as advance:

@@ -51,7 +51,6 @@ def test_leave_one_out():
     assert test["order of the file"] > 2 * loo["order of the file"]
 
 
-@pytest.mark.xfail(strict=False, raises=AttributeError, reason="run_sweep returns a Record once records are one format")
 def test_sweep():
     rows = ran("sweep")["rows"]
     assert sorted((row.level, row.seed) for row in rows) == [(level, seed) for level in (0, 0.5, 1) for seed in (0, 1)]

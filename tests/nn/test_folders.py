@@ -63,7 +63,7 @@ def test_batches_are_those_of_images_in_memory(folder, workers, augment):
     assert (len(files), files.input_shape, files.room) == (33, memory.input_shape, memory.room)
     rows = torch.from_numpy(draws.order(0, 2, 33))
     offsets = torch.from_numpy(draws.crop_offsets(0, 2, 33, files.room)) if augment else None
-    memory.channels_last = files.channels_last = augment
+    memory.layout = files.layout = torch.channels_last if augment else torch.contiguous_format
     for ours, theirs in zip(files.batches(rows, 8, offsets), memory.batches(rows, 8, offsets), strict=True):
         assert torch.equal(ours[0], theirs[0])
         # The mean of the same numbers in another layout in memory: some units in the last place.

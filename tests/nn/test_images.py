@@ -20,13 +20,13 @@ def whitened(image):
     return (x - x.mean()) / max(x.std(), 1 / np.sqrt(x.size))
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
-def test_the_middle_is_cut_and_whitened(channels_last):
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_the_middle_is_cut_and_whitened(layout):
     images = Images(X, crop=28)
-    images.channels_last = channels_last
+    images.layout = layout
     batch = images.batch(torch.tensor([4, 0, 5]))
     assert images.input_shape == (3, 28, 28) and images.room == (6, 3)
-    assert batch.is_contiguous(memory_format=images.layout)
+    assert batch.is_contiguous(memory_format=layout)
     for row, image in zip(batch, X[[4, 0, 5]], strict=True):
         np.testing.assert_allclose(row, whitened(image[3:31, 1:29] / 255), atol=2e-6)
 
@@ -65,7 +65,7 @@ def test_numbers_that_are_no_pixels_are_used_as_they_are():
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
 def test_columns_of_a_table_are_standardised_by_the_training_examples(dtype, monkeypatch):
-    monkeypatch.setattr("kernelfit.nn.columns._NUMBERS", 100)  # several parts
+    monkeypatch.setattr("kernelfit.nn.images._NUMBERS", 100)  # several parts
     table = np.random.default_rng(0).integers(0, 256, (50, 9)).astype(dtype)
     table[:, 4] = 7
     train = Images(table[:40])
@@ -142,15 +142,16 @@ def test_draws_are_functions_of_seed_epoch_and_index():
     assert np.abs(np.bincount(offsets[:, 0]) - 800).max() < 127
 
 
-@pytest.mark.parametrize("channels_last", [False, True])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("whiten", [False, True])
 @pytest.mark.parametrize("crop", [0, 1, 17, 28])
 @pytest.mark.parametrize("shape", [(9, 33, 29, 3), (9, 28, 30), (9, 12)])
-def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, channels_last):
+def test_the_compiled_pass_gives_what_pytorch_gives(shape, crop, whiten, layout):
     pixels = np.random.default_rng(2).integers(0, 256, shape, dtype=np.uint8)
     # Floating-point numbers, as those of any data on a GPU, go through PyTorch.
     ours, theirs = (Images(x, crop=crop, whiten=whiten) for x in (pixels, pixels.astype(np.float32) / np.float32(255)))
-    ours.channels_last = theirs.channels_last = channels_last
+    if len(shape) > 2:
+        ours.layout = theirs.layout = layout
     rows = torch.tensor([8, 0, 3, 3])
     offsets = torch.from_numpy(draws.crop_offsets(0, 1, 9, ours.room)[rows]) if len(shape) > 2 else None
     for corners in (None, offsets):

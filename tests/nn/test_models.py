@@ -10,7 +10,8 @@ import torch
 from torch.nn import functional
 
 from kernelfit.common.errors import InputError
-from kernelfit.nn.models import MODELS, _SamePool, build_model, count_parameters, is_convolutional
+from kernelfit.nn.layers import SamePool
+from kernelfit.nn.models import MODELS, build_model, count_parameters, fastest_layout
 
 CIFAR10 = ((3, 28, 28), 10)
 
@@ -73,7 +74,7 @@ def test_pooling_has_tensorflows_border(side):
         total = max(0, (-(-n // 2) - 1) * 2 + 3 - n)
         pads += [total // 2, total - total // 2]
     expected = functional.max_pool2d(functional.pad(x, pads, value=-torch.inf), 3, 2)
-    assert torch.equal(_SamePool()(x), expected)
+    assert torch.equal(SamePool()(x), expected)
 
 
 def test_local_response_normalisation_is_tensorflows():
@@ -141,8 +142,10 @@ def test_other_texts_are_refused(text, message):
 
 
 def test_layouts():
-    assert is_convolutional(build_model("alexnet(width=0.1)", *CIFAR10))
-    assert not is_convolutional(build_model("mlp1x512", *CIFAR10))
+    net = build_model("alexnet(width=0.1)", *CIFAR10)
+    assert fastest_layout(net, CIFAR10[0]) == torch.channels_last
+    assert fastest_layout(net, (64,)) == fastest_layout(build_model("mlp1x512", *CIFAR10), CIFAR10[0])
+    assert fastest_layout(net, (64,)) == torch.contiguous_format
 
 
 def test_torchvisions_inception():

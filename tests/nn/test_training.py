@@ -14,12 +14,11 @@ from kernelfit.common.errors import InputError, ScratchError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets import load
 from kernelfit.nn import draws
-from kernelfit.nn.evaluation import count_wrong, evaluate
+from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, weight_norms
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
 from kernelfit.nn.settings import Settings
 from kernelfit.nn.training import train
-from kernelfit.nn.weights import starting_weights, weight_norms
 
 DIGITS = load("digits").subset(150, 60)
 MLP = "mlp(hidden=[24])"

@@ -2,18 +2,19 @@
 
 import base64
 import io
+import json
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from kernelfit.datasets.labels import one_hot
-from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.experiments.solve import SolveResults, SolveSpec, run_solve
 from kernelfit.features import RandomConv
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.records import pictures
-from kernelfit.records.record import Record
+from kernelfit.records.record import decoded
 from kernelfit.solvers.panel_cholesky import cholesky
 
 
@@ -90,25 +91,27 @@ def test_filters_are_side_by_side_each_on_its_own_scale():
 def test_a_record_holds_what_the_report_draws():
     options = {"data": "digits", "n_train": 150, "n_test": 60, "bandwidth": 1.0, "labels": "0.3"}
     record, _ = run_solve(SolveSpec(loo=True, **options))
-    assert set(record.histograms) == {"train_margins", "test_margins", "loo_margins", "loo_residuals"}
-    counts = {name: sum(each["counts"]) for name, each in record.histograms.items()}
+    assert set(record.results.histograms) == {"train_margins", "test_margins", "loo_margins", "loo_residuals"}
+    counts = {name: sum(each["counts"]) for name, each in record.results.histograms.items()}
     assert counts == {"train_margins": 150, "test_margins": 60, "loo_margins": 150, "loo_residuals": 150}
-    wrong = min(pictures.EXAMPLES, round(60 * record.test_error))
-    assert len(record.pictures["misclassified"]) == wrong and record.pictures["memorised"]
-    assert record.pictures["filters"] is None
-    again = Record.from_json(record.to_json())
-    assert again.pictures == record.pictures and again.histograms == record.histograms
+    wrong = min(pictures.EXAMPLES, round(60 * record.results.test_error))
+    assert len(record.results.pictures["misclassified"]) == wrong and record.results.pictures["memorised"]
+    assert record.results.pictures["filters"] is None
+    again = decoded(json.loads(record.to_json()), SolveResults)
+    assert again.results == record.results
     assert len(record.to_json()) < 40_000
     plain, _ = run_solve(SolveSpec(**options))
-    assert set(plain.histograms) == {"train_margins", "test_margins"} and plain.pictures["memorised"] == []
+    assert (
+        set(plain.results.histograms) == {"train_margins", "test_margins"} and plain.results.pictures["memorised"] == []
+    )
     vectors, _ = run_solve(SolveSpec(data="synthetic:64", n_train=100, n_test=50, bandwidth=1.0))
-    assert vectors.pictures["misclassified"] == [], "vectors are no images"
+    assert vectors.results.pictures["misclassified"] == [], "vectors are no images"
 
 
 def test_random_filters_are_kept(tmp_path):
     features = "randomconv(filters=8, patch=3, pool=3, stride=3, preset='patch')"
     record, _ = run_solve(SolveSpec(data="digits", n_train=100, n_test=50, features=features, bandwidth=1.0))
-    assert pixels(record.pictures["filters"]).shape == (3, 31)
+    assert pixels(record.results.pictures["filters"]).shape == (3, 31)
     X = np.random.default_rng(4).integers(0, 256, (30, 8, 8, 3), np.uint8)
     points, _ = RandomConv(filters=40, patch=3, pool=3, stride=3).points(X, X[:5])
     assert points.filters.shape == (24, 3, 3, 3) and points.part(0, 3).filters is points.filters

@@ -3,54 +3,30 @@
 import dataclasses
 import datetime
 import json
+import math
 
 import pytest
 
 from kernelfit.common.errors import DataError
-from kernelfit.records.record import SCHEMA, Record, append_record, now
+from kernelfit.common.progress import Progress
+from kernelfit.experiments.registry import find, kinds
+from kernelfit.experiments.solve import SolveResults, SolveSpec
+from kernelfit.records.reading import read_file
+from kernelfit.records.record import FILE, SCHEMA, append_record, decoded, make_record, now
+from tests.support.records import results_of
 
-OPTIONAL = ("solver", "augmentation", "histograms", "pictures")
-INF, NAN = float("inf"), float("nan")
+INF, NAN = math.inf, math.nan
 
 
-def record(**changes):
-    fields = {
-        "created": now(),
-        "version": "0.1.0",
-        "command": "kernelfit solve --data digits",
-        "dataset": {"name": "digits", "sha256": {"X_train": "ab", "y_train": "cd"}},
-        "n_train": 1437,
-        "n_test": 360,
-        "d": 64,
-        "n_classes": 10,
-        "kernel": "gaussian(bandwidth=1.5)",
-        "bandwidth_choice": {"n": 1000, "candidates": [{"bandwidth": 0.1, "loo_error": 0.25}]},
-        "features": "pixels",
-        "corruption": {"labels": 0.5, "pixels": "true", "seed": 3, "sha256": "ef"},
-        "ridge": 0.0,
-        "method": "cholesky",
-        "precision": "float64",
-        "device": "cpu",
-        "seed": 0,
-        "train_error": 0.0,
-        "test_error": 1 / 3,
-        "loo_error": None,
-        "norm": 145.1024000001,
-        "norm_pm1": 2e2 / 7,
-        "norm_per_output": [0.1, 1e-300, 1.7976931348623157e308],
-        "norm_pm1_per_output": [1.0],
-        "norm_disagreement": 5e-324,
-        "relative_residual": 1.2e-11,
-        "condition_estimate": 1e9,
-        "smallest_pivot": 7e-4,
-        "warnings": ["one", "two"],
-        "seconds": {"total": 1.25, "factor": 0.1 + 0.2},
-        "gflops": 65.0,
-        "gemm_gflops": 77.0,
-        "peak_bytes": 2**40 + 1,
-        "environment": {"python": "3.11", "blas": ["openblas"], "threads": 2},
-    }
-    return Record(**(fields | changes))
+def record(kind="solve", seed=0, changes=None, **more):
+    experiment = find(kind)
+    results = dataclasses.replace(results_of(experiment.results), **(changes or {}))
+    spec = experiment.spec(**({"seed": seed} if kind == "solve" else {}))
+    return make_record(spec, results, kind=kind, seconds={"total": 1.25, "factor": 0.1 + 0.2}, **more)
+
+
+def read(path):
+    return read_file(path, find, progress=Progress())
 
 
 def strict(line):
@@ -62,30 +38,30 @@ def strict(line):
     return json.loads(line, parse_constant=refuse)
 
 
-def test_a_round_trip_changes_nothing():
-    original = record()
-    line = original.to_json()
-    assert Record.from_json(line) == original
-    assert Record.from_json(line).to_json() == line
-    assert strict(line) == dataclasses.asdict(original)
-    assert strict(line)["schema"] == SCHEMA
+@pytest.mark.parametrize("kind", kinds())
+def test_a_round_trip_changes_nothing(tmp_path, kind):
+    original = record(kind)
+    path = append_record(tmp_path, original)
+    assert path == tmp_path / FILE
+    [again], unread = read(path)
+    assert not unread and again == original and type(again.results) is find(kind).results
+    assert strict(path.read_text()) == strict(again.to_json())
+    assert again.schema == SCHEMA and again.id == find(kind).spec.of_command(again.command).identity()
 
 
-def test_numbers_that_are_not_finite_become_null_at_any_depth():
-    original = record(
-        norm=NAN,
-        condition_estimate=INF,
-        norm_per_output=[1.0, -INF, NAN],
-        norm_pm1_per_output=[1.0, -INF, NAN],
-        seconds={"total": 1.0, "factor": NAN},
-        bandwidth_choice={"candidates": [{"loo_error": NAN, "pair": (INF, 2.0)}]},
+def test_numbers_that_are_not_finite_become_none_at_any_depth():
+    made = record(
+        changes={
+            "norm": NAN,
+            "condition_estimate": INF,
+            "norm_per_output": [1.0, -INF, NAN],
+            "bandwidth_choice": {"candidates": [{"loo_error": NAN, "pair": (INF, 2.0)}]},
+        }
     )
-    fields = strict(original.to_json())
-    assert fields["norm"] is None and fields["condition_estimate"] is None
-    assert fields["norm_per_output"] == [1.0, None, None]
-    assert fields["seconds"] == {"total": 1.0, "factor": None}
-    assert fields["bandwidth_choice"] == {"candidates": [{"loo_error": None, "pair": [None, 2.0]}]}
-    assert Record.from_json(original.to_json()).norm is None
+    assert made.results.norm is None and made.results.condition_estimate is None
+    assert made.results.norm_per_output == [1.0, None, None]
+    assert made.results.bandwidth_choice == {"candidates": [{"loo_error": None, "pair": [None, 2.0]}]}
+    strict(made.to_json())
 
 
 @pytest.mark.parametrize(
@@ -96,68 +72,51 @@ def test_numbers_that_are_not_finite_become_null_at_any_depth():
         "two\nlines\r\nand\ttabs",
         "separators \u2028 \u2029 \x85 \x0b \x0c \x1c",
         "zero \x00",
+        b"caf\xe9.npz".decode("utf-8", "surrogateescape"),  # a file name that is not UTF-8, as Python hands it over
     ],
-    ids=["unicode", "quotes", "newlines", "separators", "zero"],
+    ids=["unicode", "quotes", "newlines", "separators", "zero", "no unicode"],
 )
 def test_any_text_stays_on_one_line(tmp_path, text):
-    original = record(dataset={"name": text, text: 1}, warnings=[text])
+    original = record(warnings=[text], command=f"kernelfit solve --data '{text}'", environment={text: text})
     path = append_record(tmp_path, original)
     [line] = path.read_bytes().decode().removesuffix("\n").split("\n")
-    assert Record.from_json(line) == original
-
-
-def test_a_path_that_is_not_unicode_does_not_lose_the_record(tmp_path):
-    """Python hands a file name that is not UTF-8 to the program with lone surrogates in it."""
-    name = b"caf\xe9.npz".decode("utf-8", "surrogateescape")
-    path = append_record(tmp_path, record(command=f"kernelfit solve --data {name}"))
-    assert Record.from_json(path.read_bytes().decode()).n_train == 1437
+    [again], _ = read(path)
+    assert again.results == original.results and strict(line)["warnings"]
 
 
 def test_records_are_appended_in_order(tmp_path):
     folder = tmp_path / "runs" / "new"
     records = [record(seed=seed) for seed in range(3)]
-    paths = {append_record(folder, each) for each in records}
-    assert paths == {folder / "records.jsonl"}
-    with open(folder / "records.jsonl", encoding="utf-8") as file:
-        assert [Record.from_json(line) for line in file] == records
+    assert {append_record(folder, each) for each in records} == {folder / FILE}
+    append_record(folder, *records)
+    assert read(folder / FILE) == (records * 2, [])
 
 
-@pytest.mark.parametrize(
-    "line",
-    [
-        "",
-        "\n",
-        "not json",
-        "{",
-        record().to_json()[:-20],
-        record().to_json() + record().to_json(),
-        "null",
-        "3",
-        '"text"',
-        "[]",
-        "{}",
-        json.dumps({"schema": "kernelfit.record/0"}),
-        json.dumps({"schema": None}),
-        json.dumps({"schema": [SCHEMA]}),
-        json.dumps({"schema": SCHEMA}),
-        json.dumps({"schema": SCHEMA, "seed": 3, "unknown": 1}),
-        "[" * 100_000,
-        '{"schema": ' + "9" * 10_000 + "}",
-    ],
-    ids=lambda line: repr(line)[:40],
-)
-def test_what_is_no_record_is_refused(line):
-    with pytest.raises(DataError, match="not a"):
-        Record.from_json(line)
+def test_results_of_another_form_are_an_error_when_they_are_made():
+    with pytest.raises(DataError, match="train_error"):
+        record(changes={"train_error": 1.5})
+    with pytest.raises(DataError, match="ridge"):
+        record(changes={"ridge": None})
 
 
-@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Record) if field.name not in OPTIONAL])
-def test_each_field_is_needed_and_no_other_is_known(field):
-    fields = dataclasses.asdict(record())
-    with pytest.raises(DataError):
-        Record.from_json(json.dumps({key: value for key, value in fields.items() if key != field}))
-    with pytest.raises(DataError):
-        Record.from_json(json.dumps(fields | {field + "_": 1}))
+def needed(cls):
+    missing = dataclasses.MISSING
+    return [f.name for f in dataclasses.fields(cls) if f.default is missing and f.default_factory is missing]
+
+
+@pytest.mark.parametrize("field", needed(SolveResults))
+def test_each_result_without_a_default_is_needed(field):
+    fields = strict(record().to_json())
+    del fields["results"][field]
+    with pytest.raises(DataError, match=field):
+        decoded(fields, SolveResults)
+
+
+def test_the_id_is_of_what_decides_the_outcome():
+    ids = [SolveSpec(**options).identity() for options in ({}, {"seed": 1}, {"ridge": 1e-3}, {"labels": "random"})]
+    assert len(set(ids)) == 4
+    assert SolveSpec(scratch="/a", memory="8GB", device="cpu", data_dir="/b").identity() == ids[0]
+    assert SolveSpec(bandwidth=2).identity() == SolveSpec(bandwidth=2.0).identity()
 
 
 def test_now_is_the_time_in_utc():

@@ -1,0 +1,1 @@
+"""Datasets: list, fetch, verify, show."""

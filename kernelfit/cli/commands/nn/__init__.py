@@ -1,0 +1,1 @@
+"""Neural nets (need PyTorch: the extra nn)."""

@@ -1,0 +1,1 @@
+"""Repeat a part of the paper."""

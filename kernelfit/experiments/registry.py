@@ -1,0 +1,127 @@
+"""The experiments, found by name: each is a module of this package with an EXPERIMENT.
+
+A further experiment is a module here, a view in kernelfit.report.views and a command in kernelfit.cli.commands, all
+three named as its kind.
+"""
+
+import dataclasses
+import functools
+import importlib
+import pkgutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.progress import Progress
+from kernelfit.common.spec import Spec
+from kernelfit.records.reading import Records, read_folder
+from kernelfit.records.record import Record, append_record
+
+
+@dataclasses.dataclass(frozen=True)
+class Experiment:
+    """An experiment.
+
+    Attributes
+    ----------
+    kind : str
+        Of its records, and its module's name.
+    spec, results : type
+        Dataclasses of what is asked, and of what a record of it holds.
+    run : callable
+        run(spec, progress=...) returns a Record, or (Record, what was fitted).
+    """
+
+    kind: str
+    spec: type[Spec]
+    results: type
+    run: Callable[..., Any]
+
+
+def find(kind: str) -> Experiment | None:
+    """Return the Experiment of a kind of record, or None if there is no such kind."""
+    home = _homes().get(kind)
+    return getattr(importlib.import_module(home), "EXPERIMENT", None) if home else None
+
+
+def kinds() -> list[str]:
+    """Return the kinds of all experiments."""
+    return [name for name in _homes() if find(name)]
+
+
+@functools.cache
+def _homes():
+    """Return {name: path to import} of the modules of this package, and of that of the paper."""
+    packages = [importlib.import_module(name) for name in (__package__, f"{__package__}.paper")]
+    found = [
+        (each.name, f"{package.__name__}.{each.name}")
+        for package in packages
+        for each in pkgutil.iter_modules(package.__path__)
+    ]
+    return dict(found)
+
+
+def run(kind: str, *, runs: str | Path | None = None, progress: Progress | None = None, **options: Any) -> Record:
+    """Run an experiment as the command of its name does; return its Record.
+
+    Parameters
+    ----------
+    kind : str
+        "solve", "ridge", "sweep", "interpolants", "measures", "descent".
+    runs : path, optional
+        Folder whose records.jsonl the Record is appended to.
+    progress : Progress, optional
+    **options
+        Those of the command, with underscores: n_train=1000.
+
+    Raises
+    ------
+    KernelfitError
+        Of the kind that fits: an option or data that cannot be used, too little memory, a singular matrix.
+
+    Examples
+    --------
+    >>> record = run("solve", data="digits", bandwidth=1.5, labels="random")
+    >>> record.results.train_error
+    0.0
+    """
+    experiment = find(kind)
+    if experiment is None:
+        raise InputError(f"there is no experiment {kind!r}{suggestion(kind, kinds())}; there are {', '.join(kinds())}")
+    known = {field.name for field in dataclasses.fields(experiment.spec)}
+    for name in options:
+        if name not in known:
+            raise InputError(f"{kind} has no option {name!r}{suggestion(name, known)}")
+    made = experiment.run(experiment.spec(**options), progress=progress)
+    record = made[0] if isinstance(made, tuple) else made
+    if runs is not None and record is not None:
+        append_record(runs, record)
+    return record
+
+
+def read_records(folder: str | Path, *, progress: Progress | None = None) -> Records:
+    """Return the Records of a folder: every run that a command kept there, checked.
+
+    Lines of earlier versions are read too. A line that is no whole record is told to `progress`, is in
+    `Records.unread`, and is left out.
+
+    Parameters
+    ----------
+    folder : path
+        Whose .jsonl files are read, as "runs".
+    progress : Progress, optional
+
+    Raises
+    ------
+    DataNotFoundError
+        There is no such folder, or no .jsonl file in it.
+    InputError
+        `folder` is not a folder.
+
+    Examples
+    --------
+    >>> records = read_records("runs")  # doctest: +SKIP
+    >>> [record.results.test_error for record in records.of("solve")]  # doctest: +SKIP
+    """
+    return read_folder(folder, find, progress=progress or Progress())

@@ -1,0 +1,1 @@
+"""What makes text, SVG, HTML or a file of the neutral tables and figures: one module for each of these."""

@@ -1,0 +1,173 @@
+"""Curves of trained nets, and the one key that says which of them may be drawn as one, compared, or averaged."""
+
+import json
+
+from kernelfit.report.figure import Axis, Figure, Panel, Point, Series, chance, thinned
+from kernelfit.report.table import Cell, Row, Table
+from kernelfit.report.views.levels import LEVEL, against
+from kernelfit.report.words import count, data_of, known, labels_of, mean_sd, number, quotient, share, sparkline
+
+# Settings that say when a training ends; steps to fit do not depend on them, and random labels are trained for longer.
+_LIMITS = ("epochs", "steps", "stop_when_fitted", "loss_below")
+_SPARKS = 32  # characters of a curve in the terminal
+STEPS, EPOCHS = Axis(label="steps", low=0.0), Axis(label="epochs", low=0.0)
+LOSS = Axis(label="training loss", low=0.0)
+ACCURACY = Axis(label="accuracy", unit="%", low=0.0, high=100.0)
+_ERROR = Axis(label="test error", unit="%", low=0.0, high=100.0)
+_TIME = Axis(label="steps to fit, of those of true labels", unit="x", low=0.0)
+
+
+def loss(record, name, style):
+    """Return the Series of the mean training loss against steps, from the finer curve where there is one."""
+    fine, coarse, end = record.results.step_curve, record.results.curve, record.results.steps
+    if known(fine.get("every")) and isinstance(fine.get("loss"), list):  # the last stretch may be shorter
+        pairs = [(min(end, (k + 1) * fine["every"]), value) for k, value in enumerate(fine["loss"])]
+    else:
+        pairs = zip(coarse.get("steps", ()), coarse.get("loss", ()), strict=False)
+    points = (Point(step, value) for step, value in pairs if known(value))
+    return Series(name=name, points=thinned(points), style=style)
+
+
+def curve(record, field, name, style, **look):
+    """Return the Series of an accuracy against epochs, where it was measured."""
+    pairs = zip(record.results.curve.get("epoch", ()), record.results.curve.get(field, ()), strict=False)
+    points = (Point(epoch, 100 * value) for epoch, value in pairs if known(value))
+    return Series(name=name, points=thinned(points), style=style, **look)
+
+
+def level_of(record):
+    """Return the probability with which a label was replaced."""
+    return record.results.corruption.get("labels", 0)
+
+
+def steps_to_fit(record):
+    """Return the steps at which the training accuracy reached the target, or None."""
+    return (record.results.time_to_fit or {}).get("steps")
+
+
+def by_key(nets):
+    """Return (name, Records) for each net on each data, the one that was trained last at the end.
+
+    Records of one name are alike in all that decides the outcome (data, n, model, settings) but labels, pixels and
+    seed, and when training ends: only these may be drawn as one curve, compared, or averaged over seeds. The name
+    tells net, data and size, and, of nets that are alike in these, the settings in which they differ.
+    """
+    found = {}
+    for record in nets:
+        setting = setting_of(record)
+        name = f"{record.results.model}{'' if setting == 'none' else f', {setting}'} on {data_of(record)}"
+        settings = {"data": record.dataset.asked, "precision": record.results.precision} | {
+            name: value for name, value in record.results.training.items() if name not in _LIMITS
+        }
+        key = name, json.dumps(settings, sort_keys=True)
+        found[key] = [*found.pop(key, []), record]
+    alike = {}
+    for name, settings in found:
+        alike.setdefault(name, []).append(json.loads(settings))
+    named = []
+    for (name, settings), records in found.items():
+        own, others = json.loads(settings), alike[name]
+        told = [f", {key} {own[key]}" for key in own if any(each.get(key) != own[key] for each in others)]
+        named.append((name + "".join(told), records))
+    return named
+
+
+def setting_of(record):
+    """Return "crop + wd", "crop", "wd" or "none": what regularises the training of a net."""
+    training = record.results.training
+    on = {"crop": training.get("augment"), "wd": training.get("weight_decay")}
+    return " + ".join(name for name, value in on.items() if value) or "none"
+
+
+def one_of_each(records):
+    """Return {labels: the last Record of this kind of labels and pixels}."""
+    return {labels_of(record.results.corruption): record for record in records}
+
+
+def errors_at_levels(nets):
+    """Return {name: {level: test errors of all seeds}} of the nets that were trained at several levels."""
+    return _at_levels(nets, lambda record, true: record.results.test_error)
+
+
+def times_to_fit(nets):
+    """Return {name: {level: steps to fit, as multiples of those for true labels with the same seed}} of the same.
+
+    Seeds that were not fitted to true labels are left out: another seed's steps are no measure of theirs.
+    """
+    return _at_levels(nets, lambda record, true: quotient(steps_to_fit(record), true.get(record.results.seed)))
+
+
+def levels_table(found, title, say):
+    """Return the means over seeds of {net: {level: values}}, a column for each level."""
+    levels = sorted({level for each in found.values() for level in each})
+    rows = [Row((name, *(say(mean_sd(each.get(level, ()))[0]) for level in levels))) for name, each in found.items()]
+    return Table(title=title, columns=("net", *(str(share(level)) for level in levels)), rows=tuple(rows))
+
+
+def overfit_panel(nets):
+    """Return the time to fit against the level of corruption: the paper's figure 1b."""
+    about = "The paper's figure 1b: about 1.5 to 3.5 times as long on random labels."
+    return Panel(title="Time to overfit", x=LEVEL, y=_TIME, series=_levels(times_to_fit(nets), 1), caption=about)
+
+
+def errors_panel(nets):
+    """Return the test error against the level of corruption: the paper's figure 1c."""
+    classes = {record.dataset.n_classes for record in nets}
+    rules = chance(classes.pop()) if len(classes) == 1 else ()
+    series = _levels(errors_at_levels(nets), 100)
+    about = "The paper's figure 1c."
+    return Panel(title="Test error against corruption", x=LEVEL, y=_ERROR, series=series, rules=rules, caption=about)
+
+
+def levels_figure(nets, panel):
+    """Return the figure of one of these panels."""
+    names = errors_at_levels(nets)
+    commands = tuple(record.command for name, records in by_key(nets) if name in names for record in records)
+    return Figure(title="nets", panels=(panel(nets),), commands=commands)
+
+
+def training_table(group):
+    """Return the losses of a net, (name, Records), as lines of blocks, and the steps it took to fit."""
+    rows = []
+    for labels, record in one_of_each(group[1]).items():
+        values = [point.y for point in loss(record, "", 0).points]
+        ends = (number(values[0], 3), number(values[-1], 3)) if values else (Cell(), Cell())
+        shown = sparkline(values[:: max(1, len(values) // _SPARKS)])
+        rows.append(Row((labels, shown, *ends, count(steps_to_fit(record))), record.command))
+    columns = ("labels", "loss", "from", "to", "steps to fit")
+    return Table(title=f"Training loss of {group[0]}", columns=columns, rows=tuple(rows))
+
+
+def training_figure(group):
+    """Return the training loss of a net, (name, Records), a line for each kind of labels: the paper's figure 1a."""
+    each = list(one_of_each(group[1]).items())[:8]
+    series = tuple(loss(record, labels, style) for style, (labels, record) in enumerate(each))
+    series = tuple(found for found in series if found.points)
+    panel = Panel(title="Training curves", x=STEPS, y=LOSS, series=series, caption="The paper's figure 1a.")
+    return Figure(title=group[0], panels=(panel,), commands=tuple(record.command for record in group[1]))
+
+
+def _levels(found, scale):
+    return tuple(
+        against(levels, scale, name=name, style=style) for style, (name, levels) in enumerate(list(found.items())[:6])
+    )
+
+
+def _at_levels(nets, measured):
+    """Return {name: {level: measured(Record, {seed: steps to fit true labels}) of all seeds}}."""
+    made = {}
+    for name, records in by_key(nets):
+        own = {
+            (level_of(record), record.results.seed): record
+            for record in records
+            if record.results.corruption.get("pixels", "true") == "true" and known(level_of(record))
+        }
+        true = {seed: steps_to_fit(record) for (level, seed), record in own.items() if level == 0}
+        levels = {}
+        for (level, _), record in sorted(own.items(), key=lambda item: item[0]):
+            value = measured(record, true)
+            if value is not None:
+                levels.setdefault(level, []).append(value)
+        if len(levels) > 1:
+            made[name] = levels
+    return made
