@@ -47,5 +47,5 @@ if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/api")
     open_package(kernelfit)
     pdoc.render.configure(docformat="numpy", footer_text=f"kernelfit {kernelfit.__version__}")
-    pdoc.pdoc("kernelfit", output_directory=folder)
+    pdoc.pdoc(Path(kernelfit.__file__).parent, output_directory=folder)  # by its name pdoc asks which of two is meant
     print(folder / "index.html")

@@ -115,7 +115,7 @@ def test_the_pages_of_the_api_are_made_without_a_warning(tmp_path):
     program = ROOT / ".ci" / "api.py"
     if not program.exists():
         pytest.skip("the program that makes them is not beside these tests")
-    done = subprocess.run([sys.executable, program, tmp_path], cwd=tmp_path, capture_output=True, text=True)
+    done = subprocess.run([sys.executable, program, tmp_path], cwd=ROOT, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     first = (tmp_path / "kernelfit.html").read_text(encoding="utf-8")
     for word in set(kernelfit.__all__) - {"kernels", "solvers", "Mpi", "Dask"}:
