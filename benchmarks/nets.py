@@ -1,5 +1,6 @@
 """Neural nets: images per second beside the DataLoader loop of a tutorial, and how soon random labels are fitted."""
 
+import contextlib
 import functools
 import time
 
@@ -78,10 +79,10 @@ def kernelfit(model, X, y, device, epochs, precision, compile):
 def tutorial(model, X, y, device, epochs, workers, own_lrn=False):
     """Seconds of each epoch of the tutorial's loop."""
     import torch
-    from kernelfit.nn.linear import Linear
     from torch import nn
     from torch.utils.data import DataLoader, Dataset
 
+    from kernelfit.nn.layers import Linear
     from kernelfit.nn.models import build_model
 
     class Pictures(Dataset):
@@ -118,6 +119,82 @@ def tutorial(model, X, y, device, epochs, workers, own_lrn=False):
             loss_sum += loss.item()
             correct += (logits.argmax(1) == labels).sum().item()
         seconds.append(time.perf_counter() - start)
+    return seconds
+
+
+@case(
+    targets={"kernelfit / plain": at_least(0.98)},
+    smoke={"models": ("mlp1x512",), "steps": 5},
+)
+def nets_plain(models=("alexnet", "inception"), device="cpu", steps=40):
+    """Steps of training beside the plainest loop of PyTorch, whose steps take turns.
+
+    The plain loop has the same net in the same memory format, all its inputs in memory as it takes them, and a fused
+    optimiser. It draws, cuts and whitens nothing, and counts nothing.
+    """
+    rows = []
+    for model in models:
+        ours, theirs = (np.array(each) for each in zip(*_in_turns(model, device, steps)[3:], strict=True))
+        low, middle, high = np.quantile(theirs / ours, [0.25, 0.5, 0.75])  # the first steps load and choose code
+        rates = {name: figure(BATCH / float(np.median(each))) for name, each in (("plain", theirs), ("ours", ours))}
+        rows.append(
+            {
+                "net": model,
+                "plain PyTorch, images / s": rates["plain"],
+                "kernelfit": rates["ours"],
+                "kernelfit / plain": figure(float(middle)),
+                "middle half": f"{low:.3f} to {high:.3f}, {len(ours)} steps",
+            }
+        )
+    yield Table("Steps in turns", rows)
+
+
+def _in_turns(model, device, steps):
+    """Return (seconds of our step, seconds of the plain one) of each step."""
+    import torch
+    from torch.nn import functional
+
+    from kernelfit.common.progress import Progress
+    from kernelfit.nn.images import Images
+    from kernelfit.nn.models import build_model, fastest_layout
+    from kernelfit.nn.settings import Settings
+    from kernelfit.nn.training import train
+
+    rng, n = np.random.default_rng(0), 20 * BATCH
+    images = Images(rng.integers(0, 256, (n, 32, 32, 3), dtype=np.uint8), crop=CROP, device=device)
+    y = torch.from_numpy(rng.integers(0, CLASSES, n)).to(device)
+    net, plain = (build_model(model, images.input_shape, CLASSES) for _ in range(2))
+    images.layout = fastest_layout(net, images.input_shape)
+    x = images.batch(torch.arange(n, device=device))
+    plain.to(device, memory_format=images.layout)
+    optimizer = torch.optim.SGD(plain.parameters(), lr=0.001, momentum=0.9, fused=True)
+    seconds = []
+
+    def now():
+        if images.device.type == "cuda":
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    class Turns(Progress):
+        @contextlib.contextmanager
+        def phase(self, name, total, **options):
+            begin = now()
+
+            def advance(amount, detail="", kind=""):
+                nonlocal begin
+                between = now()
+                rows = torch.randint(0, n, (BATCH,), device=device)
+                optimizer.zero_grad()
+                functional.cross_entropy(plain(x[rows]), y[rows]).backward()
+                optimizer.step()
+                end = now()
+                seconds.append((between - begin, end - between))
+                begin = now()
+
+            yield advance
+
+    settings = Settings(batch=BATCH, lr=0.001, epochs=steps, steps=steps, augment=True, stop_when_fitted=False)
+    train(net, images, y, settings, progress=Turns())
     return seconds
 
 
