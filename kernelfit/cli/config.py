@@ -1,4 +1,7 @@
-"""Options from a TOML file: --config FILE, for every command."""
+"""Options from a TOML file: --config FILE, for every command.
+
+What starts a command imports NumPy, as kernelfit.common.errors does, only where it is needed: help is to come at once.
+"""
 
 import contextlib
 import sys
@@ -7,9 +10,6 @@ import typing
 
 from cyclopts import CoercionError
 from cyclopts.config import Dict
-
-from kernelfit.common.errors import InputError
-from kernelfit.common.files import expanded
 
 RENAMED: dict[str, str] = {}  # what options of the command were called once, and are called today
 
@@ -24,6 +24,11 @@ def split_config(arguments):
     InputError
         --config without a file, or twice; a file that is not there, or no TOML.
     """
+    if not any(word.startswith("--config") for word in arguments):
+        return list(arguments), None
+    from kernelfit.common.errors import InputError
+    from kernelfit.common.files import expanded
+
     kept, found, rest = [], [], list(arguments)
     while rest:
         word = rest.pop(0)
@@ -64,6 +69,8 @@ def tell_renamed(app, commands, arguments):
 
 
 def _read(path):
+    from kernelfit.common.errors import InputError
+
     try:
         content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:

@@ -10,7 +10,6 @@ import sys
 from collections.abc import Callable
 
 from kernelfit.cli.wording import in_options
-from kernelfit.common.errors import KernelfitError
 
 _waiting: list[Callable[[], str]] = []  # functions that return a text, in order
 
@@ -71,6 +70,8 @@ def write_each(progress, *writes):
     if len(failures) == 1:
         raise failures[0]
     if failures:
+        from kernelfit.common.errors import KernelfitError
+
         raise KernelfitError("; ".join(f"{type(error).__name__}: {error}" for error in failures)) from failures[0]
 
 

@@ -12,8 +12,6 @@ from kernelfit.cli.config import refuse_fractions, split_config, tell_renamed
 from kernelfit.cli.output import show_now
 from kernelfit.cli.streams import steady_streams
 from kernelfit.cli.wording import speak_for
-from kernelfit.common.errors import InputError, KernelfitError
-from kernelfit.common.files import expanded
 
 
 def run(arguments):
@@ -48,6 +46,9 @@ def parsed(arguments, **options):
         command, bound, _ = app.parse_args(words, exit_on_error=False, **options)
     finally:
         app.config = ()  # a file of options is for one command
+    from kernelfit.common.errors import InputError
+    from kernelfit.common.files import expanded
+
     for name, value in bound.arguments.items():
         if config and value == []:  # older cyclopts let an empty list of a file through
             raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
@@ -58,6 +59,8 @@ def parsed(arguments, **options):
 
 def sentence(error):
     """Return what a failure is told as: one line."""
+    from kernelfit.common.errors import KernelfitError
+
     if isinstance(error, KeyboardInterrupt):
         return f"interrupted; {str(error) or 'no file is left half written'}"
     if isinstance(error, KernelfitError):
@@ -72,11 +75,15 @@ def sentence(error):
 
 
 def _exit_code(error):
+    from kernelfit.common.errors import InputError
+
     return 130 if isinstance(error, KeyboardInterrupt) else 2 if isinstance(error, InputError) else 1
 
 
 def _known_to_all(error):
     """Whether all processes of mpiexec see the failure, so that the first speaks for all."""
+    from kernelfit.common.errors import InputError
+
     return isinstance(error, InputError | KeyboardInterrupt) or getattr(error, "agreed", False)
 
 

@@ -7,27 +7,9 @@ knows nothing of kernelfit still catches the right thing.
 
 import difflib
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from kernelfit.common.linalg_errors import NotConvergedError, SingularMatrixError
-
-__all__ = [
-    "DataError",
-    "DataNotFoundError",
-    "InputError",
-    "IntegrityError",
-    "KernelfitError",
-    "NotConvergedError",
-    "NotEnoughDiskError",
-    "NotEnoughMemoryError",
-    "ScratchError",
-    "SingularMatrixError",
-    "UnsupportedError",
-    "UnwrittenError",
-    "WorkersLostError",
-    "suggestion",
-]
+import numpy as np
 
 
 class KernelfitError(Exception):
@@ -78,17 +60,32 @@ class UnsupportedError(KernelfitError, NotImplementedError):
     """A factor, a solver or a set of points cannot give what was asked of it, whatever the numbers are."""
 
 
+class NotConvergedError(KernelfitError, np.linalg.LinAlgError):
+    """An iteration ended before the residual was as small as asked for."""
+
+
+class SingularMatrixError(KernelfitError, np.linalg.LinAlgError):
+    """The Gram matrix is not positive definite to working precision.
+
+    Attributes
+    ----------
+    row : int
+        Index of the first training point whose pivot vanished.
+    pivot : float
+        The pivot found there (NaN where the factorisation stopped before it was known).
+    duplicate : int or None
+        Index of an earlier training point that is identical to it.
+    """
+
+    def __init__(self, message: str, *, row: int, pivot: float = float("nan"), duplicate: int | None = None) -> None:
+        super().__init__(message)
+        self.row = row
+        self.pivot = pivot
+        self.duplicate = duplicate
+
+
 def suggestion(word: object, choices: Iterable[str]) -> str:
     """Return " (did you mean 'X'?)" for the choice nearest to a mistyped word, or nothing."""
     known = {choice.lower(): choice for choice in choices}
     close = difflib.get_close_matches(str(word).lower(), list(known), n=1)
     return f" (did you mean {known[close[0]]!r}?)" if close else ""
-
-
-def __getattr__(name: str) -> Any:
-    """Load those that are NumPy's LinAlgError too when they are first used: NumPy takes a tenth of a second."""
-    if name in ("NotConvergedError", "SingularMatrixError"):
-        from kernelfit.common import linalg_errors
-
-        return getattr(linalg_errors, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
