@@ -46,15 +46,22 @@ def parsed(arguments, **options):
         command, bound, _ = app.parse_args(words, exit_on_error=False, **options)
     finally:
         app.config = ()  # a file of options is for one command
-    from kernelfit.common.errors import InputError
-    from kernelfit.common.files import expanded
-
     for name, value in bound.arguments.items():
-        if config and value == []:  # older cyclopts let an empty list of a file through
-            raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
-        if isinstance(value, Path):
-            bound.arguments[name] = expanded(value)
+        bound.arguments[name] = _usable(name, value)
     return command, bound
+
+
+def _usable(name, value):
+    """Return the value of an option with ~ in paths expanded; raises InputError for an empty list of a file."""
+    if value == []:  # older cyclopts let it through
+        from kernelfit.common.errors import InputError
+
+        raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
+    if isinstance(value, Path):
+        from kernelfit.common.files import expanded
+
+        return expanded(value)
+    return value
 
 
 def sentence(error):
