@@ -47,13 +47,13 @@ def parsed(arguments, **options):
     finally:
         app.config = ()  # a file of options is for one command
     for name, value in bound.arguments.items():
-        bound.arguments[name] = _usable(name, value)
+        bound.arguments[name] = _usable(name, value, config)
     return command, bound
 
 
-def _usable(name, value):
+def _usable(name, value, config):
     """Return the value of an option with ~ in paths expanded; raises InputError for an empty list of a file."""
-    if value == []:  # older cyclopts let it through
+    if config and value == []:  # older cyclopts let it through
         from kernelfit.common.errors import InputError
 
         raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
