@@ -9,7 +9,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
-from kernelfit.records.nets import read_nets
+from kernelfit.experiments.registry import read_records
 from tests.support.team_of_nets import COMMAND, RUNS, STOP_AFTER, outcome
 
 pytestmark = pytest.mark.heavy
@@ -78,15 +78,18 @@ def test_the_command_records_once(together, tmp_path, monkeypatch, capsys):
     from kernelfit import cli
 
     folder, printed, _ = together
-    (record,) = read_nets(folder / "runs" / "nets.jsonl").values()
-    assert len((folder / "runs" / "nets.jsonl").read_text().splitlines()) == 1
+    (record,) = read_records(folder / "runs")
+    assert len((folder / "runs" / "records.jsonl").read_text().splitlines()) == 1
     assert printed.count("test error") == 1 and record.environment["processes"] == 2
-    assert printed.count('"row": "mlp1x512-none"') == 1 and len(read_nets(folder / "study" / "nets.jsonl")) == 1
+    assert printed.count('"row": "mlp1x512-none"') == 1 and len(read_records(folder / "study")) == 1
     assert cli.main([*COMMAND, "--runs", str(tmp_path)]) == 0
-    (alone,) = read_nets(tmp_path / "nets.jsonl").values()
-    assert alone.identity == record.identity and alone.environment["processes"] == 1
-    assert (alone.test_error, alone.train_error) == (record.test_error, record.train_error)
-    np.testing.assert_allclose(alone.curve["loss"], record.curve["loss"], **CLOSE)
+    (alone,) = read_records(tmp_path)
+    assert alone.id == record.id and alone.environment["processes"] == 1
+    assert (alone.results.test_error, alone.results.train_error) == (
+        record.results.test_error,
+        record.results.train_error,
+    )
+    np.testing.assert_allclose(alone.results.curve["loss"], record.results.curve["loss"], **CLOSE)
 
 
 def test_a_process_that_fails_ends_all():

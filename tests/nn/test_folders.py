@@ -14,11 +14,11 @@ from kernelfit.common.errors import DataError, InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
 from kernelfit.datasets.read.streamed import stream
-from kernelfit.experiments.nets import NetSpec, run_net
+from kernelfit.experiments.net import NetSpec, run_net
+from kernelfit.experiments.registry import read_records
 from kernelfit.nn import draws
 from kernelfit.nn.folders import FolderImages
 from kernelfit.nn.images import Images
-from kernelfit.records.nets import read_nets
 
 SIDE, CROP = 12, 9
 
@@ -147,16 +147,18 @@ def test_the_command_trains_from_files_as_from_memory(folder, tmp_path, monkeypa
     memory, _ = run_net(NetSpec(**shared))
     spec = NetSpec(**shared, stream=True, resize=SIDE)
     assert cli.main([*shlex.split(spec.command())[1:], "--quiet"]) == 0
-    (record,) = read_nets("runs/nets.jsonl").values()
+    (record,) = read_records("runs")
     assert (
-        record.training["stream"] and record.training["resize"] == SIDE and "streamed" in record.dataset["provenance"]
+        record.results.training["stream"]
+        and record.results.training["resize"] == SIDE
+        and "streamed" in record.dataset.provenance
     )
-    assert record.corruption["labels_changed"] == memory.corruption["labels_changed"]
+    assert record.results.corruption["labels_changed"] == memory.results.corruption["labels_changed"]
     # Rounding of a mean over each image, grown by ten steps.
-    np.testing.assert_allclose(record.curve["loss"], memory.curve["loss"], rtol=1e-3)
+    np.testing.assert_allclose(record.results.curve["loss"], memory.results.curve["loss"], rtol=1e-3)
     data = stream(folder, SIDE)
     y, _ = corrupt_labels(data.y_train, 3, 0.4, 3)
-    assert record.corruption["labels_changed"] == (y != data.y_train).sum()
+    assert record.results.corruption["labels_changed"] == (y != data.y_train).sum()
 
 
 def test_what_is_refused(folder, tmp_path):

@@ -13,7 +13,7 @@ import torch
 from kernelfit import cli
 from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
-from kernelfit.experiments import nets_paper
+from kernelfit.experiments.paper import nets as nets_paper
 from kernelfit.nn import distributed
 from kernelfit.nn.evaluation import count_wrong, evaluate
 from kernelfit.nn.history import History
@@ -109,7 +109,7 @@ def main(folder):
     outcomes["refused"] = refused(team)
     assert cli.main([*COMMAND, "--runs", str(folder / "runs")]) == 0
     nets_paper.SCALES["quick"] = dataclasses.replace(nets_paper.SCALES["quick"], n_train=64, n_test=32, epochs=2)
-    study = ["nn", "table1", "--data", "digits", "--rows", "mlp1x512-none", "--seeds", "1", "--json"]
+    study = ["reproduce", "table1", "--data", "digits", "--rows", "mlp1x512-none", "--seeds", "1", "--json"]
     assert cli.main([*study, "--runs", str(folder / "study")]) == 0
     if team.is_root:
         torch.save(outcomes, folder / "outcomes.pt")
