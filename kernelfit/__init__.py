@@ -16,7 +16,12 @@ if TYPE_CHECKING:
     from kernelfit import kernels, solvers
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
-    from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+    from kernelfit.estimators import (
+        KernelInterpolationClassifier,
+        KernelInterpolationClassifierCV,
+        KernelInterpolator,
+        KernelInterpolatorCV,
+    )
     from kernelfit.experiments.registry import read_records, run
     from kernelfit.grams.matrix import gram
     from kernelfit.kernels import (
@@ -34,13 +39,14 @@ if TYPE_CHECKING:
     from kernelfit.models.expansion import KernelExpansion, load_model
     from kernelfit.models.fit import fit
     from kernelfit.randomization import randomization_test
-    from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
+    from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
 
     __version__: str
 
 __all__ = [
     "ArcCosine",
     "Auto",
+    "Banded",
     "Cholesky",
     "ConjugateGradients",
     "Cosine",
@@ -50,7 +56,9 @@ __all__ = [
     "Gaussian",
     "KernelExpansion",
     "KernelInterpolationClassifier",
+    "KernelInterpolationClassifierCV",
     "KernelInterpolator",
+    "KernelInterpolatorCV",
     "Laplacian",
     "Linear",
     "Matern",
@@ -73,13 +81,18 @@ __all__ = [
 
 _HOMES = {
     "kernelfit.corruption": ("corrupt",),
-    "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator"),
+    "kernelfit.estimators": (
+        "KernelInterpolationClassifier",
+        "KernelInterpolationClassifierCV",
+        "KernelInterpolator",
+        "KernelInterpolatorCV",
+    ),
     "kernelfit.experiments.registry": ("read_records", "run"),
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
     "kernelfit.models.fit": ("fit",),
     "kernelfit.randomization": ("randomization_test",),
-    "kernelfit.solvers": ("Auto", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
+    "kernelfit.solvers": ("Auto", "Banded", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,5 +1,11 @@
 """scikit-learn's face of kernelfit: estimators that interpolate, with all that is measured of their solution."""
 
+from kernelfit.estimators.cross_validated import KernelInterpolationClassifierCV, KernelInterpolatorCV
 from kernelfit.estimators.interpolator import KernelInterpolationClassifier, KernelInterpolator
 
-__all__ = ["KernelInterpolationClassifier", "KernelInterpolator"]
+__all__ = [
+    "KernelInterpolationClassifier",
+    "KernelInterpolationClassifierCV",
+    "KernelInterpolator",
+    "KernelInterpolatorCV",
+]
