@@ -53,6 +53,8 @@ def parsed(arguments, **options):
             raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
         if isinstance(value, Path):
             bound.arguments[name] = expanded(value)
+        elif isinstance(value, tuple):
+            bound.arguments[name] = tuple(expanded(each) if isinstance(each, Path) else each for each in value)
     return command, bound
 
 
