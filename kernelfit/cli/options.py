@@ -95,8 +95,8 @@ def _parameter(spec_type, field):
 
 
 def _group_of(spec_type, name):
-    """Return the group of an option: that of the part that declares it."""
-    [title, *_] = [part.group for part in spec_type.__mro__ if name in vars(part).get("__annotations__", ())]
+    """Return the group of an option: that of the part that declares it first."""
+    [*_, title] = [part.group for part in spec_type.__mro__ if name in vars(part).get("__annotations__", ())]
     return Group(title, sort_key=_FIRST.index(title) if title in _FIRST else len(_FIRST))
 
 
