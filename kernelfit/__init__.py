@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernelfit import kernels, solvers
+    from kernelfit.analysis.label_issues import find_label_issues
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
     from kernelfit.estimators import (
@@ -67,6 +68,7 @@ __all__ = [
     "Polynomial",
     "Precomputed",
     "corrupt",
+    "find_label_issues",
     "fit",
     "gram",
     "kernels",
@@ -80,6 +82,7 @@ __all__ = [
 ]
 
 _HOMES = {
+    "kernelfit.analysis.label_issues": ("find_label_issues",),
     "kernelfit.corruption": ("corrupt",),
     "kernelfit.estimators": (
         "KernelInterpolationClassifier",
