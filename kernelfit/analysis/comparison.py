@@ -73,8 +73,8 @@ class MeasuresTable:
         Error of always naming the most frequent true class: what "vacuous" is measured against.
     draws, seed : int
         Random signs of the Rademacher rows; the same for both columns.
-    norm_disagreement : float
-        Largest relative difference of the norms between two routes (Solution.norm).
+    norm_disagreement : float or None
+        Largest relative difference of the norms between two routes (Solution.norm); None where there is none.
     measures : list of Measure
     warnings : list of str
         What Solution.doubts has to say about residuals, norms and condition.
@@ -86,7 +86,7 @@ class MeasuresTable:
     chance: float
     draws: int
     seed: int
-    norm_disagreement: float
+    norm_disagreement: float | None
     measures: list[Measure]
     warnings: list[str] = dataclasses.field(default_factory=list)
 
