@@ -43,7 +43,8 @@ class Measure:
     role : str
         "truth": the test error itself. "error": a number that claims to say how large the test error is.
         "quantity": one with no such claim. "label-free": one that does not see the labels.
-    true, random : float
+    true, random : float or None
+        None where rounding left no number.
     tells_apart : bool
         Whether the two differ by more than 10 % of the larger.
     vacuous : bool or None
@@ -55,8 +56,8 @@ class Measure:
     formula: str
     source: str
     role: str
-    true: float
-    random: float
+    true: float | None
+    random: float | None
     tells_apart: bool
     vacuous: bool | None
 
