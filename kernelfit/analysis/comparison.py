@@ -43,7 +43,8 @@ class Measure:
     role : str
         "truth": the test error itself. "error": a number that claims to say how large the test error is.
         "quantity": one with no such claim. "label-free": one that does not see the labels.
-    true, random : float
+    true, random : float or None
+        None where rounding left no number.
     tells_apart : bool
         Whether the two differ by more than 10 % of the larger.
     vacuous : bool or None
@@ -55,8 +56,8 @@ class Measure:
     formula: str
     source: str
     role: str
-    true: float
-    random: float
+    true: float | None
+    random: float | None
     tells_apart: bool
     vacuous: bool | None
 
@@ -73,8 +74,8 @@ class MeasuresTable:
         Error of always naming the most frequent true class: what "vacuous" is measured against.
     draws, seed : int
         Random signs of the Rademacher rows; the same for both columns.
-    norm_disagreement : float
-        Largest relative difference of the norms between two routes (Solution.norm).
+    norm_disagreement : float or None
+        Largest relative difference of the norms between two routes (Solution.norm); None where there is none.
     measures : list of Measure
     warnings : list of str
         What Solution.doubts has to say about residuals, norms and condition.
@@ -86,7 +87,7 @@ class MeasuresTable:
     chance: float
     draws: int
     seed: int
-    norm_disagreement: float
+    norm_disagreement: float | None
     measures: list[Measure]
     warnings: list[str] = dataclasses.field(default_factory=list)
 
