@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernelfit.report.runs import read_runs
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError
-from kernelfit.experiments.solve import SolveSpec
-from kernelfit.records.record import Record
+from kernelfit.experiments.registry import read_records
+from kernelfit.experiments.solve import SolveResults, SolveSpec
+from kernelfit.records.record import decoded, from_json
 from kernelfit.solvers.mpi.layout import Layout, grid_shape
 from kernelfit.solvers.mpi.memory import matrix_bytes
 from tests.support.mpi_runs import CONDITION
@@ -177,21 +177,26 @@ def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     mpi = start(2, "kernelfit.cli", *options, *places, "--engine", "mpi", "--block", "64")
     code, output, errors = finished(mpi)
     assert code == 0, errors
-    record = Record.from_json(output)
+    record = decoded(from_json(output), SolveResults)
     assert (tmp_path / "mpi" / "records.jsonl").read_text() == output
-    assert read_runs(tmp_path / "mpi").unread == []
+    assert read_records(tmp_path / "mpi").unread == []
     alone = subprocess.run(
         [sys.executable, "-m", "kernelfit.cli", *options, "--quiet", "--runs", tmp_path / "one"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    expected = Record.from_json(alone)
-    for name in ("dataset", "n_train", "d", "kernel", "corruption", "ridge", "precision", "train_error", "test_error"):
-        assert getattr(record, name) == getattr(expected, name), name
+    expected = decoded(from_json(alone), SolveResults)
+    assert record.dataset == expected.dataset
+    for name in ("d", "kernel", "corruption", "ridge", "precision", "train_error", "test_error"):
+        assert getattr(record.results, name) == getattr(expected.results, name), name
     for name in ("norm", "norm_pm1", "norm_per_output", "condition_estimate", "smallest_pivot"):
-        np.testing.assert_allclose(getattr(record, name), getattr(expected, name), rtol=1e-10)
-    assert record.relative_residual < 1e-12 and record.norm_disagreement < 1e-12 and not record.warnings
-    assert record.solver["engine"] == "mpi" and record.solver["block"] == 64 and record.solver["grid"] == [1, 2]
-    assert record.method == "block Cholesky in float64 over 2 processes as 1 x 2"
+        np.testing.assert_allclose(getattr(record.results, name), getattr(expected.results, name), rtol=1e-10)
+    assert record.results.relative_residual < 1e-12 and record.results.norm_disagreement < 1e-12 and not record.warnings
+    assert (
+        record.results.solver["engine"] == "mpi"
+        and record.results.solver["block"] == 64
+        and record.results.solver["grid"] == [1, 2]
+    )
+    assert record.results.method == "block Cholesky in float64 over 2 processes as 1 x 2"
     assert (
         record.command.startswith("mpiexec -n 2 kernelfit solve ")
         and "--engine mpi" in record.command
@@ -260,24 +265,24 @@ def test_the_grid_is_near_a_square_unless_asked_for():
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("options", "file"),
+    "options",
     [
-        (["sweep", "--levels", "0", "0.5", "1", "--seeds", "2", "--loo"], "sweep.jsonl"),
-        (["sweep", "--levels", "0", "1", "--seeds", "2", "--precision", "mixed"], "sweep.jsonl"),
-        (["solve", "--ridge", "0", "1e-3", "--loo"], "ridge.jsonl"),
+        ["sweep", "--labels", "0", "0.5", "1", "--seeds", "2", "--loo"],
+        ["sweep", "--labels", "0", "1", "--seeds", "2", "--precision", "mixed"],
+        ["ridge", "--ridge", "0", "1e-3", "--loo"],
     ],
     ids=["sweep", "mixed sweep", "ridge path"],
 )
-def test_sweeps_and_paths_over_two_processes_have_the_rows_of_one(tmp_path, options, file):
+def test_sweeps_and_paths_over_two_processes_have_the_rows_of_one(tmp_path, options):
     options = [*options, "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--quiet", "--json"]
     code, output, errors = finished(start(2, "kernelfit.cli", *options, "--engine", "mpi", "--runs", tmp_path))
     assert code == 0, errors
     command = [sys.executable, "-m", "kernelfit.cli", *options, "--runs", tmp_path / "one"]
     alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    rows = json.loads(output)["rows"]
-    assert len(rows) == len(alone["rows"]) > 1 and len((tmp_path / file).read_text().splitlines()) == len(rows)
+    rows, [kept] = json.loads(output)["results"]["rows"], read_records(tmp_path)
+    assert len(rows) == len(alone["results"]["rows"]) == len(kept.results.rows) > 1
     close = 1e-6 if "mixed" in options else 1e-10  # corrections end at a residual of 1e-10
-    for row, expected in zip(rows, alone["rows"], strict=True):
+    for row, expected in zip(rows, alone["results"]["rows"], strict=True):
         assert row.keys() == expected.keys()
         for name, value in expected.items():
             if isinstance(value, float) and name not in ("relative_residual", "norm_disagreement"):
@@ -293,6 +298,8 @@ def test_measures_over_two_processes_are_those_of_one(tmp_path):
     assert code == 0, errors
     command = [sys.executable, "-m", "kernelfit.cli", *options]
     alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    for measure, expected in zip(json.loads(output)["measures"], alone["measures"], strict=True):
+    for measure, expected in zip(
+        *(made["results"]["table"]["measures"] for made in (json.loads(output), alone)), strict=True
+    ):
         assert measure["name"] == expected["name"]
         np.testing.assert_allclose([measure["true"], measure["random"]], [expected["true"], expected["random"]], 1e-8)
