@@ -67,11 +67,11 @@ def test_a_small_card_changes_the_plan_and_not_the_answer(card, planned, solved,
     on_cpu, _ = solved
     n = on_cpu.dataset.n_train
     card.limit = int(share * 4 * n * n) + Cuda.fixed_bytes + (4 * 64 + 96 * 10) * (n + 360)
-    record, _ = run_solve(SolveSpec(bandwidth=1.0, n_train=n, device="cuda"))
-    assert (record.results.solver["storage"], record.results.precision) == ("memory", precision)
+    results = run_solve(SolveSpec(bandwidth=1.0, n_train=n, device="cuda"))[0].results
+    assert (results.solver["storage"], results.precision) == ("memory", precision)
     assert card.peak <= card.limit
-    np.testing.assert_allclose(record.results.norm, on_cpu.results.norm, rtol=1e-12)
-    assert record.results.test_error == on_cpu.results.test_error
+    np.testing.assert_allclose(results.norm, on_cpu.results.norm, rtol=1e-12)
+    assert results.test_error == on_cpu.results.test_error
 
 
 @pytest.mark.parametrize(
