@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         KernelInterpolationClassifierCV,
         KernelInterpolator,
         KernelInterpolatorCV,
+        load_model,
     )
     from kernelfit.experiments.registry import read_records, run
     from kernelfit.grams.matrix import gram
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
         Polynomial,
         Precomputed,
     )
-    from kernelfit.models.expansion import KernelExpansion, load_model
+    from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
     from kernelfit.randomization import randomization_test
     from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
@@ -89,10 +90,11 @@ _HOMES = {
         "KernelInterpolationClassifierCV",
         "KernelInterpolator",
         "KernelInterpolatorCV",
+        "load_model",
     ),
     "kernelfit.experiments.registry": ("read_records", "run"),
     "kernelfit.grams.matrix": ("gram",),
-    "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
+    "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
     "kernelfit.randomization": ("randomization_test",),
     "kernelfit.solvers": ("Auto", "Banded", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
