@@ -76,6 +76,22 @@ def without(
     return Y[rows] - np.linalg.solve(Z.T @ Z, coef[rows])
 
 
+def coef_without(
+    factor: Factor, coef: npt.NDArray[np.float64], rows: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return the coefficients (n, r) of f^(-S), for S = rows, distinct: 0 there, and elsewhere
+
+        coef - A^-1[:, S] ([A^-1]_SS)^-1 coef_S,
+
+    in 2 n^2 |S| operations and 8 n |S| bytes, where a fit without S takes n^3 / 3.
+    """
+    Z, V = factor.half_columns(rows), np.zeros_like(coef)
+    V[rows] = np.linalg.solve(Z.T @ Z, coef[rows])
+    found = coef - factor.apply_inverse(V)
+    found[rows] = 0.0
+    return found
+
+
 @dataclasses.dataclass(frozen=True)
 class Stability:
     """How far the predictor moves when one example leaves the training set.

@@ -6,7 +6,6 @@ import functools
 import numbers
 import tempfile
 import warnings
-import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -24,7 +23,7 @@ from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
-from kernelfit.estimators.saving import SavedEstimator
+from kernelfit.estimators.updating import UpdatedEstimator
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
@@ -45,7 +44,7 @@ class _ScoredArrays:
         )
 
 
-class _KernelInterpolation(SavedEstimator):
+class _KernelInterpolation(UpdatedEstimator):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
     _score = "squared_error"  # what an automatic bandwidth is chosen by
@@ -59,6 +58,7 @@ class _KernelInterpolation(SavedEstimator):
         bandwidth: float | str = "auto",
         ridge: float = 0.0,
         loo: bool = False,
+        keep_factor: bool = False,
         solver: Solver | None = None,
         precision: str = "float64",
         device: str = "cpu",
@@ -70,6 +70,7 @@ class _KernelInterpolation(SavedEstimator):
         self.bandwidth = bandwidth
         self.ridge = ridge
         self.loo = loo
+        self.keep_factor = keep_factor
         self.solver = solver
         self.precision = precision
         self.device = device
@@ -101,8 +102,14 @@ class _KernelInterpolation(SavedEstimator):
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
         options = {"ridge": check_number("ridge", self.ridge), "loo": self.loo, "score": self._score}
-        with _opened(self._chosen_solver(Y.shape[1])) as solver:
-            found = fit(X, Y, kernel, solver, progress=make_progress(not self.verbose), **options)
+        with contextlib.ExitStack() as stack:
+            solver = stack.enter_context(_opened(self._chosen_solver(Y.shape[1])))
+            options |= {"keep_factor": self.keep_factor, "progress": make_progress(not self.verbose)}
+            found = fit(X, Y, kernel, solver, **options)
+            if found.factor is not None:
+                stack.enter_context(found.factor)
+                self._keep_factor(found.factor, stack.pop_all().close)
+        self._targets, self.first_ = Y[found.support], found.first
         self.function_, self.support_, self.report_ = found.function, found.support, found.report
         self.norm_, self.loo_residuals_ = found.norm, found.loo_residuals
         self.dual_coef_ = np.zeros(Y.shape)
@@ -144,7 +151,7 @@ class _KernelInterpolation(SavedEstimator):
             progress = make_progress(not self.verbose)
             factor = stack.enter_context(solver.factor(K, ridge=self.function_.ridge, progress=progress))
             factor.half_solve(np.zeros((factor.n, 1)))  # one that cannot is not kept
-            self._close_factor = weakref.finalize(self, stack.pop_all().close)
+            self._keep_factor(factor, stack.pop_all().close)
         return factor
 
     def _drop_factor(self):
@@ -224,6 +231,9 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
     loo : bool
         Whether to compute loo_residuals_, which takes about as long as the fit itself. It is asked for before the fit,
         because the factor it needs, half an n x n matrix, is not kept (nor pickled) with the estimator.
+    keep_factor : bool
+        Whether to keep the factor until the next fit, for `update`, `remove` and return_std, 4 n^2 bytes. Otherwise the
+        first of these makes it again, in the time of the fit. No copy or pickle has it.
     solver : Solver, optional
         How to solve: kernelfit.solvers has Cholesky, Auto, Eigen, ConjugateGradients, ... The parameters precision,
         device, memory and scratch are short forms for Auto, and exclude it.
@@ -256,6 +266,8 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         the solver gives no determinant. Merged points do not count.
     support_ : int array
         Rows of X that are not merged with an earlier one.
+    first_ : int array, shape (n,)
+        For every row of X the first that it was merged with: itself, if it was not.
     n_features_in_, feature_names_in_ : as everywhere in scikit-learn
 
     Notes
@@ -296,6 +308,42 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         if self.loo:
             self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
         return self
+
+    def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Take up further points X (m, d) with targets y (m,) or (m, outputs); returns self.
+
+        The factor is extended: with A21 the rows of the new points, L21 = A21 L11^-T and L22 L22^T = A22 - L21 L21^T,
+        n^2 m operations where a fit takes n^3 / 3. The function is that of a fit to all points with the bandwidth of
+        this one. Without a ridge, points that equal another are merged as in fit. With `loo`, leave-one-out residuals
+        are computed anew, in the time of a fit. What report_ measures is told in kernelfit.models.update.Extension.
+
+        Raises
+        ------
+        UnsupportedError
+            The factor is not float64 Cholesky in memory, or the kernel is precomputed.
+        SingularMatrixError
+            A new point equals another one with another target, or depends on others to working precision. The
+            estimator stays as it was.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> X = np.linspace(0, 1, 9)[:, None]
+        >>> y = np.sin(6 * X[:, 0])
+        >>> model = KernelInterpolator(bandwidth=0.2, keep_factor=True).fit(X[:7], y[:7]).update(X[7:], y[7:])
+        >>> whole = KernelInterpolator(bandwidth=0.2).fit(X, y)
+        >>> bool(np.allclose(model.dual_coef_, whole.dual_coef_)), model.report_.n
+        (True, 9)
+        """
+        check_is_fitted(self)
+        points, targets = host_array(X), host_array(y)
+        points, targets = validate_data(
+            self, points, targets, reset=False, dtype=self._dtypes(), multi_output=True, y_numeric=True
+        )
+        Y = np.asarray(targets, dtype=np.float64)
+        if Y.shape[1:] != self.dual_coef_.shape[1:]:
+            raise InputError(f"y has shape {Y.shape}; the targets of the fit had {self.dual_coef_.shape[1:]} beside n")
+        return self._extend(points, Y.reshape(len(Y), -1))
 
     def predict(self, X: npt.ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
         """Return f(X), shape (m,) or (m, outputs), and on request how far it may deviate.
@@ -388,6 +436,29 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
             )
         self._solve(X, one_hot(labels, len(self.classes_)))
         return self
+
+    def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Take up further points X (m, d) with labels y (m,), each of a class in classes_; returns self.
+
+        See KernelInterpolator.update.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> X, y = load_digits(return_X_y=True)
+        >>> model = KernelInterpolationClassifier(bandwidth=20.0, keep_factor=True).fit(X[:300], y[:300])
+        >>> model.update(X[300:500], y[300:500]).score(X[:500], y[:500])
+        1.0
+        """
+        check_is_fitted(self)
+        points, labels = host_array(X), host_array(y)
+        points, labels = validate_data(self, points, labels, reset=False, dtype=self._dtypes())
+        known = np.isin(labels, self.classes_)
+        if not known.all():
+            raise InputError(
+                f"label {labels[~known][0]!r} is none of the classes of the fit, {self.classes_}; fit again"
+            )
+        return self._extend(points, one_hot(np.searchsorted(self.classes_, labels), len(self.classes_)))
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import Progress
 
 
@@ -96,6 +96,16 @@ class Points:
     def subset(self, rows: Sequence[int] | npt.NDArray) -> Self:
         """Return copies of the points at these indices, as a set of their own."""
         raise NotImplementedError
+
+    def joined(self, other: "Points") -> Self:
+        """Return these points and others after them, as a set of their own; the others were prepared beside these.
+
+        Raises UnsupportedError where the points are known by their inner products alone, as those of a given matrix.
+        """
+        raise UnsupportedError(
+            "further points cannot be added to points that are known by their inner products alone, as those of a "
+            "precomputed kernel are; fit again with the whole matrix"
+        )
 
     def inner_products(self, other: "Points") -> npt.NDArray:
         """Return the tile (len(self), len(other)) of inner products, without the `unshift` of either side.

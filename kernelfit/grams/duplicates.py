@@ -117,6 +117,37 @@ def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise
     return Duplicates(first, support, None if Y is None else np.asarray(Y), pairwise)
 
 
+def find_copies(X: npt.NDArray, others: npt.NDArray) -> npt.NDArray[np.intp]:
+    """Return for each row of X the first row of `others` that equals it, or -1, shape (m,).
+
+    Parameters
+    ----------
+    X, others : array, shape (m, d) and (n, d)
+        Of one dtype. Rows are compared where sums of their bits times odd numbers, modulo 2^64, are equal.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> find_copies(np.array([[3.0, -0.0], [5.0, 0.0]]), np.array([[1.0, 2.0], [3.0, 0.0]]))
+    array([ 1, -1])
+    """
+    mine, theirs = _sums(X), _sums(others)
+    found = np.full(len(X), -1)
+    for i in np.flatnonzero(np.isin(mine, theirs)):
+        same = np.flatnonzero(theirs == mine[i])
+        same = same[(others[same] == X[i]).all(axis=1)]
+        found[i] = same[0] if len(same) else -1
+    return found
+
+
+def _sums(X):
+    bits = (np.ascontiguousarray(X) + X.dtype.type(0)).view(f"u{X.itemsize}")  # 0.0 where there is -0.0
+    odd = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    return np.concatenate(
+        [np.zeros(0, np.uint64)] + [bits[k : k + 512].astype(np.uint64) @ odd for k in range(0, len(bits), 512)]
+    )
+
+
 def _columns_agree(a, b):
     """Whether columns differ by no more than those of a matrix that is symmetric but for rounding, of float32 at most.
 

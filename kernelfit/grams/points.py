@@ -85,6 +85,16 @@ class CoordinatePoints(Points):
         arrays = {name: getattr(self, name)[rows] for name in ("values", "unshift", "sq_norms")}
         return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None)
 
+    def joined(self, other: Points) -> Self:
+        self.require_same_kind(other)
+        xp = self.device.xp
+        arrays = {
+            name: xp.concatenate([getattr(self, name), getattr(other, name)])
+            for name in ("values", "unshift", "sq_norms")
+        }
+        bound = None if self.bound is None else max(self.bound, other.largest)
+        return dataclasses.replace(self, **arrays, start=0, origin=object(), products=None, bound=bound)
+
     def cached(self, *, progress: Progress | None = None) -> Self:
         return dataclasses.replace(self, products=InnerProducts.of(self, progress=progress))
 

@@ -1,5 +1,6 @@
 """From points and targets to a checked function: merge copies, choose a bandwidth, solve, measure."""
 
+import contextlib
 import dataclasses
 import time
 from collections.abc import Iterable
@@ -91,6 +92,10 @@ class Fit:
     loo_residuals : array, shape (n, r), or None
         y_i - f^(-i)(x_i) for all points given; see Solution.left_out.
     report : FitReport
+    first : int array, shape (n,)
+        For every point given, the first that equals it: itself, unless it was merged.
+    factor : Factor or None
+        Of K + ridge I over the distinct points, where it was to be kept.
     """
 
     function: KernelExpansion
@@ -98,6 +103,8 @@ class Fit:
     norm: float
     loo_residuals: npt.NDArray[np.float64] | None = dataclasses.field(repr=False)
     report: FitReport
+    first: npt.NDArray[np.intp] = dataclasses.field(repr=False)
+    factor: Factor | None = dataclasses.field(default=None, repr=False)
 
 
 def fit(
@@ -109,6 +116,7 @@ def fit(
     ridge: float = 0.0,
     loo: bool = False,
     score: str = "squared_error",
+    keep_factor: bool = False,
     progress: Progress | None = None,
 ) -> Fit:
     """Return the Fit of (K + ridge I) coef = Y.
@@ -125,6 +133,8 @@ def fit(
         Whether to compute leave-one-out residuals, n^3 / 3 operations more.
     score : str
         What a bandwidth is chosen by: "squared_error", or "error" of 0/1 targets of classes.
+    keep_factor : bool
+        Whether the Fit has the factor, which is to be closed then.
 
     Raises
     ------
@@ -151,11 +161,11 @@ def fit(
         raise InputError(f"points are an array (n, ...) of numbers; got {shown}")
     n = len(data)
     Y = check_targets(Y, n)
-    support, repeated = np.arange(n), np.zeros(n, bool)
+    support, repeated, copied = np.arange(n), np.zeros(n, bool), np.arange(n)
     if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
         found = merge_duplicates(data, Y, pairwise=kernel.of_matrix)
         found.require_equal_targets()
-        data, support, repeated = found.distinct(data), found.support, found.repeated
+        data, support, repeated, copied = found.distinct(data), found.support, found.repeated, found.first
     Y, merged, choice = Y[support], n - len(support), None
     try:
         if kernel.open_bandwidth:
@@ -168,13 +178,16 @@ def fit(
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
         raise
     residuals = None
-    with factor:
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(factor)
         if loo:
             residuals = np.zeros((n, Y.shape[1]))
             residuals[support] = Y - solution.left_out(factor.inverse_diagonal(progress=progress))
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
         likelihood = log_marginal_likelihood(solution, log_determinant_of(factor))
+        if keep_factor:
+            stack.pop_all()
     report = FitReport(
         n=len(support),
         merged=merged,
@@ -192,7 +205,8 @@ def fit(
         warnings=(*solution.doubts(), *(choice.doubts if choice else ())),
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
-    return Fit(function, support, solution.norm.total, residuals, report)
+    kept = factor if keep_factor else None
+    return Fit(function, support, solution.norm.total, residuals, report, copied, kept)
 
 
 def solve_first(

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
@@ -183,6 +183,25 @@ class CholeskyFactor(Factor):
     def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         own = getattr(self.L, "inverse_diagonal", super().inverse_diagonal)  # of panels, at half the operations
         return own(progress=progress)
+
+    def extended(self, K: Gram, *, progress: Progress | None = None) -> "CholeskyFactor":
+        grow = getattr(self.L, "extended", None)
+        if grow is None:
+            raise self._cannot("way to take up further points")
+        check_system(K, self.ridge)
+        if K.shape[0] < self.n:
+            raise InputError(f"K of shape {K.shape} does not hold the {self.n} points of the factor")
+        try:
+            with memory_explained():
+                L = grow(K, progress=progress)
+        except UnsupportedError:
+            raise  # nothing was touched
+        except BaseException:
+            self.close()
+            raise
+        made = CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
+        self.close()
+        return made
 
     def log_determinant(self) -> float:
         return float(np.log(self.L.pivots()).sum())

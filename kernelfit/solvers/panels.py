@@ -42,6 +42,15 @@ class MemoryPanels:
         self.bounds = panel_bounds(n, width)
         self._panels: list[Array] = []
 
+    @classmethod
+    def of(cls, panels: list[Array], width: int, device: backend.Device) -> "MemoryPanels":
+        """Return a storage of arrays that are the panels of a factor, of any numbers of columns."""
+        made = cls(len(panels[0]), width, panels[0].dtype, device)
+        starts = [made.n - len(panel) for panel in panels]
+        made.bounds = [(start, start + panel.shape[1]) for start, panel in zip(starts, panels, strict=True)]
+        made._panels = panels
+        return made
+
     def allocate(self, advance: Callable[..., None]) -> None:
         """Take all memory (or disk) at once, so that it runs out now or never; calls advance(entries) as it goes on."""
         for start, stop in self.bounds:
@@ -62,6 +71,11 @@ class MemoryPanels:
         valid until the next is asked for.
         """
         yield row, self._panels[j][row - self.bounds[j][0] :]
+
+    def take(self, j: int) -> Array:
+        """Return panel j, and hold it no more."""
+        panel, self._panels[j] = self._panels[j], None
+        return panel
 
     def finish(self) -> None:
         """Free all memory, and all that outlives the process."""

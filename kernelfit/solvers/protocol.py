@@ -126,6 +126,11 @@ class Factor:
         """Order of the matrix."""
         return self.K.shape[0]
 
+    @property
+    def closed(self) -> bool:
+        """Whether its memory is free."""
+        return self._closed
+
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         """Return the Solution of (K + ridge I) coef = Y for Y of shape (n, r), to float64 accuracy.
 
@@ -194,6 +199,19 @@ class Factor:
                 diagonal[start:stop] = np.einsum("ij,ij->j", Z, Z)
                 advance(stop - start)
         return diagonal
+
+    def extended(self, K: Gram, *, progress: Progress | None = None) -> "Factor":
+        """Return the Factor, with the same ridge, of a larger K whose leading block is that of this one.
+
+        This factor is used up: it is closed, and its memory taken over, even where the larger matrix is singular.
+
+        Raises
+        ------
+        UnsupportedError
+            Only a float64 Cholesky factor in memory can.
+        SingularMatrixError
+        """
+        raise self._cannot("way to take up further points")
 
     def log_determinant(self) -> float:
         """Return log det(K + ridge I)."""
@@ -291,7 +309,15 @@ class Triangular(Protocol):
     def release(self, go_on: bool = False) -> None: ...
 
 
-_OF_OPEN = ("solve", "half_solve", "half_solve_transposed", "inverse_diagonal", "log_determinant", "smallest_pivot")
+_OF_OPEN = (
+    "solve",
+    "extended",
+    "half_solve",
+    "half_solve_transposed",
+    "inverse_diagonal",
+    "log_determinant",
+    "smallest_pivot",
+)
 
 
 def _refuse(*args, **options):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import SingularMatrixError
-from kernelfit.grams.duplicates import merge_duplicates
+from kernelfit.grams.duplicates import find_copies, merge_duplicates
 from tests.support.arrays import pixels, vectors
 
 
@@ -84,3 +84,16 @@ def test_points_of_a_matrix_are_equal_where_rows_and_columns_are(dtype):
     assert 17 not in merge_duplicates(rounded, pairwise=True).support
     A[3, 17] += 1  # no symmetric matrix, which merging must not hide
     assert merge_duplicates(A, pairwise=True).first[17] == 17 and merge_duplicates(A).first[17] == 5
+
+
+@pytest.mark.parametrize("X", [vectors(40, 6), vectors(40, 6).astype(np.float32), pixels(40, 700), pixels(1200, 2) % 3])
+def test_copies_are_found_where_rows_are_equal(X):
+    new = np.concatenate([X[3:8], X[:2] + 1, X[30:31]])
+    equal = (new[:, None] == X).all(axis=2)
+    expected = np.where(equal.any(axis=1), equal.argmax(axis=1), -1)
+    assert (find_copies(new, X) == expected).all() and expected.max() >= 0
+
+
+def test_zeros_of_both_signs_are_one_number_and_nothing_has_no_copy():
+    assert find_copies(np.array([[-0.0, 1.0]]), np.array([[2.0, 1.0], [0.0, 1.0]])).tolist() == [1]
+    assert find_copies(np.zeros((0, 3)), np.ones((2, 3))).tolist() == []

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import points
 from kernelfit.kernels import Custom, Linear, Precomputed
@@ -65,3 +66,23 @@ def test_one_point_alone_is_no_set(make):
             ask()
     with pytest.raises(IndexError):
         own[[20]]
+
+
+@pytest.mark.parametrize(("make", "more"), [(of_pixels, pixels(5, 9) // 2), (of_numbers, vectors(5, 9) / 2)])
+def test_joined_points_are_those_of_one_array(make, more):
+    own, kernel = make()
+    both = own.joined(points(more, beside=own))
+    assert len(both) == 25 and both.start == 0 and both.offset_to(own) is None
+    entries = whole(gram(both, kernel))
+    np.testing.assert_allclose(entries[:20, :20], whole(gram(own, kernel)), rtol=0, atol=1e-13 * np.abs(entries).max())
+    alone, slack = whole(gram(points(more, beside=own), kernel, own)), 1e-13 * np.abs(entries).max()
+    np.testing.assert_allclose(entries[20:, :20], alone, rtol=0, atol=slack)
+
+
+def test_points_of_another_kind_are_not_joined():
+    own, _ = of_pixels()
+    with pytest.raises(InputError):
+        own.joined(points(vectors(5, 9)))
+    own, _ = of_a_matrix()
+    with pytest.raises(UnsupportedError):
+        own.joined(own)

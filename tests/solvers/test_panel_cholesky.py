@@ -6,6 +6,7 @@ from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Gaussian, Laplacian, Linear, Precomputed
+from kernelfit.solvers.cholesky import CholeskyFactor
 from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import as_gram, symmetric_matrix
 
@@ -137,3 +138,32 @@ def test_no_square_array_is_made(images, monkeypatch):
     monkeypatch.setattr(CPU, "touched", lambda shape, dtype: made.append(shape) or touched(shape, dtype))
     cholesky(gram(images, Gaussian(2.0)), width=10)
     assert made == [(150 - start, 10) for start in range(0, 150, 10)]
+
+
+@pytest.mark.parametrize("width", [7, 32, 200])
+@pytest.mark.parametrize("shape", [(1, 60), (60, 1), (64, 86), (90, 60)])
+def test_an_extended_factor_multiplies_back_to_the_larger_matrix(shape, width):
+    n, N = shape[0], sum(shape)
+    K, _ = symmetric_matrix(N, 1e3, seed=N)
+    whole = as_gram(K)
+    small = cholesky(as_gram(K[:n, :n].copy()), width=width, ridge=0.1)
+    factor = small.extended(whole)
+    L = np.zeros((N, N))
+    for j, (start, stop) in enumerate(factor.panels.bounds):
+        assert stop - start <= width
+        [(_, L[start:, start:stop])] = factor.panels.read(j, start)
+    L = np.tril(L)
+    np.testing.assert_allclose(L @ L.T, K + 0.1 * np.eye(N), rtol=0, atol=4 * (N + 1) * EPS)
+    again = cholesky(whole, width=width, ridge=0.1)
+    np.testing.assert_allclose(factor.inverse_diagonal(), again.inverse_diagonal(), rtol=1e-10)
+    with pytest.raises(InputError):
+        CholeskyFactor(whole, again, ridge=0.1, method="", report={}).extended(as_gram(K[:n, :n].copy()))
+
+
+def test_a_new_point_that_depends_on_others_is_named():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((12, 4))
+    K = X @ X.T
+    with pytest.raises(SingularMatrixError) as error:
+        cholesky(as_gram(K[:3, :3].copy())).extended(as_gram(K))
+    assert error.value.row == 4  # the fifth point is in the span of four
