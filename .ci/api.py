@@ -28,24 +28,24 @@ def loads(name: str, load: Callable[..., object], *arguments: object) -> bool:
     return True
 
 
-def open_package(package: ModuleType) -> None:
-    """Show pdoc the words that a package loads lazily, and its modules beside these words."""
-    name = package.__name__
-    words = [word for word in getattr(package, "__all__", ()) if loads(f"{name}.{word}", getattr, package, word)]
-    vars(package).update({word: getattr(package, word) for word in words})
-    for module in pkgutil.iter_modules(package.__path__, f"{name}."):
-        word = module.name.rpartition(".")[2]
-        hidden = word.startswith("_") or module.name in SCRIPTS
-        if not hidden and loads(module.name, importlib.import_module, module.name):
+def show(module: ModuleType) -> None:
+    """Show pdoc the words that a module loads lazily, and below a package its modules, as its __all__."""
+    name, words = module.__name__, list(getattr(module, "__all__", ()))
+    words = [word for word in words if loads(f"{name}.{word}", getattr, module, word)]
+    vars(module).update({word: getattr(module, word) for word in words})
+    for child in pkgutil.iter_modules(getattr(module, "__path__", ()), f"{name}."):
+        word = child.name.rpartition(".")[2]
+        hidden = word.startswith("_") or child.name in SCRIPTS
+        if not hidden and loads(child.name, importlib.import_module, child.name):
             words.append(word)
-            if module.ispkg:
-                open_package(sys.modules[module.name])
-    package.__all__ = list(dict.fromkeys(words))
+            show(sys.modules[child.name])
+    if hasattr(module, "__all__") or hasattr(module, "__path__"):
+        module.__all__ = list(dict.fromkeys(words))
 
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else "build/api")
-    open_package(kernelfit)
+    show(kernelfit)
     pdoc.render.configure(docformat="numpy", footer_text=f"kernelfit {kernelfit.__version__}")
     pdoc.pdoc(Path(kernelfit.__file__).parent, output_directory=folder)  # by its name pdoc asks which of two is meant
     print(folder / "index.html")

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.runner import commit, since_start
-from kernelfit import datasets
+from kernelfit import backend, datasets
 from kernelfit.common.files import append_lines
 from kernelfit.common.progress import Progress
 
@@ -46,7 +46,8 @@ def outcome(kind, options, **more):
     fields["environment"]["commit"] = commit()
     if os.environ.get("BENCH_RESULTS"):
         append_lines(Path(os.environ["BENCH_RESULTS"]) / "records.jsonl", json.dumps(fields))
-    return fields | fields["dataset"] | fields["results"] | {"wall": wall}
+    found = fields | fields["dataset"] | fields["results"] | {"wall": wall}
+    return found | {"peak_bytes": found["peak_bytes"] or backend.peak_memory()}
 
 
 def solve(options, **more):

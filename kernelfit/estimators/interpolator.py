@@ -2,12 +2,14 @@
 
 import contextlib
 import dataclasses
+import functools
 import numbers
 import tempfile
 import warnings
+import weakref
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -16,14 +18,17 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, Regre
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.common.errors import InputError
+from kernelfit.common.arrays import host_array, like
+from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
+from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.fit import fit
+from kernelfit.models.posterior import predictive_covariance, predictive_variance, require_kernel_of_points
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver, check_solver
@@ -79,12 +84,13 @@ class _KernelInterpolation(BaseEstimator):
 
     def _solve(self, X, Y):
         """Solve for the targets Y (n, r) and set what both estimators have."""
+        self._drop_factor()  # of an earlier fit: there is no room for two
         kernel = self._kernel_with_bandwidth()
         doubtful = pixels_in_doubt(X)
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
         options = {"ridge": check_number("ridge", self.ridge), "loo": self.loo, "score": self._score}
-        with self._solver(Y.shape[1]) as solver:
+        with _opened(self._chosen_solver(Y.shape[1])) as solver:
             found = fit(X, Y, kernel, solver, progress=make_progress(not self.verbose), **options)
         self.function_, self.support_, self.report_ = found.function, found.support, found.report
         self.norm_, self.loo_residuals_ = found.norm, found.loo_residuals
@@ -104,17 +110,38 @@ class _KernelInterpolation(BaseEstimator):
         """The Kernel with its bandwidth."""
         return self.function_.kernel
 
-    @contextlib.contextmanager
-    def _solver(self, outputs):
-        """Yield the Solver that the parameters name; in its scratch folder each fit has a folder of its own."""
-        chosen = self._chosen_solver(outputs)
+    @property
+    def log_marginal_likelihood_(self) -> float | None:
+        """Of the targets, see FitReport; None where the solver gives no determinant."""
+        return self.report_.log_marginal_likelihood
+
+    @functools.cached_property
+    def _factor(self):
+        """The Factor of the fitted K + ridge I, made when it is first asked for; a copy and a pickle are without it."""
+        check_is_fitted(self)
+        solver = self._chosen_solver(1)
+        if getattr(solver, "precision", None) == "mixed":
+            raise UnsupportedError(
+                "a float32 factor has no triangular solves to float64 accuracy, which a standard deviation needs. Take "
+                '`precision="float64"`'
+            )
+        if isinstance(solver, Auto):
+            solver = dataclasses.replace(solver, loo=True)  # what it needs is what this does: float64
         with contextlib.ExitStack() as stack:
-            scratch = getattr(chosen, "scratch", None)
-            if scratch is not None and not chosen.resume:
-                Path(scratch).mkdir(parents=True, exist_ok=True)
-                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kernelfit-", dir=scratch))
-                chosen = dataclasses.replace(chosen, scratch=folder)
-            yield stack.enter_context(chosen.opened())
+            solver = stack.enter_context(_opened(solver))
+            K = gram(self.function_.points, self.kernel_, device=solver.device)
+            progress = make_progress(not self.verbose)
+            factor = stack.enter_context(solver.factor(K, ridge=self.function_.ridge, progress=progress))
+            factor.half_solve(np.zeros((factor.n, 1)))  # one that cannot is not kept
+            self._close_factor = weakref.finalize(self, stack.pop_all().close)
+        return factor
+
+    def _drop_factor(self):
+        vars(self).pop("_factor", None)
+        vars(self).pop("_close_factor", lambda: None)()
+
+    def __getstate__(self):
+        return {name: value for name, value in super().__getstate__().items() if not name.endswith("_factor")}
 
     def _chosen_solver(self, outputs):
         short = {name: getattr(self, name) for name in _SHORT_FORMS}
@@ -137,13 +164,31 @@ class _KernelInterpolation(BaseEstimator):
             raise InputError(f"bandwidth {self.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
         return kernel.with_bandwidth(self.bandwidth)
 
-    def _scores(self, X):
-        """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""
+    def _points(self, X):
+        """Return points to predict as f takes them; with a precomputed kernel X is the cross matrix (m, n)."""
         check_is_fitted(self)
-        X = validate_data(self, X, reset=False, dtype=self._dtypes())
-        if self._precomputed() and self.report_.merged:
-            X = X[:, self.support_]
-        return self.function_(X)
+        X = validate_data(self, host_array(X), reset=False, dtype=self._dtypes())
+        return X[:, self.support_] if self._precomputed() and self.report_.merged else X
+
+    def _scores(self, X):
+        points = self._points(X)
+        return self.function_(points)
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return what scikit-learn does: R^2 of a regressor, the accuracy of a classifier."""
+        return super().score(host_array(X), host_array(y), sample_weight)
+
+
+@contextlib.contextmanager
+def _opened(solver):
+    """Yield a Solver to use; in its scratch folder each factor has a folder of its own."""
+    with contextlib.ExitStack() as stack:
+        scratch = getattr(solver, "scratch", None)
+        if scratch is not None and not solver.resume:
+            Path(scratch).mkdir(parents=True, exist_ok=True)
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kernelfit-", dir=scratch))
+            solver = dataclasses.replace(solver, scratch=folder)
+        yield stack.enter_context(solver.opened())
 
 
 # The parameters that stand for a Solver, and what they are unless given.
@@ -198,12 +243,18 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         f itself, over the points that were not merged.
     kernel_ : Kernel
         With its bandwidth.
+    log_marginal_likelihood_ : float or None
+        log p(y) of a Gaussian process with this kernel and noise of variance ridge, all outputs together; None where
+        the solver gives no determinant. Merged points do not count.
     support_ : int array
         Rows of X that are not merged with an earlier one.
     n_features_in_, feature_names_in_ : as everywhere in scikit-learn
 
     Notes
     -----
+    All is computed in float64, whatever came. Data frames of pandas and polars, and arrays of torch, CuPy and all that
+    speak DLPack, are taken as they are; fitted attributes are NumPy's, predictions of the library of X.
+
     X holds numbers used as they are, or uint8 pixels, which stand for x / 255 as everywhere in kernelfit; uint8 numbers
     that do not look like pixels are told by a UserWarning.
     Identical points make K singular. Without a ridge, copies of a point that have its target too are left out: the
@@ -229,6 +280,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to X (n, d) and targets y (n,) or (n, outputs); returns self."""
+        X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes(), multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64)
         self._solve(X, Y.reshape(len(Y), -1))
@@ -237,10 +289,52 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
             self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
         return self
 
-    def predict(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
-        """Return f(X), shape (m,) or (m, outputs)."""
-        scores = self._scores(X)
-        return scores[:, 0] if self.dual_coef_.ndim == 1 else scores
+    def predict(self, X: npt.ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
+        """Return f(X), shape (m,) or (m, outputs), and on request how far it may deviate.
+
+        Parameters
+        ----------
+        X : array, shape (m, d)
+            An array of torch or CuPy, or another that speaks DLPack, gives results of its library on its device.
+        return_std : bool
+            Whether to return (f(X), the standard deviation) of a Gaussian process with covariance kernel_ and noise of
+            variance ridge, without the noise: sqrt(k(x, x) - k(x)^T (K + ridge I)^-1 k(x)), of the shape of f(X), the
+            same for all outputs. It does not see y: scale the kernel, "2.0 * gaussian", to the size of the targets.
+            0 at training points of an interpolant but for the root of rounding, about sqrt(n eps k(x, x)).
+        return_cov : bool
+            Whether to return (f(X), the covariance), shape (m, m) or (m, m, outputs).
+
+        Notes
+        -----
+        Either needs the factor of K + ridge I, half an n x n matrix, which `fit` gives back. It is made again when it
+        is first asked for, in the time of the fit, and kept until the next fit; no copy or pickle has it.
+
+        Raises
+        ------
+        UnsupportedError
+            Of a precomputed kernel k(x, x) is not known; a float32 factor, or conjugate gradients, cannot tell.
+        InputError
+            Both were asked for.
+        """
+        if return_std and return_cov:
+            raise InputError("return_std and return_cov: give one; the former is the root of the latter's diagonal")
+        points = self._points(X)
+        mean = self._shaped(self.function_(points))
+        if not (return_std or return_cov):
+            return like(mean, X)
+        require_kernel_of_points(self.kernel_)
+        K = gram(points, self.kernel_, self._factor.K.points)
+        progress = make_progress(not self.verbose)
+        if return_std:
+            spread = np.sqrt(predictive_variance(self._factor, K, progress=progress))
+        else:
+            spread = predictive_covariance(self._factor, K, progress=progress)
+        if mean.ndim == 2:
+            spread = np.repeat(spread[..., None], mean.shape[1], axis=-1)
+        return like(mean, X), like(spread, X)
+
+    def _shaped(self, values):
+        return values[:, 0] if self.dual_coef_.ndim == 1 else values
 
 
 class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
@@ -276,6 +370,7 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Fit to X (n, d) and labels y (n,) of at least two classes; returns self."""
+        X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes())
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -289,9 +384,9 @@ class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""
         scores = self._scores(X)
-        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+        return like(scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores, X)
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray:
         """Return the class whose function is largest at each point, shape (m,)."""
         largest = self._scores(X).argmax(axis=1)
-        return self.classes_[largest]
+        return like(self.classes_[largest], X)

@@ -16,6 +16,7 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
+from kernelfit.models.posterior import likelihood_of
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
@@ -51,6 +52,10 @@ class FitReport:
         Of the factor; an upper bound on the smallest eigenvalue of what was factored. NaN where there is none.
     seconds : float
         The whole fit.
+    log_marginal_likelihood : float or None
+        Of the targets, all outputs together, under a Gaussian process with this kernel and noise of variance `ridge`,
+        without the points that were merged; None where the solver gives no determinant.
+        See kernelfit.models.posterior.
     warnings : tuple of str
         What a reader of these numbers must know.
     """
@@ -67,6 +72,7 @@ class FitReport:
     condition_estimate: float | None
     smallest_pivot: float
     seconds: float
+    log_marginal_likelihood: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -168,6 +174,7 @@ def fit(
             residuals[support] = Y - solution.left_out(factor.inverse_diagonal(progress=progress))
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
+        likelihood = likelihood_of(factor, solution)
     report = FitReport(
         n=len(support),
         merged=merged,
@@ -181,6 +188,7 @@ def fit(
         condition_estimate=solution.condition_estimate,
         smallest_pivot=pivot,
         seconds=time.perf_counter() - start,
+        log_marginal_likelihood=likelihood,
         warnings=(*solution.doubts(), *(choice.doubts if choice else ())),
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)

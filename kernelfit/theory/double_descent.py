@@ -72,6 +72,14 @@ class DoubleDescent:
     warnings: list[str]
     seconds: float
 
+    def __post_init__(self) -> None:
+        for name in _CURVES:
+            runs = getattr(self, name)
+            if not self.grid or not runs or {len(run) for run in runs} != {len(self.grid)}:
+                raise InputError(
+                    f"{name} has no value for each of the {len(self.grid)} numbers of features of the grid"
+                )
+
     def mean(self, curve: str) -> list[float]:
         """Return a curve's mean over the seeds, one number for each p; e.g. mean("test_error")."""
         return np.mean(np.array(getattr(self, curve), dtype=np.float64), axis=0).tolist()  # None is NaN

@@ -119,10 +119,10 @@ def test_the_classifier_is_kernelfit_solve():
     data = load("digits", n_train=300, n_test=100)
     X, Z = (part.reshape(len(part), -1) for part in (data.X_train, data.X_test))
     model = KernelInterpolationClassifier(bandwidth=1.0, loo=True).fit(X, data.y_train)
-    np.testing.assert_allclose(model.norm_, record.norm, rtol=1e-11)
-    assert 1 - model.score(Z, data.y_test) == pytest.approx(record.test_error)
+    np.testing.assert_allclose(model.norm_, record.results.norm, rtol=1e-11)
+    assert 1 - model.score(Z, data.y_test) == pytest.approx(record.results.test_error)
     loo_scores = np.eye(10)[data.y_train] - model.loo_residuals_
-    assert np.mean(loo_scores.argmax(axis=1) != data.y_train) == pytest.approx(record.loo_error)
+    assert np.mean(loo_scores.argmax(axis=1) != data.y_train) == pytest.approx(record.results.loo_error)
     # uint8 stands for pixels / 255, here as everywhere
     scaled = KernelInterpolationClassifier(bandwidth=1.0).fit(X / 255, data.y_train)
     np.testing.assert_allclose(scaled.decision_function(Z / 255), model.decision_function(Z), atol=1e-9)

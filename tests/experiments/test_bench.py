@@ -2,12 +2,12 @@ import json
 import math
 
 import pytest
+from kernelfit.report.bench import bench_table, plot_bench, slope
 
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError
 from kernelfit.experiments import bench, peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
-from kernelfit.report.bench import bench_table, plot_bench, slope
 
 ON_A_CPU = [name for name in peers.CONTENDERS if name != "cuml"]
 

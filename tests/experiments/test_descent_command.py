@@ -3,12 +3,12 @@ import shlex
 
 import numpy as np
 import pytest
+from kernelfit.report.descent import descent_table, plot_descent
 
 from kernelfit import datasets
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError
 from kernelfit.experiments.descent import DescentSpec, run_descent
-from kernelfit.report.descent import descent_table, plot_descent
 from kernelfit.theory.double_descent import double_descent
 from kernelfit.theory.random_features import ReluFeatures
 

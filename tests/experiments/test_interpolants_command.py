@@ -4,13 +4,13 @@ import shlex
 
 import numpy as np
 import pytest
+from kernelfit.report.interpolants import interpolants_table
 
 from kernelfit import backend
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.experiments.interpolants import OTHERS, InterpolantsSpec, run_interpolants
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.report.interpolants import interpolants_table
 
 OPTIONS = {"n_train": 200, "n_test": 100, "bandwidth": 1.0}
 

@@ -9,13 +9,14 @@ import pytest
 
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
+from kernelfit.experiments.nets import NetSpec, run_net, run_nets
+from kernelfit.records.nets import NetRecord, read_nets
+
 from kernelfit import cli
 from kernelfit.analysis.learning_order import load_correctness
 from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
-from kernelfit.experiments.nets import NetSpec, run_net, run_nets
 from kernelfit.experiments.solve import SolveSpec, run_solve
-from kernelfit.records.nets import NetRecord, read_nets
 
 SMALL = {"model": "mlp(hidden=[32])", "n_train": 200, "n_test": 50, "lr": 0.05, "batch": 32, "lr_decay": 1.0}
 

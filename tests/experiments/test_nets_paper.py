@@ -6,15 +6,16 @@ from rich.console import Console
 
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
-from kernelfit import cli
-from kernelfit.common.errors import InputError
-from kernelfit.experiments import nets_paper
 from kernelfit.experiments.nets_paper import SCALES, PaperSpec, run_study
 from kernelfit.records.nets import read_nets
 from kernelfit.report.nets_paper import steps_to_loss, study_markdown, study_table, verdicts
+from kernelfit.report.runs import read_runs
+
+from kernelfit import cli
+from kernelfit.common.errors import InputError
+from kernelfit.experiments import nets_paper
 from kernelfit.report.page import report_page
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
-from kernelfit.report.runs import read_runs
 
 TINY = dataclasses.replace(
     SCALES["quick"],

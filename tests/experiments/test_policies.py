@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
+from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 
 from kernelfit.common.errors import SingularMatrixError
 from kernelfit.datasets import load
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.measures import run_measures
-from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 

@@ -4,12 +4,12 @@ import shlex
 
 import numpy as np
 import pytest
+from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path, verdict
 
 from kernelfit.backend import CPU
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
-from kernelfit.experiments.ridge_path import RidgePathSpec, append_rows, run_ridge_path, verdict
 from kernelfit.experiments.solve import SolveSpec, run_solve
 
 OPTIONS = {"n_train": 250, "n_test": 100, "bandwidth": 1.0}

@@ -3,17 +3,17 @@
 import json
 
 import pytest
+from kernelfit.experiments.section5 import ROWS, Scale, Section5Spec, run_section5
+from kernelfit.report.runs import read_runs
+from kernelfit.report.section5 import section5_markdown, verdicts
 
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError
 from kernelfit.experiments import section5 as module
-from kernelfit.experiments.section5 import ROWS, Scale, Section5Spec, run_section5
 from kernelfit.features import parse_features
 from kernelfit.records.record import Record
 from kernelfit.report.page import report_page
 from kernelfit.report.paper import SECTION_5_CLAIMS
-from kernelfit.report.runs import read_runs
-from kernelfit.report.section5 import section5_markdown, verdicts
 
 TINY = Scale(200, 150, 64, (0, 1e-4, 1e-2), 60, 150, 64, 100, True)
 

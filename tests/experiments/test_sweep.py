@@ -4,12 +4,12 @@ import shlex
 
 import numpy as np
 import pytest
+from kernelfit.report.sweep import plot_sweep, sweep_table
 
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
-from kernelfit.report.sweep import plot_sweep, sweep_table
 
 OPTIONS = {"n_train": 250, "n_test": 100, "bandwidth": 1.0}
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from kernelfit.report.runs import read_runs
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.records.record import Record
-from kernelfit.report.runs import read_runs
 from kernelfit.solvers.mpi.layout import Layout, grid_shape
 from kernelfit.solvers.mpi.memory import matrix_bytes
 from tests.support.mpi_runs import CONDITION
