@@ -310,6 +310,7 @@ class Bench:
             scores, predicting = timed(factor.predict, K_test, solution.coef)
         seconds = factor.seconds | solution.seconds | {"predict": predicting}
         job = sum(seconds.get(name, 0.0) for name in ("gram", "factor", "solve", "refine", "predict"))
+        part = part if n == MNIST else f"{part}, n = {n:,}"
         rate, which = n**3 / 3 / seconds["factor"], f"{part}, {precision}"
         return {
             f"Gram, factor, solve, predict: {which}": figure(job, "s"),

@@ -129,68 +129,48 @@ def plain(data):
 @case(smoke={"data": "digits", "n": 200, "maps": ("pixels",), "seeds": 1})
 def features_worth(data="mnist", n=5_000, maps=("pixels", *CHOSEN), seeds=2):
     """Leave-one-out and test errors of each map on 5,000 training points, the bandwidth chosen by leave-one-out."""
-    rows = []
-    for name in maps:
-        runs = [apart(chosen_errors, data, n, name, seed) for seed in range(seeds)]
-        bandwidths = " ".join(f"{run['bandwidth']:.3g}" for run in runs)
-        rows.append(_worth(name, runs) | {"bandwidth": bandwidths, "test error": of(runs, "test")})
-        rows[-1] |= {"norm 0/1": of(runs, "norm")}
-    yield Table(f"n = {n:,} of {data}, Gaussian kernel, seeds 0 to {seeds - 1}", rows)
+    yield _worth(data, n, maps, seeds, chosen=True)
 
 
 @case(smoke={"data": "digits", "n": 200, "maps": ("pixels",), "seeds": 1})
 def features_trials(data="mnist", n=5_000, maps=TRIALS, seeds=4):
     """What was tried for the defaults, by leave-one-out alone; the bandwidth is the median distance."""
-    rows = [_worth(name, [apart(trial, data, n, name, seed) for seed in range(seeds)]) for name in maps]
-    yield Table(f"n = {n:,} of {data}, Gaussian kernel, seeds 0 to {seeds - 1}", rows)
+    yield _worth(data, n, maps, seeds, chosen=False)
 
 
-def _worth(name, runs):
-    loo, squared = ([run[key] for run in runs] for key in ("loo", "squared"))
-    row = {"features": name, "d": f"{runs[0]['d']:,}", "leave-one-out error": figure(loo)}
-    return row | {"mean": figure(statistics.mean(loo)), "mean squared error": figure(statistics.mean(squared))}
+def _worth(data, n, maps, seeds, chosen):
+    rows = []
+    for name in maps:
+        runs = [apart(errors, data, n, name, seed, chosen) for seed in range(seeds)]
+        loo = of(runs, "leave-one-out error")
+        row = {"features": name, "d": f"{runs[0].pop('d'):,}", "leave-one-out error": loo}
+        row["mean"] = figure(statistics.mean(loo.values))
+        rows.append(row | {key: of(runs, key) for key in list(runs[0])[1:]})
+    return Table(f"n = {n:,} of {data}, Gaussian kernel, seeds 0 to {seeds - 1}", rows)
 
 
-def chosen_errors(data, n, name, seed):
+def errors(data, n, name, seed, chosen):
+    """Return what the features are worth; test errors only where the bandwidth was chosen by leave-one-out."""
     import numpy as np
 
-    from kernelfit.datasets.labels import error_rate
-    from kernelfit.grams.matrix import gram
-    from kernelfit.kernels import Gaussian
-    from kernelfit.models.bandwidth import choose_bandwidth
-    from kernelfit.solvers.cholesky import Cholesky
-
-    used, X, X_test, Y = _points(data, n, name, seed)
-    choice = choose_bandwidth(X, Y, Gaussian(), score="error", subsample=len(X))
-    best = next(row for row in choice.candidates if row["bandwidth"] == choice.bandwidth)
-    K = gram(X, Gaussian(choice.bandwidth))
-    solution = Cholesky().factor(K).solve(Y)
-    test = error_rate(gram(X_test, K.kernel, K.points).product(solution.coef), used.y_test)
-    found = {"loo": best["loo_error"], "squared": best["loo_squared_error"], "bandwidth": choice.bandwidth}
-    return found | {"d": int(np.prod(X.shape[1:])), "test": test, "norm": solution.norm.total}
-
-
-def trial(data, n, name, seed):
-    import numpy as np
-
-    from kernelfit.datasets.labels import error_rate
-    from kernelfit.grams.matrix import gram
-    from kernelfit.kernels import Gaussian
-    from kernelfit.models.bandwidth import median_distance
-    from kernelfit.solvers.cholesky import Cholesky
-
-    used, X, _, Y = _points(data, n, name, seed)
-    factor = Cholesky().factor(gram(X, Gaussian(median_distance(X))))
-    scores = factor.solve(Y).left_out(factor.inverse_diagonal())
-    squared = float(np.mean(np.sum((scores - Y) ** 2, axis=1)))
-    return {"loo": error_rate(scores, used.y_train), "squared": squared, "d": int(np.prod(X.shape[1:]))}
-
-
-def _points(data, n, name, seed):
-    """Return the Dataset, the features of its training and test images, and targets."""
-    from kernelfit.datasets.labels import one_hot
+    from kernelfit.datasets.labels import error_rate, one_hot
     from kernelfit.features import parse_features
+    from kernelfit.grams.matrix import gram
+    from kernelfit.kernels import Gaussian
+    from kernelfit.models.bandwidth import choose_bandwidth, median_distance
+    from kernelfit.solvers.cholesky import Cholesky
 
     used = datasets.load(data, n_train=n, seed=seed)
     X, X_test = parse_features(name).points(used.X_train, used.X_test)
-    return used, X, X_test, one_hot(used.y_train, len(used.classes))
+    Y, options = one_hot(used.y_train, len(used.classes)), {"score": "error", "subsample": len(X)}
+    bandwidth = choose_bandwidth(X, Y, Gaussian(), **options).bandwidth if chosen else median_distance(X)
+    K = gram(X, Gaussian(bandwidth))
+    factor = Cholesky().factor(K)
+    solution = factor.solve(Y)
+    scores = solution.left_out(factor.inverse_diagonal())
+    found = {"leave-one-out error": error_rate(scores, used.y_train)}
+    found |= {"d": int(np.prod(X.shape[1:])), "squared error": float(np.mean(np.sum((scores - Y) ** 2, axis=1)))}
+    if chosen:
+        test = error_rate(gram(X_test, K.kernel, K.points).product(solution.coef), used.y_test)
+        found |= {"bandwidth": float(bandwidth), "test error": test, "norm 0/1": solution.norm.total}
+    return found

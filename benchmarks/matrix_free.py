@@ -62,10 +62,7 @@ def without(options):
     return f"{run['solver']['steps']} steps to {run['relative_residual']:.1e} in {seconds:.0f} s"
 
 
-@case(
-    targets={"with Dask: two workers, as fast": at_least(1.8)},
-    smoke=SMOKE | {"n": 1200, "repeats": 1},
-)
+@case(targets={"with Dask: two workers, as fast": at_least(1.8)}, smoke=SMOKE | {"n": 1200, "repeats": 1})
 def dask_workers(data="mnist", n=20_000, bandwidth=5.0, repeats=5):
     """Products with ten right-hand sides by two workers against one, beside bare processes with the same shares.
 

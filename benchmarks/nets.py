@@ -122,10 +122,7 @@ def tutorial(model, X, y, device, epochs, workers, own_lrn=False):
     return seconds
 
 
-@case(
-    targets={"kernelfit / plain": at_least(0.98)},
-    smoke={"models": ("mlp1x512",), "steps": 5},
-)
+@case(targets={"kernelfit / plain": at_least(0.98)}, smoke={"models": ("mlp1x512",), "steps": 5})
 def nets_plain(models=("alexnet", "inception"), device="cpu", steps=40):
     """Steps of training beside the plainest loop of PyTorch, whose steps take turns.
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from kernelfit import features, kernels, solvers
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
-    from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+    from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator, load_model
     from kernelfit.experiments.registry import read_records, run
     from kernelfit.features import Gabor, RandomConv, Scattering, Wavelet
     from kernelfit.grams.matrix import gram
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
         Polynomial,
         Precomputed,
     )
-    from kernelfit.models.expansion import KernelExpansion, load_model
+    from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
     from kernelfit.randomization import randomization_test
     from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
@@ -79,11 +79,11 @@ __all__ = [
 
 _HOMES = {
     "kernelfit.corruption": ("corrupt",),
-    "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator"),
+    "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator", "load_model"),
     "kernelfit.experiments.registry": ("read_records", "run"),
     "kernelfit.features": ("Gabor", "RandomConv", "Scattering", "Wavelet"),
     "kernelfit.grams.matrix": ("gram",),
-    "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
+    "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
     "kernelfit.randomization": ("randomization_test",),
     "kernelfit.solvers": ("Auto", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),

@@ -6,7 +6,6 @@ generalise at p = 0 is then not a limit of its capacity. Works for everything wi
 identical can get different labels, which no function fits: a data set with many of them bounds the error from below.
 """
 
-import importlib.metadata
 import time
 import types
 from collections.abc import Iterable
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit import __version__
 from kernelfit.common.errors import InputError, UnwrittenError
 from kernelfit.common.files import append_lines
 from kernelfit.common.progress import Progress
@@ -97,7 +97,7 @@ def randomization_test(
     dataset = DatasetUsed(
         asked=name, name=name, n_train=len(y), n_test=len(y_test), n_classes=len(classes), sha256=hashes
     )
-    version = importlib.metadata.version("kernelfit")
+    version = __version__
     common = {"version": version, "command": command, "dataset": dataset, "test_set": test_set}
     common["estimator"] = " ".join(str(estimator).split())
     asked = [version, _hash(_clone(estimator)), *hashes.values()]

@@ -62,9 +62,9 @@ def tell_renamed(app, commands, arguments):
     """Say what an option is called today where what it was called once is given."""
     for argument in arguments:
         for token in argument.tokens:
-            today = RENAMED.get(token.keyword or "")
-            if today:
-                print(f"kernelfit: {token.keyword} is called {today} now", file=sys.stderr)
+            given = f"--{(token.keyword or '').strip('-[]').replace('_', '-')}"  # in a file it is [levels]
+            if given in RENAMED:
+                print(f"kernelfit: {given} is called {RENAMED[given]} now", file=sys.stderr)
                 break
 
 

@@ -62,7 +62,9 @@ def of_spec(spec_type: type[Spec]) -> Callable[[Callable], Callable]:
         fields = {field.name: field for field in dataclasses.fields(spec_type)}
         own = [each for each in inspect.signature(command).parameters.values() if each.name != "spec"]
         taken = {each.name for each in own}
-        parameters = [_parameter(spec_type, field) for name, field in fields.items() if name not in taken]
+        offered = [field for name, field in fields.items() if name not in taken]
+        offered.sort(key=lambda field: option_of(field).incidental)  # what decides the outcome stands first in --help
+        parameters = [_parameter(spec_type, field) for field in offered]
         run.__signature__ = inspect.Signature([*parameters, *own])
         run.__annotations__ = {each.name: each.annotation for each in (*parameters, *own)}
         run.__doc__, run.__name__, run.__module__ = command.__doc__, command.__name__, command.__module__
@@ -95,8 +97,8 @@ def _parameter(spec_type, field):
 
 
 def _group_of(spec_type, name):
-    """Return the group of an option: that of the part that declares it."""
-    [title, *_] = [part.group for part in spec_type.__mro__ if name in vars(part).get("__annotations__", ())]
+    """Return the group of an option: that of the part that declares it first."""
+    [*_, title] = [part.group for part in spec_type.__mro__ if name in vars(part).get("__annotations__", ())]
     return Group(title, sort_key=_FIRST.index(title) if title in _FIRST else len(_FIRST))
 
 

@@ -57,6 +57,8 @@ def _usable(name, value, config):
         from kernelfit.common.errors import InputError
 
         raise InputError(f"--{name.replace('_', '-')} = []; give it a value")
+    if isinstance(value, tuple):
+        return tuple(_usable(name, each, config) for each in value)
     if isinstance(value, Path):
         from kernelfit.common.files import expanded
 

@@ -119,6 +119,8 @@ def how_to_go_on(spec):
 
     settings = spec.settings() if hasattr(spec, "settings") else [spec]
     for each in settings:
+        if "resume" not in each.options():
+            continue
         if each.scratch is not None and (unfinished(each.scratch) or has_state(each.scratch)):
             what = "factor" if unfinished(each.scratch) else "state"
             more = "" if each.resume else " with --resume"

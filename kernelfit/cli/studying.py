@@ -17,6 +17,7 @@ def study_command(spec_type):
 
     @of_spec(spec_type)
     def command(spec, *, runs: KeptRuns = Path("runs"), out: Out = (), json: Json = False, quiet: Quiet = False):
+        """Run what is missing, and show all of it beside the paper."""
         view = _view(spec.words[-1])
         check_targets(runs, scratch=getattr(spec, "scratch", None))
         check_out(out, view)

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgWarning
-from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -24,6 +24,7 @@ from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import one_hot
 from kernelfit.datasets.pixels import pixels_in_doubt
+from kernelfit.estimators.saving import SavedEstimator
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
@@ -34,7 +35,17 @@ from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver, check_solver
 
 
-class _KernelInterpolation(BaseEstimator):
+class _ScoredArrays:
+    """First of the bases: scikit-learn's scores know NumPy alone."""
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Return what scikit-learn does: R^2 of a regressor, the accuracy of a classifier."""
+        return super().score(  # type: ignore[misc]
+            host_array(X), host_array(y), sample_weight
+        )
+
+
+class _KernelInterpolation(SavedEstimator):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
     _score = "squared_error"  # what an automatic bandwidth is chosen by
@@ -174,10 +185,6 @@ class _KernelInterpolation(BaseEstimator):
         points = self._points(X)
         return self.function_(points)
 
-    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
-        """Return what scikit-learn does: R^2 of a regressor, the accuracy of a classifier."""
-        return super().score(host_array(X), host_array(y), sample_weight)
-
 
 @contextlib.contextmanager
 def _opened(solver):
@@ -195,7 +202,7 @@ def _opened(solver):
 _SHORT_FORMS = {"precision": "float64", "device": "cpu", "memory": None, "scratch": None}
 
 
-class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation):
+class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _KernelInterpolation):
     """Fit the function of least RKHS norm through all targets: f(x) = sum_i coef_i k(x_i, x), K coef = y.
 
     With a ridge, (K + ridge I) coef = y. There is no intercept: far from the data a Gaussian's f goes to 0.
@@ -337,7 +344,7 @@ class KernelInterpolator(MultiOutputMixin, RegressorMixin, _KernelInterpolation)
         return values[:, 0] if self.dual_coef_.ndim == 1 else values
 
 
-class KernelInterpolationClassifier(ClassifierMixin, _KernelInterpolation):
+class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInterpolation):
     """Fit 0/1 class indicators by functions of least RKHS norm, K coef = Y, and predict the class of the largest.
 
     Takes the parameters of KernelInterpolator, and has its attributes; what differs:

@@ -94,12 +94,20 @@ class Factor(Spec):
     precision: Literal["auto", "float64", "mixed"] = option(
         "auto", "mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits."
     )
+
+    def check(self):
+        check_precision(self.precision, self.loo)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OneFactor(Factor):
+    """The same, of one factor that may be gone on with."""
+
     resume: bool = option(
         False, "Go on with what is unfinished in the --scratch folder, if there is something.", incidental=True
     )
 
     def check(self):
-        check_precision(self.precision, self.loo)
         if self.resume and self.scratch is None:
             raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
 

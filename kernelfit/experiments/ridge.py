@@ -47,8 +47,6 @@ class RidgeSpec(Engine, Machine, Factor, KernelOptions, Labelled):
         if len(ridges) < 2:
             raise InputError(f"a ridge path needs at least two ridges; got {ridges[0]:g} alone")
         object.__setattr__(self, "ridges", ridges)
-        if self.resume:
-            raise InputError("`resume` goes on with one factor, and a ridge path makes several; give one `ridge`")
 
     @property
     def ridge(self) -> float:  # type: ignore[override]

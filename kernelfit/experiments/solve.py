@@ -11,7 +11,17 @@ from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
-from kernelfit.experiments.parts import LOO, PIXELS, RIDGE, Data, Engine, Factor, KernelOptions, Machine, PixelSetting
+from kernelfit.experiments.parts import (
+    LOO,
+    PIXELS,
+    RIDGE,
+    Data,
+    Engine,
+    KernelOptions,
+    Machine,
+    OneFactor,
+    PixelSetting,
+)
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
@@ -44,7 +54,7 @@ class Labelled(Data):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SolveSpec(Engine, Machine, Factor, KernelOptions, Labelled):
+class SolveSpec(Engine, Machine, OneFactor, KernelOptions, Labelled):
     """What to solve, how, and where."""
 
     words = ("solve",)

@@ -54,7 +54,8 @@ _NORMALISED = _IMAGE | {
     "pool": 13,
     "stride": 7,
 }
-# The best of our own trials by leave-one-out, on 5,000 such images with 1,024 filters (benchmarks/randomconv.py).
+# The best of our own trials by leave-one-out, on 5,000 such images with 1,024 filters (`python -m benchmarks
+# randomconv_trials`).
 _ROOTED = _NORMALISED | {"epsilon": 1.0, "bias": 1.5, "root": 0.5, "standardise": True}
 PRESETS = {"image": _IMAGE, "patch": _PATCH, "normalised": _NORMALISED, "rooted": _ROOTED}
 _CHOICES = {

@@ -2,12 +2,12 @@
 
 import dataclasses
 import datetime
-import importlib.metadata
 import json
 import math
 from pathlib import Path
 from typing import Any, Self
 
+from kernelfit import __version__
 from kernelfit.common.errors import DataError
 from kernelfit.common.files import append_lines
 from kernelfit.common.spec import Spec
@@ -117,7 +117,7 @@ def make_record(spec: Spec, results: Any, *, kind: str, seconds: dict[str, float
         "kind": kind,
         "id": spec.identity(),
         "created": now(),
-        "version": importlib.metadata.version("kernelfit"),
+        "version": __version__,
         "command": spec.command(),
         "spec": spec.options(),
         "environment": {},

@@ -10,7 +10,7 @@ from kernelfit.records.reading import Records
 from kernelfit.report.figure import Figure
 from kernelfit.report.section import filled
 from kernelfit.report.table import Table
-from kernelfit.report.views import bench, descent, interpolants, margins, norms, randomize, ridge, sweep
+from kernelfit.report.views import VIEWS, bench, margins, net, norms, randomize
 from kernelfit.report.views import net_curves as curves
 from kernelfit.report.words import percent, times
 
@@ -38,10 +38,16 @@ class Plot:
     figure: Callable[[Any], Figure]
 
 
-def _plot(about: str, made_by: str, view: Any, find: Callable[[Records], list[Any]] | None = None) -> Plot:
+def _plot(view: Any, made_by: str = "", find: Callable[[Records], list[Any]] | None = None) -> Plot:
     """Return the Plot of a view: of all Records of its kind, unless others are to be found."""
-    kind = view.__name__.rpartition(".")[2]
-    return Plot(about, f"kernelfit {made_by}", find or (lambda records: records.latest(kind)), view.table, view.figure)
+    kind = _name(view)
+    about = view.__doc__.splitlines()[0]
+    command = f"kernelfit {made_by or kind}"
+    return Plot(about, command, find or (lambda records: records.latest(kind)), view.table, view.figure)
+
+
+def _name(view):
+    return view.__name__.rpartition(".")[2]
 
 
 def _sweeps(records):
@@ -58,31 +64,29 @@ def _at_levels(records):
 
 
 _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
+_OTHERS = (net, norms, margins, randomize, bench)  # whose figures are not of one record of their kind
 PLOTS = {
-    "sweep": _plot("errors and norm against label corruption", "sweep", sweep),
-    "norms": _plot("norm against test error", "sweep", norms, _sweeps),
-    "ridge": _plot("errors and norm against the ridge", "ridge", ridge),
-    "margins": _plot("margins and leave-one-out residuals", "solve --loo", margins, _histograms),
-    "descent": _plot("double descent of random features", "descent", descent),
-    "interpolants": _plot("norms of other interpolants", "interpolants", interpolants),
-    "randomization": _plot("the randomization test of an estimator", "randomize", randomize, randomize.results),
-    "bench": _plot("time and memory against n, with the limit", "bench", bench, bench.runs),
+    **{_name(view): _plot(view) for view in VIEWS if hasattr(view, "figure") and view not in _OTHERS},
+    "norms": _plot(norms, "sweep", _sweeps),
+    "margins": _plot(margins, "solve --loo", _histograms),
+    "randomization": _plot(randomize, find=randomize.results),
+    "bench": _plot(bench, find=bench.runs),
     "training": Plot(
-        "training loss of nets against steps",
+        "Training loss of nets against steps.",
         _TRAIN,
         lambda records: curves.by_key(records.latest("net")),
         curves.training_table,
         curves.training_figure,
     ),
     "overfit": Plot(
-        "time to overfit against label corruption",
+        "Time to overfit against label corruption.",
         _LEVELS,
         _at_levels,
         lambda nets: curves.levels_table(curves.times_to_fit(nets), "Steps to fit, of those of true labels", times),
         lambda nets: curves.levels_figure(nets, curves.overfit_panel),
     ),
     "errors": Plot(
-        "test error of nets against label corruption",
+        "Test error of nets against label corruption.",
         _LEVELS,
         _at_levels,
         lambda nets: curves.levels_table(curves.errors_at_levels(nets), "Test error", percent),

@@ -28,10 +28,10 @@ from kernelfit.solvers.solution import Solution
 from kernelfit.solvers.spectrum import LARGEST
 
 METHODS = ("auto", "eigendecomposition", "refactoring")
-# Measured by benchmarks/ridge.py --constants with 2 threads, the best of three runs, in operations of a float64 matrix
-# product. An eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A factorisation took 1.9,
-# 1.1 and 0.54 n^3 with its Gram blocks: beside n^3 / 3 about 3,000 n^2. So an eigendecomposition has the price of 8
-# ridges at n = 2,000 and of 20 at 8,000; with leave-one-out, of 6 and 13.
+# Measured by `python -m benchmarks eigendecomposition` with 2 threads, the best of three runs, in operations of a
+# float64 matrix product. An eigendecomposition took 14.9, 14.4 and 12.3 n^3 at n = 2,000, 4,000 and 8,000. A
+# factorisation took 1.9, 1.1 and 0.54 n^3 with its Gram blocks: beside n^3 / 3 about 3,000 n^2. So an
+# eigendecomposition has the price of 8 ridges at n = 2,000 and of 20 at 8,000; with leave-one-out, of 6 and 13.
 EIGEN_COST = 14.0
 FACTOR_OVERHEAD = 3000.0
 

@@ -77,8 +77,8 @@ def spectrum(gram: Gram) -> Spectrum:
             raise InputError(f"the kernel is not finite at training point {start + int(np.argmax(bad))}")
     try:
         # The transpose of a symmetric matrix is itself, and column-major: only then does SciPy make no copy. "evr"
-        # needs one more array of its size, "evd" two. Measured (benchmarks/ridge.py --constants), evd was a third
-        # quicker at n = 2,000 and a fifth at 4,000, evr a fifth at 8,000; residuals were the same.
+        # needs one more array of its size, "evd" two. Measured (`python -m benchmarks eigendecomposition`), evd was a
+        # third quicker at n = 2,000 and a fifth at 4,000, evr a fifth at 8,000; residuals were the same.
         values, vectors = eigh(K.T, overwrite_a=True, check_finite=False, driver="evr")
     except np.linalg.LinAlgError as error:
         raise NotConvergedError(f"the eigendecomposition of {n:,} points failed: {error}. Refactor instead") from error

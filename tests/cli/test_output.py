@@ -3,8 +3,10 @@
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +15,23 @@ import pytest
 from kernelfit import cli, datasets
 
 FEW = ["--n-train", "40", "--n-test", "20"]
-# Each command that writes something by itself, and the files that it is to leave.
+# Each command that writes something by itself, and the files that it is to leave beside the records.
 WRITERS = {
-    "solve": (["solve", *FEW, "--bandwidth", "2", "--save", "r/m.npz"], ["r/records.jsonl", "r/m.npz"]),
-    "ridge": (
-        ["solve", *FEW, "--bandwidth", "2", "--ridge", "0", "1e-3", "--plot", "r/p.svg"],
-        ["r/ridge.jsonl", "r/p.svg"],
-    ),
+    "solve": (["solve", *FEW, "--bandwidth", "2", "--save", "r/m.npz"], ["r/m.npz"]),
+    "ridge": (["ridge", *FEW, "--bandwidth", "2", "--ridge", "0", "1e-3", "-o", "r/p.svg"], ["r/p.svg"]),
     "sweep": (
-        ["sweep", *FEW, "--bandwidth", "2", "--levels", "0", "1", "--seeds", "1", "--plot", "r/p.svg"],
-        ["r/sweep.jsonl", "r/p.svg"],
+        ["sweep", *FEW, "--bandwidth", "2", "--labels", "0", "1", "--seeds", "1", "-o", "r/p.svg", "-o", "r/t.md"],
+        ["r/p.svg", "r/t.md"],
     ),
-    "interpolants": (["interpolants", *FEW, "--bandwidth", "2", "--others", "pairs"], ["r/interpolants.jsonl"]),
-    "descent": (
-        ["descent", *FEW, "--grid", "10", "80", "--seeds", "1", "--plot", "r/p.svg"],
-        ["r/descent.jsonl", "r/p.svg"],
-    ),
+    "interpolants": (["interpolants", *FEW, "--bandwidth", "2", "--others", "pairs"], []),
+    "measures": (["measures", *FEW, "--bandwidth", "2"], []),
+    "descent": (["descent", *FEW, "--grid", "10", "80", "--seeds", "1", "--plot", "r/p.svg"], ["r/p.svg"]),
     "randomize": (
-        ["randomize", "--estimator", "sklearn.tree.DecisionTreeClassifier", *FEW, "--levels", "0", "1", "--seeds", "1"],
-        ["r/fits.jsonl"],
+        ["randomize", "--estimator", "sklearn.tree.DecisionTreeClassifier", *FEW, "--labels", "0", "1", "--seeds", "1"],
+        [],
     ),
-    "section5": (["reproduce", "section5", "--rows", "linear", "--out", "r/t.md"], ["r/section5.jsonl", "r/t.md"]),
+    "section5": (["reproduce", "section5", "--rows", "linear", "--out", "r/t.md"], ["r/t.md"]),
 }
-writers = pytest.mark.parametrize(("arguments", "files"), WRITERS.values(), ids=WRITERS)
 
 
 class Broken(io.StringIO):
@@ -58,20 +54,24 @@ def elsewhere(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["solve", "ridge"])
+def full(*_, **__):
+    raise FULL
+
+
+@pytest.mark.parametrize("name", ["solve", "sweep", "section5"])
 def test_a_standard_output_that_fails_loses_no_file(name, monkeypatch, capsys):
     arguments, files = WRITERS[name]
+    Path("r").mkdir()
     monkeypatch.setattr(sys, "stdout", Broken(FULL))
     assert cli.main([*arguments, "--runs", "r", "--quiet"]) == 1
-    assert all(Path(file).stat().st_size > 0 for file in files)
-    assert (
-        capsys.readouterr().err == "kernelfit: standard output cannot be written: [Errno 28] No space left on device\n"
-    )
+    assert all(Path(file).stat().st_size > 0 for file in ("r/records.jsonl", *files))
+    assert capsys.readouterr().err == f"{UNWRITTEN}: [Errno 28] No space left on device\n"
 
 
-@writers
-def test_files_that_cannot_be_written_leave_the_result_on_standard_output(arguments, files, monkeypatch, capsys):
-    monkeypatch.setattr("kernelfit.common.files.os.fsync", lambda descriptor: (_ for _ in ()).throw(FULL))
+@pytest.mark.parametrize("arguments", [arguments for arguments, _ in WRITERS.values()], ids=WRITERS)
+def test_files_that_cannot_be_written_leave_the_result_on_standard_output(arguments, monkeypatch, capsys):
+    Path("r").mkdir()
+    monkeypatch.setattr("kernelfit.common.files.os.fsync", full)
     code = cli.main([*arguments, "--runs", "r", "--json", "--quiet"])
     out, err = capsys.readouterr()
     assert code == 1 and err.count("\n") == 1 and "No space left on device" in err
@@ -81,9 +81,10 @@ def test_files_that_cannot_be_written_leave_the_result_on_standard_output(argume
 
 
 def test_one_file_that_cannot_be_written_does_not_keep_the_others_back(monkeypatch, capsys):
-    monkeypatch.setattr("kernelfit.records.record.append_lines", lambda *_: (_ for _ in ()).throw(FULL))
-    assert cli.main([*WRITERS["solve"][0], "--runs", "r"]) == 1
-    assert Path("r/m.npz").exists() and "test error" in capsys.readouterr().out
+    Path("r").mkdir()
+    monkeypatch.setattr("kernelfit.records.record.append_lines", full)
+    assert cli.main([*WRITERS["solve"][0], "--runs", "r", "-o", "r/t.md"]) == 1
+    assert Path("r/m.npz").exists() and Path("r/t.md").exists() and "test error" in capsys.readouterr().out
 
 
 def test_a_reader_who_has_gone_is_told_nothing(monkeypatch, capsys):
@@ -94,7 +95,7 @@ def test_a_reader_who_has_gone_is_told_nothing(monkeypatch, capsys):
 
 
 def test_a_table_that_cannot_be_drawn_is_a_sentence(monkeypatch, capsys):
-    monkeypatch.setattr("kernelfit.report.table.solve_table", lambda record: 1 / 0)
+    monkeypatch.setattr("kernelfit.report.views.solve.table", lambda record: 1 / 0)
     assert cli.main([*WRITERS["solve"][0], "--runs", "r", "--quiet"]) == 1
     told = capsys.readouterr().err
     assert told.startswith("kernelfit: ZeroDivisionError") and told.count("\n") == 1
@@ -125,8 +126,9 @@ def test_names_that_are_not_unicode_are_written_to_every_kind_of_file(capsys):
     assert cli.main(["predict", "m.npz", *some, "--out", "p.csv"]) == 0
     assert Path("p.csv").read_text(encoding="utf-8").splitlines()[1].endswith(("c\\udce9", "d"))
     assert "c\\udce9" in Path("p.csv").read_text(encoding="utf-8")
-    sweep = ["sweep", *some, "--bandwidth", "2", "--levels", "0", "--seeds", "1", "--plot", "s.svg"]
-    assert cli.main(sweep) == 0 and "n\\udce9" in Path("s.svg").read_text(encoding="utf-8")
+    sweep = ["sweep", *some, "--bandwidth", "2", "--labels", "0", "--seeds", "1", "-o", "s.svg", "-o", "s.md"]
+    assert cli.main(sweep) == 0
+    assert all("n\\udce9" in Path(name).read_text(encoding="utf-8") for name in ("s.svg", "s.md"))
     assert cli.main(["report"]) == 0 and Path("report.html").read_text(encoding="utf-8")
 
 
@@ -143,7 +145,7 @@ def test_a_failure_that_nobody_foresaw_is_one_line_that_says_where(raised, monke
     def fail(*_, **__):
         raise raised
 
-    monkeypatch.setattr("kernelfit.experiments.solve.run_solve", fail)
+    monkeypatch.setattr("kernelfit.cli.commands.solve.run_solve", fail)
     assert cli.main(["solve", "--quiet"]) == 1
     told = capsys.readouterr().err
     assert told.startswith(f"kernelfit: {type(raised).__name__}: ") and told.count("\n") == 1
@@ -153,14 +155,16 @@ def test_a_failure_that_nobody_foresaw_is_one_line_that_says_where(raised, monke
     assert "Traceback" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("said", "told"), [("", "no file is left half written"), ("repeat it", "repeat it")])
-def test_ctrl_c_says_something(said, told, monkeypatch, capsys):
+@pytest.mark.parametrize(("kept", "told"), [("", "no file is left half written"), ("factor", "repeat the command")])
+def test_ctrl_c_says_how_to_go_on(kept, told, monkeypatch, capsys):
     def interrupted(*_, **__):
-        raise KeyboardInterrupt(said)
+        raise KeyboardInterrupt
 
-    monkeypatch.setattr("kernelfit.experiments.measures.run_measures", interrupted)
-    assert cli.main(["measures", "--quiet"]) == 130
-    assert capsys.readouterr().err == f"kernelfit: interrupted; {told}\n"
+    monkeypatch.setattr("kernelfit.cli.commands.solve.run_solve", interrupted)
+    monkeypatch.setattr("kernelfit.solvers.scratch.unfinished", lambda folder: kept)
+    assert cli.main(["solve", "--scratch", "s", "--quiet"]) == 130
+    err = capsys.readouterr().err
+    assert err.startswith("kernelfit: interrupted; ") and told in err and err.count("\n") == 1
 
 
 def test_ctrl_c_while_modules_are_loaded_is_no_traceback():
@@ -177,12 +181,30 @@ def test_ctrl_c_while_modules_are_loaded_is_no_traceback():
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "kernelfit: interrupted before it began\n")
 
 
+def test_ctrl_c_leaves_nothing_half_written(tmp_path):
+    """Interrupted while it factors, it ends with 130 and one sentence, and has written nothing."""
+    command = [sys.executable, "-m", "kernelfit", "solve", "--data", "synthetic:64", "--n-train", "8000"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(
+        [*command, "--bandwidth", "1", "--save", "model.npz"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as process:
+        for line in process.stderr:
+            if line.startswith("plan:"):
+                break
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        rest = process.stderr.read()
+        assert process.wait(timeout=60) == 130
+    assert "interrupted" in rest and "Traceback" not in rest and list(tmp_path.iterdir()) == []
+
+
 def test_streams_that_are_closed_or_full_in_the_shell():
     program = f"{sys.executable} -m kernelfit"
     script = (
         f"{program} solve --n-train 40 --n-test 20 --bandwidth 2 --quiet >&-; echo $? >&2\n"
         f"{program} data list 2>&- >/dev/null <&-; echo $? >&2\n"
         f"{program} data lst 2>/dev/full >&2; echo $? >&2\n"
+        f"{program} data list | true\n"
     )
     done = subprocess.run(["bash", "-c", script], capture_output=True, text=True)
     assert done.stderr.splitlines() == [f"{UNWRITTEN}: [Errno 9] Bad file descriptor", "1", "0", "2"]
@@ -199,7 +221,7 @@ def test_numba_may_be_told_not_to_compile(monkeypatch, capsys):
         monkeypatch.setattr(numba.config, "DISABLE_JIT", disabled)
         tile_pass.cache_clear()
         assert cli.main(["solve", *FEW, "--bandwidth", "2", "--json", "--quiet"]) == 0
-        norms.append(json.loads(capsys.readouterr().out)["norm"])
+        norms.append(json.loads(capsys.readouterr().out)["results"]["norm"])
     tile_pass.cache_clear()
     # The entries of K differ in their last bits; the condition number, about 10, keeps 14 digits of the norm.
     assert norms[1] == pytest.approx(norms[0], rel=1e-12)

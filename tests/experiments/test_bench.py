@@ -1,13 +1,11 @@
-import json
-import math
-
 import pytest
-from kernelfit.report.bench import bench_table, plot_bench, slope
 
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError
 from kernelfit.experiments import bench, peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
+from kernelfit.experiments.registry import read_records
+from kernelfit.report.views.bench import table
 
 ON_A_CPU = [name for name in peers.CONTENDERS if name != "cuml"]
 
@@ -25,15 +23,17 @@ def test_every_contender_solves_the_same_problem(contender):
     assert result["seconds"] > 0 and result["peak_bytes"] >= result["loaded_bytes"] > 1e7
 
 
-def test_a_run_is_kept_and_shown(tmp_path, capsys):
+def test_a_run_is_kept_and_shown(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
     options = ["--data", "digits", "--n", "100", "200", "--bandwidth", "1", "--contender", "numpy", "--runs"]
     figure = tmp_path / "bench.svg"
-    assert main(["bench", *options, str(tmp_path), "--plot", str(figure)]) == 0
+    assert main(["bench", *options, str(tmp_path), "-o", str(figure)]) == 0
     printed = capsys.readouterr()
     assert "numpy" in printed.out and "power" in printed.out and figure.stat().st_size > 1000
-    rows = [json.loads(line) for line in (tmp_path / "bench.jsonl").read_text().splitlines()]
-    assert [(row["contender"], row["n"]) for row in rows] == [("numpy", 100), ("numpy", 200)]
-    assert all(row["gemm_rate"] > 1e8 for row in rows)
+    records = read_records(tmp_path).of("bench")
+    assert [(each.results.contender, each.results.n) for each in records] == [("numpy", 100), ("numpy", 200)]
+    assert all(each.results.gemm_rate == 1e10 and each.results.peak_bytes == each.peak_bytes for each in records)
+    assert records[0].id != records[1].id and records[0].command == records[1].command
 
 
 def test_what_cannot_run_is_named_and_the_others_run(monkeypatch):
@@ -42,42 +42,29 @@ def test_what_cannot_run_is_named_and_the_others_run(monkeypatch):
     monkeypatch.setattr(peers, "CONTENDERS", {"absent": absent, "large": large, "numpy": peers.CONTENDERS["numpy"]})
     monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
     rows = list(run_bench(BenchSpec(data="digits", sizes=(10_000_000, 100), bandwidth=1.0)))
-    skipped = [row["skipped"] for row in rows if "skipped" in row]
+    skipped = [row.results.skipped for row in rows if row.results.skipped]
     assert any("not installed" in reason for reason in skipped)
     assert any("needs about" in reason for reason in skipped)
-    assert sum("skipped" not in row for row in rows) == 1
-    assert "absent" in str(bench_table(rows).caption)
+    assert len(rows) - len(skipped) == 1
+    assert "absent" in str(table(rows))
 
 
-def test_a_contender_that_fails_says_why():
+def test_a_contender_that_fails_says_why(monkeypatch):
+    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
     identity = peers.measure(peers.Task("kernelfit mixed", "digits", 100, 1e-3))
     assert identity["seconds"] > 0, "the identity is a matrix too"
     [row] = run_bench(BenchSpec(data="no-such-data", sizes=(100,), contenders=("numpy",)))
-    assert "no-such-data" in row["skipped"]
+    assert "no-such-data" in row.results.skipped
 
 
 def test_a_contender_that_crashes_is_named_with_its_signal(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
     crashing = tmp_path / "python"
     crashing.write_text("#!/bin/sh\nkill -SEGV $$\n")
     crashing.chmod(0o755)
     monkeypatch.setattr(bench.sys, "executable", str(crashing))
     [row] = run_bench(BenchSpec(data="digits", sizes=(100,), contenders=("numpy",)))
-    assert row["skipped"] == "killed by SIGSEGV"
-
-
-def test_slope_is_the_exponent():
-    rows = [{"contender": "a", "n": n, "seconds": 2e-9 * n**2.5} for n in (100, 200, 400)]
-    assert slope(rows, "a") == pytest.approx(2.5)
-    assert math.isnan(slope(rows[:1], "a")) and math.isnan(slope(rows, "b"))
-
-
-def test_figures_of_other_kinds_are_refused(tmp_path):
-    rows = [
-        {"contender": "a", "n": 10, "seconds": 1.0, "peak_bytes": 1e9, "gemm_rate": 1e9, "data": "d", "bandwidth": 1}
-    ]
-    with pytest.raises(InputError):
-        plot_bench(rows, tmp_path / "a.gif")
-    assert plot_bench(rows, tmp_path / "a.png").stat().st_size > 1000
+    assert row.results.skipped == "killed by SIGSEGV"
 
 
 @pytest.mark.parametrize("wrong", [{"contenders": ("scipi",)}, {"sizes": ()}, {"sizes": (1,)}, {"bandwidth": 0}])

@@ -2,12 +2,12 @@
 
 import numpy as np
 import pytest
-from kernelfit.experiments.ridge_path import RidgePathSpec, run_ridge_path
 
 from kernelfit.common.errors import SingularMatrixError
 from kernelfit.datasets import load
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
-from kernelfit.experiments.measures import run_measures
+from kernelfit.experiments.measures import MeasuresSpec, run_measures
+from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.experiments.sweep import SweepSpec, run_sweep
 
@@ -33,10 +33,10 @@ def save(name, arrays, **changes):
 def norms(data, ridge=0.0):
     """The norm of every command, for true labels where there are others too."""
     options = {"data": data, "bandwidth": 1.0}
-    found = {"solve": run_solve(SolveSpec(**options, ridge=ridge, loo=True))[0].norm}
-    found["sweep"] = run_sweep(SweepSpec(**options, ridge=ridge, levels=(0,), seeds=1)).rows[0].norm
-    found["path"] = run_ridge_path(RidgePathSpec(**options, ridges=(ridge, 9.0))).rows[0].norm
-    rows = {row.name: row.true for row in run_measures(SolveSpec(**options, ridge=ridge))[0].measures}
+    found = {"solve": run_solve(SolveSpec(**options, ridge=ridge, loo=True))[0].results.norm}
+    found["sweep"] = run_sweep(SweepSpec(**options, ridge=ridge, labels=(0,), seeds=1)).results.rows[0].norm
+    found["path"] = run_ridge(RidgeSpec(**options, ridges=(ridge, 9.0))).results.rows[0].norm
+    rows = {row.name: row.true for row in run_measures(MeasuresSpec(**options, ridge=ridge)).results.table.measures}
     return found | {"measures": rows["norm"]}
 
 
@@ -48,9 +48,10 @@ def test_equal_images_with_one_label_are_merged_and_counted(arrays):
     for name, norm in norms(twice).items():
         np.testing.assert_allclose(norm, expected[name], rtol=1e-12, err_msg=name)
     record, function = run_solve(SolveSpec(data=twice, bandwidth=1.0, loo=True))
-    assert record.n_train == N + 3 and record.augmentation == {"what": "none", "rows": N, "left_out": 3}
-    assert len(function.coef) == N and record.train_error == 0
-    minimum = run_interpolants(InterpolantsSpec(data=twice, bandwidth=1.0, others=())).rows[0]
+    results = record.results
+    assert record.dataset.n_train == N + 3 and results.augmentation == {"what": "none", "rows": N, "left_out": 3}
+    assert len(function.coef) == N and results.train_error == 0
+    minimum = run_interpolants(InterpolantsSpec(data=twice, bandwidth=1.0, others=())).results.rows[0]
     np.testing.assert_allclose(minimum.norm, expected["solve"], rtol=1e-12)
     with_ridge, alone = norms(twice, ridge=0.1), norms(once, ridge=0.1)
     assert all(abs(norm / alone[name] - 1) > 1e-4 for name, norm in with_ridge.items()), "they weigh more"
@@ -62,8 +63,8 @@ def test_equal_images_with_different_labels_are_an_error_that_names_both(arrays)
     for run in (
         lambda: run_solve(SolveSpec(data=wrong)),
         lambda: run_sweep(SweepSpec(data=wrong)),
-        lambda: run_ridge_path(RidgePathSpec(data=wrong, ridges=(0, 1))),
-        lambda: run_measures(SolveSpec(data=wrong)),
+        lambda: run_ridge(RidgeSpec(data=wrong, ridges=(0, 1))),
+        lambda: run_measures(MeasuresSpec(data=wrong)),
     ):
         with pytest.raises(SingularMatrixError, match=f"5 and {N} are identical") as caught:
             run()
@@ -73,7 +74,7 @@ def test_equal_images_with_different_labels_are_an_error_that_names_both(arrays)
 def test_labels_that_a_sweep_makes_differ_are_an_error_too(arrays):
     twice = save("twice.npz", arrays, X_train=arrays["X_train"][np.r_[:N, 5]], y_train=arrays["y_train"][np.r_[:N, 5]])
     with pytest.raises(SingularMatrixError, match=f"5 and {N} are identical"):
-        run_sweep(SweepSpec(data=twice, bandwidth=1.0, levels=(1.0,), seeds=3))
+        run_sweep(SweepSpec(data=twice, bandwidth=1.0, labels=(1.0,), seeds=3))
 
 
 def test_a_bandwidth_chosen_on_a_part_is_checked_on_all():
@@ -83,13 +84,13 @@ def test_a_bandwidth_chosen_on_a_part_is_checked_on_all():
     label = lambda X: (np.sin(9 * X[:, 0]) > 0).astype(int)  # noqa: E731
     np.savez("line.npz", X_train=X, y_train=label(X), X_test=X_test, y_test=label(X_test))
     options = {"data": "line.npz", "bandwidth_points": 40}
-    record, _ = run_solve(SolveSpec(**options))
-    used = float(record.kernel.removeprefix("gaussian(bandwidth=").removesuffix(")"))
-    assert used < record.bandwidth_choice["bandwidth"] and record.relative_residual < 1e-8
+    chosen = run_solve(SolveSpec(**options))[0].results
+    used = float(chosen.kernel.removeprefix("gaussian(bandwidth=").removesuffix(")"))
+    assert used < chosen.bandwidth_choice["bandwidth"] and chosen.relative_residual < 1e-8
     with pytest.raises(SingularMatrixError):
-        run_solve(SolveSpec(data="line.npz", bandwidth=record.bandwidth_choice["bandwidth"]))
+        run_solve(SolveSpec(data="line.npz", bandwidth=chosen.bandwidth_choice["bandwidth"]))
     for run in (
-        lambda: run_sweep(SweepSpec(**options, levels=(0,), seeds=1)).shared["kernels"]["true"],
-        lambda: run_ridge_path(RidgePathSpec(**options, ridges=(0, 1e-3)), method="refactoring").shared["kernel"],
+        lambda: run_sweep(SweepSpec(**options, labels=(0,), seeds=1)).results.kernels["true"],
+        lambda: run_ridge(RidgeSpec(**options, ridges=(0, 1e-3)), method="refactoring").results.kernel,
     ):
-        assert run() == record.kernel
+        assert run() == chosen.kernel

@@ -40,7 +40,7 @@ def test_a_model_of_names_in_another_spelling_and_order_predicts(tmp_path):
         each.save(f"{number}.npz")
         found, predictions = run_predict(f"{number}.npz", data=data)
         write_predictions(Path(f"{number}.csv"), predictions)
-        assert found["test_error"] == record.test_error < 0.5
+        assert found["test_error"] == record.results.test_error < 0.5
     rows = [list(csv.reader(Path(f"{k}.csv").read_text(encoding="utf-8").splitlines()))[1:] for k in range(2)]
     assert [row[2] for row in rows[0]] == [COMPOSED, "caff"] * 10
     assert [[name.replace(APART, COMPOSED) for name in row] for row in rows[1]] == rows[0]

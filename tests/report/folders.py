@@ -166,6 +166,23 @@ def measures(**changes):
     return line | {"warnings": ["a warning"], "results": results} | changes
 
 
+def likelihood(**changes):
+    row = {
+        "level": 0.0,
+        "seed": 0,
+        "labels_changed": 0,
+        "log_likelihood": 110.0,
+        "per_output": [11.0] * 10,
+        "norm": 23.0,
+    }
+    rows = [row, row | {"level": 1.0, "log_likelihood": -8700.0}, row | {"level": 1.0, "seed": 1, "norm": None}]
+    results = {"kernel": "gaussian(bandwidth=1.0)", "features": "pixels", "method": "panels", "n": 1000, "rows": rows}
+    results |= {"log_determinant": -2700.0, "relative_residual": 1e-14}
+    return (
+        measures() | {"kind": "likelihood", "id": "l", "command": "kernelfit likelihood", "results": results} | changes
+    )
+
+
 def everything():
     """Return lines of every kind, enough of each for its tables and figures."""
     lines = [solve(), solve(n_train=500, test_error=0.05, seconds={"total": 1.0})]
@@ -179,7 +196,7 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
-    lines += [descent(), measures()]
+    lines += [descent(), measures(), likelihood()]
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}

@@ -40,6 +40,7 @@ def command(
         tuple[float, float] | None,
         Parameter(
             group=MACHINE,
+            negative=(),
             help="Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured.",
         ),
     ] = None,
@@ -58,7 +59,7 @@ def command(
         Path | None, Parameter(group=MACHINE, help="Folder on a disk for a factor too large for memory; default: none.")
     ] = None,
     calibrate: Annotated[bool, Parameter(group=MACHINE, negative=(), help="Measure this machine again.")] = False,
-    data_dir: DataDir = None,
+    data_dir: Annotated[DataDir, Parameter(group=PROBLEM)] = None,
     json: Json = False,
     quiet: Quiet = False,
 ):

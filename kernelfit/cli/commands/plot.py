@@ -37,7 +37,7 @@ def command(
             show_json({name: {"about": each.about, "made_by": each.made_by} for name, each in PLOTS.items()})
             return
         for each, found in PLOTS.items():
-            show_text(f"{each:14} {found.about}; made by: {found.made_by}")
+            show_text(f"{each:14} {found.about} Made by: {found.made_by}")
         return
     chosen = find_plot(name)
     if out is not None:

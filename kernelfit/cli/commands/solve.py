@@ -42,8 +42,9 @@ def command(
     if len(ridge) == 1:
         run_and_show(dataclasses.replace(spec, ridge=ridge[0]), run_solve, "solve", save=save, **shown)
         return
-    if save is not None:
-        raise InputError(f"--save {save}: there is a model for each of {len(ridge)} ridges; give one --ridge")
+    if save is not None or spec.resume:
+        what = "--resume" if spec.resume else f"--save {save}"
+        raise InputError(f"{what}: there is a factor and a model for each of {len(ridge)} ridges; give one --ridge")
     print("kernelfit: several ridges are a path: the command is `kernelfit ridge` now", file=sys.stderr)
-    given = {field.name: getattr(spec, field.name) for field in dataclasses.fields(spec) if field.name != "ridge"}
+    given = {field.name: getattr(spec, field.name) for field in dataclasses.fields(RidgeSpec) if field.name != "ridges"}
     run_and_show(RidgeSpec(**given, ridges=ridge), run_ridge, "ridge", **shown)

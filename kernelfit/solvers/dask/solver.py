@@ -7,7 +7,6 @@ hold none; the vectors and the preconditioner are with the client. See kernelfit
 import collections
 import contextlib
 import dataclasses
-import importlib.metadata
 import json
 import logging
 from collections.abc import Iterator
@@ -17,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from distributed import Client, LocalCluster
 
-from kernelfit import backend
+from kernelfit import __version__, backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
@@ -162,7 +161,7 @@ def _check_workers(client, K, r, device):
         there = client.run(worker.describe, device)
     except ModuleNotFoundError as error:
         raise InputError(f"a worker has no module {error.name}: install kernelfit on every host of a worker") from error
-    version = importlib.metadata.version("kernelfit")
+    version = __version__
     n, d = K.shape[0], K.points.d
     # As they came and as they are used, and a vector and its product, whole and in part.
     needed = n * d * (1 + 4 if K.points.exact else 2 * 8) + 8 * 4 * n * r + _TILES

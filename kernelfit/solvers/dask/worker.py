@@ -6,7 +6,6 @@ nothing else of the past: a vector comes with every share, and the inner product
 
 import asyncio
 import dataclasses
-import importlib.metadata
 import threading
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
-from kernelfit import backend
+from kernelfit import __version__, backend
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import Gram, Span
 from kernelfit.kernels import Kernel
@@ -105,7 +104,7 @@ def raw_points(points: Points) -> npt.NDArray:
 def describe(device: str, dask_worker: Any = None) -> dict[str, Any]:
     """Return what an engine must know of a worker before it is used; memory in bytes, limit 0 for none."""
     return {
-        "version": importlib.metadata.version("kernelfit"),
+        "version": __version__,
         "free": backend.free_memory(),
         "limit": dask_worker.memory_manager.memory_limit or 0,
         "device": backend.device(device).name,

@@ -32,7 +32,8 @@ def command(
     ] = ("true",),
     seeds: Annotated[int, Parameter(group=NetSpec.group, help="Train with so many seeds, from --seed on.")] = 1,
     resume: Annotated[
-        bool, Parameter(negative=(), group=OUTPUT, help="Go on with the checkpoint of the same run.")
+        bool,
+        Parameter(negative=(), show_default=False, group=OUTPUT, help="Go on with the run's checkpoint."),
     ] = False,
     runs: Runs = Path("runs"),
     save: Annotated[

@@ -138,11 +138,3 @@ def test_the_table(capsys, tmp_path, memory, monkeypatch):
     assert "n = 60,000" in out and "TFLOP" in out and "…" not in out
     assert ("chosen" in out) == (memory == "30GB" or "too little memory" not in out or memory == "1GB")
     assert ("About n" in out) == ("chosen" not in out and memory != "1MB")
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [[], ["--n", "0"], ["--n", "many"], ["--n", "10", "--memory", "much"], ["--n", "10", "--precision", "half"]],
-)
-def test_usage_errors(capsys, arguments):
-    assert cli.main(["plan", *arguments]) == 2
