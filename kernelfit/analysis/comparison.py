@@ -27,6 +27,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.matrix import Gram
+from kernelfit.models.posterior import log_marginal_likelihood
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import doubts
 
@@ -133,7 +134,7 @@ def measures_table(
     sums = gram_sums(K, progress=progress)
     products = K.product(np.hstack([*targets, signs]), progress=progress)
     *K_targets, K_signs = np.split(products, n_classes * np.arange(1, 3), axis=1)
-    diagonal = factor.inverse_diagonal(progress=progress)
+    diagonal, log_determinant = factor.inverse_diagonal(progress=progress), factor.log_determinant()
     tests: list[Any] = [None, None]
     if K_test is not None:
         tests = np.hsplit(factor.predict(K_test, both.coef, progress=progress), 2)
@@ -155,6 +156,7 @@ def measures_table(
                 "leave-one-out error": error_rate(left_out, y),
                 "margin bound": margin_bound(margins(solution.fitted, y), rademacher),
                 "norm": norm,
+                "log marginal likelihood": log_marginal_likelihood(solution, log_determinant),
                 "Rademacher complexity": rademacher,
                 "Rademacher bound": rademacher_bound(norm, sums.trace, n, outputs=n_classes),
                 "mean stability": float(moved.norms.mean()),
@@ -184,6 +186,7 @@ _ABOUT = {  # name: (role, formula, source)
         "Bartlett and Mendelson 2002; Mohri et al. 2018, theorem 3.3; Maurer 2016",
     ),
     "norm": ("quantity", "|f| = sqrt(tr coef^T K coef)", f"{_PAPER}, section 5"),
+    "log marginal likelihood": ("quantity", "log N(Y; 0, K + ridge I)", "Rasmussen and Williams 2006, eq. 2.30"),
     "Rademacher complexity": ("quantity", "R = |f|/n E sqrt(sum_c s_c^T K s_c)", "Bartlett and Mendelson 2002"),
     "Rademacher bound": ("quantity", "|f| sqrt(c tr K) / n", "Bartlett and Mendelson 2002"),
     "mean stability": ("quantity", "mean_i |f - f^(-i)|", "Bousquet and Elisseeff 2002"),

@@ -161,7 +161,8 @@ class _KernelInterpolation(SavedEstimator):
         vars(self).pop("_close_factor", lambda: None)()
 
     def __getstate__(self):
-        return {name: value for name, value in super().__getstate__().items() if not name.endswith("_factor")}
+        kept = {"_factor", "_close_factor"}
+        return {name: value for name, value in super().__getstate__().items() if name not in kept}
 
     def _chosen_solver(self, outputs):
         short = {name: getattr(self, name) for name in _SHORT_FORMS}

@@ -16,7 +16,7 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
-from kernelfit.models.posterior import likelihood_of
+from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.models.trend import Basis, Generalised, least_squares, trend_values
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
@@ -203,7 +203,7 @@ def fit(
             residuals[support] = Y - made.left_out(Y, factor.inverse_diagonal(progress=progress))
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
-        likelihood = likelihood_of(factor, solution)
+        likelihood = log_marginal_likelihood(solution, log_determinant_of(factor))
     report = FitReport(
         n=len(support),
         merged=merged,

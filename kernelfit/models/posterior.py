@@ -20,22 +20,18 @@ from kernelfit.solvers.solution import Solution
 _WIDTH = 512  # test points at a time: wide enough for GEMM, 4 MB per 1,000 training points
 
 
-def log_marginal_likelihood(factor: Factor, solution: Solution) -> float:
+def log_marginal_likelihood(solution: Solution, log_determinant: float | None) -> float | None:
     """Return log p(Y) = -1/2 tr(Y^T A^-1 Y) - r/2 log det A - n r/2 log 2 pi, all r outputs together.
 
     Rasmussen and Williams, 2006, equation 2.30, summed over outputs that are independent given the kernel.
 
     Parameters
     ----------
-    factor : Factor
-        Of A = K + ridge I, shape (n, n).
     solution : Solution
-        Of that factor, for targets Y (n, r).
-
-    Raises
-    ------
-    UnsupportedError
-        The factor has no determinant.
+        Of A coef = Y for targets Y (n, r), A = K + ridge I.
+    log_determinant : float or None
+        log det A, as the factor's log_determinant() gives it, which raises UnsupportedError where it cannot, and
+        `log_determinant_of`, which gives None. One serves all targets. Of None nothing is known.
 
     Examples
     --------
@@ -43,18 +39,20 @@ def log_marginal_likelihood(factor: Factor, solution: Solution) -> float:
     >>> import kernelfit as kf
     >>> K = kf.gram(np.array([[0.0], [1.0]]), kf.Gaussian(bandwidth=1.0))
     >>> with kf.Cholesky().factor(K, ridge=0.1) as factor:
-    ...     round(log_marginal_likelihood(factor, factor.solve(np.array([[1.0], [0.5]]))), 4)
+    ...     solution, log_determinant = factor.solve(np.array([[1.0], [0.5]])), factor.log_determinant()
+    >>> round(log_marginal_likelihood(solution, log_determinant), 4)
     -2.2082
     """
+    if log_determinant is None:
+        return None
     n, r = solution.targets.shape
-    quadratic = float(np.trace(solution.quadratic))
-    return -quadratic / 2 - r * factor.log_determinant() / 2 - n * r * math.log(2 * math.pi) / 2
+    return -float(np.trace(solution.quadratic)) / 2 - r * log_determinant / 2 - n * r * math.log(2 * math.pi) / 2
 
 
-def likelihood_of(factor: Factor, solution: Solution) -> float | None:
-    """Return the log marginal likelihood, or None where the factor has no determinant."""
+def log_determinant_of(factor: Factor) -> float | None:
+    """Return log det(K + ridge I) of a Factor, or None where it gives none."""
     try:
-        return log_marginal_likelihood(factor, solution)
+        return factor.log_determinant()
     except UnsupportedError:
         return None
 
