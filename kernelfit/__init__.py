@@ -13,11 +13,12 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelfit import kernels, solvers
+    from kernelfit import features, kernels, solvers
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
     from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator, load_model
     from kernelfit.experiments.registry import read_records, run
+    from kernelfit.features import Gabor, RandomConv, Scattering, Wavelet
     from kernelfit.grams.matrix import gram
     from kernelfit.kernels import (
         ArcCosine,
@@ -47,6 +48,7 @@ __all__ = [
     "Custom",
     "Dask",
     "Eigen",
+    "Gabor",
     "Gaussian",
     "KernelExpansion",
     "KernelInterpolationClassifier",
@@ -58,7 +60,11 @@ __all__ = [
     "NeuralTangent",
     "Polynomial",
     "Precomputed",
+    "RandomConv",
+    "Scattering",
+    "Wavelet",
     "corrupt",
+    "features",
     "fit",
     "gram",
     "kernels",
@@ -75,6 +81,7 @@ _HOMES = {
     "kernelfit.corruption": ("corrupt",),
     "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator", "load_model"),
     "kernelfit.experiments.registry": ("read_records", "run"),
+    "kernelfit.features": ("Gabor", "RandomConv", "Scattering", "Wavelet"),
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
@@ -92,7 +99,7 @@ def __getattr__(name: str) -> object:
             return version("kernelfit")
         except PackageNotFoundError:  # a checkout on PYTHONPATH
             return "of a checkout"
-    if name in ("kernels", "solvers"):
+    if name in ("features", "kernels", "solvers"):
         return importlib.import_module(f"kernelfit.{name}")
     if name == "load_dataset":
         return importlib.import_module("kernelfit.datasets").load
