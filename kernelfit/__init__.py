@@ -14,9 +14,16 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernelfit import features, kernels, solvers
+    from kernelfit.analysis.label_issues import find_label_issues
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
-    from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator, load_model
+    from kernelfit.estimators import (
+        KernelInterpolationClassifier,
+        KernelInterpolationClassifierCV,
+        KernelInterpolator,
+        KernelInterpolatorCV,
+        load_model,
+    )
     from kernelfit.experiments.registry import read_records, run
     from kernelfit.features import Gabor, RandomConv, Scattering, Wavelet
     from kernelfit.grams.matrix import gram
@@ -35,13 +42,14 @@ if TYPE_CHECKING:
     from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
     from kernelfit.randomization import randomization_test
-    from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
+    from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
 
     __version__: str
 
 __all__ = [
     "ArcCosine",
     "Auto",
+    "Banded",
     "Cholesky",
     "ConjugateGradients",
     "Cosine",
@@ -52,7 +60,9 @@ __all__ = [
     "Gaussian",
     "KernelExpansion",
     "KernelInterpolationClassifier",
+    "KernelInterpolationClassifierCV",
     "KernelInterpolator",
+    "KernelInterpolatorCV",
     "Laplacian",
     "Linear",
     "Matern",
@@ -65,6 +75,7 @@ __all__ = [
     "Wavelet",
     "corrupt",
     "features",
+    "find_label_issues",
     "fit",
     "gram",
     "kernels",
@@ -78,15 +89,22 @@ __all__ = [
 ]
 
 _HOMES = {
+    "kernelfit.analysis.label_issues": ("find_label_issues",),
     "kernelfit.corruption": ("corrupt",),
-    "kernelfit.estimators": ("KernelInterpolationClassifier", "KernelInterpolator", "load_model"),
+    "kernelfit.estimators": (
+        "KernelInterpolationClassifier",
+        "KernelInterpolationClassifierCV",
+        "KernelInterpolator",
+        "KernelInterpolatorCV",
+        "load_model",
+    ),
     "kernelfit.experiments.registry": ("read_records", "run"),
     "kernelfit.features": ("Gabor", "RandomConv", "Scattering", "Wavelet"),
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
     "kernelfit.randomization": ("randomization_test",),
-    "kernelfit.solvers": ("Auto", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
+    "kernelfit.solvers": ("Auto", "Banded", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -63,10 +63,17 @@ def leave_fold_out(
     predictions = np.empty(Y.shape)
     with progress.phase("leave-fold-out", n) as advance:
         for fold in parts:
-            Z = factor.half_solve(_unit_columns(n, fold))
-            predictions[fold] = Y[fold] - np.linalg.solve(Z.T @ Z, coef[fold])
+            predictions[fold] = without(factor, Y, coef, fold)
             advance(len(fold))
     return predictions
+
+
+def without(
+    factor: Factor, Y: npt.NDArray[np.float64], coef: npt.NDArray[np.float64], rows: npt.NDArray[np.integer]
+) -> npt.NDArray[np.float64]:
+    """Return f^(-S)(X_S), shape (len(S), r), for one S = rows: see leave_fold_out."""
+    Z = factor.half_columns(rows)
+    return Y[rows] - np.linalg.solve(Z.T @ Z, coef[rows])
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -44,7 +44,7 @@ def parallel_map(function: Callable, items: Iterable) -> list:
 
     with _ONE_AT_A_TIME:
         threads = num_threads()
-        with _single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
+        with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, items))
 
 
@@ -59,7 +59,8 @@ def blas_pools() -> list[Any]:
 
 
 @contextlib.contextmanager
-def _single_threaded_blas():
+def single_threaded_blas() -> Iterator[None]:
+    """Let BLAS use one thread inside of the block: threads that wait for each other cost small matrices more."""
     before = [pool.num_threads for pool in blas_pools()]
     try:
         for pool in blas_pools():

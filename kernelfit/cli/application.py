@@ -22,6 +22,7 @@ And then:
     kernelfit solve --labels random --loo        random labels, leave-one-out
     kernelfit ridge --loo                        does a ridge help?
     kernelfit measures                           which number tells them apart?
+    kernelfit label-issues                       which labels are likely wrong?
     kernelfit interpolants --n-train 1000        norms of other interpolants
     kernelfit descent                            double descent, random features
     kernelfit randomize                          can a forest fit random labels?

@@ -80,9 +80,11 @@ class Prepared:
         return KernelExpansion(self.K.kernel, points, coef, *about)
 
 
-def prepare(spec, solver, *, label_sets=1, watch, progress):
+def prepare(spec, solver, *, label_sets=1, choose=None, watch, progress):
     """Return the Prepared problem of a SolveSpec that `solver` is to solve for `label_sets` sets of labels at once.
 
+    `choose` takes the place of choose_bandwidth, whether the bandwidth is open or not: choose(X, Y, kernel,
+    subsample=..., seed=..., progress=...) returns what has its bandwidth, bandwidths, n, candidates and doubts.
     Phases "load", "features", "bandwidth" and "gram" are added to the Stopwatch `watch`.
     """
     kernel, features = _kernel(spec), parse_features(spec.features)
@@ -104,7 +106,11 @@ def prepare(spec, solver, *, label_sets=1, watch, progress):
         with watch("features"):
             X_train, X_test = features.points(X_train, X_test, progress=progress, **options)
     choice, own = None, kernel
-    if kernel.open_bandwidth:
+    if choose is not None:
+        with watch("choice"):
+            options = {"subsample": spec.bandwidth_points, "seed": spec.seed, "progress": progress}
+            choice = choose(X_train, one_hot(training.y, len(data.classes)), kernel, **options)
+    elif kernel.open_bandwidth:
         with watch("bandwidth"):
             originals = len(np.unique(training.groups))  # they come first; a copy would tell its original's label
             choice = choose_bandwidth(
@@ -117,6 +123,7 @@ def prepare(spec, solver, *, label_sets=1, watch, progress):
                 seed=spec.seed,
                 progress=progress,
             )
+    if kernel.open_bandwidth:
         own = kernel.with_bandwidth(choice.bandwidth)
         progress.note(f"bandwidth {choice.bandwidth:.4g} by leave-one-out on {choice.n:,} training points")
     with watch("gram"):
@@ -146,7 +153,7 @@ def attempts(ready, progress):
 
 
 def _other_kernels(ready):
-    return [] if ready.choice is None else [*map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])]
+    return [] if not ready.kernel.open_bandwidth else [*map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])]
 
 
 def _with_kernel(ready, kernel, progress, K=None):

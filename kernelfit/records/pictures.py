@@ -122,6 +122,23 @@ def memorised(X, Y, y, true, coef, inverse_diagonal, classes, *, ridge=0.0, coun
     ]
 
 
+def examples(X, indices, rows, labels, predicted, true):
+    """Return the examples (index, label, predicted, true, png) of some rows of images X; none of other points.
+
+    Parameters
+    ----------
+    X, labels, true : array, shape (n, ...)
+    indices : int array, shape (n,)
+        What each row is called.
+    rows, predicted : array, shape (m,)
+    """
+    if not _are_images(X):
+        return []
+    return [
+        _example(X[i], indices[i], labels[i], said) | {"true": true[i]} for i, said in zip(rows, predicted, strict=True)
+    ]
+
+
 def picture(image):
     """Return a uint8 image (h, w), (h, w, 1) or (h, w, 3) as a PNG of at most 1,000 bytes, in base64.
 

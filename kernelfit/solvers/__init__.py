@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from kernelfit.solvers.auto import Auto, solve
+    from kernelfit.solvers.band import Banded
     from kernelfit.solvers.cholesky import Cholesky
     from kernelfit.solvers.conjugate_gradients import ConjugateGradients
     from kernelfit.solvers.dask.solver import Dask
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Auto",
+    "Banded",
     "Cholesky",
     "ConjugateGradients",
     "Dask",
@@ -35,6 +37,7 @@ __all__ = [
 
 _HOME_OF = {
     "Auto": "auto",
+    "Banded": "band",
     "Cholesky": "cholesky",
     "ConjugateGradients": "conjugate_gradients",
     "Dask": "dask.solver",

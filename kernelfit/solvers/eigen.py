@@ -64,6 +64,9 @@ class EigenFactor(Factor):
         """Return (lambda + ridge)^-1/2 Q^T Y, shape (n, r)."""
         return (self.spectrum.vectors.T @ Y) / np.sqrt(self._values)[:, None]
 
+    def half_columns(self, rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        return self.spectrum.vectors[np.asarray(rows)].T / np.sqrt(self._values)[:, None]
+
     def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return Q (lambda + ridge)^-1/2 Z, shape (n, r)."""
         return self.spectrum.vectors @ (Z / np.sqrt(self._values)[:, None])

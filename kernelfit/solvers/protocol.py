@@ -169,6 +169,13 @@ class Factor:
         """Return S Y, shape (n, r), with S^T S = (K + ridge I)^-1: L^-1 Y of a triangular factor."""
         raise self._cannot("triangular solves")
 
+    def half_columns(self, rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return the columns `rows` of S, shape (n, len(rows)): Z with Z^T Z = [(K + ridge I)^-1][rows, rows]."""
+        rows = np.asarray(rows)
+        columns = np.zeros((self.n, len(rows)))
+        columns[rows, np.arange(len(rows))] = 1.0
+        return self.half_solve(columns)
+
     def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return S^T Z, shape (n, r)."""
         raise self._cannot("triangular solves")
@@ -183,9 +190,7 @@ class Factor:
         with (progress or Progress()).phase("leave-one-out", self.n) as advance:
             for start in range(0, self.n, _WIDTH):
                 stop = min(start + _WIDTH, self.n)
-                columns = np.zeros((self.n, stop - start))
-                np.fill_diagonal(columns[start:], 1.0)
-                Z = self.half_solve(columns)
+                Z = self.half_columns(range(start, stop))
                 diagonal[start:stop] = np.einsum("ij,ij->j", Z, Z)
                 advance(stop - start)
         return diagonal

@@ -9,7 +9,9 @@ singular matrix and no digit of a solution means anything, above it the inverse 
 condition number of 1e12 is far from the bound: lambda_max(B) >= 1, and at n = 60,000 it is 1.8e-14.
 """
 
+import dataclasses
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -24,17 +26,26 @@ _INVERSE_ITERATIONS = 3  # each divides what belongs to larger eigenvalues by th
 _PRODUCTS = 4  # with K, at most, to bring the smallest eigenvalue down
 
 
+@dataclasses.dataclass(frozen=True)
+class Inverse:
+    """What the norm of an inverse is estimated from, where there is no Triangular: products with it."""
+
+    n: int
+    solve: Callable[[npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+    inverse_norm: None = None
+
+
 def rounding(n: int, dtype: npt.DTypeLike = np.float64) -> float:
     """Return (12 + 0.6 sqrt(n)) u: an eigenvalue of a matrix (n, n) of unit diagonal below it may be rounding."""
     return (12 + 0.6 * math.sqrt(n)) * float(np.finfo(dtype).eps) / 2
 
 
-def condition_estimate(factor: Triangular, norm_1: float) -> float:
+def condition_estimate(factor: Triangular | Inverse, norm_1: float) -> float:
     """Return a lower bound, usually within a factor of 3, of the 1-norm condition number of K + ridge I."""
     return float(norm_1 * (factor.inverse_norm or inverse_norm(factor)))
 
 
-def inverse_norm(factor: Triangular, roots: npt.ArrayLike = 1.0) -> float:
+def inverse_norm(factor: Triangular | Inverse, roots: npt.ArrayLike = 1.0) -> float:
     """Return a lower bound, usually within a factor of 3, of |D (L L^T)^-1 D|_1 with D = diag(roots).
 
     By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3).

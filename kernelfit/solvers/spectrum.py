@@ -69,12 +69,7 @@ def spectrum(gram: Gram) -> Spectrum:
             f"the eigendecomposition of n = {n:,} points on {gram.device.name} was asked for; it is done on the cpu up "
             f"to n = {LARGEST:,}. Take Cholesky(), or refactor for each ridge"
         )
-    K = gram.device.touched((n, n))
-    gram.block((0, n), (0, n), out=K)
-    for start in range(0, n, _ROWS):
-        bad = ~np.isfinite(K[start : start + _ROWS]).all(axis=1)
-        if bad.any():
-            raise InputError(f"the kernel is not finite at training point {start + int(np.argmax(bad))}")
+    K = filled(gram)
     try:
         # The transpose of a symmetric matrix is itself, and column-major: only then does SciPy make no copy. "evr"
         # needs one more array of its size, "evd" two. Measured (`python -m benchmarks eigendecomposition`), evd was a
@@ -85,13 +80,30 @@ def spectrum(gram: Gram) -> Spectrum:
     return Spectrum(values, vectors)
 
 
+def filled(gram: Gram) -> npt.NDArray[np.float64]:
+    """Return all of K, shape (n, n); raises InputError unless it is finite."""
+    n = gram.shape[0]
+    K = gram.device.touched((n, n))
+    gram.block((0, n), (0, n), out=K)
+    for start in range(0, n, _ROWS):
+        bad = ~np.isfinite(K[start : start + _ROWS]).all(axis=1)
+        if bad.any():
+            raise InputError(f"the kernel is not finite at training point {start + int(np.argmax(bad))}")
+    return K
+
+
 def require_regular(spectrum: Spectrum, ridge: float, gram: Gram) -> None:
     """Raise SingularMatrixError unless the spectrum resolves K + ridge I."""
-    if spectrum.resolves(ridge):
-        return
-    smallest, largest, n = spectrum.values[0] + ridge, spectrum.values[-1] + ridge, len(spectrum.values)
-    # The eigenvector of the smallest eigenvalue says which rows depend on each other; its largest entry, where.
-    weights = np.abs(spectrum.vectors[:, 0])
+    if not spectrum.resolves(ridge):
+        raise singular(spectrum.vectors[:, 0], spectrum.values[0] + ridge, spectrum.values[-1] + ridge, ridge, gram)
+
+
+def singular(
+    vector: npt.NDArray[np.float64], smallest: float, largest: float, ridge: float, gram: Gram
+) -> SingularMatrixError:
+    """Return the error of K + ridge I from its extreme eigenvalues and the eigenvector (n,) of the smallest."""
+    # It says which rows depend on each other; its largest entry, where.
+    n, weights = len(vector), np.abs(vector)
     suspects = sorted(np.argsort(-weights)[:_SUSPECTS].tolist())
     twins = ((gram.duplicate_of(row), row) for row in suspects)
     twin, row = next((pair for pair in twins if pair[0] is not None), (None, int(np.argmax(weights))))
@@ -102,7 +114,7 @@ def require_regular(spectrum: Spectrum, ridge: float, gram: Gram) -> None:
         "wide; (b) the kernel has finite rank below n; (c) equal or nearly equal points; (d) the kernel is not "
         "positive definite"
     )
-    raise SingularMatrixError(
+    return SingularMatrixError(
         f"K + {ridge:g} I is numerically singular: its smallest eigenvalue is {smallest:.1e}, not above the rounding "
         f"error of the largest, n eps {largest:.1e} with n = {n:,}. {cause}. Leave this ridge out of the path, or "
         "solve it alone: a Cholesky factor may still resolve it",

@@ -183,6 +183,17 @@ def likelihood(**changes):
     )
 
 
+def label_issues(**changes):
+    against = [{"index": 7, "label": "9", "weight": 0.5}]
+    issue = {"index": 3, "label": "4", "predicted": "9", "true": "9", "score": -0.9, "against": against}
+    results = {"kernel": "gaussian(bandwidth=1.0)", "features": "pixels", "ridge": 0.1, "choice": None, "n": 1000}
+    results |= {"corruption": {"labels": 0.1, "pixels": "true", "seed": 0, "labels_changed": 90}, "contradicted": 100}
+    results |= {"auc": 0.9991, "average_precision": 0.98, "issues": [issue]}
+    results |= {"pictures": [EXAMPLE | {"true": "9"}], "against": [EXAMPLE | {"true": "4"}]}
+    line = measures() | {"kind": "label_issues", "id": "i", "command": "kernelfit label-issues", "results": results}
+    return line | changes
+
+
 def everything():
     """Return lines of every kind, enough of each for its tables and figures."""
     lines = [solve(), solve(n_train=500, test_error=0.05, seconds={"total": 1.0})]
@@ -196,7 +207,7 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
-    lines += [descent(), measures(), likelihood()]
+    lines += [descent(), measures(), likelihood(), label_issues()]
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}

@@ -44,6 +44,7 @@ RUNS = {
     "interpolants": [{"others": ("pairs", "forced")}, {"others": ("perturbed(1e-9)",), "bandwidth": 3.0}],
     "measures": [{}],
     "likelihood": [{"labels": (0.0, 1.0), "seeds": 2}, {"ridge": 0.1, "labels": (0.0, 0.5)}],
+    "label_issues": [{"labels": "0.2"}, {"ridge": 0.1, "bandwidth": 1.0}],
     "descent": [
         {"bandwidth": "auto", "seeds": 2},
         {"bandwidth": "auto", "features": "relu", "grid": (70,), "seeds": 1},

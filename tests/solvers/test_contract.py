@@ -14,6 +14,7 @@ from kernelfit.backend.cuda import Cuda
 from kernelfit.common.errors import InputError, ScratchError
 from kernelfit.solvers import auto, out_of_core
 from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.band import Banded
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
 from kernelfit.solvers.eigen import Eigen
@@ -67,6 +68,7 @@ CASES = [
     *(planned(precision) for precision in ("auto", "float64", "mixed")),
     *(planned(precision, "disk") for precision in ("float64", "mixed")),
     Case("eigen", lambda folder: Eigen()),
+    Case("band", lambda folder: Banded()),
     *(
         Case(
             f"cg-rank-{rank}",

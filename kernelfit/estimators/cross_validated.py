@@ -1,0 +1,350 @@
+"""Estimators that choose kernel, bandwidth and ridge by cross-validation in closed form: only the last model is fitted.
+
+For each kernel and bandwidth K = Q B Q^T is made once (kernelfit.solvers.band), which serves every ridge, and what the
+model would predict without a fold follows from the factor of all points (kernelfit.analysis.leaving_out).
+"""
+
+import warnings
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, ClassVar, Self
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassifierMixin, MultiOutputMixin, RegressorMixin, is_classifier
+from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import check_cv
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from kernelfit.analysis.leaving_out import without
+from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.progress import Progress, make_progress
+from kernelfit.common.validation import check_positive
+from kernelfit.datasets.labels import one_hot
+from kernelfit.estimators.interpolator import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import as_kernel
+from kernelfit.models.bandwidth import median_distance
+from kernelfit.solvers.band import BandFactor, band
+from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.ridges import checked_ridges
+from kernelfit.solvers.solution import leave_one_out
+from kernelfit.solvers.spectrum import filled
+
+# Half octaves of the median distance, from a quarter of it to 8 times, as models.bandwidth tries them.
+_MULTIPLES = 2.0 ** (np.arange(-4, 7) / 2)
+RIDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
+
+KernelLike = str | Kernel | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+
+class _CrossValidated(BaseEstimator):
+    """Choose among kernels x bandwidths x ridges, then fit `_plain` to all points."""
+
+    _plain: ClassVar[type[KernelInterpolator] | type[KernelInterpolationClassifier]]
+    _loo_scoring: ClassVar[str]
+
+    def __init__(
+        self,
+        kernels: KernelLike | Iterable[KernelLike] = "gaussian",
+        *,
+        bandwidths: Iterable[float] | str = "auto",
+        ridges: Iterable[float] = RIDGES,
+        cv: Any = None,
+        scoring: str | Callable | None = None,
+        loo: bool = False,
+        solver: Solver | None = None,
+        precision: str = "float64",
+        device: str = "cpu",
+        memory: int | None = None,
+        scratch: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        self.kernels = kernels
+        self.bandwidths = bandwidths
+        self.ridges = ridges
+        self.cv = cv
+        self.scoring = scoring
+        self.loo = loo
+        self.solver = solver
+        self.precision = precision
+        self.device = device
+        self.memory = memory
+        self.scratch = scratch
+        self.verbose = verbose
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.pairwise = self._template()._precomputed()
+        return tags
+
+    def _kernel_list(self):
+        several = isinstance(self.kernels, Iterable) and not isinstance(self.kernels, str)
+        kernels = list(self.kernels) if several else [self.kernels]
+        if not kernels:
+            raise InputError("kernels is empty; give one kernel or more")
+        return kernels
+
+    def _template(self):
+        """Return the plain estimator with what is not chosen."""
+        names = ("loo", "solver", "precision", "device", "memory", "scratch", "verbose")
+        return self._plain(self._kernel_list()[0], **{name: getattr(self, name) for name in names})
+
+    def _search(self, X, y, Y, groups):
+        """Score every candidate by closed form on targets Y (n, r), set what is known of it, and fit the best."""
+        n, classifier = len(X), is_classifier(self)
+        ridges, kernels = checked_ridges(self.ridges), self._kernel_list()
+        folds = None
+        if self.cv is not None:
+            folds = [_fold(n, *split) for split in check_cv(self.cv, y, classifier=classifier).split(X, y, groups)]
+        elif groups is not None:
+            raise InputError("groups were given, and cv=None leaves out one point at a time; give `cv=GroupKFold()`")
+        given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
+        scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
+        if isinstance(scoring, list | tuple | set | dict):
+            raise InputError(f"scoring = {scoring!r}; a choice takes one score: a name or a callable")
+        self.scorer_ = check_scoring(given.fit(None), scoring)
+
+        def score(predictions, rows):
+            return float(self.scorer_(given, predictions, y[rows]))
+
+        parameters, scores, failures = [], [], []
+        progress = make_progress(not self.verbose)
+        for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
+            progress.note(f"{K.kernel}: {len(ridges)} ridges")
+            made = band(filled(K), K.device)
+            for ridge in ridges:
+                parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
+                try:
+                    scores.append(_scores(BandFactor(K, made, ridge=ridge), Y, folds, score))
+                except SingularMatrixError as error:
+                    failures.append(error)
+                    scores.append(np.full(1 if folds is None else len(folds), np.nan))
+            del made  # before the next: an n x n matrix
+        self._choose(parameters, np.array(scores), failures)
+        best = {name: value for name, value in self.best_params_.items() if value is not None}
+        self.best_estimator_ = self._template().set_params(**best).fit(X, y)
+        for name in ("dual_coef_", "norm_", "loo_residuals_", "report_", "function_", "kernel_", "support_"):
+            setattr(self, name, getattr(self.best_estimator_, name))
+
+    def _choose(self, parameters, scores, failures):
+        """Set cv_results_ and the best of it, the first among equals."""
+        if len(failures) == len(parameters):
+            raise failures[-1]
+        if failures:
+            warnings.warn(
+                f"{len(failures)} of {len(parameters)} candidates are singular to working precision, and their scores "
+                f"NaN: {failures[0]}",
+                FitFailedWarning,
+                stacklevel=4,
+            )
+        mean = scores.mean(axis=1)
+        ranked = np.where(np.isnan(mean), -np.inf, mean)
+        results: dict[str, Any] = {"params": parameters}
+        results |= {
+            f"param_{name}": np.ma.array([each[name] for each in parameters], dtype=object) for name in parameters[0]
+        }
+        results |= {f"split{k}_test_score": column for k, column in enumerate(scores.T)}
+        results |= {"mean_test_score": mean, "std_test_score": scores.std(axis=1)}
+        results["rank_test_score"] = 1 + (ranked[:, None] < ranked[None]).sum(axis=1).astype(np.int32)
+        self.cv_results_, self.n_splits_ = results, scores.shape[1]
+        self.best_index_ = int(ranked.argmax())
+        self.best_params_, self.best_score_ = parameters[self.best_index_], float(mean[self.best_index_])
+
+    def _checked(self, X):
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=self.best_estimator_._dtypes())
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray:
+        """Return what the best estimator predicts at X, shape (m,) or (m, outputs)."""
+        X = self._checked(X)
+        return self.best_estimator_.predict(X)
+
+
+def _matrices(X, kernels, bandwidths, progress: Progress):
+    """Yield (kernel as it was given, bandwidth or None, K) of each candidate; inner products are made once a kernel."""
+    chosen: list[float] | None = None if isinstance(bandwidths, str) else list(bandwidths)
+    if isinstance(bandwidths, str) and bandwidths != "auto":
+        raise InputError(f"bandwidths = {bandwidths!r}; give positive numbers, or 'auto'")
+    for name in kernels:
+        kernel = as_kernel(name)
+        if not kernel.open_bandwidth:
+            yield name, None, gram(X, kernel)
+            continue
+        if chosen is None:
+            chosen = [float(each) for each in median_distance(X) * _MULTIPLES]
+        if not chosen:
+            raise InputError("bandwidths is empty; give one or more, or 'auto'")
+        first = gram(X, kernel.with_bandwidth(check_positive("bandwidth", chosen[0])))
+        points = (first.cached(progress=progress) if len(chosen) > 1 else first).points
+        for bandwidth in chosen:
+            yield name, bandwidth, Gram(points, kernel.with_bandwidth(check_positive("bandwidth", bandwidth)))
+
+
+def _fold(n, train, test):
+    """Return (left out, test): what is not trained on, and what of it is predicted, as positions in the former."""
+    train, test = np.arange(n)[train], np.arange(n)[test]
+    out = np.setdiff1d(np.arange(n), train)
+    if not len(out) or not len(test) or not len(train) or not np.isin(test, out).all():
+        raise InputError(
+            f"a split of cv trains on {len(train)} points and tests {len(test)}, some of them the same; test points "
+            "must be left out of training, and neither part may be empty"
+        )
+    if len(np.unique(train)) < len(train):
+        raise InputError("a split of cv trains on some points twice; closed forms need each at most once")
+    return out, test
+
+
+def _scores(factor, Y, folds, score):
+    """Return the score of each fold, or of all points that were left out one at a time: as one."""
+    coef = factor.apply_inverse(Y)
+    if folds is None:
+        return np.array([score(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))])
+    scores = []
+    for out, test in folds:
+        predictions = without(factor, Y, coef, out)
+        scores.append(score(predictions[np.searchsorted(out, test)], test))
+    return np.array(scores)
+
+
+class _Given(ClassifierMixin, BaseEstimator):
+    """What a scorer asks for predictions: its X are function values (m, k), which are there already."""
+
+    def __init__(self, classes=None):
+        self.classes = classes
+
+    def fit(self, X, y=None):
+        self.classes_ = self.classes
+        return self
+
+    def predict(self, scores):
+        return self.classes_[scores.argmax(axis=1)]
+
+    def decision_function(self, scores):
+        return scores[:, 1] - scores[:, 0] if len(self.classes_) == 2 else scores
+
+
+class _GivenNumbers(RegressorMixin, BaseEstimator):
+    """The same for numbers."""
+
+    def fit(self, X, y=None):
+        return self
+
+    def predict(self, scores):
+        return scores[:, 0] if scores.shape[1] == 1 else scores
+
+
+class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
+    """KernelInterpolator whose kernel, bandwidth and ridge are chosen by cross-validation in closed form.
+
+    For each kernel and bandwidth one reduction K = Q B Q^T to a band B serves every ridge and every fold: with
+    A = K + ridge I, the predictions without a fold S are Y_S - ([A^-1]_SS)^-1 [A^-1 Y]_S. Scores are those of
+    GridSearchCV over KernelInterpolator with the same folds, but for rounding. Sources: kernelfit.solvers.band,
+    kernelfit.analysis.leaving_out.
+
+    Parameters
+    ----------
+    kernels : kernel, or several
+        Each a text, a Kernel or a function as for KernelInterpolator.
+    bandwidths : iterable of float, or "auto"
+        For those kernels whose bandwidth is open. "auto": 11 half octaves of the median distance, from a quarter of it
+        to 8 times.
+    ridges : iterable of float
+        0 or positive. A ridge for which K + ridge I is singular to working precision has NaN scores, as ridge 0 where
+        points are equal.
+    cv : None, int, splitter or iterable of (train, test)
+        None leaves out one point at a time, and scores all that are predicted so at once; otherwise as in GridSearchCV.
+        Points that are neither trained on nor tested are left out too.
+    scoring : str or callable, optional
+        As in scikit-learn. Unless given: with cv=None the negative mean squared error, else R^2.
+    loo, solver, precision, device, memory, scratch, verbose
+        Of the final fit: see KernelInterpolator. The choice is made in float64 on the CPU, with two full matrices in
+        memory.
+
+    Attributes
+    ----------
+    best_params_ : dict
+        kernel, bandwidth (None where it was not open), ridge.
+    best_score_, best_index_ : float, int
+    cv_results_ : dict
+        As that of GridSearchCV without times: params, param_*, split*_test_score, mean_test_score, std_test_score,
+        rank_test_score.
+    n_splits_ : int
+    scorer_ : callable
+    best_estimator_ : KernelInterpolator
+        Fitted to all points; dual_coef_, norm_, loo_residuals_, report_, function_, kernel_ and support_ are its own.
+
+    Raises
+    ------
+    InputError
+        A parameter is outside what is accepted; a test point is among those trained on.
+    SingularMatrixError
+        No candidate can be solved.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> X = np.linspace(0, 1, 40)[:, None]
+    >>> y = np.sin(6 * X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(40)
+    >>> model = KernelInterpolatorCV(bandwidths=(0.02, 0.2), ridges=(1e-3, 0.1), cv=5).fit(X, y)
+    >>> model.best_params_, model.best_score_ > 0.9, len(model.cv_results_["params"])
+    ({'kernel': 'gaussian', 'bandwidth': 0.2, 'ridge': 0.1}, True, 4)
+    """
+
+    _plain = KernelInterpolator
+    _loo_scoring = "neg_mean_squared_error"
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
+        """Choose and fit on X (n, d) and targets y (n,) or (n, outputs); `groups` (n,) go to cv.split. Returns self."""
+        X, y = validate_data(self, X, y, dtype=self._template()._dtypes(), multi_output=True, y_numeric=True)
+        y = np.asarray(y, dtype=np.float64)
+        self._search(X, y, y.reshape(len(y), -1), groups)
+        return self
+
+
+class KernelInterpolationClassifierCV(ClassifierMixin, _CrossValidated):
+    """KernelInterpolationClassifier whose kernel, bandwidth and ridge are chosen by cross-validation in closed form.
+
+    Takes the parameters of KernelInterpolatorCV, and has its attributes; what differs:
+
+    Parameters
+    ----------
+    scoring : str or callable, optional
+        Accuracy unless given. Scores that need probabilities are not to be had.
+
+    Attributes
+    ----------
+    classes_ : array, shape (k,)
+    best_estimator_ : KernelInterpolationClassifier
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> X, y = load_digits(return_X_y=True)
+    >>> model = KernelInterpolationClassifierCV(bandwidths=(5.0, 20.0), ridges=(1e-3, 0.1)).fit(X[:300], y[:300])
+    >>> model.best_params_["bandwidth"], model.score(X[300:800], y[300:800]) > 0.9
+    (20.0, True)
+    """
+
+    _plain = KernelInterpolationClassifier
+    _loo_scoring = "accuracy"
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
+        """Choose and fit on X (n, d) and labels y (n,) of at least two classes; returns self."""
+        X, y = validate_data(self, X, y, dtype=self._template()._dtypes())
+        check_classification_targets(y)
+        self.classes_, labels = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise InputError(
+                f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
+            )
+        self._search(X, y, one_hot(labels, len(self.classes_)), groups)
+        return self
+
+    def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
+        """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""
+        X = self._checked(X)
+        return self.best_estimator_.decision_function(X)

@@ -1,0 +1,53 @@
+"""The ridge that is chosen has the least error of functions that are really fitted without each point."""
+
+import numpy as np
+import pytest
+
+from kernelfit import load_dataset
+from kernelfit.common.errors import SingularMatrixError
+from kernelfit.corruption import corrupt_labels
+from kernelfit.datasets.labels import one_hot
+from kernelfit.grams.matrix import gram
+from kernelfit.kernels import Gaussian, Precomputed
+from kernelfit.kernels.text import parse_kernel
+from kernelfit.models.ridge import choose_ridge
+
+
+@pytest.fixture(scope="module")
+def data():
+    return load_dataset("digits", n_train=60)
+
+
+def test_errors_are_those_of_refits(data):
+    Y, n = one_hot(corrupt_labels(data.y_train, 10, 0.2)[0], 10), 60
+    choice = choose_ridge(data.X_train, Y, Gaussian())
+    assert choice.n == n and len(choice.candidates) == 49
+    for each in choice.candidates[::10]:
+        K = gram(data.X_train, Gaussian(bandwidth=each["bandwidth"])).block((0, n), (0, n))
+        A, squares = K + each["ridge"] * np.eye(n), []
+        for i in range(n):
+            rest = np.delete(np.arange(n), i)
+            left_out = K[i, rest] @ np.linalg.solve(A[np.ix_(rest, rest)], Y[rest])
+            squares.append(np.sum((Y[i] - left_out) ** 2))
+        assert each["loo_squared_error"] == pytest.approx(np.mean(squares), rel=1e-8)
+    least = min(choice.candidates, key=lambda each: each["loo_squared_error"])
+    assert (choice.bandwidth, choice.ridge) == (least["bandwidth"], least["ridge"])
+
+
+def test_wrong_labels_want_a_larger_ridge():
+    data = load_dataset("digits", n_train=500)
+    right, wrong = (
+        choose_ridge(data.X_train, one_hot(corrupt_labels(data.y_train, 10, p)[0], 10), Gaussian()) for p in (0, 0.3)
+    )
+    assert wrong.ridge >= 10 * right.ridge and not right.doubts
+
+
+def test_a_kernel_without_a_bandwidth_gets_a_ridge_in_its_units(data):
+    Y = one_hot(corrupt_labels(data.y_train, 10, 0.2)[0], 10)
+    plain, scaled = (choose_ridge(data.X_train, Y, parse_kernel(name)) for name in ("arccosine", "1000 * arccosine"))
+    assert plain.bandwidth is None and scaled.ridge == pytest.approx(1000 * plain.ridge)
+
+
+def test_a_matrix_that_no_ridge_makes_positive_is_refused():
+    with pytest.raises(SingularMatrixError, match="no ridge could be chosen"):
+        choose_ridge(np.array([[1.0, 9.0], [9.0, 1.0]]), np.eye(2), Precomputed())
