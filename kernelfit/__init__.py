@@ -30,11 +30,13 @@ if TYPE_CHECKING:
         Custom,
         Gaussian,
         Laplacian,
+        LaplacianL1,
         Linear,
         Matern,
         NeuralTangent,
         Polynomial,
         Precomputed,
+        RationalQuadratic,
     )
     from kernelfit.models.expansion import KernelExpansion, load_model
     from kernelfit.models.fit import fit
@@ -60,12 +62,14 @@ __all__ = [
     "KernelInterpolator",
     "KernelInterpolatorCV",
     "Laplacian",
+    "LaplacianL1",
     "Linear",
     "Matern",
     "Mpi",
     "NeuralTangent",
     "Polynomial",
     "Precomputed",
+    "RationalQuadratic",
     "corrupt",
     "fit",
     "gram",

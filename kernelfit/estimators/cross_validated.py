@@ -166,16 +166,15 @@ class _CrossValidated(BaseEstimator):
 
 def _matrices(X, kernels, bandwidths, progress: Progress):
     """Yield (kernel as it was given, bandwidth or None, K) of each candidate; inner products are made once a kernel."""
-    chosen: list[float] | None = None if isinstance(bandwidths, str) else list(bandwidths)
-    if isinstance(bandwidths, str) and bandwidths != "auto":
+    automatic = isinstance(bandwidths, str)
+    if automatic and bandwidths != "auto":
         raise InputError(f"bandwidths = {bandwidths!r}; give positive numbers, or 'auto'")
     for name in kernels:
         kernel = as_kernel(name)
         if not kernel.open_bandwidth:
             yield name, None, gram(X, kernel)
             continue
-        if chosen is None:
-            chosen = [float(each) for each in median_distance(X) * _MULTIPLES]
+        chosen = (median_distance(X, kernel.metric) * _MULTIPLES).tolist() if automatic else list(bandwidths)
         if not chosen:
             raise InputError("bandwidths is empty; give one or more, or 'auto'")
         first = gram(X, kernel.with_bandwidth(check_positive("bandwidth", chosen[0])))
@@ -289,8 +288,8 @@ class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
     >>> import numpy as np
     >>> X = np.linspace(0, 1, 40)[:, None]
     >>> y = np.sin(6 * X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(40)
-    >>> model = KernelInterpolatorCV(bandwidths=(0.02, 0.2), ridges=(1e-3, 0.1), cv=5).fit(X, y)
-    >>> model.best_params_, model.best_score_ > 0.9, len(model.cv_results_["params"])
+    >>> model = KernelInterpolatorCV(bandwidths=(0.02, 0.2), ridges=(1e-3, 0.1)).fit(X, y)
+    >>> model.best_params_, model.best_score_ > -0.02, len(model.cv_results_["params"])
     ({'kernel': 'gaussian', 'bandwidth': 0.2, 'ridge': 0.1}, True, 4)
     """
 
