@@ -4,6 +4,7 @@ For each kernel and bandwidth K = Q B Q^T is made once (kernelfit.solvers.band),
 model would predict without a fold follows from the factor of all points (kernelfit.analysis.leaving_out).
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -116,14 +117,15 @@ class _CrossValidated(BaseEstimator):
         for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
             progress.note(f"{K.kernel}: {len(ridges)} ridges")
             made = band(filled(K), K.device)
-            for ridge in ridges:
+            ways = [functools.partial(_predictions, K, made, ridge, Y, folds) for ridge in ridges]
+            for ridge, found in zip(ridges, K.device.map(lambda way: way(), ways), strict=True):
                 parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
-                try:
-                    scores.append(_scores(BandFactor(K, made, ridge=ridge), Y, folds, score))
-                except SingularMatrixError as error:
-                    failures.append(error)
-                    scores.append(np.full(1 if folds is None else len(folds), np.nan))
-            del made  # before the next: an n x n matrix
+                if isinstance(found, SingularMatrixError):
+                    failures.append(found)
+                    scores.append([np.nan] * (1 if folds is None else len(folds)))
+                else:
+                    scores.append([score(*each) for each in found])
+            del made, ways  # before the next: an n x n matrix
         self._choose(parameters, np.array(scores), failures)
         best = {name: value for name, value in self.best_params_.items() if value is not None}
         self.best_estimator_ = self._template().set_params(**best).fit(X, y)
@@ -197,16 +199,19 @@ def _fold(n, train, test):
     return out, test
 
 
-def _scores(factor, Y, folds, score):
-    """Return the score of each fold, or of all points that were left out one at a time: as one."""
+def _predictions(K, made, ridge, Y, folds):
+    """Return [(predictions, rows)] of each fold, or of all points that were left out one at a time: as one.
+
+    A matrix that is singular to working precision is returned as its error. This runs on one thread; ridges are many.
+    """
+    try:
+        factor = BandFactor(K, made, ridge=ridge)
+    except SingularMatrixError as error:
+        return error
     coef = factor.apply_inverse(Y)
     if folds is None:
-        return np.array([score(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))])
-    scores = []
-    for out, test in folds:
-        predictions = without(factor, Y, coef, out)
-        scores.append(score(predictions[np.searchsorted(out, test)], test))
-    return np.array(scores)
+        return [(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))]
+    return [(without(factor, Y, coef, out)[np.searchsorted(out, test)], test) for out, test in folds]
 
 
 class _Given(ClassifierMixin, BaseEstimator):
