@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelfit import kernels, solvers
+    from kernelfit import features, kernels, solvers
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
     from kernelfit.estimators import (
@@ -21,8 +21,10 @@ if TYPE_CHECKING:
         KernelInterpolationClassifierCV,
         KernelInterpolator,
         KernelInterpolatorCV,
+        load_model,
     )
     from kernelfit.experiments.registry import read_records, run
+    from kernelfit.features import Gabor, RandomConv, Scattering, Wavelet
     from kernelfit.grams.matrix import gram
     from kernelfit.kernels import (
         ArcCosine,
@@ -38,7 +40,7 @@ if TYPE_CHECKING:
         Precomputed,
         RationalQuadratic,
     )
-    from kernelfit.models.expansion import KernelExpansion, load_model
+    from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
     from kernelfit.randomization import randomization_test
     from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
@@ -55,6 +57,7 @@ __all__ = [
     "Custom",
     "Dask",
     "Eigen",
+    "Gabor",
     "Gaussian",
     "KernelExpansion",
     "KernelInterpolationClassifier",
@@ -69,8 +72,12 @@ __all__ = [
     "NeuralTangent",
     "Polynomial",
     "Precomputed",
+    "RandomConv",
     "RationalQuadratic",
+    "Scattering",
+    "Wavelet",
     "corrupt",
+    "features",
     "fit",
     "gram",
     "kernels",
@@ -90,10 +97,12 @@ _HOMES = {
         "KernelInterpolationClassifierCV",
         "KernelInterpolator",
         "KernelInterpolatorCV",
+        "load_model",
     ),
     "kernelfit.experiments.registry": ("read_records", "run"),
+    "kernelfit.features": ("Gabor", "RandomConv", "Scattering", "Wavelet"),
     "kernelfit.grams.matrix": ("gram",),
-    "kernelfit.models.expansion": ("KernelExpansion", "load_model"),
+    "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
     "kernelfit.randomization": ("randomization_test",),
     "kernelfit.solvers": ("Auto", "Banded", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
@@ -109,7 +118,7 @@ def __getattr__(name: str) -> object:
             return version("kernelfit")
         except PackageNotFoundError:  # a checkout on PYTHONPATH
             return "of a checkout"
-    if name in ("kernels", "solvers"):
+    if name in ("features", "kernels", "solvers"):
         return importlib.import_module(f"kernelfit.{name}")
     if name == "load_dataset":
         return importlib.import_module("kernelfit.datasets").load

@@ -27,6 +27,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.matrix import Gram
+from kernelfit.models.posterior import log_marginal_likelihood
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import doubts
 
@@ -43,7 +44,8 @@ class Measure:
     role : str
         "truth": the test error itself. "error": a number that claims to say how large the test error is.
         "quantity": one with no such claim. "label-free": one that does not see the labels.
-    true, random : float
+    true, random : float or None
+        None where rounding left no number.
     tells_apart : bool
         Whether the two differ by more than 10 % of the larger.
     vacuous : bool or None
@@ -55,8 +57,8 @@ class Measure:
     formula: str
     source: str
     role: str
-    true: float
-    random: float
+    true: float | None
+    random: float | None
     tells_apart: bool
     vacuous: bool | None
 
@@ -73,8 +75,8 @@ class MeasuresTable:
         Error of always naming the most frequent true class: what "vacuous" is measured against.
     draws, seed : int
         Random signs of the Rademacher rows; the same for both columns.
-    norm_disagreement : float
-        Largest relative difference of the norms between two routes (Solution.norm).
+    norm_disagreement : float or None
+        Largest relative difference of the norms between two routes (Solution.norm); None where there is none.
     measures : list of Measure
     warnings : list of str
         What Solution.doubts has to say about residuals, norms and condition.
@@ -86,7 +88,7 @@ class MeasuresTable:
     chance: float
     draws: int
     seed: int
-    norm_disagreement: float
+    norm_disagreement: float | None
     measures: list[Measure]
     warnings: list[str] = dataclasses.field(default_factory=list)
 
@@ -133,7 +135,7 @@ def measures_table(
     sums = gram_sums(K, progress=progress)
     products = K.product(np.hstack([*targets, signs]), progress=progress)
     *K_targets, K_signs = np.split(products, n_classes * np.arange(1, 3), axis=1)
-    diagonal = factor.inverse_diagonal(progress=progress)
+    diagonal, log_determinant = factor.inverse_diagonal(progress=progress), factor.log_determinant()
     tests: list[Any] = [None, None]
     if K_test is not None:
         tests = np.hsplit(factor.predict(K_test, both.coef, progress=progress), 2)
@@ -155,6 +157,7 @@ def measures_table(
                 "leave-one-out error": error_rate(left_out, y),
                 "margin bound": margin_bound(margins(solution.fitted, y), rademacher),
                 "norm": norm,
+                "log marginal likelihood": log_marginal_likelihood(solution, log_determinant),
                 "Rademacher complexity": rademacher,
                 "Rademacher bound": rademacher_bound(norm, sums.trace, n, outputs=n_classes),
                 "mean stability": float(moved.norms.mean()),
@@ -184,6 +187,7 @@ _ABOUT = {  # name: (role, formula, source)
         "Bartlett and Mendelson 2002; Mohri et al. 2018, theorem 3.3; Maurer 2016",
     ),
     "norm": ("quantity", "|f| = sqrt(tr coef^T K coef)", f"{_PAPER}, section 5"),
+    "log marginal likelihood": ("quantity", "log N(Y; 0, K + ridge I)", "Rasmussen and Williams 2006, eq. 2.30"),
     "Rademacher complexity": ("quantity", "R = |f|/n E sqrt(sum_c s_c^T K s_c)", "Bartlett and Mendelson 2002"),
     "Rademacher bound": ("quantity", "|f| sqrt(c tr K) / n", "Bartlett and Mendelson 2002"),
     "mean stability": ("quantity", "mean_i |f - f^(-i)|", "Bousquet and Elisseeff 2002"),

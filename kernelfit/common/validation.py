@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 
 
@@ -53,6 +54,7 @@ def check_path(name: str, value: Any) -> None:
 
 def check_targets(Y: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     """Return targets Y (n,) or (n, r) as float64 (n, r); raises InputError unless they are finite real numbers."""
+    Y = host_array(Y)
     try:
         array = np.asarray(Y)
     except ValueError as error:

@@ -2,10 +2,12 @@
 
 from kernelfit.estimators.cross_validated import KernelInterpolationClassifierCV, KernelInterpolatorCV
 from kernelfit.estimators.interpolator import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.estimators.saving import load_model
 
 __all__ = [
     "KernelInterpolationClassifier",
     "KernelInterpolationClassifierCV",
     "KernelInterpolator",
     "KernelInterpolatorCV",
+    "load_model",
 ]

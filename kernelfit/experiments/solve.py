@@ -26,6 +26,7 @@ from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare,
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.models.fit import pivot_of
+from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.records import pictures
 from kernelfit.records.forms import Measure, Positive, Share, Size
 from kernelfit.records.pictures import Histogram, Pictures
@@ -88,6 +89,9 @@ class SolveResults:
         sqrt(tr(coef^T K coef)) for 0/1 and for -1/+1 targets.
     norm_per_output, norm_pm1_per_output : list of float
         sqrt(coef_c^T K coef_c) for each class.
+    log_marginal_likelihood : float or None
+        log p of the 0/1 targets under a Gaussian process with this kernel and noise of variance `ridge`, all classes
+        together (kernelfit.models.posterior); None where the solver gives no determinant, and in early records.
     norm_disagreement : float
         Relative difference of `norm` between two routes, one through recomputed Gram blocks, one through the factor; or
         of norm_pm1, or of one of the classes, where it is largest. Early records have it of all classes pooled.
@@ -136,6 +140,7 @@ class SolveResults:
     relative_residual: Measure
     condition_estimate: float | None
     smallest_pivot: Measure
+    log_marginal_likelihood: Measure = None
     gflops: Measure = None
     gemm_gflops: Positive | None = None
     bandwidth_choice: dict[str, Any] | None = None
@@ -168,7 +173,7 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
         if spec.loo:
             with watch("leave_one_out"):
                 diagonal = factor.inverse_diagonal(progress=progress)
-        pivot = pivot_of(factor)
+        pivot, log_determinant = pivot_of(factor), log_determinant_of(factor)
         with watch("predict"):
             scores = factor.predict(ready.K_test, solution.coef, progress=progress)
         peak = factor.peak_memory()
@@ -193,6 +198,7 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
         norm_pm1=pm1.norm.total,
         norm_per_output=solution.norm.per_output,
         norm_pm1_per_output=pm1.norm.per_output,
+        log_marginal_likelihood=log_marginal_likelihood(solution, log_determinant),
         norm_disagreement=max(solution.norm.disagreement, pm1.norm.disagreement),
         relative_residual=solution.relative_residual,
         condition_estimate=solution.condition_estimate,

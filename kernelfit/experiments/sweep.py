@@ -29,6 +29,7 @@ from kernelfit.experiments.preparation import doubts_of, prepare, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.solvers.protocol import memory_explained
@@ -87,6 +88,8 @@ class SweepRow:
         Share of the changed examples whose leave-one-out prediction is their true class: what survived.
     norm, norm_pm1 : float
         RKHS norm for 0/1 and for -1/+1 targets.
+    log_marginal_likelihood : float or None
+        Of the 0/1 targets, as in a solve.
     train_margins, test_margins : dict
         Score of the own class minus the largest other: mean, share below 0, quantiles.
     """
@@ -105,6 +108,7 @@ class SweepRow:
     recovered: Share | None = None
     norm: Measure
     norm_pm1: Measure
+    log_marginal_likelihood: Measure = None
     train_margins: dict[str, Any] = dataclasses.field(default_factory=dict)
     test_margins: dict[str, Any]
 
@@ -184,6 +188,7 @@ def _sweep_labels(spec, setting, solver, watch, progress):
         if spec.loo:
             with watch("leave_one_out"):
                 diagonal = factor.inverse_diagonal(progress=progress)
+        log_determinant = log_determinant_of(factor)
         with watch("predict"):
             scores = factor.predict(ready.K_test, whole.coef, progress=progress)
     rows, worst = [], {}
@@ -191,7 +196,9 @@ def _sweep_labels(spec, setting, solver, watch, progress):
         for index, ((level, seed), y) in enumerate(zip(sets, labels, strict=True)):
             T = _of_set(Y.shape[1], index, np.bincount(y, minlength=k) > 0)
             which = {"pixels": setting.pixels, "level": level, "seed": seed}
-            row, numbers = _row(which, ready, y, whole.combined(T), scores @ T, diagonal)
+            solution = whole.combined(T)
+            which["log_marginal_likelihood"] = log_marginal_likelihood(solution, log_determinant)
+            row, numbers = _row(which, ready, y, solution, scores @ T, diagonal)
             rows.append(row)
             worst = {name: max(value, worst.get(name, value)) for name, value in numbers.items()}
     return ready, whole, rows, doubts(**worst, condition_estimate=whole.condition_estimate)

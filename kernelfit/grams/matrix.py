@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
@@ -33,6 +34,8 @@ class Gram:
     shape : (int, int)
     symmetric : bool
         Whether rows and columns are the same points.
+    of_points : bool
+        Whether the entries are those of the kernel, so that other processes can make them from the points alone.
     device : device
         Where blocks are made.
     """
@@ -43,6 +46,7 @@ class Gram:
     shape: tuple[int, int]
     symmetric: bool
     device: backend.Device
+    of_points = True
 
     def __init__(
         self,
@@ -85,6 +89,11 @@ class Gram:
     def subset(self, rows: Sequence[int] | npt.NDArray) -> "Gram":
         """Return the symmetric matrix K[rows, rows] of a symmetric K, for distinct indices."""
         return Gram(self.points.subset(rows), self.kernel)
+
+    def columns(self, rows: Sequence[int] | npt.NDArray) -> npt.NDArray:
+        """Return K[:, rows] of a symmetric K, shape (n, len(rows)), for distinct indices."""
+        K = Gram(self.points, self.kernel, self.points.subset(rows))
+        return K.block((0, K.shape[0]), (0, K.shape[1]))
 
     def cached(self, *, progress: Progress | None = None) -> "Gram":
         """Return the same matrix with whatever makes its blocks cheap kept in memory: of a kernel, inner products."""
@@ -191,7 +200,8 @@ def gram(
     Parameters
     ----------
     X, Z : array, shape (n, ...) and (m, ...), or Points
-        uint8 pixels, which stand for x / 255, or floating-point numbers as they are. With the kernel Precomputed, X is
+        uint8 pixels, which stand for x / 255, or other numbers and bools as they are, in float64; arrays of other
+        libraries (torch, CuPy, all that speak DLPack) are brought to this machine. With the kernel Precomputed, X is
         the matrix itself: (n, n), or (n, m) with Z, the points of the training matrix, `gram(K, kernel).points`. Of
         these only the number is used, so that any array of length m will do, or MatrixPoints.of_number(m).
     kernel : Kernel, its text, or a function of two matrices (a, d), (b, d) that returns (a, b)
@@ -238,6 +248,7 @@ def as_points(X: npt.ArrayLike | Points) -> npt.NDArray | Points:
         return X
     if hasattr(X, "toarray"):
         raise InputError(f"got a sparse {type(X).__name__}; points are dense arrays: give X.toarray()")
+    X = host_array(X)
     try:
         array = np.asarray(X)
     except ValueError as error:

@@ -154,7 +154,7 @@ def points(
     shifted: bool = False,
     device: backend.Device = backend.CPU,
 ) -> Points:
-    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, floating point is used as it is.
+    """Prepare X, shape (n, ...), as Points: uint8 stands for pixels / 255, other numbers are used as they are.
 
     Points are returned as they are.
 
@@ -184,10 +184,8 @@ def _prepared(X, beside, shifted):
         sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64)
         # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
         return CoordinatePoints(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
-    if X.dtype.kind != "f":
-        raise InputError(
-            f"points are uint8 pixels or floating-point numbers; got {X.dtype}. Convert with X.astype(float)"
-        )
+    if X.dtype.kind not in "fiub":
+        raise InputError(f"points are numbers; got {X.dtype}. Convert with X.astype(float)")
     values = np.ascontiguousarray(X, dtype=np.float64)
     sq_norms = _checked_sq_norms(values)
     centre = None if beside is None else beside.centre

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.scaling import column_norms
 
 _FORMAT = "kernelfit.model/2"
+_NONE: Mapping[str, Any] = {}
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
@@ -91,17 +93,22 @@ class KernelExpansion:
 
     def save(self, path: str | Path) -> None:
         """Write the function to `path`, whole or not at all."""
-        header: dict[str, Any] = {"format": _FORMAT, "kernel": str(self.kernel)}
-        header |= {"classes": self.classes or [str(k) for k in range(self.coef.shape[1])]}
-        header |= {"ridge": self.ridge, "pixels": self.pixels, "features": str(self.features), "seed": self.seed}
-        # A precomputed kernel needs no training points to predict, only their number.
-        X = np.empty((len(self.coef), 0)) if self.kernel.of_matrix else _as_array(self.points)
-        with atomic_write(path) as file:
-            np.savez_compressed(file, header=np.array(json.dumps(header)), X=X, coef=self.coef)
+        write_model(path, self)
+
+
+def write_model(path: str | Path, function: KernelExpansion, header: Mapping[str, Any] = _NONE, **arrays: Any) -> None:
+    """Write a function to `path`, whole or not at all, and what belongs to it: more of the header, more arrays."""
+    own: dict[str, Any] = {"format": _FORMAT, "kernel": str(function.kernel), "ridge": function.ridge}
+    own |= {"classes": function.classes or [str(k) for k in range(function.coef.shape[1])]}
+    own |= {"pixels": function.pixels, "features": str(function.features), "seed": function.seed}
+    # A precomputed kernel needs no training points to predict, only their number.
+    X = np.empty((len(function.coef), 0)) if function.kernel.of_matrix else _as_array(function.points)
+    with atomic_write(path) as file:
+        np.savez_compressed(file, header=np.array(json.dumps(own | dict(header))), X=X, coef=function.coef, **arrays)
 
 
 def load_model(path: str | Path, *, kernel: Kernel | None = None) -> KernelExpansion:
-    """Return the KernelExpansion in a file that its `save` wrote.
+    """Return the KernelExpansion in a file that its `save` wrote, or the `save` of an estimator.
 
     A function with a kernel of the user's own needs that `kernel` again: a data file must not make Python import code.
 
@@ -110,9 +117,17 @@ def load_model(path: str | Path, *, kernel: Kernel | None = None) -> KernelExpan
     DataNotFoundError, DataError
         There is no such file, or it is not a whole model file.
     """
+    return read_model(path, kernel=kernel)[0]
+
+
+def read_model(
+    path: str | Path, *, kernel: Kernel | None = None
+) -> tuple[KernelExpansion, dict[str, Any], dict[str, npt.NDArray]]:
+    """Return (the function, the header, all arrays) of a file that `write_model` wrote; raises as `load_model` does."""
     try:
         with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            header, X, coef = json.loads(str(file["header"])), file["X"], file["coef"]
+            arrays = {name: file[name] for name in file.files}
+            header, X, coef = json.loads(str(arrays.pop("header"))), arrays["X"], arrays["coef"]
             text, classes, ridge = header["kernel"], tuple(map(str, header["classes"])), float(header["ridge"])
             pixels, features, seed = str(header["pixels"]), header["features"], int(header["seed"])
             known = header["format"] == _FORMAT and isinstance(text, str)
@@ -134,7 +149,7 @@ def load_model(path: str | Path, *, kernel: Kernel | None = None) -> KernelExpan
         raise DataError(f"{path}: the header of the model is damaged: {error}") from error
     kernel = _kernel_of(path, text, kernel)
     points = MatrixPoints.of_number(len(X)) if kernel.of_matrix else X
-    return KernelExpansion(kernel, points, coef, classes, ridge, pixels, features, seed)
+    return KernelExpansion(kernel, points, coef, classes, ridge, pixels, features, seed), header, arrays
 
 
 def _kernel_of(path, text, given):

@@ -16,9 +16,12 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
+from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
+from kernelfit.models.trend import Basis, Generalised, least_squares, trend_values
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
+from kernelfit.solvers.weighted import Weighted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +54,10 @@ class FitReport:
         Of the factor; an upper bound on the smallest eigenvalue of what was factored. NaN where there is none.
     seconds : float
         The whole fit.
+    log_marginal_likelihood : float or None
+        Of the targets, all outputs together, under a Gaussian process with this kernel and noise of variance `ridge`,
+        without the points that were merged; None where the solver gives no determinant.
+        See kernelfit.models.posterior.
     warnings : tuple of str
         What a reader of these numbers must know.
     """
@@ -67,6 +74,7 @@ class FitReport:
     condition_estimate: float | None
     smallest_pivot: float
     seconds: float
+    log_marginal_likelihood: float | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -85,6 +93,11 @@ class Fit:
     loo_residuals : array, shape (n, r), or None
         y_i - f^(-i)(x_i) for all points given; see Solution.left_out.
     report : FitReport
+    weights : array, shape (number of distinct points,), or None
+    basis : Basis or None
+        Of a trend, which is no part of `function`.
+    trend_coef : array, shape (1 + d, r), or None
+        Of 1 and of x - basis.centre.
     """
 
     function: KernelExpansion
@@ -92,6 +105,9 @@ class Fit:
     norm: float
     loo_residuals: npt.NDArray[np.float64] | None = dataclasses.field(repr=False)
     report: FitReport
+    weights: npt.NDArray[np.float64] | None = dataclasses.field(default=None, repr=False)
+    basis: Basis | None = None
+    trend_coef: npt.NDArray[np.float64] | None = dataclasses.field(default=None, repr=False)
 
 
 def fit(
@@ -103,9 +119,11 @@ def fit(
     ridge: float = 0.0,
     loo: bool = False,
     score: str = "squared_error",
+    weights: npt.ArrayLike | None = None,
+    trend: str | None = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Return the Fit of (K + ridge I) coef = Y.
+    """Return the Fit of (K + ridge I) coef = Y; with weights w, of (K + ridge diag(1 / w)) coef = Y.
 
     Parameters
     ----------
@@ -119,6 +137,10 @@ def fit(
         Whether to compute leave-one-out residuals, n^3 / 3 operations more.
     score : str
         What a bandwidth is chosen by: "squared_error", or "error" of 0/1 targets of classes.
+    weights : array, shape (n,), optional
+        Of the points, none negative. What weighs 0 is left out; without a ridge no other weight changes the function.
+    trend : str, optional
+        "constant" or "linear": functions that are fitted beside the kernel, without a norm; see models.trend.
 
     Raises
     ------
@@ -145,29 +167,43 @@ def fit(
         raise InputError(f"points are an array (n, ...) of numbers; got {shown}")
     n = len(data)
     Y = check_targets(Y, n)
-    support, repeated = np.arange(n), np.zeros(n, bool)
+    support, repeated, original = np.arange(n), np.zeros(n, bool), (data, Y)
+    w = None if weights is None else _checked_weights(weights, n)
+    if w is not None and not w.all():
+        support = np.flatnonzero(w)
+        data, Y, repeated = data[np.ix_(support, support)] if kernel.of_matrix else data[support], Y[support], w == 0
+    merged, choice = 0, None
     if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
         found = merge_duplicates(data, Y, pairwise=kernel.of_matrix)
         found.require_equal_targets()
-        data, support, repeated = found.distinct(data), found.support, found.repeated
-    Y, merged, choice = Y[support], n - len(support), None
+        repeated[support[found.repeated]] = True
+        data, Y, support, merged = found.distinct(data), Y[found.support], support[found.support], found.merged
+    w = None if w is None or ridge == 0 else w[support]
+    basis = None if trend is None else Basis.of(trend, data, of_matrix=kernel.of_matrix)
+    H = np.empty((len(Y), 0)) if basis is None else basis(data)
+    beta, Y = least_squares(H, Y)
     try:
         if kernel.open_bandwidth:
-            choice = _choice(data, Y, kernel, score, ridge, progress)
+            choice = _choice(data, Y, kernel, progress=progress, score=score, ridge=ridge, weights=w, H=H)
         first, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
         K = gram(data, first, device=solver.device)
-        K, factor, solution = solve_first(K, Y, solver, others=others, ridge=ridge, progress=progress)
+        weighted = solver if w is None else Weighted(solver, w)
+        both = np.hstack([Y, H])
+        K, factor, solution = solve_first(K, both, weighted, others=others, ridge=ridge, progress=progress)
     except SingularMatrixError as error:
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
         raise
     residuals = None
     with factor:
+        made = Generalised.of(factor, solution, Y.shape[1], progress=progress)
+        solution = made.solution
         if loo:
             residuals = np.zeros((n, Y.shape[1]))
-            residuals[support] = Y - solution.left_out(factor.inverse_diagonal(progress=progress))
+            residuals[support] = Y - made.left_out(Y, factor.inverse_diagonal(progress=progress))
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
+        likelihood = log_marginal_likelihood(solution, log_determinant_of(factor))
     report = FitReport(
         n=len(support),
         merged=merged,
@@ -181,10 +217,14 @@ def fit(
         condition_estimate=solution.condition_estimate,
         smallest_pivot=pivot,
         seconds=time.perf_counter() - start,
+        log_marginal_likelihood=likelihood,
         warnings=(*solution.doubts(), *(choice.doubts if choice else ())),
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
-    return Fit(function, support, solution.norm.total, residuals, report)
+    coef = None if basis is None else basis.unscaled(beta + made.beta)
+    if residuals is not None and weights is not None:
+        _predict_what_weighs_nothing(residuals, weights, original, function, support, basis, coef)
+    return Fit(function, support, solution.norm.total, residuals, report, w, basis, coef)
 
 
 def solve_first(
@@ -241,10 +281,29 @@ def pivot_of(factor: Factor) -> float:
         return float("nan")
 
 
-def _choice(X, Y, kernel, score, ridge, progress):
+def _checked_weights(weights, n):
+    w = np.asarray(weights)
+    if w.shape != (n,) or w.dtype.kind not in "fiub" or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
+        raise InputError(
+            f"weights are {w.dtype} of shape {w.shape}; expected ({n},) finite numbers, none negative and not all 0"
+        )
+    return w.astype(np.float64)
+
+
+def _predict_what_weighs_nothing(residuals, weights, original, function, support, basis, coef):
+    """Set the residuals of points that were left out: f was fitted without them."""
+    rows = np.flatnonzero(np.asarray(weights) == 0)
+    if not len(rows):
+        return
+    X, Y = original
+    values = function(X[np.ix_(rows, support)] if function.kernel.of_matrix else X[rows])
+    residuals[rows] = Y[rows] - values - (0.0 if basis is None else trend_values(X[rows], basis.centre, coef))
+
+
+def _choice(X, Y, kernel, **options):
     if len(X) < 2:
         raise InputError(
             "an automatic bandwidth needs points to leave out in turn, and there is only one different point "
             "(n_samples = 1). Give a bandwidth"
         )
-    return choose_bandwidth(X, Y, kernel, score=score, ridge=ridge, progress=progress)
+    return choose_bandwidth(X, Y, kernel, **options)

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-from kernelfit.report.interpolants import interpolants_table
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError

@@ -14,4 +14,6 @@ def test_the_table_holds_what_solves_of_both_labellings_report():
         assert values["leave-one-out error"][column] == results.loo_error
         # The same system, solved beside other right-hand sides.
         assert values["norm"][column] == pytest.approx(results.norm, rel=1e-9)
-    assert made.dataset.name == "digits" and len(values) == 15
+        likelihood = results.log_marginal_likelihood
+        assert values["log marginal likelihood"][column] == pytest.approx(likelihood, rel=1e-9)
+    assert made.dataset.name == "digits" and len(values) == 16

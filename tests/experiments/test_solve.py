@@ -4,6 +4,8 @@ import json
 import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
+from sklearn.gaussian_process import GaussianProcessRegressor
+from sklearn.gaussian_process.kernels import RBF
 from sklearn.kernel_ridge import KernelRidge
 
 from kernelfit import backend, datasets
@@ -87,6 +89,15 @@ def test_the_record_is_whole_and_consistent(digits, solved):
     assert sum(record.seconds.values()) - record.seconds["total"] <= record.seconds["total"] + 0.01
     assert record.peak_bytes > 1e7 and results.gflops > 0 and not record.warnings and record.environment["blas"]
     assert json.loads(record.to_json())["id"] == record.id == SolveSpec(**record.spec).identity()
+
+
+def test_the_likelihood_is_that_of_a_gaussian_process():
+    data = load("digits", n_train=300)
+    peer = GaussianProcessRegressor(RBF(1.0), alpha=1e-2, optimizer=None)
+    peer.fit(data.X_train.reshape(300, -1) / 255, np.eye(10)[data.y_train])
+    found = results_of(bandwidth=1.0, ridge=1e-2, n_train=300).log_marginal_likelihood
+    assert found == pytest.approx(peer.log_marginal_likelihood_value_, rel=1e-9)
+    assert results_of(bandwidth=1.0, n_train=300, precision="mixed").log_marginal_likelihood is None
 
 
 def test_random_labels_are_fitted_with_a_larger_norm(solved):

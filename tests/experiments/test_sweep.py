@@ -33,7 +33,7 @@ def test_a_row_is_what_a_solve_of_these_labels_gives(swept, level):
     for name in ("train_error", "test_error", "loo_error"):
         assert getattr(row, name) == getattr(results, name)
     # One factor, the same right-hand sides in another order of summation.
-    for name in ("norm", "norm_pm1"):
+    for name in ("norm", "norm_pm1", "log_marginal_likelihood"):
         assert getattr(row, name) == pytest.approx(getattr(results, name), rel=1e-9)
 
 

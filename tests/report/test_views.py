@@ -11,7 +11,7 @@ from kernelfit.experiments.ridge import verdict
 from kernelfit.records.fits import RandomizationResult
 from kernelfit.report.paper import FIGURE_1A_STEPS, SECTION_5_CLAIMS, TABLE_1
 from kernelfit.report.plots import PLOTS, find_plot, shown_by
-from kernelfit.report.views import bench, net, nets_paper, randomize, ridge, section5, solve, table1
+from kernelfit.report.views import bench, net, nets_paper, randomize, ridge, section5, solve, sweep, table1
 from kernelfit.report.views.net_curves import by_key, errors_at_levels, errors_panel, loss, overfit_panel, times_to_fit
 from tests.report import folders
 
@@ -259,3 +259,16 @@ def test_plots_are_found_by_name_and_number():
     for name, words in (("margins", "kernelfit solve --loo"), ("overfit", "--labels"), ("bench", "kernelfit bench")):
         with pytest.raises(Exception, match=words):
             shown_by(PLOTS[name], records, "runs")
+
+
+def test_the_likelihood_is_shown_where_it_is_known_and_there_is_room():
+    """Records of before have none; beside leave-one-out or pixels there is no room in a terminal."""
+    for value in (None, -1234.5):
+        line = folders.solve(log_marginal_likelihood=value)
+        [record] = folders.records([line]).of("solve")
+        cells = {row.cells[0]: row.cells[1] for row in solve.table(record).rows}
+        assert cells.get("log marginal likelihood", "") == ("" if value is None else "-1,234.5")
+        for changes, room in (({"loo_error": None}, True), ({}, False), ({"pixels": "shuffled"}, False)):
+            line = folders.sweep(log_marginal_likelihood=value, **changes)
+            [record] = folders.records([line]).of("sweep")
+            assert ("log likelihood" in sweep.table(record).columns) == (room and value is not None)

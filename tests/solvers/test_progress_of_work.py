@@ -110,7 +110,7 @@ def test_a_solve_and_a_sweep_from_the_command_line():
     options = {"data": "digits", "n_train": 300, "loo": True, "precision": "float64"}
     for run in (
         lambda tally: run_solve(SolveSpec(**options), progress=tally),
-        lambda tally: run_sweep(SweepSpec(**options, levels=(0.0, 0.5), seeds=1), progress=tally),
+        lambda tally: run_sweep(SweepSpec(**options, labels=(0.0, 0.5), seeds=1), progress=tally),
     ):
         tally = Tally()
         run(tally)

@@ -39,6 +39,7 @@ def table(record):
         ("leave-one-out error", percent(results.loo_error), ""),
         ("RKHS norm, targets 0/1", number(results.norm, 6), about),
         ("RKHS norm, targets -1/+1", number(results.norm_pm1, 6), about and "(coding not stated)"),
+        ("log marginal likelihood", number(results.log_marginal_likelihood, 6), ""),
         None,
         ("kernel", results.kernel, ""),
         ("ridge", number(results.ridge) if results.ridge else "", ""),

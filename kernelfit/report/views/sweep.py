@@ -28,8 +28,10 @@ def table(record):
     results = record.results
     loo = any(row.loo_error is not None for row in results.rows)
     pixels = {row.pixels for row in results.rows} != {"true"}  # else seven columns do not fit in 80 characters
+    likely = not (loo or pixels) and any(row.log_marginal_likelihood is not None for row in results.rows)
     columns = ("labels replaced", "training error", "test error", "norm, 0/1")
     columns += ("leave-one-out", "recovered") if loo else ("test margin",)
+    columns += ("log likelihood",) * likely
     rows = []
     for setting, level, own in groups(results.rows):
         cells = [averaged((getattr(row, name) for row in own), percent) for name in ("train_error", "test_error")]
@@ -38,6 +40,8 @@ def table(record):
             cells += [averaged((getattr(row, name) for row in own), percent) for name in ("loo_error", "recovered")]
         else:
             cells.append(averaged(row.test_margins.get("mean") for row in own))
+        if likely:
+            cells.append(averaged(row.log_marginal_likelihood for row in own))
         rows.append(Row((*[setting] * pixels, share(level), *cells), record.command))
     how = f"{count(len(results.rows))} sets of labels in {seconds(record.seconds.get('total'))}; {results.method}"
     return Table(

@@ -65,13 +65,13 @@ def test_free_memory_is_that_of_the_card_within_the_limit_of_the_pool(card):
 def test_a_small_card_changes_the_plan_and_not_the_answer(card, planned, solved, share, precision):
     """`share` is the limit of the card in units of half the matrix in float64."""
     on_cpu, _ = solved
-    n = on_cpu.n_train
+    n = on_cpu.dataset.n_train
     card.limit = int(share * 4 * n * n) + Cuda.fixed_bytes + (4 * 64 + 96 * 10) * (n + 360)
-    record, _ = run_solve(SolveSpec(bandwidth=1.0, n_train=n, device="cuda"))
-    assert (record.solver["storage"], record.precision) == ("memory", precision)
+    results = run_solve(SolveSpec(bandwidth=1.0, n_train=n, device="cuda"))[0].results
+    assert (results.solver["storage"], results.precision) == ("memory", precision)
     assert card.peak <= card.limit
-    np.testing.assert_allclose(record.norm, on_cpu.norm, rtol=1e-12)
-    assert record.test_error == on_cpu.test_error
+    np.testing.assert_allclose(results.norm, on_cpu.results.norm, rtol=1e-12)
+    assert results.test_error == on_cpu.results.test_error
 
 
 @pytest.mark.parametrize(
@@ -103,7 +103,7 @@ def test_memory_that_runs_out_in_the_middle_is_an_error_with_a_way_out(card, pla
     card.fail_after = None
     del caught
     record, _ = run_solve(SolveSpec(bandwidth=1.0, n_train=300, device="cuda"))
-    assert record.train_error == 0
+    assert record.results.train_error == 0
 
 
 def test_host_memory_that_cannot_be_locked_is_an_error_with_a_way_out(card, planned):

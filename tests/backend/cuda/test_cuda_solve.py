@@ -8,7 +8,6 @@ from kernelfit.datasets import load
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
-from kernelfit.records.record import Record
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning.plan import plan_solve
@@ -29,22 +28,23 @@ def test_the_main_job_equals_that_of_the_cpu(device, planned, solved, precision,
     if storage != "memory":
         monkeypatch.setattr("kernelfit.solvers.auto.plan_solve", _planned_for(storage))
     record, model = run_solve(spec)
-    assert record.device == "cuda" and record.precision == precision and record.solver["storage"] == storage
-    assert Record.from_json(record.to_json()) == record and "gpu" in record.environment
+    results, expected = record.results, on_cpu.results
+    assert (results.device, results.precision, results.solver["storage"]) == ("cuda", precision, storage)
+    assert "gpu" in record.environment and record.dataset == on_cpu.dataset and not record.warnings
     # Both are off by about n eps cond = 500 * 2e-16 * 1e4; mixed precision stops at a residual of 1e-10.
     close = 1e-9 if precision == "float64" else 1e-6
     scale = np.abs(model_on_cpu.coef).max()
     np.testing.assert_allclose(model.coef, model_on_cpu.coef, rtol=0, atol=close * scale)
     for name in ("norm", "norm_pm1"):  # an error in coef enters squared, since coef minimises
-        np.testing.assert_allclose(getattr(record, name), getattr(on_cpu, name), rtol=1e-12)
-    for name in ("test_error", "train_error", "n_train", "d", "kernel") + ("loo_error",) * spec.loo:
-        assert getattr(record, name) == getattr(on_cpu, name), name
-    assert record.relative_residual < (1e-12 if precision == "float64" else 1e-10)
-    assert record.norm_disagreement < 1e-10 and not record.warnings
+        np.testing.assert_allclose(getattr(results, name), getattr(expected, name), rtol=1e-12)
+    for name in ("test_error", "train_error", "d", "kernel") + ("loo_error",) * spec.loo:
+        assert getattr(results, name) == getattr(expected, name), name
+    assert results.relative_residual < (1e-12 if precision == "float64" else 1e-10)
+    assert results.norm_disagreement < 1e-10
     if precision == "float64":
-        np.testing.assert_allclose(record.smallest_pivot, on_cpu.smallest_pivot, rtol=1e-9)
-    if record.condition_estimate:
-        np.testing.assert_allclose(record.condition_estimate, on_cpu.condition_estimate, rtol=1e-2)
+        np.testing.assert_allclose(results.smallest_pivot, expected.smallest_pivot, rtol=1e-9)
+    if results.condition_estimate:
+        np.testing.assert_allclose(results.condition_estimate, expected.condition_estimate, rtol=1e-2)
     assert not list(tmp_path.iterdir()) or storage == "memory"
 
 
@@ -57,7 +57,7 @@ def _planned_for(storage):
 
 def test_nothing_leaves_the_card_but_the_coefficients(card, planned):
     record, _ = run_solve(SolveSpec(bandwidth=1.0, n_train=500, device="cuda", precision="float64", loo=True))
-    n, classes, d = record.n_train, record.n_classes, record.d
+    n, classes, d = record.dataset.n_train, record.dataset.n_classes, record.results.d
     # The largest single copy is one array of n coefficients a class; the kernel's first 64 x 64 block (to see whether
     # it is symmetric) is smaller, and half the matrix would be 80 times as much.
     assert max(card.to_host) <= 8 * n * classes

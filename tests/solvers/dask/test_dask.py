@@ -16,6 +16,7 @@ from kernelfit.backend.cuda import open_cuda
 from kernelfit.cli import main
 from kernelfit.common.errors import InputError, NotConvergedError, WorkersLostError
 from kernelfit.common.progress import Progress
+from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import ArcCosine, Constant, Gaussian, Laplacian, Linear, Polynomial
@@ -285,25 +286,24 @@ def test_a_client_that_is_killed_goes_on(cluster, client, tmp_path):
         time.sleep(0.1)
     assert not any(client.run(points_kept).values())
     assert main([*words, "--resume"]) == 0
-    [line] = (tmp_path / "records.jsonl").read_text().splitlines()
-    record = json.loads(line)
-    assert record["solver"]["resumed_steps"] > 0 and record["relative_residual"] <= 1e-10
+    [record] = read_records(tmp_path)
+    assert record.results.solver["resumed_steps"] > 0 and record.results.relative_residual <= 1e-10
     assert not state.exists()
 
 
 @pytest.mark.heavy
 def test_a_record_like_any_other(cluster, tmp_path, capsys):
     options = {"data": "digits", "bandwidth": 1.0, "n_train": 600, "n_test": 200}
-    expected, _ = run_solve(SolveSpec(**options, precision="float64"))
+    expected = run_solve(SolveSpec(**options, precision="float64"))[0].results
     words = ["solve", "--data", "digits", "--bandwidth", "1", "--n-train", "600", "--n-test", "200"]
     words += ["--engine", "dask", "--scheduler", cluster, "--runs", str(tmp_path), "--quiet"]
     assert main(words) == 0
     shown = capsys.readouterr().out
     assert "block conjugate gradients on 2 workers" in shown and "error of the norm, estimate" in shown
-    record = json.loads((tmp_path / "records.jsonl").read_text())
-    assert record["norm"] == pytest.approx(expected.norm, rel=1e-6)
-    assert record["test_error"] == expected.test_error and record["train_error"] == 0
-    assert record["command"].endswith(f"--n-train 600 --n-test 200 --engine dask --scheduler {cluster}")
+    [record] = read_records(tmp_path)
+    assert record.results.norm == pytest.approx(expected.norm, rel=1e-6)
+    assert record.results.test_error == expected.test_error and record.results.train_error == 0
+    assert SolveSpec.of_command(record.command) == SolveSpec(**options, engine="dask", scheduler=cluster)
 
 
 def test_options_that_do_not_apply():

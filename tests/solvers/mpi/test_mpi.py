@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from kernelfit.report.runs import read_runs
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError
+from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.records.record import Record
 from kernelfit.solvers.mpi.layout import Layout, grid_shape
 from kernelfit.solvers.mpi.memory import matrix_bytes
 from tests.support.mpi_runs import CONDITION
@@ -174,35 +173,33 @@ def gone(folder):
 def test_the_command_line_writes_the_record_of_one_process(tmp_path):
     options = ["solve", "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--precision", "float64", "--json"]
     places = ["--runs", tmp_path / "mpi", "--save", tmp_path / "mpi.npz"]
-    mpi = start(2, "kernelfit.cli", *options, *places, "--engine", "mpi", "--block", "64")
+    mpi = start(2, "kernelfit", *options, *places, "--engine", "mpi", "--block", "64")
     code, output, errors = finished(mpi)
     assert code == 0, errors
-    record = Record.from_json(output)
     assert (tmp_path / "mpi" / "records.jsonl").read_text() == output
-    assert read_runs(tmp_path / "mpi").unread == []
     alone = subprocess.run(
-        [sys.executable, "-m", "kernelfit.cli", *options, "--quiet", "--runs", tmp_path / "one"],
+        [sys.executable, "-m", "kernelfit", *options, "--quiet", "--runs", tmp_path / "one"],
         cwd=ROOT, check=True, capture_output=True, text=True,
     ).stdout  # fmt: skip
-    expected = Record.from_json(alone)
-    for name in ("dataset", "n_train", "d", "kernel", "corruption", "ridge", "precision", "train_error", "test_error"):
-        assert getattr(record, name) == getattr(expected, name), name
+    assert json.loads(alone)["kind"] == "solve"
+    [record], [other] = read_records(tmp_path / "mpi"), read_records(tmp_path / "one")
+    results, expected = record.results, other.results
+    assert record.dataset == other.dataset and not record.warnings
+    for name in ("d", "kernel", "corruption", "ridge", "precision", "train_error", "test_error"):
+        assert getattr(results, name) == getattr(expected, name), name
     for name in ("norm", "norm_pm1", "norm_per_output", "condition_estimate", "smallest_pivot"):
-        np.testing.assert_allclose(getattr(record, name), getattr(expected, name), rtol=1e-10)
-    assert record.relative_residual < 1e-12 and record.norm_disagreement < 1e-12 and not record.warnings
-    assert record.solver["engine"] == "mpi" and record.solver["block"] == 64 and record.solver["grid"] == [1, 2]
-    assert record.method == "block Cholesky in float64 over 2 processes as 1 x 2"
-    assert (
-        record.command.startswith("mpiexec -n 2 kernelfit solve ")
-        and "--engine mpi" in record.command
-        and (tmp_path / "mpi.npz").exists()
-    )
+        np.testing.assert_allclose(getattr(results, name), getattr(expected, name), rtol=1e-10)
+    assert results.relative_residual < 1e-12 and results.norm_disagreement < 1e-12
+    assert results.solver["engine"] == "mpi" and results.solver["block"] == 64 and results.solver["grid"] == [1, 2]
+    assert results.method == "block Cholesky in float64 over 2 processes as 1 x 2"
+    assert record.command.startswith("mpiexec -n 2 kernelfit solve ") and "--engine mpi" in record.command
+    assert SolveSpec.of_command(record.command) == SolveSpec(**record.spec) and (tmp_path / "mpi.npz").exists()
 
 
 @pytest.mark.heavy
 def test_a_wrong_option_is_told_once(tmp_path):
     for options in (["--data", "nonesuch"], ["--grid", "3x5"], ["--precision", "mixed", "--loo"], ["--bogus"]):
-        code, output, errors = finished(start(2, "kernelfit.cli", "solve", "--engine", "mpi", *options))
+        code, output, errors = finished(start(2, "kernelfit", "solve", "--engine", "mpi", *options))
         assert code == 2 and not output and sum(options[-1].strip("-") in line for line in errors.splitlines()) == 1
 
 
@@ -260,24 +257,26 @@ def test_the_grid_is_near_a_square_unless_asked_for():
 
 @pytest.mark.heavy
 @pytest.mark.parametrize(
-    ("options", "file"),
+    "options",
     [
-        (["sweep", "--levels", "0", "0.5", "1", "--seeds", "2", "--loo"], "sweep.jsonl"),
-        (["sweep", "--levels", "0", "1", "--seeds", "2", "--precision", "mixed"], "sweep.jsonl"),
-        (["solve", "--ridge", "0", "1e-3", "--loo"], "ridge.jsonl"),
+        ["sweep", "--labels", "0", "0.5", "1", "--seeds", "2", "--loo"],
+        ["sweep", "--labels", "0", "1", "--seeds", "2", "--precision", "mixed"],
+        ["ridge", "--ridge", "0", "1e-3", "--loo"],
+        ["measures"],
     ],
-    ids=["sweep", "mixed sweep", "ridge path"],
+    ids=["sweep", "mixed sweep", "ridge path", "measures"],
 )
-def test_sweeps_and_paths_over_two_processes_have_the_rows_of_one(tmp_path, options, file):
+def test_what_two_processes_find_is_what_one_does(tmp_path, options):
     options = [*options, "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--quiet", "--json"]
-    code, output, errors = finished(start(2, "kernelfit.cli", *options, "--engine", "mpi", "--runs", tmp_path))
+    code, output, errors = finished(start(2, "kernelfit", *options, "--engine", "mpi", "--runs", tmp_path))
     assert code == 0, errors
-    command = [sys.executable, "-m", "kernelfit.cli", *options, "--runs", tmp_path / "one"]
+    assert len((tmp_path / "records.jsonl").read_text().splitlines()) == 1
+    command = [sys.executable, "-m", "kernelfit", *options, "--runs", tmp_path / "one"]
     alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    rows = json.loads(output)["rows"]
-    assert len(rows) == len(alone["rows"]) > 1 and len((tmp_path / file).read_text().splitlines()) == len(rows)
-    close = 1e-6 if "mixed" in options else 1e-10  # corrections end at a residual of 1e-10
-    for row, expected in zip(rows, alone["rows"], strict=True):
+    rows, others = (rows_of(record["results"]) for record in (json.loads(output), alone))
+    assert len(rows) == len(others) > 1
+    close = 1e-6 if "mixed" in options else 1e-8 if options[0] == "measures" else 1e-10  # mixed ends at 1e-10
+    for row, expected in zip(rows, others, strict=True):
         assert row.keys() == expected.keys()
         for name, value in expected.items():
             if isinstance(value, float) and name not in ("relative_residual", "norm_disagreement"):
@@ -286,13 +285,5 @@ def test_sweeps_and_paths_over_two_processes_have_the_rows_of_one(tmp_path, opti
                 np.testing.assert_allclose([*row[name].values()], [*value.values()], rtol=0, atol=close)
 
 
-@pytest.mark.heavy
-def test_measures_over_two_processes_are_those_of_one(tmp_path):
-    options = ["measures", "--bandwidth", "1.0", "--n-train", "300", "--n-test", "100", "--quiet", "--json"]
-    code, output, errors = finished(start(2, "kernelfit.cli", *options, "--engine", "mpi"))
-    assert code == 0, errors
-    command = [sys.executable, "-m", "kernelfit.cli", *options]
-    alone = json.loads(subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout)
-    for measure, expected in zip(json.loads(output)["measures"], alone["measures"], strict=True):
-        assert measure["name"] == expected["name"]
-        np.testing.assert_allclose([measure["true"], measure["random"]], [expected["true"], expected["random"]], 1e-8)
+def rows_of(results):
+    return results["rows"] if "rows" in results else results["table"]["measures"]

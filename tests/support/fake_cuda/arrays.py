@@ -1,5 +1,6 @@
 """Device arrays."""
 
+import sys
 import threading
 import types
 
@@ -166,6 +167,17 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
+
+    def __array_namespace__(self, *, api_version=None):
+        return sys.modules["cupy"]
+
+    def __dlpack_device__(self):
+        return (2, 0)
+
+    def __dlpack__(self, *, stream=None, max_version=None, dl_device=None, copy=None):
+        if dl_device != (1, 0) or copy is False:
+            raise BufferError("the memory of a GPU is not that of the host")
+        return self.get().__dlpack__(max_version=max_version)
 
     def __array__(self, *arguments, **options):
         raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")

@@ -1,0 +1,176 @@
+"""Fitted estimators on disk without pickle: the file of a KernelExpansion, with parameters and attributes beside it."""
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from kernelfit import solvers
+from kernelfit.backend.device import Device
+from kernelfit.common.errors import DataError, InputError
+from kernelfit.kernels import Kernel
+from kernelfit.kernels.text import as_kernel, parse_kernel
+from kernelfit.models.expansion import KernelExpansion, read_model, write_model
+from kernelfit.models.fit import FitReport
+from kernelfit.solvers.protocol import Solver
+
+
+class SavedEstimator(BaseEstimator):
+    """An estimator whose prediction is a function_, a KernelExpansion, and that can be saved."""
+
+    function_: KernelExpansion
+
+    def save(self, path: str | Path) -> None:
+        """Write the fitted estimator to `path`, whole or not at all; `kernelfit.load_model` reads it.
+
+        Parameters and fitted attributes are kept as numbers and texts, functions by their names alone. What was fitted
+        on a GPU predicts on the CPU when it is loaded.
+
+        Raises
+        ------
+        NotFittedError
+        InputError
+            A class, a solver or a label is not of a kind that can be written so.
+        """
+        check_is_fitted(self)
+        if _kinds().get(type(self).__name__) is not type(self):
+            raise InputError(f"{type(self).__name__} is a class of your own, which no file holds; pickle it")
+        parameters = {name: _parameter(name, value) for name, value in self.get_params(deep=False).items()}
+        fitted, arrays, texts = {}, {}, []
+        for name, value in vars(self).items():
+            if not name.endswith("_") or name.startswith("_") or name == "function_":
+                continue
+            if isinstance(value, np.ndarray):
+                arrays[name] = _array(name, value)
+                texts += [name] * (value.dtype == object)
+            else:
+                fitted[name] = dataclasses.asdict(value) if isinstance(value, FitReport) else _plain(name, value)
+        own = {"class": type(self).__name__, "parameters": parameters, "fitted": fitted, "texts": texts}
+        classes = {"classes": list(map(str, arrays["classes_"]))} if "classes_" in arrays else {}
+        write_model(path, self.function_, classes | {"estimator": own}, **arrays)
+
+
+def load_model(path: str | Path, *, kernel: Kernel | Callable | None = None) -> Any:
+    """Return what was saved: a fitted estimator, or the KernelExpansion of `kernelfit solve --save`.
+
+    It predicts with the same bits on the same machine. Nothing is unpickled and no code of the file is run: a kernel
+    that is a function of the user's own is to be given again.
+
+    Parameters
+    ----------
+    path : path
+    kernel : Kernel or function, optional
+        The fitted kernel, kernel_, where it is or holds a function.
+
+    Raises
+    ------
+    DataNotFoundError, DataError
+        There is no such file, or it is not a whole model file.
+    InputError
+        The kernel is needed, or is another than the one that was fitted.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import kernelfit as kf
+    >>> X = np.linspace(0, 1, 20)[:, None]
+    >>> model = kf.KernelInterpolator(bandwidth=0.1).fit(X, np.sin(6 * X[:, 0]))
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(f"{folder}/model.npz")
+    ...     loaded = kf.load_model(f"{folder}/model.npz")
+    >>> loaded, bool((loaded.predict(X) == model.predict(X)).all())
+    (KernelInterpolator(bandwidth=0.1), True)
+    """
+    function, header, arrays = read_model(path, kernel=None if kernel is None else as_kernel(kernel))
+    if "estimator" not in header:
+        return function
+    try:
+        own = header["estimator"]
+        parameters = {name: _restored(value, kernel, function) for name, value in own["parameters"].items()}
+        model = _kinds()[own["class"]](**parameters)
+        fitted = {name: arrays[name] for name in arrays if name.endswith("_")} | own["fitted"]
+        fitted |= {name: fitted[name].astype(object) for name in own["texts"]}
+        if "report_" in fitted:
+            fitted["report_"] = _report(fitted["report_"])
+    except Exception as error:  # whatever else the header may say
+        raise DataError(f"{path}: the estimator in it is damaged, or of a later version: {error!r}") from error
+    vars(model).update(fitted, function_=function)
+    return model
+
+
+def _kinds(base=SavedEstimator):
+    """Return the estimators of kernelfit that can be saved, by name."""
+    found = {}
+    for kind in base.__subclasses__():
+        found |= _kinds(kind)
+        if kind.__module__.startswith("kernelfit."):
+            found[kind.__name__] = kind
+    return found
+
+
+def _parameter(name, value):
+    """Return a parameter as what JSON has a word for; a dict is a Kernel, a function, a Solver or a dict."""
+    if isinstance(value, Kernel):
+        return {"kernel": str(value)}
+    if isinstance(value, Solver):
+        if type(value).__name__ not in solvers.__all__ or not type(value).__module__.startswith("kernelfit."):
+            raise InputError(f"{name} = {value} is a solver of your own, which no file holds; pickle the estimator")
+        options = {
+            field.name: _plain(f"{name}.{field.name}", getattr(value, field.name))
+            for field in dataclasses.fields(value)
+            if getattr(value, field.name) != field.default
+        }
+        return {"solver": type(value).__name__, "options": options}
+    if isinstance(value, dict):
+        return {"pairs": [[_plain(name, key), _plain(name, part)] for key, part in value.items()]}
+    if callable(value) and not isinstance(value, Path):
+        return {"function": str(as_kernel(value))}
+    return _plain(name, value)
+
+
+def _plain(name, value):
+    if isinstance(value, np.generic):
+        value = value.item()
+    if isinstance(value, Path | Device):
+        return str(value) if isinstance(value, Path) else value.name
+    if isinstance(value, list | tuple):
+        return [_plain(name, part) for part in value]
+    if value is None or isinstance(value, str | int | float):
+        return value
+    raise InputError(f"{name} is a {type(value).__name__}, which is not written without pickle")
+
+
+def _array(name, value):
+    if value.dtype == object and all(isinstance(part, str) for part in value):
+        return value.astype(str)
+    if value.dtype.kind not in "fiubUS":
+        raise InputError(f"{name} holds {value.dtype}, which is not written without pickle; give texts or numbers")
+    return value
+
+
+def _restored(value, given, function):
+    match value:
+        case {"kernel": text}:
+            if "custom" not in text:
+                return parse_kernel(text, imports=False)
+            return as_kernel(given) if str(as_kernel(given)) == text else function.kernel
+        case {"function": _}:
+            return given
+        case {"pairs": pairs}:
+            return dict(pairs)
+        case {"solver": name, "options": options}:
+            if name not in solvers.__all__:
+                raise ValueError(f"no solver is called {name!r}")
+            return getattr(solvers, name)(**options)
+    return value
+
+
+def _report(fields):
+    import msgspec
+
+    return msgspec.convert(fields, FitReport)
