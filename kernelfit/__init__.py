@@ -33,11 +33,13 @@ if TYPE_CHECKING:
         Custom,
         Gaussian,
         Laplacian,
+        LaplacianL1,
         Linear,
         Matern,
         NeuralTangent,
         Polynomial,
         Precomputed,
+        RationalQuadratic,
     )
     from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
@@ -64,6 +66,7 @@ __all__ = [
     "KernelInterpolator",
     "KernelInterpolatorCV",
     "Laplacian",
+    "LaplacianL1",
     "Linear",
     "Matern",
     "Mpi",
@@ -71,6 +74,7 @@ __all__ = [
     "Polynomial",
     "Precomputed",
     "RandomConv",
+    "RationalQuadratic",
     "Scattering",
     "Wavelet",
     "corrupt",

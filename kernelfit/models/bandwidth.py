@@ -126,7 +126,7 @@ def choose_bandwidth(
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
     both, w = np.hstack([Y, H]), None if weights is None else weights[rows]
     solver: Solver = Cholesky() if w is None else Weighted(Cholesky(), w)
-    median, limit, failures = median_distance(X), _narrowest(X), []
+    median, limit, failures = median_distance(X, kernel.metric), _narrowest(X, kernel.metric), []
 
     @functools.cache
     def tried(k):
@@ -157,12 +157,12 @@ def choose_bandwidth(
     return BandwidthChoice(_best_first(candidates)[0]["bandwidth"], len(X), candidates)
 
 
-def median_distance(X: npt.NDArray | Points) -> float:
-    """Return the median Euclidean distance between different points among the first 500 (pixels / 255).
+def median_distance(X: npt.NDArray | Points, metric: str = "euclidean") -> float:
+    """Return the median distance between different points among the first 500 (pixels / 255).
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
     """
-    distances = _distances(X)
+    distances = _distances(X, metric)
     if not (distances > 0).any():
         raise InputError(
             f"the first {min(len(X), _MEDIAN_SAMPLE)} training points are identical; no bandwidth can tell them apart"
@@ -170,17 +170,17 @@ def median_distance(X: npt.NDArray | Points) -> float:
     return float(np.median(distances[distances > 0]))
 
 
-def _distances(X):
-    return points(X[:_MEDIAN_SAMPLE]).distances()
+def _distances(X, metric):
+    return points(X[:_MEDIAN_SAMPLE]).distances(metric)
 
 
-def _narrowest(X):
+def _narrowest(X, metric):
     """Return k of the narrowest candidate that is tried, from the median distance of a point to its nearest."""
     from scipy.spatial.distance import squareform
 
-    distances = squareform(_distances(X))
+    distances = squareform(_distances(X, metric))
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
-    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X))
+    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X, metric))
     return max(_LAST, min(_LIMIT, math.floor(steps) - _FURTHER))
 
 
