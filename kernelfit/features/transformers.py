@@ -33,7 +33,7 @@ n_features_in_ : int
 Notes
 -----
 Takes uint8 pixels, which stand for x / 255, or numbers as they are. Features are float32, the same numbers that
-`kernelfit solve --features` has. All parameters are keywords, and are checked by fit.
+the option `features` of `kernelfit solve` has. All parameters are keywords, and are checked by fit.
 
 Raises
 ------
