@@ -173,8 +173,8 @@ def from_json(line: str) -> Any:
 def plain(value: Any, largest: float = math.inf) -> Any:
     """Return a value as dicts, lists, texts, whole and finite numbers, booleans and None.
 
-    Numbers that are not finite, for which JSON has no word, or larger than `largest`, become None; NumPy's numbers and arrays plain ones;
-    dataclasses dicts; paths and whatever else is no number, text, list or dict, its text.
+    Numbers that are not finite, for which JSON has no word, or larger than `largest`, become None; NumPy's numbers and
+    arrays plain ones; dataclasses dicts; paths and whatever else is no number, text, list or dict, its text.
     """
     if hasattr(value, "tolist"):  # a number or an array of NumPy's
         value = value.tolist()
