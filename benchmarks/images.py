@@ -89,9 +89,8 @@ def plain(data):
     import scipy.fft
 
     from kernelfit import backend
-    from kernelfit.features import Gabor
     from kernelfit.features.blur import pooling_matrix
-    from kernelfit.features.gabor import morlet_bank
+    from kernelfit.features.gabor import Gabor, morlet_bank
 
     X = datasets.load(data).X_train
     gabor = Gabor() if X.shape[1] > 8 else Gabor((2, 4), step=2)

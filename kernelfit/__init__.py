@@ -13,7 +13,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from kernelfit import kernels, solvers
+    from kernelfit import features, kernels, solvers
     from kernelfit.analysis.label_issues import find_label_issues
     from kernelfit.corruption import corrupt
     from kernelfit.datasets import load as load_dataset
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         load_model,
     )
     from kernelfit.experiments.registry import read_records, run
+    from kernelfit.features import Gabor, RandomConv, Scattering, Wavelet
     from kernelfit.grams.matrix import gram
     from kernelfit.kernels import (
         ArcCosine,
@@ -32,11 +33,13 @@ if TYPE_CHECKING:
         Custom,
         Gaussian,
         Laplacian,
+        LaplacianL1,
         Linear,
         Matern,
         NeuralTangent,
         Polynomial,
         Precomputed,
+        RationalQuadratic,
     )
     from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
@@ -55,6 +58,7 @@ __all__ = [
     "Custom",
     "Dask",
     "Eigen",
+    "Gabor",
     "Gaussian",
     "KernelExpansion",
     "KernelInterpolationClassifier",
@@ -62,13 +66,19 @@ __all__ = [
     "KernelInterpolator",
     "KernelInterpolatorCV",
     "Laplacian",
+    "LaplacianL1",
     "Linear",
     "Matern",
     "Mpi",
     "NeuralTangent",
     "Polynomial",
     "Precomputed",
+    "RandomConv",
+    "RationalQuadratic",
+    "Scattering",
+    "Wavelet",
     "corrupt",
+    "features",
     "find_label_issues",
     "fit",
     "gram",
@@ -93,6 +103,7 @@ _HOMES = {
         "load_model",
     ),
     "kernelfit.experiments.registry": ("read_records", "run"),
+    "kernelfit.features": ("Gabor", "RandomConv", "Scattering", "Wavelet"),
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
@@ -110,7 +121,7 @@ def __getattr__(name: str) -> object:
             return version("kernelfit")
         except PackageNotFoundError:  # a checkout on PYTHONPATH
             return "of a checkout"
-    if name in ("kernels", "solvers"):
+    if name in ("features", "kernels", "solvers"):
         return importlib.import_module(f"kernelfit.{name}")
     if name == "load_dataset":
         return importlib.import_module("kernelfit.datasets").load

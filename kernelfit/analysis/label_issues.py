@@ -13,7 +13,8 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer
 from kernelfit.datasets.labels import one_hot
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.protocol import Factor
+from kernelfit.solvers.protocol import Factor, Solver
+from kernelfit.solvers.weighted import Weighted, WeightedFactor
 
 _SUSPECT = -0.25  # a margin of 0/1 targets below which a label is not used to judge others: 0 is a tie, -1 certainty
 
@@ -100,6 +101,8 @@ def find_label_issues(
     names, labels = np.unique(np.asarray(y), return_inverse=True)
     if not isinstance(model, Factor) and not hasattr(model, "support_"):
         raise InputError(f"model is a {type(model).__name__}; give a fitted KernelInterpolationClassifier or a Factor")
+    if getattr(model, "trend", None) is not None:
+        raise InputError(f"the model has a trend, {model.trend!r}, which leave-one-out of the kernel alone leaves out")
     factor = model if isinstance(model, Factor) else model._factor
     originals = np.arange(factor.n) if isinstance(model, Factor) else model.support_
     n_given = factor.n if isinstance(model, Factor) else len(model.dual_coef_)
@@ -114,7 +117,10 @@ def find_label_issues(
     trusted = np.flatnonzero(margins(judge.scores, labels) >= _SUSPECT)
     with contextlib.ExitStack() as stack:
         if 0 < len(trusted) < factor.n:
-            solver, K = Cholesky(device=factor.K.device), factor.K.subset(trusted)
+            solver: Solver = Cholesky(device=factor.K.device)
+            if isinstance(factor, WeightedFactor):
+                solver = Weighted(solver, factor.roots[trusted] ** 2)
+            K = factor.K.subset(trusted)
             rest = stack.enter_context(solver.factor(K, ridge=factor.ridge, progress=progress))
             judge = _Judge(rest, trusted, Y, factor.K, progress)
         found = margins(judge.scores, labels)

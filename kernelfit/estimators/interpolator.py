@@ -14,8 +14,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgWarning
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError, UnsupportedError
@@ -29,9 +30,11 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.fit import fit
 from kernelfit.models.posterior import predictive_covariance, predictive_variance, require_kernel_of_points
+from kernelfit.models.trend import Basis, trend_deviation, trend_values
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver, check_solver
+from kernelfit.solvers.weighted import Weighted
 
 
 class _ScoredArrays:
@@ -57,6 +60,7 @@ class _KernelInterpolation(UpdatedEstimator):
         *,
         bandwidth: float | str = "auto",
         ridge: float = 0.0,
+        trend: str | None = None,
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
@@ -69,6 +73,7 @@ class _KernelInterpolation(UpdatedEstimator):
         self.kernel = kernel
         self.bandwidth = bandwidth
         self.ridge = ridge
+        self.trend = trend
         self.loo = loo
         self.keep_factor = keep_factor
         self.solver = solver
@@ -94,7 +99,7 @@ class _KernelInterpolation(UpdatedEstimator):
         """
         return [np.float64, np.float32 if self._precomputed() else np.uint8]
 
-    def _solve(self, X, Y):
+    def _solve(self, X, Y, weights):
         """Solve for the targets Y (n, r) and set what both estimators have."""
         self._drop_factor()  # of an earlier fit: there is no room for two
         kernel = self._kernel_with_bandwidth()
@@ -102,16 +107,19 @@ class _KernelInterpolation(UpdatedEstimator):
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
         options = {"ridge": check_number("ridge", self.ridge), "loo": self.loo, "score": self._score}
+        options |= {"weights": weights, "trend": self.trend, "progress": make_progress(not self.verbose)}
         with contextlib.ExitStack() as stack:
             solver = stack.enter_context(_opened(self._chosen_solver(Y.shape[1])))
-            options |= {"keep_factor": self.keep_factor, "progress": make_progress(not self.verbose)}
-            found = fit(X, Y, kernel, solver, **options)
+            found = fit(X, Y, kernel, solver, keep_factor=self.keep_factor, **options)
             if found.factor is not None:
                 stack.enter_context(found.factor)
                 self._keep_factor(found.factor, stack.pop_all().close)
-        self._targets, self.first_ = Y[found.support], found.first
+        self.first_ = found.first
+        self._targets = Y[found.support] if weights is None and self.trend is None else None  # what an update needs
         self.function_, self.support_, self.report_ = found.function, found.support, found.report
-        self.norm_, self.loo_residuals_ = found.norm, found.loo_residuals
+        self.norm_, self.loo_residuals_, self.sample_weight_ = found.norm, found.loo_residuals, found.weights
+        if found.basis is not None:
+            self.trend_centre_, self.trend_coef_ = found.basis.centre, found.trend_coef
         self.dual_coef_ = np.zeros(Y.shape)
         self.dual_coef_[self.support_] = found.function.coef
         if self.report_.warnings:
@@ -147,6 +155,7 @@ class _KernelInterpolation(UpdatedEstimator):
             solver = dataclasses.replace(solver, loo=True)  # what it needs is what this does: float64
         with contextlib.ExitStack() as stack:
             solver = stack.enter_context(_opened(solver))
+            solver = solver if self.sample_weight_ is None else Weighted(solver, self.sample_weight_)
             K = gram(self.function_.points, self.kernel_, device=solver.device)
             progress = make_progress(not self.verbose)
             factor = stack.enter_context(solver.factor(K, ridge=self.function_.ridge, progress=progress))
@@ -187,11 +196,22 @@ class _KernelInterpolation(UpdatedEstimator):
         """Return points to predict as f takes them; with a precomputed kernel X is the cross matrix (m, n)."""
         check_is_fitted(self)
         X = validate_data(self, host_array(X), reset=False, dtype=self._dtypes())
-        return X[:, self.support_] if self._precomputed() and self.report_.merged else X
+        return X[:, self.support_] if self._precomputed() and len(self.support_) < X.shape[1] else X
 
     def _scores(self, X):
-        points = self._points(X)
-        return self.function_(points)
+        return self._values(self._points(X))
+
+    def _values(self, points):
+        """Return f, with its trend, at points as f takes them."""
+        values = self.function_(points)
+        return values if self.trend is None else values + trend_values(points, self.trend_centre_, self.trend_coef_)
+
+
+def _weights(sample_weight, X):
+    if sample_weight is None:
+        return None
+    weights = host_array(sample_weight)
+    return _check_sample_weight(weights, X, dtype=np.float64, ensure_non_negative=True)
 
 
 @contextlib.contextmanager
@@ -213,7 +233,10 @@ _SHORT_FORMS = {"precision": "float64", "device": "cpu", "memory": None, "scratc
 class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _KernelInterpolation):
     """Fit the function of least RKHS norm through all targets: f(x) = sum_i coef_i k(x_i, x), K coef = y.
 
-    With a ridge, (K + ridge I) coef = y. There is no intercept: far from the data a Gaussian's f goes to 0.
+    With a ridge, (K + ridge I) coef = y, and with weights w of the samples, (K + ridge diag(1 / w)) coef = y. Far from
+    the data a Gaussian's f goes to 0, or to the trend if there is one: f(x) = h(x)^T beta + sum_i coef_i k(x_i, x) with
+    h(x) = 1 or (1, x), beta = (H^T A^-1 H)^-1 H^T A^-1 y and A coef = y - H beta, A the matrix of before: universal
+    kriging (kernelfit.models.trend has the sources).
 
     Parameters
     ----------
@@ -247,23 +270,29 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         Folder on a disk where the factor may go; each fit makes a folder of its own there and removes it.
     verbose : bool
         Whether to show progress on standard error.
+    trend : None, "constant" or "linear"
+        Functions that are fitted beside the kernel and have no norm: adding one of them to y adds it to f.
 
     Attributes
     ----------
     dual_coef_ : array, shape (n,) or (n, outputs)
-        0 at points that were merged with an earlier one.
+        0 at points that were merged with an earlier one, or weigh 0.
+    trend_coef_, trend_centre_ : arrays, shapes (1 + d, outputs) and (d,), where there is a trend
+        The trend is trend_coef_[0] + (x - trend_centre_) @ trend_coef_[1:]; d is 0 if it is constant.
+    sample_weight_ : array or None
+        Of the points support_, where there are weights and a ridge.
     norm_ : float
         RKHS norm of f, sqrt(tr(coef^T K coef)) over all outputs.
     loo_residuals_ : array of the shape of y, or None
         y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
     report_ : kernelfit.models.fit.FitReport
     function_ : kernelfit.models.expansion.KernelExpansion
-        f itself, over the points that were not merged.
+        f itself but for the trend, over the points that were not merged.
     kernel_ : Kernel
         With its bandwidth.
     log_marginal_likelihood_ : float or None
-        log p(y) of a Gaussian process with this kernel and noise of variance ridge, all outputs together; None where
-        the solver gives no determinant. Merged points do not count.
+        log p(y) of a Gaussian process with this kernel and noise of variance ridge / w, all outputs together, at the
+        trend that was found; None where the solver gives no determinant. Merged points do not count.
     support_ : int array
         Rows of X that are not merged with an earlier one.
     first_ : int array, shape (n,)
@@ -279,6 +308,9 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
     that do not look like pixels are told by a UserWarning.
     Identical points make K singular. Without a ridge, copies of a point that have its target too are left out: the
     function of least norm is the same without them. Copies with another target raise SingularMatrixError.
+
+    Without a ridge, positive sample weights change nothing: f goes through all targets whatever they weigh, which is
+    also where a ridge that goes to 0 leads. A point that weighs 0 is as good as not there, with a ridge and without.
 
     What is doubtful about the numbers of a fit is told by a LinAlgWarning, and kept in report_.warnings.
 
@@ -298,12 +330,12 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
     (True, True)
     """
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit to X (n, d) and targets y (n,) or (n, outputs); returns self."""
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit to X (n, d) and targets y (n,) or (n, outputs), with weights (n,) of the samples; returns self."""
         X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes(), multi_output=True, y_numeric=True)
         Y = np.asarray(y, dtype=np.float64)
-        self._solve(X, Y.reshape(len(Y), -1))
+        self._solve(X, Y.reshape(len(Y), -1), _weights(sample_weight, X))
         self.dual_coef_ = self.dual_coef_.reshape(Y.shape)
         if self.loo:
             self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
@@ -320,7 +352,7 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         Raises
         ------
         UnsupportedError
-            The factor is not float64 Cholesky in memory, or the kernel is precomputed.
+            The factor is not float64 Cholesky in memory; the kernel is precomputed; the fit has weights or a trend.
         SingularMatrixError
             A new point equals another one with another target, or depends on others to working precision. The
             estimator stays as it was.
@@ -355,8 +387,9 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         return_std : bool
             Whether to return (f(X), the standard deviation) of a Gaussian process with covariance kernel_ and noise of
             variance ridge, without the noise: sqrt(k(x, x) - k(x)^T (K + ridge I)^-1 k(x)), of the shape of f(X), the
-            same for all outputs. It does not see y: scale the kernel, "2.0 * gaussian", to the size of the targets.
-            0 at training points of an interpolant but for the root of rounding, about sqrt(n eps k(x, x)).
+            same for all outputs; with sample weights the noise is ridge / w, and a trend adds what its coefficients may
+            deviate. It does not see y: scale the kernel, "2.0 * gaussian", to the size of the targets. 0 at training
+            points of an interpolant but for the root of rounding, about sqrt(n eps k(x, x)).
         return_cov : bool
             Whether to return (f(X), the covariance), shape (m, m) or (m, m, outputs).
 
@@ -375,16 +408,19 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         if return_std and return_cov:
             raise InputError("return_std and return_cov: give one; the former is the root of the latter's diagonal")
         points = self._points(X)
-        mean = self._shaped(self.function_(points))
+        mean = self._shaped(self._values(points))
         if not (return_std or return_cov):
             return like(mean, X)
         require_kernel_of_points(self.kernel_)
         K = gram(points, self.kernel_, self._factor.K.points)
         progress = make_progress(not self.verbose)
-        if return_std:
-            spread = np.sqrt(predictive_variance(self._factor, K, progress=progress))
-        else:
-            spread = predictive_covariance(self._factor, K, progress=progress)
+        spread = (predictive_variance if return_std else predictive_covariance)(self._factor, K, progress=progress)
+        if self.trend is not None:
+            own = self._factor.K.points.coordinates() if self.trend == "linear" else np.empty((self._factor.n, 0))
+            basis = Basis.of(self.trend, K.device.host(own))
+            V = trend_deviation(self._factor, basis(own), K, basis(points))
+            spread += np.einsum("pm,pm->m", V, V) if return_std else V.T @ V
+        spread = np.sqrt(spread) if return_std else spread
         if mean.ndim == 2:
             spread = np.repeat(spread[..., None], mean.shape[1], axis=-1)
         return like(mean, X), like(spread, X)
@@ -402,6 +438,9 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
     ----------
     bandwidth : float or "auto"
         "auto": least closed-form leave-one-out classification error (kernelfit.models.bandwidth.choose_bandwidth).
+    class_weight : dict, "balanced" or None
+        Weight of each class, as everywhere in scikit-learn: factors of the sample weights. "balanced" gives all classes
+        the same total weight. Needs a ridge, without which no class gives way to another.
 
     Attributes
     ----------
@@ -424,8 +463,41 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
 
     _score = "error"
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Fit to X (n, d) and labels y (n,) of at least two classes; returns self."""
+    def __init__(
+        self,
+        kernel: str
+        | Kernel
+        | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
+        *,
+        bandwidth: float | str = "auto",
+        ridge: float = 0.0,
+        class_weight: dict | str | None = None,
+        trend: str | None = None,
+        loo: bool = False,
+        solver: Solver | None = None,
+        precision: str = "float64",
+        device: str = "cpu",
+        memory: int | None = None,
+        scratch: str | Path | None = None,
+        verbose: bool = False,
+    ):
+        super().__init__(
+            kernel,
+            bandwidth=bandwidth,
+            ridge=ridge,
+            trend=trend,
+            loo=loo,
+            solver=solver,
+            precision=precision,
+            device=device,
+            memory=memory,
+            scratch=scratch,
+            verbose=verbose,
+        )
+        self.class_weight = class_weight
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
+        """Fit to X (n, d) and labels y (n,) of at least two classes, with weights (n,) of the samples; returns self."""
         X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes())
         check_classification_targets(y)
@@ -434,7 +506,23 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
             raise InputError(
                 f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
             )
-        self._solve(X, one_hot(labels, len(self.classes_)))
+        weights = _weights(sample_weight, X)
+        if self.class_weight is not None:
+            if check_number("ridge", self.ridge) == 0:
+                raise InputError(
+                    f"class_weight = {self.class_weight!r} was given without a ridge: an interpolant fits every label "
+                    "whatever it weighs. Give `ridge=1e-3`, or leave class_weight out"
+                )
+            balance = self.class_weight
+            if (
+                isinstance(balance, str) and balance == "balanced"
+            ):  # by weights, so that weight k is as good as k copies
+                totals = np.bincount(labels, weights)
+                shares = totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
+                balance = dict(zip(self.classes_.tolist(), shares, strict=True))
+            balanced = compute_sample_weight(balance, y)
+            weights = balanced if weights is None else weights * balanced
+        self._solve(X, one_hot(labels, len(self.classes_)), weights)
         return self
 
     def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:

@@ -114,7 +114,7 @@ def _kinds(base=SavedEstimator):
 
 
 def _parameter(name, value):
-    """Return a parameter as what JSON has a word for; a dict is a Kernel, a function or a Solver."""
+    """Return a parameter as what JSON has a word for; a dict is a Kernel, a function, a Solver or a dict."""
     if isinstance(value, Kernel):
         return {"kernel": str(value)}
     if isinstance(value, Solver):
@@ -126,6 +126,8 @@ def _parameter(name, value):
             if getattr(value, field.name) != field.default
         }
         return {"solver": type(value).__name__, "options": options}
+    if isinstance(value, dict):
+        return {"pairs": [[_plain(name, key), _plain(name, part)] for key, part in value.items()]}
     if callable(value) and not isinstance(value, Path):
         return {"function": str(as_kernel(value))}
     return _plain(name, value)
@@ -159,6 +161,8 @@ def _restored(value, given, function):
             return as_kernel(given) if str(as_kernel(given)) == text else function.kernel
         case {"function": _}:
             return given
+        case {"pairs": pairs}:
+            return dict(pairs)
         case {"solver": name, "options": options}:
             if name not in solvers.__all__:
                 raise ValueError(f"no solver is called {name!r}")

@@ -29,6 +29,7 @@ class UpdatedEstimator(SavedEstimator):
     norm_: float
     report_: FitReport
     loo_residuals_: Any  # array of the shape of dual_coef_, or None
+    trend: str | None
     verbose: bool
     _factor: Any
     _drop_factor: Callable[[], None]
@@ -41,10 +42,13 @@ class UpdatedEstimator(SavedEstimator):
     def _extend(self, X: npt.NDArray, Y: npt.NDArray[np.float64]) -> Self:
         """Take up the points X (m, d) with targets Y (m, r)."""
         if self._precomputed():
-            raise UnsupportedError("of a precomputed kernel further points are not known: fit again with the whole K")
+            raise UnsupportedError("of a precomputed kernel no further points are known: fit again with all of K")
         targets = getattr(self, "_targets", None)
         if targets is None:
-            raise UnsupportedError("a file holds no targets, which an update needs: fit again")
+            raise UnsupportedError(
+                "an update takes up targets beside those of a fit without weights and without a trend, and a file "
+                "holds none: fit again to all points"
+            )
         factor, n, progress = self._factor, len(self.first_), make_progress(not self.verbose)
         new = points(X, beside=factor.K.points, device=factor.K.device)
         new.require_same_kind(factor.K.points)  # type: ignore[attr-defined]  # kernels of matrices are refused above
@@ -109,7 +113,7 @@ class UpdatedEstimator(SavedEstimator):
         InputError
             An index is out of range, or no point would be left.
         UnsupportedError
-            The solver has no float64 factor.
+            The solver has no float64 factor; the fit has a trend.
 
         Examples
         --------
@@ -124,6 +128,8 @@ class UpdatedEstimator(SavedEstimator):
         True
         """
         check_is_fitted(self)
+        if self.trend is not None:
+            raise UnsupportedError(f"the trend {self.trend!r} changes with every point that leaves: fit again without")
         n, rows = len(self.first_), np.atleast_1d(np.asarray(indices))
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
             raise InputError(f"indices are integers, shape (s,); got {rows.dtype} of shape {rows.shape}")

@@ -1,10 +1,22 @@
-"""Features: what is made of images before a kernel sees them."""
+"""Features: what is made of images before a kernel sees them.
+
+Gabor, Scattering, Wavelet and RandomConv are scikit-learn transformers, loaded when they are used. The definitions
+behind them are frozen objects of the same names in the modules beside, which `parse_features` makes of texts.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
 
 from kernelfit.features.base import Features, ImageMap, Pixels
-from kernelfit.features.gabor import Gabor
-from kernelfit.features.randomconv import RandomConv
-from kernelfit.features.scattering import Scattering
 from kernelfit.features.text import parse_features
-from kernelfit.features.wavelet import Wavelet
+
+if TYPE_CHECKING:
+    from kernelfit.features.transformers import Gabor, RandomConv, Scattering, Wavelet
 
 __all__ = ["Features", "Gabor", "ImageMap", "Pixels", "RandomConv", "Scattering", "Wavelet", "parse_features"]
+
+
+def __getattr__(name: str) -> object:
+    if name in __all__:
+        return getattr(importlib.import_module("kernelfit.features.transformers"), name)  # scikit-learn takes a second
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -5,7 +5,9 @@ at most a few thousand features are summed in float32 by GEMM, and these sums in
 """
 
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -80,8 +82,7 @@ def accumulate(
 def _add_blocks(net, sets, products, done, blocks, kept, progress):
     """Add all blocks that are missing; done[p] counts those that array p holds."""
     device, total = products.device, products.total
-    mirrors = (False, True) if net.settings.flip else (False,)
-    images = [_images(net, sets, mirror, device) for mirror in mirrors]
+    images = prepared_images(net, sets, device)
     buffer = device.empty((blocks, total, net.block_features), np.float32)
     arrays, saved = [*products.panels, products.sq_norms], time.monotonic()
     work, finished = ({"images": total * k, "entries": products.entries * k} for k in (net.blocks, min(done)))
@@ -90,7 +91,7 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
             stop = min(start + blocks, net.blocks)
             count, features = stop - start, buffer[: stop - start]
             filters = device.array(np.hstack([net.filters(block) for block in range(start, stop)]))
-            _features(net, images, filters, features, device, lambda m, k=count: advance(k * m, kind="images"))
+            features_of(net, images, filters, features, device, lambda m, k=count: advance(k * m, kind="images"))
             rescale(features, products.n, net.settings.root, net.settings.standardise, device=device)
             skip = [min(held - start, count) for held in done]  # blocks that an array has from before a kill
             products.add(features, skip[:-1], lambda entries, k=count: advance(k * entries, kind="entries"))
@@ -101,8 +102,15 @@ def _add_blocks(net, sets, products, done, blocks, kept, progress):
                 saved = time.monotonic()
 
 
-def _features(net, images, filters, out, device, advance):
-    """Write features of all images into out; with mirrored images too, the mean of both."""
+def features_of(
+    net: Net,
+    images: Sequence[npt.NDArray],
+    filters: npt.NDArray,
+    out: npt.NDArray,
+    device: backend.Device,
+    advance: Callable[[int], Any] | None = None,
+) -> None:
+    """Write features of `prepared_images` into out, as Convolution.features does; of two sets, the mean of both."""
     if len(images) == 1:
         net.convolution.features(images[0], filters, out, device=device, progress=advance)
         return
@@ -115,12 +123,19 @@ def _features(net, images, filters, out, device, advance):
         net.convolution.features(images[1][start : start + m], filters, mirrored[:, :m], device=device)
         part += mirrored[:, :m]
         part *= np.float32(0.5)
-        advance(m)
+        if advance:
+            advance(m)
 
 
-def _images(net, sets, mirror, device):
-    """Return all images, training before test, ready to be convolved, on the device."""
-    return device.array(np.concatenate([net.images(X[:, :, ::-1] if mirror else X) for X in sets]))
+def prepared_images(net: Net, sets: Sequence[npt.NDArray], device: backend.Device) -> list[npt.NDArray]:
+    """Return all images of some sets, ready to be convolved, on the device; and mirrored, if the features are of both.
+
+    Returns a list of one or two arrays (images, height, width, channels).
+    """
+    mirrors = (False, True) if net.settings.flip else (False,)
+    return [
+        device.array(np.concatenate([net.images(X[:, :, ::-1] if mirror else X) for X in sets])) for mirror in mirrors
+    ]
 
 
 def _identity(net, X_train, X_test, across, device):

@@ -80,7 +80,7 @@ class AccumulatedPoints(Points):
             "used on them"
         )
 
-    def distances(self) -> npt.NDArray[np.float64]:
+    def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
         G, norms = self.device.host(self.inner_products(self)), self.device.host(self.sq_norms)
         squares = norms[:, None] + norms[None] - 2 * G
         return np.sqrt(np.maximum(squares[np.triu_indices(len(self), 1)], 0.0) * self.unit)

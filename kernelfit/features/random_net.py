@@ -1,5 +1,6 @@
 """Random convolutional features fitted to training images: whitening, and filters that can be drawn again."""
 
+import copy
 import dataclasses
 from typing import Any, Self
 
@@ -74,6 +75,11 @@ class Net:
         d = settings.patch**2 * image[2]
         if settings.patch > min(image[:2]):
             raise InputError(f"patches of {settings.patch} x {settings.patch} do not fit in images of {image[:2]}")
+        if d == 1:
+            raise InputError(
+                f"patches of one number cannot vary, and images of {image} (n_features = {np.prod(image)}) have only "
+                "such patches with `patch=1`; give a larger patch"
+            )
         mean = whitening = None
         if settings.whitening == "image":
             covariance = Covariance.of(_scaled(X, settings).reshape(len(X), -1))
@@ -117,6 +123,12 @@ class Net:
         side = self.settings.patch
         return self.filters(0)[:, :_SHOWN].T.reshape(-1, side, side, self.image[2])
 
+    def without_images(self) -> Self:
+        """Return the same Net without its training images: it prepares images, but draws no filters."""
+        light = copy.copy(self)
+        light._sample = np.empty((0, *self.image))
+        return light
+
     def identity(self) -> dict[str, Any]:
         """Return, JSON-ready, what the features depend on beside the images."""
         return {"features": dataclasses.asdict(self.settings), "seed": self.seed}
@@ -149,7 +161,8 @@ class Net:
             if have >= count:
                 return np.concatenate(found)[:count]
         raise InputError(
-            f"nearly all patches of {size} x {size} pixels are of one colour: no filters can be drawn from these images"
+            f"nearly all patches of {size} x {size} pixels are of one colour: no filters can be drawn from these "
+            f"images (n_samples = {len(self._sample)})"
         )
 
 
@@ -167,5 +180,5 @@ def _scaled(X, settings):
         flat = out.reshape(len(out), -1)
         flat -= flat.mean(axis=1, keepdims=True)
         norms = np.linalg.norm(flat, axis=1, keepdims=True)
-        flat *= np.float32(settings.image_norm) / np.maximum(norms, np.finfo(np.float32).tiny)
+        flat *= np.float32(settings.image_norm) / np.where(norms > 0, norms, 1)  # one colour has no norm, and stays 0
     return out

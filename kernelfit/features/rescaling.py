@@ -7,17 +7,27 @@ from kernelfit import backend
 
 _COLUMNS = 1024  # that one thread takes at a time
 
+Moments = tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]
+
 
 def rescale(
-    features: npt.NDArray[np.float32], n: int, root: float, standardise: bool, *, device: backend.Device
-) -> None:
+    features: npt.NDArray[np.float32],
+    n: int,
+    root: float,
+    standardise: bool,
+    *,
+    device: backend.Device,
+    moments: Moments | None = None,
+) -> Moments | None:
     """Raise features (blocks, images, width), float32, none negative, to the power `root`, and standardise them.
 
     f becomes (f^root - mean) / sqrt(variance), with the mean and the variance of each feature over the first n images,
-    those of training, summed in float64; a feature that is the same in all of them becomes 0 everywhere.
+    those of training, summed in float64; a feature that is the same in all of them becomes 0 everywhere. Returns the
+    means and what the differences were multiplied with, both (blocks, width), if features are standardised: given as
+    `moments`, they make of further images what they would have become beside these.
     """
     if root == 1 and not standardise:
-        return
+        return None
     blocks, images, width = features.shape
 
     def run(job):
@@ -27,10 +37,16 @@ def rescale(
         if root != 1:
             for part in parts:
                 _power(part, root, device.xp)
-        if standardise:
-            _standardise(parts, n, device.xp)
+        if not standardise:
+            return None
+        known = None if moments is None else tuple(each[block, start : start + _COLUMNS] for each in moments)
+        return _standardise(parts, n, device.xp, known)
 
-    device.map(run, [(block, start) for block in range(blocks) for start in range(0, width, _COLUMNS)])
+    found = device.map(run, [(block, start) for block in range(blocks) for start in range(0, width, _COLUMNS)])
+    if not standardise:
+        return None
+    means, scales = (device.xp.concatenate(each).reshape(blocks, width) for each in zip(*found, strict=True))
+    return means, scales
 
 
 def _power(part, root, xp):
@@ -40,8 +56,13 @@ def _power(part, root, xp):
         part **= np.float32(root)
 
 
-def _standardise(parts, n, xp):
-    """Standardise consecutive rows, of which the first n decide."""
+def _standardise(parts, n, xp, known):
+    """Standardise consecutive rows, by the moments that are known, or those of the first n; return the moments."""
+    if known is not None:
+        for part in parts:
+            part -= known[0]
+            part *= known[1]
+        return known
     size = len(parts[0])
     training = [part[: n - k * size] for k, part in enumerate(parts) if k * size < n]
     mean = sum(part.sum(axis=0, dtype=np.float64) for part in training) / n
@@ -53,3 +74,4 @@ def _standardise(parts, n, xp):
     scale = xp.where(varies, 1 / xp.sqrt(xp.where(varies, variance, 1.0)), 0.0).astype(np.float32)
     for part in parts:
         part *= scale
+    return single, scale

@@ -133,8 +133,12 @@ class Points:
         """Return the points as float64 (n, d); pixels are divided by 255."""
         raise NotImplementedError
 
-    def distances(self) -> npt.NDArray[np.float64]:
-        """Return the Euclidean distances between all pairs i < j, a flat array on the host, in units of the kernel."""
+    def scaled(self, weights: npt.NDArray[np.float64]) -> Self:
+        """Return the points with each coordinate times its weight, an array (d,) on the device; not exact."""
+        raise InputError("points of inner products alone have no coordinates that could be scaled")
+
+    def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
+        """Return the distances between all pairs i < j, a flat array on the host, in units of the kernel."""
         raise NotImplementedError
 
     def twin_of(self, row: int) -> int | None:

@@ -34,6 +34,8 @@ class Gram:
     shape : (int, int)
     symmetric : bool
         Whether rows and columns are the same points.
+    of_points : bool
+        Whether the entries are those of the kernel, so that other processes can make them from the points alone.
     device : device
         Where blocks are made.
     """
@@ -44,6 +46,7 @@ class Gram:
     shape: tuple[int, int]
     symmetric: bool
     device: backend.Device
+    of_points = True
 
     def __init__(
         self,
@@ -86,6 +89,11 @@ class Gram:
     def subset(self, rows: Sequence[int] | npt.NDArray) -> "Gram":
         """Return the symmetric matrix K[rows, rows] of a symmetric K, for distinct indices."""
         return Gram(self.points.subset(rows), self.kernel)
+
+    def columns(self, rows: Sequence[int] | npt.NDArray) -> npt.NDArray:
+        """Return K[:, rows] of a symmetric K, shape (n, len(rows)), for distinct indices."""
+        K = Gram(self.points, self.kernel, self.points.subset(rows))
+        return K.block((0, K.shape[0]), (0, K.shape[1]))
 
     def cached(self, *, progress: Progress | None = None) -> "Gram":
         """Return the same matrix with whatever makes its blocks cheap kept in memory: of a kernel, inner products."""

@@ -78,7 +78,7 @@ class MatrixPoints(Points):
     def coordinates(self) -> NoReturn:
         raise InputError(_NO_COORDINATES)
 
-    def distances(self) -> NoReturn:
+    def distances(self, metric: str = "euclidean") -> NoReturn:
         raise InputError(_NO_COORDINATES)
 
     @property

@@ -137,10 +137,16 @@ class CoordinatePoints(Points):
         if self.centre is not other.centre:
             raise InputError("points that were shifted by different offsets meet; prepare one set beside the other")
 
-    def distances(self) -> npt.NDArray[np.float64]:
+    def scaled(self, weights: npt.NDArray[np.float64]) -> Self:
+        values = self.values * weights
+        sq_norms = (values * values).sum(axis=1)
+        unshift = self.device.xp.zeros(len(self))
+        return dataclasses.replace(self, values=values, sq_norms=sq_norms, unshift=unshift, products=None, bound=None)
+
+    def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
         from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
 
-        return pdist(self.device.host(self.coordinates() if self.exact else self.values))
+        return pdist(self.device.host(self.coordinates() if self.exact else self.values), metric)
 
     def twin_of(self, row: int) -> int | None:
         same = (self.values[:row] == self.values[row]).all(axis=1)

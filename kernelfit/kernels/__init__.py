@@ -10,9 +10,11 @@ from kernelfit.kernels.cosine import Cosine
 from kernelfit.kernels.custom import Custom
 from kernelfit.kernels.gaussian import Gaussian
 from kernelfit.kernels.laplacian import Laplacian
+from kernelfit.kernels.laplacian_l1 import LaplacianL1
 from kernelfit.kernels.matern import Matern
 from kernelfit.kernels.polynomial import Linear, Polynomial
 from kernelfit.kernels.precomputed import Precomputed
+from kernelfit.kernels.rational_quadratic import RationalQuadratic
 from kernelfit.kernels.relu import ArcCosine, NeuralTangent
 
 __all__ = [
@@ -23,11 +25,13 @@ __all__ = [
     "Gaussian",
     "Kernel",
     "Laplacian",
+    "LaplacianL1",
     "Linear",
     "Matern",
     "NeuralTangent",
     "Polynomial",
     "Precomputed",
     "Product",
+    "RationalQuadratic",
     "Sum",
 ]

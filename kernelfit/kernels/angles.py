@@ -67,5 +67,5 @@ class AngleKernel(FormulaKernel):
     def _make_from_points(self, run, A, B, parameters, out):
         units = [unit_vectors(side) for side in (A, B)]
         norms = [side.original_sq_norms for side in (A, B)]
-        if run(*units, *norms, 1.0, parameters, out):
-            run(units[0], -units[1], *norms, -1.0, parameters, out)
+        if run(*units, None, *norms, 1.0, parameters, out):
+            run(units[0], -units[1], None, *norms, -1.0, parameters, out)

@@ -33,16 +33,20 @@ def tile_pass(from_products: Formula, formula: Formula, integers: tuple[int, ...
     return run
 
 
-def difference_pass(from_differences: Formula, formula: Formula, integers: tuple[int, ...], xp: Any) -> Pass:
+def difference_pass(
+    from_differences: Formula, formula: Formula, integers: tuple[int, ...], order: int, xp: Any
+) -> Pass:
     """Return the pass of kernelfit.kernels.compiled.difference_pass on arrays of the namespace xp."""
 
-    def run(A, B, p, q, sign, parameters, out):
+    def run(A, B, weights, p, q, sign, parameters, out):
         rows, columns = xp.nonzero(xp.isnan(out))
         step = max(1, _PIECE // A.shape[1])
         for start in range(0, len(rows), step):
             i, j = rows[start : start + step], columns[start : start + step]
             difference = A[i] - B[j]
-            squared = (difference * difference).sum(axis=1)
+            if weights is not None:
+                difference = difference * weights
+            squared = (difference * difference if order == 2 else xp.abs(difference).astype(float)).sum(axis=1)
             out[i, j] = from_differences(xp, formula, squared, p[i], q[j], sign, *parameters, *integers)
         return int(xp.isnan(out).sum())
 

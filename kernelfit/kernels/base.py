@@ -2,6 +2,7 @@
 
 import dataclasses
 import numbers
+from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -25,7 +26,7 @@ class Kernel:
         """
         raise NotImplementedError
 
-    def with_bandwidth(self, bandwidth: float) -> "Kernel":
+    def with_bandwidth(self, bandwidth: float | Sequence[float]) -> "Kernel":
         """Return the kernel with `bandwidth` wherever the bandwidth was left open."""
         return self
 
@@ -38,6 +39,11 @@ class Kernel:
     def translation_invariant(self) -> bool:
         """Whether k(x + c, z + c) = k(x, z) for every c, so that points may be shifted."""
         return False
+
+    @property
+    def metric(self) -> str:
+        """Of the distances that a bandwidth is a multiple of, as SciPy names it."""
+        return "euclidean"
 
     @property
     def of_products(self) -> bool:
@@ -102,7 +108,7 @@ class _Pair(Kernel):
         self.right.block(A, B, other)
         self._combine(out, other, out=out)
 
-    def with_bandwidth(self, bandwidth: float) -> Kernel:
+    def with_bandwidth(self, bandwidth: float | Sequence[float]) -> Kernel:
         return type(self)(self.left.with_bandwidth(bandwidth), self.right.with_bandwidth(bandwidth))
 
     @property
@@ -116,6 +122,10 @@ class _Pair(Kernel):
     @property
     def of_products(self) -> bool:
         return self.left.of_products and self.right.of_products
+
+    @property
+    def metric(self) -> str:
+        return (self.left if self.left.open_bandwidth else self.right).metric
 
     @property
     def of_matrix(self) -> bool:

@@ -50,21 +50,22 @@ def tile_pass(from_products: Formula, formula: Formula, integers: tuple[int, ...
 
 
 @functools.cache
-def difference_pass(from_differences: Formula, formula: Formula, integers: tuple[int, ...]) -> Pass:
+def difference_pass(from_differences: Formula, formula: Formula, integers: tuple[int, ...], order: int = 2) -> Pass:
     """Return the compiled pass that makes what is NaN in out (m, k) from the squared distances of A (m, d), B (k, d).
 
-    run(A, B, p, q, sign, parameters, out) returns how many are NaN still. For kernels of distances, A and B are the
-    points. For those of the angle they are unit vectors, p and q squared norms, and sign is 1, or -1 where B are the
-    opposite unit vectors; entries whose squared distance is above 2 stay NaN.
+    run(A, B, weights, p, q, sign, parameters, out) returns how many are NaN still. For kernels of distances, A and B
+    are the points, and differences are multiplied by weights (d,), unless these are None; with order 1 absolute
+    differences are summed, not squares. For those of the angle they are unit vectors, p and q squared norms, and sign
+    is 1, or -1 where B are the opposite unit vectors; entries whose squared distance is above 2 stay NaN.
 
     A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
     """
     if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
-        return arrays.difference_pass(from_differences, formula, integers, np)
+        return arrays.difference_pass(from_differences, formula, integers, order, np)
     entry, formula = _jitted(from_differences), _jitted(formula)
 
     @numba.njit(nogil=True, error_model="numpy")
-    def run(A, B, p, q, sign, parameters, out):
+    def run(A, B, weights, p, q, sign, parameters, out):
         d, left, last = A.shape[1], 0, parameters + integers
         turned, sums = np.zeros((d, _COLUMNS)), np.empty(_COLUMNS)
         for start in range(0, len(B), _COLUMNS):
@@ -88,7 +89,9 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
                         value = A[i, t]
                         for j in range(_COLUMNS):
                             difference = value - turned[t, j]
-                            sums[j] += difference * difference
+                            if weights is not None:
+                                difference *= weights[t]
+                            sums[j] += difference * difference if order == 2 else abs(difference)
                 if missing == width:  # without a branch, so that this too is done in vector operations
                     for j in range(width):
                         value = entry(scalars, formula, sums[j], p[i], q[start + j], sign, *last)
@@ -104,7 +107,9 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
                         squared = 0.0
                         for t in range(d):
                             difference = A[i, t] - B[j, t]
-                            squared += difference * difference
+                            if weights is not None:
+                                difference = difference * weights[t]
+                            squared += difference * difference if order == 2 else abs(difference)
                     value = entry(scalars, formula, squared, p[i], q[j], sign, *last)
                     left += value != value
                     out[i, j] = value

@@ -2,25 +2,32 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Self
+
+import numpy as np
 
 from kernelfit.common.errors import InputError
 from kernelfit.kernels.arrays import Formula
-from kernelfit.kernels.checks import set_number
+from kernelfit.kernels.base import Points
+from kernelfit.kernels.checks import set_bandwidth
 from kernelfit.kernels.formula import FormulaKernel, rounding
 
+Bandwidth = float | tuple[float, ...] | None
 _FEW = 8  # coordinates whose differences cost a CPU no more than their inner products
 
 
 class DistanceKernel(FormulaKernel):
-    """A kernel formula(xp, squared, *parameters) of |x - z|^2, with a field `bandwidth` that is None while open."""
+    """A kernel formula(xp, squared, *parameters) of |x - z|^2, with a field `bandwidth` that is None while open.
 
-    bandwidth: float | None
+    With a bandwidth for each feature ("automatic relevance determination") it is the kernel of bandwidth 1 of the
+    points x_t / bandwidth_t. Differences are scaled after they are taken: scaling first would cost them digits.
+    """
+
+    bandwidth: Bandwidth
 
     def __post_init__(self) -> None:
-        if self.bandwidth is not None:
-            # Beyond these bounds squares and their inverses leave float64, and K is 1 or the identity anyway.
-            set_number(self, "bandwidth", 1e-100, 1e100)
+        set_bandwidth(self)
 
     def nearest(self, scale: float, error: float) -> float:
         """Return the squared distance beyond which `error` in it changes the kernel by less than TOLERANCE.
@@ -52,7 +59,7 @@ class DistanceKernel(FormulaKernel):
     ) -> Any:
         return formula(xp, squared, *parameters)
 
-    def with_bandwidth(self, bandwidth: float) -> Self:
+    def with_bandwidth(self, bandwidth: float | Sequence[float]) -> Self:
         return dataclasses.replace(self, bandwidth=bandwidth) if self.bandwidth is None else self  # type: ignore[type-var]
 
     @property
@@ -63,10 +70,30 @@ class DistanceKernel(FormulaKernel):
     def translation_invariant(self) -> bool:
         return True
 
+    @property
+    def of_products(self) -> bool:
+        return not isinstance(self.bandwidth, tuple)
+
     def _chosen_bandwidth(self) -> float:
+        """Return what distances are divided by, beside the weights of features."""
         if self.bandwidth is None:
             raise InputError(f"{self} has no bandwidth yet; give one, or choose one with choose_bandwidth")
-        return self.bandwidth
+        return 1.0 if isinstance(self.bandwidth, tuple) else self.bandwidth
+
+    def _weights(self, side: Points) -> Any:
+        """Return 1 / bandwidth of each feature, an array (d,) on the device, or None where there is one of all."""
+        if not isinstance(self.bandwidth, tuple):
+            return None
+        if not side.has_coordinates or len(self.bandwidth) != side.d:
+            what = f"{side.d} coordinates" if side.has_coordinates else "inner products and no coordinates"
+            raise InputError(
+                f"{self.name} kernel: {len(self.bandwidth)} bandwidths meet points of {what}; give one each"
+            )
+        return side.device.array(1.0 / np.array(self.bandwidth))
+
+    def _seen(self, side):
+        weights = self._weights(side)
+        return side if weights is None else side.scaled(weights)
 
     def _only_from_points(self, A):
         return A.device.name == "cpu" and A.has_coordinates and not A.exact and A.d <= _FEW
@@ -83,4 +110,4 @@ class DistanceKernel(FormulaKernel):
         return (slack, near) if near > 0 else (0.0, -math.inf)
 
     def _make_from_points(self, run, A, B, parameters, out):
-        run(A.values, B.values, A.sq_norms, B.sq_norms, 1.0, parameters, out)
+        run(A.values, B.values, self._weights(A), A.sq_norms, B.sq_norms, 1.0, parameters, out)

@@ -1,9 +1,9 @@
 """Kernels that are a formula, which stands once: numba compiles it for a CPU, CuPy fuses it for a GPU.
 
 A formula is a function of one pair of points, `formula(xp, ..., *parameters, *integers)`. Its first argument has the
-functions exp (below 709), sqrt, arccos, arcsin, arctan2, maximum, minimum and where: kernelfit.kernels.scalars for one
-pair, the array namespace for a whole tile. So it decides by `where`, and by `if` and `range` on integers alone, and
-calls other such functions of its module by name.
+functions exp (below 709), log1p, sqrt, arccos, arcsin, arctan2, maximum, minimum and where: those of
+kernelfit.kernels.scalars for one pair, the array namespace for a whole tile. So it decides by `where`, and by `if` and
+`range` on integers alone, and calls other such functions of its module by name.
 """
 
 import math
@@ -38,6 +38,7 @@ class FormulaKernel(Kernel):
     """
 
     divides_by_norms: ClassVar[bool] = False
+    order: ClassVar[int] = 2  # differences are squared, or of order 1 taken absolutely
     formula: ClassVar[Formula]
     from_products: ClassVar[Formula]
     from_differences: ClassVar[Formula]
@@ -65,18 +66,23 @@ class FormulaKernel(Kernel):
             missing = out.size
         else:
             run = _tile_pass(A.device, (self.from_products, self.formula, self.integers))
-            T, offset = A.inner_products(B), A.offset_to(B)
+            left, right = self._seen(A), self._seen(B)
+            T, offset = left.inner_products(right), left.offset_to(right)
             offset = len(B) if offset is None else offset  # len(B) and beyond: no entry is a point with itself
-            norms = (self._sq_norms(side) for side in (A, B))
-            unknown = self._unknown(A, B, parameters)
-            missing = run(T, A.unshift, B.unshift, *norms, parameters, offset, *unknown, out)
+            norms = (self._sq_norms(side) for side in (left, right))
+            unknown = self._unknown(left, right, parameters)
+            missing = run(T, left.unshift, right.unshift, *norms, parameters, offset, *unknown, out)
         if missing:
-            run = _difference_pass(A.device, (self.from_differences, self.formula, self.integers))
+            run = _difference_pass(A.device, (self.from_differences, self.formula, self.integers, self.order))
             self._make_from_points(run, A, B, parameters, out)
 
     def _only_from_points(self, A: Points) -> bool:
         """Whether no inner products are needed."""
         return False
+
+    def _seen(self, side: Points) -> Points:
+        """Return the points whose inner products are taken."""
+        return side
 
     def _sq_norms(self, side: Points) -> npt.NDArray:
         """Return the squared norms that from_products takes."""
@@ -111,7 +117,7 @@ def _tile_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int,
     return arrays.tile_pass(*entry, device.xp)
 
 
-def _difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...]]) -> Pass:
+def _difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...], int]) -> Pass:
     """Return the pass from points to entries that are NaN: see kernelfit.kernels.compiled.difference_pass."""
     if device.name == "cpu":
         from kernelfit.kernels import compiled

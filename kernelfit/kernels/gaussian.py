@@ -4,13 +4,15 @@ import dataclasses
 import math
 from typing import Any
 
-from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.distances import Bandwidth, DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
 
 
 @dataclasses.dataclass(frozen=True)
 class Gaussian(DistanceKernel):
     """k(x, z) = exp(-|x - z|^2 / (2 bandwidth^2)). The paper's authors used bandwidth 5 on MNIST.
+
+    As for every kernel of distances, `bandwidth` may be a tuple of one for each feature.
 
     Examples
     --------
@@ -19,7 +21,7 @@ class Gaussian(DistanceKernel):
     '0.5 * gaussian(bandwidth=5.0) + linear()'
     """
 
-    bandwidth: float | None = None
+    bandwidth: Bandwidth = None
     name = "gaussian"
 
     @staticmethod

@@ -4,15 +4,15 @@ import dataclasses
 import math
 from typing import Any
 
-from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.distances import Bandwidth, DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
 
 
 @dataclasses.dataclass(frozen=True)
 class Laplacian(DistanceKernel):
-    """k(x, z) = exp(-|x - z| / bandwidth) with the Euclidean norm (scikit-learn's laplacian uses the 1-norm)."""
+    """k(x, z) = exp(-|x - z| / bandwidth) with the Euclidean norm; LaplacianL1 has the 1-norm."""
 
-    bandwidth: float | None = None
+    bandwidth: Bandwidth = None
     name = "laplacian"
 
     @staticmethod

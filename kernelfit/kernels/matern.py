@@ -6,7 +6,7 @@ import numbers
 from typing import Any
 
 from kernelfit.common.errors import InputError
-from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.distances import Bandwidth, DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
 
 NUS = (0.5, 1.5, 2.5)
@@ -24,7 +24,7 @@ class Matern(DistanceKernel):
     """
 
     nu: float = 1.5
-    bandwidth: float | None = None
+    bandwidth: Bandwidth = None
     name = "matern"
 
     def __post_init__(self) -> None:

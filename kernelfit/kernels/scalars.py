@@ -10,7 +10,7 @@ import numpy as np
 from numba import types
 from numba.extending import intrinsic
 
-sqrt, arccos, arcsin, arctan2 = math.sqrt, math.acos, math.asin, math.atan2
+sqrt, log1p, arccos, arcsin, arctan2 = math.sqrt, math.log1p, math.acos, math.asin, math.atan2
 maximum, minimum = max, min
 
 # exp(x) = 2^k exp(r) with k = round(x / ln 2) and |r| <= ln(2) / 2, where the Taylor sum up to r^13 / 13! is accurate

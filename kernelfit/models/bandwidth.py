@@ -11,14 +11,17 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
-from kernelfit.datasets.labels import error_rate
+from kernelfit.datasets.labels import right
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import points
 from kernelfit.kernels import Kernel
+from kernelfit.models.trend import Generalised
 from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.scaling import exponents_of, in_units, relative_residuals
 from kernelfit.solvers.solution import doubts
+from kernelfit.solvers.weighted import Weighted
 
 # Candidates are multiples 2^(k/2) of the median distance. The search goes from narrow to wide.
 _NARROWEST, _WIDEST = -4, 6
@@ -83,6 +86,8 @@ def choose_bandwidth(
     ridge: float = 0.0,
     subsample: int = 3000,
     seed: int = 0,
+    weights: npt.NDArray[np.float64] | None = None,
+    H: npt.NDArray[np.float64] | None = None,
     progress: Progress | None = None,
 ) -> BandwidthChoice:
     """Return the BandwidthChoice for a kernel with an open bandwidth.
@@ -101,6 +106,10 @@ def choose_bandwidth(
         "squared_error", or "error": Y are 0/1 targets of classes, and what counts is how many are wrong.
     subsample : int
         Points used, drawn without replacement by `seed`; fewer if there are fewer.
+    weights : array, shape (n,), optional
+        Of the points, in the system (see solvers.weighted) and in the error.
+    H : array, shape (n, p), optional
+        Functions of a trend, which is fitted again without each point (see models.trend).
 
     Raises
     ------
@@ -113,17 +122,19 @@ def choose_bandwidth(
     X = X[rows]
     if score not in _SCORES:
         raise InputError(f"score {score!r}; known are {', '.join(_SCORES)}")
-    Y = Y[rows]
+    Y, H = Y[rows], np.empty((len(rows), 0)) if H is None else H[rows]
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
-    median, limit, failures = median_distance(X), _narrowest(X), []
+    both, w = np.hstack([Y, H]), None if weights is None else weights[rows]
+    solver: Solver = Cholesky() if w is None else Weighted(Cholesky(), w)
+    median, limit, failures = median_distance(X, kernel.metric), _narrowest(X, kernel.metric), []
 
     @functools.cache
     def tried(k):
         """Return the candidate of the multiple 2^(k / 2), or None if it cannot be solved."""
         bandwidth = float(median * 2.0 ** (k / 2))
         try:
-            factor = Cholesky().factor(gram(X, kernel.with_bandwidth(bandwidth)), ridge=ridge)
-            solution = factor.solve(Y)
+            factor = solver.factor(gram(X, kernel.with_bandwidth(bandwidth)), ridge=ridge)
+            solution = factor.solve(both)
             found = doubts(solution.relative_residual)
             if found:
                 raise SingularMatrixError(found[0], row=0)
@@ -131,7 +142,8 @@ def choose_bandwidth(
             failures.append(error)
             return None
         advance(1)
-        scores = _SCORES[score](Y, solution.left_out(factor.inverse_diagonal()))
+        left_out = Generalised.of(factor, solution, Y.shape[1]).left_out(Y, factor.inverse_diagonal())
+        scores = _SCORES[score](Y, left_out, w)
         return {"bandwidth": bandwidth} | scores | {"condition_estimate": solution.condition_estimate}
 
     with (progress or Progress()).phase("bandwidth", _WIDEST - _NARROWEST + 1, at_most=True) as advance:
@@ -145,12 +157,12 @@ def choose_bandwidth(
     return BandwidthChoice(_best_first(candidates)[0]["bandwidth"], len(X), candidates)
 
 
-def median_distance(X: npt.NDArray | Points) -> float:
-    """Return the median Euclidean distance between different points among the first 500 (pixels / 255).
+def median_distance(X: npt.NDArray | Points, metric: str = "euclidean") -> float:
+    """Return the median distance between different points among the first 500 (pixels / 255).
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
     """
-    distances = _distances(X)
+    distances = _distances(X, metric)
     if not (distances > 0).any():
         raise InputError(
             f"the first {min(len(X), _MEDIAN_SAMPLE)} training points are identical; no bandwidth can tell them apart"
@@ -158,17 +170,17 @@ def median_distance(X: npt.NDArray | Points) -> float:
     return float(np.median(distances[distances > 0]))
 
 
-def _distances(X):
-    return points(X[:_MEDIAN_SAMPLE]).distances()
+def _distances(X, metric):
+    return points(X[:_MEDIAN_SAMPLE]).distances(metric)
 
 
-def _narrowest(X):
+def _narrowest(X, metric):
     """Return k of the narrowest candidate that is tried, from the median distance of a point to its nearest."""
     from scipy.spatial.distance import squareform
 
-    distances = squareform(_distances(X))
+    distances = squareform(_distances(X, metric))
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
-    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X))
+    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X, metric))
     return max(_LAST, min(_LIMIT, math.floor(steps) - _FURTHER))
 
 
@@ -214,13 +226,15 @@ def _rank(candidate):
     return candidate.get("loo_error", 0.0), candidate["loo_squared_error"]
 
 
-def _score_of_labels(Y, left_out):
-    squared = float(np.mean(np.sum((left_out - Y) ** 2, axis=1)))
-    return {"loo_error": error_rate(left_out, Y.argmax(axis=1)), "loo_squared_error": squared}
+def _score_of_labels(Y, left_out, w):
+    squared = float(np.average(np.sum((left_out - Y) ** 2, axis=1), weights=w))
+    wrong = ~right(left_out, Y.argmax(axis=1))
+    return {"loo_error": float(np.average(wrong, weights=w)), "loo_squared_error": squared}
 
 
-def _score_of_numbers(Y, left_out):
-    return {"loo_squared_error": float(np.mean(relative_residuals(Y, left_out) ** 2))}
+def _score_of_numbers(Y, left_out, w):
+    R = 1.0 if w is None else np.sqrt(w)[:, None]
+    return {"loo_squared_error": float(np.mean(relative_residuals(R * Y, R * left_out) ** 2))}
 
 
 _SCORES = {"squared_error": _score_of_numbers, "error": _score_of_labels}

@@ -18,9 +18,11 @@ from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
+from kernelfit.models.trend import Basis, Generalised, least_squares, trend_values
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
+from kernelfit.solvers.weighted import Weighted
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +98,11 @@ class Fit:
         For every point given, the first that equals it: itself, unless it was merged.
     factor : Factor or None
         Of K + ridge I over the distinct points, where it was to be kept.
+    weights : array, shape (number of distinct points,), or None
+    basis : Basis or None
+        Of a trend, which is no part of `function`.
+    trend_coef : array, shape (1 + d, r), or None
+        Of 1 and of x - basis.centre.
     """
 
     function: KernelExpansion
@@ -105,6 +112,9 @@ class Fit:
     report: FitReport
     first: npt.NDArray[np.intp] = dataclasses.field(repr=False)
     factor: Factor | None = dataclasses.field(default=None, repr=False)
+    weights: npt.NDArray[np.float64] | None = dataclasses.field(default=None, repr=False)
+    basis: Basis | None = None
+    trend_coef: npt.NDArray[np.float64] | None = dataclasses.field(default=None, repr=False)
 
 
 def fit(
@@ -117,9 +127,11 @@ def fit(
     loo: bool = False,
     score: str = "squared_error",
     keep_factor: bool = False,
+    weights: npt.ArrayLike | None = None,
+    trend: str | None = None,
     progress: Progress | None = None,
 ) -> Fit:
-    """Return the Fit of (K + ridge I) coef = Y.
+    """Return the Fit of (K + ridge I) coef = Y; with weights w, of (K + ridge diag(1 / w)) coef = Y.
 
     Parameters
     ----------
@@ -135,6 +147,10 @@ def fit(
         What a bandwidth is chosen by: "squared_error", or "error" of 0/1 targets of classes.
     keep_factor : bool
         Whether the Fit has the factor, which is to be closed then.
+    weights : array, shape (n,), optional
+        Of the points, none negative. What weighs 0 is left out; without a ridge no other weight changes the function.
+    trend : str, optional
+        "constant" or "linear": functions that are fitted beside the kernel, without a norm; see models.trend.
 
     Raises
     ------
@@ -161,18 +177,29 @@ def fit(
         raise InputError(f"points are an array (n, ...) of numbers; got {shown}")
     n = len(data)
     Y = check_targets(Y, n)
-    support, repeated, copied = np.arange(n), np.zeros(n, bool), np.arange(n)
+    support, repeated, original, first = np.arange(n), np.zeros(n, bool), (data, Y), np.arange(n)
+    w = None if weights is None else _checked_weights(weights, n)
+    if w is not None and not w.all():
+        support = np.flatnonzero(w)
+        data, Y, repeated = data[np.ix_(support, support)] if kernel.of_matrix else data[support], Y[support], w == 0
+    merged, choice = 0, None
     if ridge == 0:  # with one a repeated point weighs more, and merging would change the problem
         found = merge_duplicates(data, Y, pairwise=kernel.of_matrix)
         found.require_equal_targets()
-        data, support, repeated, copied = found.distinct(data), found.support, found.repeated, found.first
-    Y, merged, choice = Y[support], n - len(support), None
+        repeated[support[found.repeated]], first[support] = True, support[found.first]
+        data, Y, support, merged = found.distinct(data), Y[found.support], support[found.support], found.merged
+    w = None if w is None or ridge == 0 else w[support]
+    basis = None if trend is None else Basis.of(trend, data, of_matrix=kernel.of_matrix)
+    H = np.empty((len(Y), 0)) if basis is None else basis(data)
+    beta, Y = least_squares(H, Y)
     try:
         if kernel.open_bandwidth:
-            choice = _choice(data, Y, kernel, score, ridge, progress)
-        first, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
-        K = gram(data, first, device=solver.device)
-        K, factor, solution = solve_first(K, Y, solver, others=others, ridge=ridge, progress=progress)
+            choice = _choice(data, Y, kernel, progress=progress, score=score, ridge=ridge, weights=w, H=H)
+        own, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
+        K = gram(data, own, device=solver.device)
+        weighted = solver if w is None else Weighted(solver, w)
+        both = np.hstack([Y, H])
+        K, factor, solution = solve_first(K, both, weighted, others=others, ridge=ridge, progress=progress)
     except SingularMatrixError as error:
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
@@ -180,9 +207,11 @@ def fit(
     residuals = None
     with contextlib.ExitStack() as stack:
         stack.enter_context(factor)
+        made = Generalised.of(factor, solution, Y.shape[1], progress=progress)
+        solution = made.solution
         if loo:
             residuals = np.zeros((n, Y.shape[1]))
-            residuals[support] = Y - solution.left_out(factor.inverse_diagonal(progress=progress))
+            residuals[support] = Y - made.left_out(Y, factor.inverse_diagonal(progress=progress))
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
         likelihood = log_marginal_likelihood(solution, log_determinant_of(factor))
@@ -206,7 +235,10 @@ def fit(
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
     kept = factor if keep_factor else None
-    return Fit(function, support, solution.norm.total, residuals, report, copied, kept)
+    coef = None if basis is None else basis.unscaled(beta + made.beta)
+    if residuals is not None and weights is not None:
+        _predict_what_weighs_nothing(residuals, weights, original, function, support, basis, coef)
+    return Fit(function, support, solution.norm.total, residuals, report, first, kept, w, basis, coef)
 
 
 def solve_first(
@@ -263,10 +295,29 @@ def pivot_of(factor: Factor) -> float:
         return float("nan")
 
 
-def _choice(X, Y, kernel, score, ridge, progress):
+def _checked_weights(weights, n):
+    w = np.asarray(weights)
+    if w.shape != (n,) or w.dtype.kind not in "fiub" or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
+        raise InputError(
+            f"weights are {w.dtype} of shape {w.shape}; expected ({n},) finite numbers, none negative and not all 0"
+        )
+    return w.astype(np.float64)
+
+
+def _predict_what_weighs_nothing(residuals, weights, original, function, support, basis, coef):
+    """Set the residuals of points that were left out: f was fitted without them."""
+    rows = np.flatnonzero(np.asarray(weights) == 0)
+    if not len(rows):
+        return
+    X, Y = original
+    values = function(X[np.ix_(rows, support)] if function.kernel.of_matrix else X[rows])
+    residuals[rows] = Y[rows] - values - (0.0 if basis is None else trend_values(X[rows], basis.centre, coef))
+
+
+def _choice(X, Y, kernel, **options):
     if len(X) < 2:
         raise InputError(
             "an automatic bandwidth needs points to leave out in turn, and there is only one different point "
             "(n_samples = 1). Give a bandwidth"
         )
-    return choose_bandwidth(X, Y, kernel, score=score, ridge=ridge, progress=progress)
+    return choose_bandwidth(X, Y, kernel, **options)

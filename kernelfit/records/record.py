@@ -14,6 +14,7 @@ from kernelfit.common.spec import Spec
 
 SCHEMA = 2
 FILE = "records.jsonl"
+LARGEST = 1e100  # of numbers in a record, as kernelfit.records.forms has it: sums and squares of them stay finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,7 +107,7 @@ class Record:
 def make_record(spec: Spec, results: Any, *, kind: str, seconds: dict[str, float], **more: Any) -> Record:
     """Return the Record of a run of `spec` that has just ended; results are checked as if they had been read.
 
-    `more` are further fields of a Record. What is no finite number becomes None.
+    `more` are further fields of a Record. What is no finite number, or beyond 1e100, becomes None.
 
     Raises
     ------
@@ -125,7 +126,7 @@ def make_record(spec: Spec, results: Any, *, kind: str, seconds: dict[str, float
         "seconds": {name: round(value, 4) for name, value in seconds.items()},
         "schema": SCHEMA,
     }
-    return decoded(plain(fields | {"results": results} | more), type(results))
+    return decoded(plain(fields | {"results": results} | more, LARGEST), type(results))
 
 
 def decoded(fields: Any, results: type) -> Record:
@@ -169,20 +170,20 @@ def from_json(line: str) -> Any:
     return json.loads(line.removeprefix("\ufeff"), parse_constant=lambda name: None)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, largest: float = math.inf) -> Any:
     """Return a value as dicts, lists, texts, whole and finite numbers, booleans and None.
 
-    Numbers that are not finite, for which JSON has no word, become None; NumPy's numbers and arrays plain ones;
-    dataclasses dicts; paths and whatever else is no number, text, list or dict, its text.
+    Numbers that are not finite, for which JSON has no word, or larger than `largest`, become None; NumPy's numbers and
+    arrays plain ones; dataclasses dicts; paths and whatever else is no number, text, list or dict, its text.
     """
     if hasattr(value, "tolist"):  # a number or an array of NumPy's
         value = value.tolist()
     if isinstance(value, dict):
-        return {key: plain(part) for key, part in value.items()}
+        return {key: plain(part, largest) for key, part in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(part) for part in value]
+        return [plain(part, largest) for part in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {field.name: plain(getattr(value, field.name), largest) for field in dataclasses.fields(value)}
     if isinstance(value, float):
-        return value if math.isfinite(value) else None
+        return value if math.isfinite(value) and abs(value) <= largest else None
     return value if value is None or isinstance(value, str | int) else str(value)

@@ -61,7 +61,7 @@ SECTION_5_CLAIMS = {
     "interpolants": ("MNIST, other interpolants", "", "significantly larger"),
     "linear": ("SGD from 0 on a linear model, d > n", "", "the minimum norm"),
 }
-"""What section 5 says for each row of kernelfit.experiments.section5: title, test error, norm."""
+"""What section 5 says for each row of kernelfit.experiments.paper.section5: title, test error, norm."""
 
 TABLE_1 = {
     "inception-crop-wd": (100.0, 89.05),
@@ -87,7 +87,7 @@ TABLE_1 = {
     "imagenet-crop": (None, 72.95),
     "imagenet-random": (95.20, None),
 }
-"""Training and test accuracy (top-1) in percent of the rows of kernelfit.experiments.nets_paper."""
+"""Training and test accuracy (top-1) in percent of the rows of kernelfit.experiments.paper.nets."""
 
 FIGURE_1A_STEPS = {"true": 4000, "shuffled": 5600, "gaussian": 8800, "random-pixels": 11_900, "random-labels": 16_600}
 """Steps to a training loss of 0.1 or less in a careful replication of figure 1a; the paper gives a plot alone."""

@@ -24,7 +24,7 @@ from kernelfit.solvers.regularity import Inverse, condition_estimate, inverse_no
 from kernelfit.solvers.spectrum import filled, singular
 
 WIDTH = 96  # of the band; measured at n = 5,000 on 2 threads, where 64 and 128 took 1.1 times as long
-_STRIP = 576  # columns of the lower triangle that are updated together
+_STRIP = 384  # rows of the lower triangle that one thread updates together
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,6 +116,13 @@ class BandFactor(Factor):
     def half_columns(self, rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
         return self._forward(np.ascontiguousarray(self.band.turned[:, np.asarray(rows)]))
 
+    def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
+        def part(start):
+            Z = self.half_columns(range(start, min(start + _STRIP, self.n)))
+            return np.einsum("ij,ij->j", Z, Z)
+
+        return np.concatenate(self.K.device.map(part, range(0, self.n, _STRIP)))
+
     def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return Q L^-T Z, shape (n, r)."""
         return self.band.turned.T @ self._backward(np.array(Z, order="C"))
@@ -200,7 +207,8 @@ def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Ba
         top = k + WIDTH
         if top >= n:
             break
-        V, T, R = _reflections(K[top:, k:top])
+        with single_threaded_blas():
+            V, T, R = _reflections(K[top:, k:top])
         K[top:, k:top] = R
         _apply_on_both_sides(K, top, V, T, device)
         steps.append((top, V, T))
@@ -211,10 +219,15 @@ def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Ba
     turned[...] = 0.0
     np.fill_diagonal(turned, 1.0)
     for top, V, T in reversed(steps):
-        part = turned[top:, top:]
-        W = np.empty_like(V)
-        device.gemm(part, V, W)
-        device.gemm(W @ T.T, V, part, alpha=-1.0, beta=1.0, transpose_b=True)
+        strips = _strips(top, n)
+
+        def reflect(strip, top=top, V=V, T=T):
+            part = turned[slice(*strip), top:]
+            W = np.empty((len(part), len(T)))
+            device.gemm(part, V, W)
+            device.gemm(W @ T.T, V, part, alpha=-1.0, beta=1.0, transpose_b=True)
+
+        device.map(reflect, strips)
     return Band(turned, diagonal, below)
 
 
@@ -222,8 +235,7 @@ def _reflections(panel):
     """Return (V, T, R) with panel = (I - V T V^T) R, V of unit lower and R of upper trapezoidal form."""
     from scipy.linalg import qr, solve_triangular
 
-    with single_threaded_blas():
-        (packed, tau), _ = qr(panel, mode="raw", check_finite=False)
+    (packed, tau), _ = qr(panel, mode="raw", check_finite=False)
     count = len(tau)
     V = np.ascontiguousarray(np.tril(packed[:, :count], -1))
     np.fill_diagonal(V, 1.0)
@@ -235,15 +247,29 @@ def _reflections(panel):
 
 def _apply_on_both_sides(K, top, V, T, device):
     """Overwrite the lower triangle of M = K[top:, top:], by strips, with that of H^T M H, H = I - V T V^T."""
-    n = len(K)
-    edges = [top, *range((top // _STRIP + 1) * _STRIP, n, _STRIP), n]  # squares on the diagonal are kept whole
-    strips = list(itertools.pairwise(edges))
+    strips = _strips(top, len(K))
     X = np.zeros_like(V)
-    for a, b in strips:
-        device.gemm(K[a:, a:b], V[a - top : b - top], X[a - top :], beta=1.0)
-        device.gemm(K[b:, a:b], V[b - top :], X[a - top : b - top], beta=1.0, transpose_a=True)
-    X = X @ T
-    W = X - V @ (0.5 * (T.T @ (V.T @ X)))
+
+    def multiply(strip):  # rows of M V, from the lower triangle and whole squares on the diagonal
+        a, b = strip
+        out = X[a - top : b - top]
+        device.gemm(K[a:b, top:b], V[: b - top], out)
+        device.gemm(K[b:, a:b], V[b - top :], out, beta=1.0, transpose_a=True)
+
+    device.map(multiply, strips)
+    with single_threaded_blas():
+        X = X @ T
+        W = X - V @ (0.5 * (T.T @ (V.T @ X)))
     left, right = np.hstack([W, V]), np.hstack([V, W])
-    for a, b in strips:
-        device.gemm(left[a - top :], right[a - top : b - top], K[a:, a:b], alpha=-1.0, beta=1.0, transpose_b=True)
+
+    def update(strip):
+        a, b = strip
+        device.gemm(left[a - top : b - top], right[: b - top], K[a:b, top:b], alpha=-1.0, beta=1.0, transpose_b=True)
+
+    device.map(update, strips)
+
+
+def _strips(top, n):
+    """Return (first, last) of rows from `top` on; the longest first, so that threads end together."""
+    edges = [top, *range((top // _STRIP + 1) * _STRIP, n, _STRIP), n]
+    return list(itertools.pairwise(edges))[::-1]

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import Progress
-from kernelfit.grams.matrix import Gram, gram
+from kernelfit.grams.matrix import Gram
 
 _PROPOSED = 256  # pivots at a time: wide enough for GEMM
 _SMALLEST = 1e-10  # shift, relative to the mean of the diagonal of K
@@ -100,7 +100,7 @@ def pivoted_cholesky(
             if not len(taken):
                 continue
             pivots, new = drawn[taken], done + len(taken)
-            columns = gram(K.points, K.kernel, K.points.subset(pivots)).block((0, n), (0, len(pivots)))
+            columns = K.columns(pivots)
             advance(len(pivots), kind="columns")
             columns -= F[:, :done] @ F[pivots, :done].T
             CPU.trsm(L, columns, right=True, transpose=True)

@@ -324,12 +324,20 @@ def _refuse(*args, **options):
     raise InputError("this factor was closed, and its memory is free; use it inside of its `with` block")
 
 
-def check_system(K: Any, ridge: Any) -> float:
-    """Return the ridge as a float; raises InputError unless K is a symmetric Gram, and ridge 0 or positive."""
+def check_system(K: Any, ridge: Any, *, elsewhere: bool = False) -> float:
+    """Return the ridge as a float; raises InputError unless K is a symmetric Gram, and ridge 0 or positive.
+
+    Raises UnsupportedError where blocks are to be made elsewhere, in other processes, of a K that is more than points
+    and a kernel.
+    """
     if not isinstance(K, Gram):
         raise InputError(f"K is a {type(K).__name__}; give a Gram, such as gram(X, kernel) or gram(K, Precomputed())")
     if not K.symmetric:
         raise InputError(f"K of shape {K.shape} is that of two sets of points; only gram(X, kernel) can be solved")
+    if elsewhere and not K.of_points:
+        raise UnsupportedError(
+            "weighted points are solved in one process, and Mpi and Dask have several. Take Cholesky() or Auto()"
+        )
     return check_number("ridge", ridge)
 
 

@@ -100,3 +100,21 @@ def test_labels_that_do_not_fit_are_refused(problem):
         find_label_issues(K, y)
     with ConjugateGradients().factor(K, ridge=RIDGE) as factor, pytest.raises(UnsupportedError):
         find_label_issues(factor, y)
+
+
+def test_a_weight_is_that_of_copies(problem):
+    data, y, _, _ = problem
+    X, weights = data.X_train.reshape(N, -1), np.where(np.arange(N) < 30, 4.0, 1.0)
+    model = KernelInterpolationClassifier(KERNEL, ridge=RIDGE).fit(X, y, sample_weight=weights)
+    found = find_label_issues(model, y)
+    Y, K = one_hot(y, CLASSES), problem[3]
+    A = K + RIDGE * np.diag(1 / weights)
+    i = found.rows[0]
+    inverse = np.linalg.inv(A)
+    first = margins(Y - (inverse @ Y) / inverse.diagonal()[:, None], y)
+    rest = np.flatnonzero((first >= -0.25) & (np.arange(N) != i))
+    score = margins(K[i, rest][None] @ np.linalg.solve(A[np.ix_(rest, rest)], Y[rest]), y[[i]])
+    np.testing.assert_allclose(found.scores[0], score[0], atol=1e-10)
+    trended = KernelInterpolationClassifier(KERNEL, ridge=RIDGE, trend="constant").fit(X, y)
+    with pytest.raises(InputError, match="trend"):
+        find_label_issues(trended, y)

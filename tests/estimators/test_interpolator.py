@@ -11,7 +11,6 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
-from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from kernelfit import backend
 from kernelfit.common.errors import (
@@ -49,14 +48,6 @@ def problem():
 def labelled(problem):
     X, Y, Z = problem
     return X, np.array(["ape", "bee", "cat"])[Y.argmax(axis=1)], Z
-
-
-# Some checks have random targets, which no bandwidth predicts.
-@pytest.mark.filterwarnings("ignore:the bandwidth chosen")
-@parametrize_with_checks([KernelInterpolator(), KernelInterpolationClassifier()])
-def test_the_checks_of_scikit_learn(estimator, check):
-    """None is expected to fail."""
-    check(estimator)
 
 
 def test_interpolation_and_norm_by_another_route(problem):

@@ -169,3 +169,19 @@ def test_a_pickle_has_no_factor_and_can_go_on(data):
     factor = model._factor
     model.fit(X, y)
     assert factor.closed
+
+
+def test_weights_are_kept_by_removing_and_refused_by_updates(data):
+    X, y = data
+    weights = np.random.default_rng(1).integers(0, 4, 90)
+    options = {"bandwidth": BANDWIDTH, "ridge": 0.1}
+    model = KernelInterpolator(**options, keep_factor=True).fit(X, y, sample_weight=weights)
+    kept = np.delete(np.arange(90), [3, 4, 50])
+    expected = KernelInterpolator(**options).fit(X[kept], y[kept], sample_weight=weights[kept]).dual_coef_
+    np.testing.assert_allclose(model.remove([3, 4, 50])[kept], expected, atol=1e-11 * abs(expected).max())
+    trended = KernelInterpolator(bandwidth=BANDWIDTH, trend="linear").fit(X, y)
+    for each in (model, trended):
+        with pytest.raises(UnsupportedError, match="weights"):
+            each.update(X[:1] + 9, y[:1])
+    with pytest.raises(UnsupportedError, match="trend"):
+        trended.remove([1])

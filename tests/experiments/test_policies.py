@@ -68,7 +68,8 @@ def test_equal_images_with_different_labels_are_an_error_that_names_both(arrays)
     ):
         with pytest.raises(SingularMatrixError, match=f"5 and {N} are identical") as caught:
             run()
-        assert caught.value.duplicate == 5
+        assert caught.value.duplicate == 5 and f"'{y[5]}' and '{y[-1]}'" in str(caught.value)
+    assert run_solve(SolveSpec(data=wrong, ridge=1e-6))[0].results.ridge == 1e-6
 
 
 def test_labels_that_a_sweep_makes_differ_are_an_error_too(arrays):

@@ -12,11 +12,11 @@ from kernelfit.common.errors import InputError, NotEnoughDiskError, NotEnoughMem
 from kernelfit.common.progress import Progress
 from kernelfit.common.scratch import ScratchFolder
 from kernelfit.datasets.labels import one_hot
-from kernelfit.features import RandomConv
 from kernelfit.features import accumulated as module
 from kernelfit.features.accumulated import accumulate, bytes_needed
 from kernelfit.features.checkpoint import Checkpoint
 from kernelfit.features.random_net import BLOCK, Net
+from kernelfit.features.randomconv import RandomConv
 from kernelfit.grams.inner_products import InnerProducts
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Cosine, Custom, Gaussian, Linear, Polynomial

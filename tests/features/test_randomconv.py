@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import InputError
-from kernelfit.features import Pixels, RandomConv, parse_features
+from kernelfit.features import Pixels, parse_features
 from kernelfit.features.random_net import BLOCK, Net
-from kernelfit.features.randomconv import PRESETS
+from kernelfit.features.randomconv import PRESETS, RandomConv
 from kernelfit.features.whitening import Covariance
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Linear

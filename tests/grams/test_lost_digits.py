@@ -82,7 +82,7 @@ def test_one_by_one_and_together_differences_are_the_same(m, k, d, share):
     A, B, known = rng.normal(size=(m, d)), rng.normal(size=(k, d)), rng.random((m, k)) >= share
     out, p, q = np.where(known, 7.0, np.nan), np.ones(m), np.ones(k)
     run = difference_pass(Gaussian.from_differences, Gaussian.formula, ())
-    assert run(A, B, p, q, 1.0, (0.5,), out) == 0
+    assert run(A, B, None, p, q, 1.0, (0.5,), out) == 0
     assert (out[known] == 7.0).all()
     squares = sum((A[:, None, t] - B[None, :, t]) ** 2 for t in range(d))  # coordinate after coordinate, as there
     np.testing.assert_allclose(out[~known], np.exp(-0.5 * squares)[~known], rtol=4 * EPS)

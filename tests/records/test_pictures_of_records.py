@@ -10,7 +10,7 @@ from PIL import Image
 
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.solve import SolveResults, SolveSpec, run_solve
-from kernelfit.features import RandomConv
+from kernelfit.features.randomconv import RandomConv
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.records import pictures

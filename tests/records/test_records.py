@@ -55,11 +55,12 @@ def test_numbers_that_are_not_finite_become_none_at_any_depth():
             "norm": NAN,
             "condition_estimate": INF,
             "norm_per_output": [1.0, -INF, NAN],
+            "norm_pm1": 1e200,
             "bandwidth_choice": {"candidates": [{"loo_error": NAN, "pair": (INF, 2.0)}]},
         }
     )
     assert made.results.norm is None and made.results.condition_estimate is None
-    assert made.results.norm_per_output == [1.0, None, None]
+    assert made.results.norm_per_output == [1.0, None, None] and made.results.norm_pm1 is None
     assert made.results.bandwidth_choice == {"candidates": [{"loo_error": None, "pair": [None, 2.0]}]}
     strict(made.to_json())
 

@@ -24,4 +24,6 @@ def _value(hint):
         return {"some": _value(arguments[1])} if arguments[1] is not typing.Any else {}
     if dataclasses.is_dataclass(hint):
         return results_of(hint)
+    if typing.is_typeddict(hint):
+        return {name: _value(part) for name, part in typing.get_type_hints(hint).items()}
     return _PLAIN[hint]

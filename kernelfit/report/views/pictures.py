@@ -51,8 +51,8 @@ def _sheet(title, png, caption, command):
 
 def _gabor(records):
     """Return the filters of Gabor features, which their text tells."""
-    from kernelfit.features import Gabor, parse_features
-    from kernelfit.features.gabor import morlet_bank
+    from kernelfit.features import parse_features
+    from kernelfit.features.gabor import Gabor, morlet_bank
 
     used = [*records.of("solve"), *records.latest("section5")]
     found = {each.results.features: each.command for each in used if (each.results.features or "").startswith("gabor")}

@@ -76,7 +76,7 @@ class Dask(ConjugateGradients):
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "DaskFactor":
-        ridge = check_system(K, ridge)
+        ridge = check_system(K, ridge, elsewhere=True)
         with contextlib.ExitStack() as stack:
             solver = self if self.client else stack.enter_context(self.opened())
             assert solver.client is not None

@@ -97,7 +97,7 @@ class Mpi(Solver):
             raise InputError(
                 "Mpi() solves with all processes of mpiexec: let each enter it, with Mpi().opened() as solver"
             )
-        ridge = check_system(K, ridge)
+        ridge = check_system(K, ridge, elsewhere=True)
         progress, team, n = progress or Progress(), self.team, K.shape[0]
         shape = grid_shape(team.size, self.grid)
         layout = Layout(n, min(self.block or BLOCK, n), shape)

@@ -68,10 +68,11 @@ def test_passes_of_arrays_equal_the_compiled_ones(request, setting, kernel, dtyp
             x, z = (part / np.sqrt((part * part).sum(axis=1))[:, None] for part in (x, -z))
             expected[::2] = np.nan
             out[...] = device.array(expected)
-        differences = kernel.from_differences, kernel.formula, kernel.integers
+        differences = kernel.from_differences, kernel.formula, kernel.integers, kernel.order
         for sign in (1.0, -1.0):
-            left = compiled.difference_pass(*differences)(x, sign * z, p, q, sign, parameters, expected)
-            there = map(device.array, (x, sign * z, p, q))
-            assert arrays.difference_pass(*differences, device.xp)(*there, sign, parameters, out) == left
+            left = compiled.difference_pass(*differences)(x, sign * z, None, p, q, sign, parameters, expected)
+            left_side, right_side, *norms = map(device.array, (x, sign * z, p, q))
+            run = arrays.difference_pass(*differences, device.xp)
+            assert run(left_side, right_side, None, *norms, sign, parameters, out) == left
             np.testing.assert_allclose(device.host(out), expected, rtol=close)
         assert left == 0

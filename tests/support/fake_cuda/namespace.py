@@ -71,7 +71,19 @@ def _ondevice_array(function):
 
 def namespace():
     cupy = types.ModuleType("cupy")
-    for name in ("maximum", "minimum", "exp", "sqrt", "arccos", "arcsin", "arctan2", "abs", "isfinite", "isnan"):
+    for name in (
+        "maximum",
+        "minimum",
+        "exp",
+        "sqrt",
+        "arccos",
+        "arcsin",
+        "log1p",
+        "arctan2",
+        "abs",
+        "isfinite",
+        "isnan",
+    ):
         setattr(cupy, name, elementwise(getattr(np, name)))
     for name in ("zeros_like", "array_equal", "tril", "where", "nonzero"):
         setattr(cupy, name, _ondevice_array(getattr(np, name)))
