@@ -61,7 +61,9 @@ def test_pixels_and_labels_of_any_name():
     data = load_dataset("digits", n_train=120)
     X, y = data.X_train.reshape(120, -1), np.array(list("abcdefghij"))[data.y_train]
     assert X.dtype == np.uint8
-    model = KernelInterpolationClassifier(bandwidth=1.0).fit(X[:90], y[:90]).update(X[90:], y[90:])
+    model = KernelInterpolationClassifier(bandwidth=1.0, keep_factor=True).fit(X[:90], y[:90])
+    assert not model._factor.closed
+    model.update(X[90:], y[90:])
     same(model, KernelInterpolationClassifier(bandwidth=1.0).fit(X, y))
     assert model.score(X, y) == 1.0
     with pytest.raises(InputError, match="none of the classes"):
