@@ -103,6 +103,7 @@ def test_a_pipeline_is_kernelfit_solve_with_these_features(features):
 
 @each
 def test_words_of_scikit_learn(features):
+    pytest.importorskip("pandas", reason="frames need pandas")
     made = clone(features).set_output(transform="pandas").fit(IMAGES)
     frame = made.transform(IMAGES)
     names = made.get_feature_names_out()

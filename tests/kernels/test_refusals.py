@@ -68,8 +68,6 @@ def test_points_of_two_kinds_do_not_meet(X, Z):
 @pytest.mark.parametrize(
     "X",
     [
-        np.ones((3, 4), int),
-        np.ones((3, 4), bool),
         np.ones((3, 4), complex),
         np.array([["a", "b"]]),
         np.array([[None]]),

@@ -266,7 +266,6 @@ BAD = {
     "NaN among targets": (dict(Y=np.array([0, 0, np.nan, 0, 0])), "targets of point 2"),
     "NaN among points": (dict(X=np.full((5, 7), np.nan)), "point 0"),
     "zeros": (dict(X=np.zeros((5, 7))), "is zero"),
-    "integers that are no pixels": (dict(X=np.ones((5, 7), int)), "astype"),
     "start": (dict(start=np.zeros(6)), r"shape \(6,\).*\(7,\)"),
     "start with one output": (dict(start=np.zeros((7, 1))), r"\(7, 1\)"),
     "start with NaN": (dict(start=np.full(7, np.nan)), "finite"),

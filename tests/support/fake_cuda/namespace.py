@@ -87,6 +87,7 @@ def namespace():
         setattr(cupy, name, elementwise(getattr(np, name)))
     for name in ("zeros_like", "array_equal", "tril", "where", "nonzero"):
         setattr(cupy, name, _ondevice_array(getattr(np, name)))
+    cupy.concatenate = lambda arrays, axis=0: device_array(np.concatenate([array._host() for array in arrays], axis))
     cupy.stack = lambda arrays, axis=0: device_array(np.stack([array._host() for array in arrays], axis))
     cupy.arange = lambda *arguments, **options: device_array(np.arange(*arguments, **options))
     cupy.ndarray, cupy.empty, cupy.zeros, cupy.asarray, cupy.array = ndarray, _empty, _zeros, _asarray, _array
