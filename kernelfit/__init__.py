@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     )
     from kernelfit.models.expansion import KernelExpansion
     from kernelfit.models.fit import fit
+    from kernelfit.models.optimizing import optimize
     from kernelfit.randomization import randomization_test
     from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Dask, Eigen, Mpi, solve
 
@@ -85,6 +86,7 @@ __all__ = [
     "kernels",
     "load_dataset",
     "load_model",
+    "optimize",
     "randomization_test",
     "read_records",
     "run",
@@ -107,6 +109,7 @@ _HOMES = {
     "kernelfit.grams.matrix": ("gram",),
     "kernelfit.models.expansion": ("KernelExpansion",),
     "kernelfit.models.fit": ("fit",),
+    "kernelfit.models.optimizing": ("optimize",),
     "kernelfit.randomization": ("randomization_test",),
     "kernelfit.solvers": ("Auto", "Banded", "Cholesky", "ConjugateGradients", "Dask", "Eigen", "Mpi", "solve"),
 }

@@ -6,7 +6,7 @@ import functools
 import numbers
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.linalg import LinAlgWarning
 from sklearn.base import ClassifierMixin, MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
@@ -28,7 +29,9 @@ from kernelfit.estimators.updating import UpdatedEstimator
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
+from kernelfit.models.bandwidth import choose_bandwidth
 from kernelfit.models.fit import fit
+from kernelfit.models.optimizing import optimize
 from kernelfit.models.posterior import predictive_covariance, predictive_variance, require_kernel_of_points
 from kernelfit.models.trend import Basis, trend_deviation, trend_values
 from kernelfit.solvers.auto import Auto
@@ -58,9 +61,10 @@ class _KernelInterpolation(UpdatedEstimator):
         | Kernel
         | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
         *,
-        bandwidth: float | str = "auto",
+        bandwidth: float | Sequence[float] | str = "auto",
         ridge: float = 0.0,
         trend: str | None = None,
+        optimize: str | None = None,
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
@@ -74,6 +78,7 @@ class _KernelInterpolation(UpdatedEstimator):
         self.bandwidth = bandwidth
         self.ridge = ridge
         self.trend = trend
+        self.optimize = optimize
         self.loo = loo
         self.keep_factor = keep_factor
         self.solver = solver
@@ -110,6 +115,8 @@ class _KernelInterpolation(UpdatedEstimator):
         options |= {"weights": weights, "trend": self.trend, "progress": make_progress(not self.verbose)}
         with contextlib.ExitStack() as stack:
             solver = stack.enter_context(_opened(self._chosen_solver(Y.shape[1])))
+            if self.optimize is not None:
+                kernel, options["ridge"] = self._optimized(X, Y, kernel, solver, weights)
             found = fit(X, Y, kernel, solver, keep_factor=self.keep_factor, **options)
             if found.factor is not None:
                 stack.enter_context(found.factor)
@@ -186,11 +193,28 @@ class _KernelInterpolation(UpdatedEstimator):
         kernel = as_kernel(self.kernel)
         if isinstance(self.bandwidth, str) and self.bandwidth == "auto":
             return kernel
-        if not isinstance(self.bandwidth, numbers.Real):
-            raise InputError(f"bandwidth = {self.bandwidth!r}; give a positive number, or 'auto'")
+        if isinstance(self.bandwidth, str) or not isinstance(self.bandwidth, numbers.Real | Sequence | np.ndarray):
+            raise InputError(f"bandwidth = {self.bandwidth!r}; give a positive number, one for each feature, or 'auto'")
         if not kernel.open_bandwidth:
             raise InputError(f"bandwidth {self.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
         return kernel.with_bandwidth(self.bandwidth)
+
+    def _optimized(self, X, Y, kernel, solver, weights):
+        """Return (Kernel, ridge) that `optimize` finds from what the parameters say, and set optimization_."""
+        if weights is not None or self.trend is not None:
+            raise InputError(f"optimize = {self.optimize!r} was asked for beside weights or a trend; it knows neither")
+        start, found = self.bandwidth, as_kernel(self.kernel)
+        if kernel.open_bandwidth:  # "auto"
+            start = choose_bandwidth(X, Y, kernel, score=self._score, ridge=self.ridge).bandwidth
+        options = {"objective": self.optimize, "solver": solver, "progress": make_progress(not self.verbose)}
+        self.optimization_ = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
+        if not self.optimization_.converged:
+            warnings.warn(
+                f"the search by {self.optimize} did not converge: {self.optimization_.message}",
+                ConvergenceWarning,
+                stacklevel=4,
+            )
+        return found.with_bandwidth(self.optimization_.bandwidth), self.optimization_.ridge
 
     def _points(self, X):
         """Return points to predict as f takes them; with a precomputed kernel X is the cross matrix (m, n)."""
@@ -245,7 +269,7 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         "gaussian + 0.1 * linear", "precomputed", ...), a kernelfit.kernels.Kernel, or a function of two float64
         matrices (a, d), (b, d) that returns the kernel matrix (a, b); several threads may call it at once.
         With "precomputed", X is K (n, n) in fit and the cross matrix (m, n) in predict, float64 or float32.
-    bandwidth : float or "auto"
+    bandwidth : float, one for each feature, or "auto"
         For a kernel whose bandwidth is open. "auto": the multiple of the median distance with the least closed-form
         leave-one-out squared error on up to 3,000 training points, drawn by a fixed seed; the error of each output is
         relative to its mean square. See kernelfit.models.bandwidth.choose_bandwidth and FitReport.bandwidth_choice.
@@ -272,6 +296,10 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         Whether to show progress on standard error.
     trend : None, "constant" or "linear"
         Functions that are fitted beside the kernel and have no norm: adding one of them to y adds it to f.
+    optimize : None, "loo" or "likelihood"
+        Begin at `bandwidth` and `ridge` and go on to those of least leave-one-out squared error, or largest marginal
+        likelihood, by their gradients (kernelfit.models.optimizing): with a bandwidth for each feature, all of them. A
+        ridge of 0 stays 0. That the search did not converge is told by a ConvergenceWarning.
 
     Attributes
     ----------
@@ -285,6 +313,8 @@ class KernelInterpolator(_ScoredArrays, MultiOutputMixin, RegressorMixin, _Kerne
         RKHS norm of f, sqrt(tr(coef^T K coef)) over all outputs.
     loo_residuals_ : array of the shape of y, or None
         y_i - f^(-i)(x_i), where f^(-i) is fitted without point i; in closed form, coef_i / [(K + ridge I)^-1]_ii.
+    optimization_ : kernelfit.models.optimizing.Optimization
+        Where `optimize` was asked for: what it found, in how many steps, and whether it converged.
     report_ : kernelfit.models.fit.FitReport
     function_ : kernelfit.models.expansion.KernelExpansion
         f itself but for the trend, over the points that were not merged.
@@ -469,10 +499,11 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
         | Kernel
         | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
         *,
-        bandwidth: float | str = "auto",
+        bandwidth: float | Sequence[float] | str = "auto",
         ridge: float = 0.0,
         class_weight: dict | str | None = None,
         trend: str | None = None,
+        optimize: str | None = None,
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
@@ -487,6 +518,7 @@ class KernelInterpolationClassifier(_ScoredArrays, ClassifierMixin, _KernelInter
             bandwidth=bandwidth,
             ridge=ridge,
             trend=trend,
+            optimize=optimize,
             loo=loo,
             keep_factor=keep_factor,
             solver=solver,

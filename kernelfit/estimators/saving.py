@@ -16,6 +16,7 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel, parse_kernel
 from kernelfit.models.expansion import KernelExpansion, read_model, write_model
 from kernelfit.models.fit import FitReport
+from kernelfit.models.optimizing import Optimization
 from kernelfit.solvers.protocol import Solver
 
 
@@ -48,7 +49,9 @@ class SavedEstimator(BaseEstimator):
                 arrays[name] = _array(name, value)
                 texts += [name] * (value.dtype == object)
             else:
-                fitted[name] = dataclasses.asdict(value) if isinstance(value, FitReport) else _plain(name, value)
+                fitted[name] = (
+                    dataclasses.asdict(value) if isinstance(value, FitReport | Optimization) else _plain(name, value)
+                )
         own = {"class": type(self).__name__, "parameters": parameters, "fitted": fitted, "texts": texts}
         classes = {"classes": list(map(str, arrays["classes_"]))} if "classes_" in arrays else {}
         write_model(path, self.function_, classes | {"estimator": own}, **arrays)
@@ -96,7 +99,9 @@ def load_model(path: str | Path, *, kernel: Kernel | Callable | None = None) -> 
         fitted = {name: arrays[name] for name in arrays if name.endswith("_")} | own["fitted"]
         fitted |= {name: fitted[name].astype(object) for name in own["texts"]}
         if "report_" in fitted:
-            fitted["report_"] = _report(fitted["report_"])
+            fitted["report_"] = _typed(fitted["report_"], FitReport)
+        if "optimization_" in fitted:
+            fitted["optimization_"] = _typed(fitted["optimization_"], Optimization)
     except Exception as error:  # whatever else the header may say
         raise DataError(f"{path}: the estimator in it is damaged, or of a later version: {error!r}") from error
     vars(model).update(fitted, function_=function)
@@ -170,7 +175,7 @@ def _restored(value, given, function):
     return value
 
 
-def _report(fields):
+def _typed(fields, kind):
     import msgspec
 
-    return msgspec.convert(fields, FitReport)
+    return msgspec.convert(fields, kind)

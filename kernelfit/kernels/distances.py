@@ -3,7 +3,7 @@
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
@@ -25,6 +25,9 @@ class DistanceKernel(FormulaKernel):
     """
 
     bandwidth: Bandwidth
+    steepness: ClassVar[
+        Formula
+    ]  # -m dk/ds of s = |x - z|^m, m the order, of what `formula` takes; 0 where it is no number
 
     def __post_init__(self) -> None:
         set_bandwidth(self)

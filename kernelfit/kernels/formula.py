@@ -73,7 +73,7 @@ class FormulaKernel(Kernel):
             unknown = self._unknown(left, right, parameters)
             missing = run(T, left.unshift, right.unshift, *norms, parameters, offset, *unknown, out)
         if missing:
-            run = _difference_pass(A.device, (self.from_differences, self.formula, self.integers, self.order))
+            run = difference_pass(A.device, (self.from_differences, self.formula, self.integers, self.order))
             self._make_from_points(run, A, B, parameters, out)
 
     def _only_from_points(self, A: Points) -> bool:
@@ -117,7 +117,7 @@ def _tile_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int,
     return arrays.tile_pass(*entry, device.xp)
 
 
-def _difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...], int]) -> Pass:
+def difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...], int]) -> Pass:
     """Return the pass from points to entries that are NaN: see kernelfit.kernels.compiled.difference_pass."""
     if device.name == "cpu":
         from kernelfit.kernels import compiled

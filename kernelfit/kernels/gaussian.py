@@ -28,6 +28,10 @@ class Gaussian(DistanceKernel):
     def formula(xp: Any, squared: Any, scale: float) -> Any:
         return xp.exp(-squared * scale)
 
+    @staticmethod
+    def steepness(xp: Any, squared: Any, scale: float) -> Any:
+        return 2.0 * scale * xp.exp(-squared * scale)
+
     def parameters(self, unit: float) -> tuple[float, ...]:
         return (unit / (2 * self._chosen_bandwidth() ** 2),)
 

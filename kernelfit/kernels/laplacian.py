@@ -19,6 +19,11 @@ class Laplacian(DistanceKernel):
     def formula(xp: Any, squared: Any, scale: float) -> Any:
         return xp.exp(-xp.sqrt(squared) * scale)
 
+    @staticmethod
+    def steepness(xp: Any, squared: Any, scale: float) -> Any:
+        r = xp.sqrt(squared) * scale
+        return xp.where(r > 0.0, scale * scale * xp.exp(-r) / xp.where(r > 0.0, r, 1.0), 0.0)
+
     def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(unit) / self._chosen_bandwidth(),)
 

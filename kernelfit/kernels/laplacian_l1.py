@@ -32,6 +32,10 @@ class LaplacianL1(DistanceKernel):
     def formula(xp: Any, distance: Any, scale: float) -> Any:
         return xp.exp(-distance * scale)
 
+    @staticmethod
+    def steepness(xp: Any, distance: Any, scale: float) -> Any:
+        return scale * xp.exp(-distance * scale)
+
     def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(unit) / self._chosen_bandwidth(),)
 

@@ -46,6 +46,16 @@ class Matern(DistanceKernel):
             factor = 1.0 + r * (1.0 + r / 3.0)
         return factor * xp.exp(-r)
 
+    @staticmethod
+    def steepness(xp: Any, squared: Any, scale: float, order: int) -> Any:
+        r = xp.sqrt(squared) * scale
+        factor = xp.where(r > 0.0, 1.0 / xp.where(r > 0.0, r, 1.0), 0.0)
+        if order == 1:
+            factor = 1.0
+        if order == 2:
+            factor = (1.0 + r) / 3.0
+        return factor * scale * scale * xp.exp(-r)
+
     def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(2 * self.nu * unit) / self._chosen_bandwidth(),)
 

@@ -28,6 +28,10 @@ class RationalQuadratic(DistanceKernel):
     def formula(xp: Any, squared: Any, scale: float, alpha: float) -> Any:
         return xp.exp(-alpha * xp.log1p(squared * scale))
 
+    @staticmethod
+    def steepness(xp: Any, squared: Any, scale: float, alpha: float) -> Any:
+        return 2.0 * alpha * scale * xp.exp(-(alpha + 1.0) * xp.log1p(squared * scale))
+
     def parameters(self, unit: float) -> tuple[float, ...]:
         return unit / (2 * self.alpha * self._chosen_bandwidth() ** 2), self.alpha
 
