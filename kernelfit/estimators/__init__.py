@@ -1,7 +1,8 @@
 """scikit-learn's face of kernelfit: estimators that interpolate, with all that is measured of their solution."""
 
+from kernelfit.estimators.classifier import KernelInterpolationClassifier
 from kernelfit.estimators.cross_validated import KernelInterpolationClassifierCV, KernelInterpolatorCV
-from kernelfit.estimators.interpolator import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.estimators.interpolator import KernelInterpolator
 from kernelfit.estimators.saving import load_model
 
 __all__ = [

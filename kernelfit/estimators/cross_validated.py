@@ -24,7 +24,8 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, make_progress
 from kernelfit.common.validation import check_positive
 from kernelfit.datasets.labels import one_hot
-from kernelfit.estimators.interpolator import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.estimators.classifier import KernelInterpolationClassifier
+from kernelfit.estimators.interpolator import KernelInterpolator
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Literal
 
-from kernelfit import backend, datasets
+from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
@@ -22,7 +22,7 @@ class DescentSpec(Data):
 
     words = ("descent",)
 
-    n_train: int | None = option(1000, "Stratified subset of the training set, or size of synthetic.", least=1)
+    n_train: int = option(1000, "Stratified subset of the training set, or size of synthetic.", least=1)
     features: Literal["fourier", "relu"] = option(
         "fourier", "fourier: cosines, which tend to the Gaussian kernel; relu: a random hidden layer."
     )
@@ -46,9 +46,7 @@ class DescentSpec(Data):
 
 def run_descent(spec, *, progress=None) -> Record:
     """Run a DescentSpec; return its Record, whose results are a DoubleDescent."""
-    data = datasets.load(
-        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
-    )
+    data = spec.load(progress)
     features: RandomFeatures = ReluFeatures()
     if spec.features == "fourier":
         features = FourierFeatures(median_distance(data.X_train) if spec.bandwidth == "auto" else spec.bandwidth)

@@ -14,13 +14,13 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
 from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, Memory, PixelSetting
-from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import solver_of
 from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
 from kernelfit.records.forms import Count, Measure, Share
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.protocol import memory_explained
@@ -120,14 +120,12 @@ def run_interpolants(spec, *, progress=None) -> Record:
         with watch(text):
             rows.append(_other(text, ready, coef, rows[0].norm, spec.seed, progress))
         progress.note(f"{text}: {rows[-1].failed or f'norm {rows[-1].norm:.4g}'}")
-    watch.seconds["total"] = watch.total()
-    return make_record(
+    return recorded(
         spec,
         InterpolantsResults(features=str(ready.features), kernel=str(ready.K.kernel), rows=rows),
+        ready,
+        watch,
         kind="interpolants",
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
         warnings=_warnings(rows) + doubts_of(ready),
     )
 

@@ -11,14 +11,14 @@ from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import Data, KernelOptions, Memory
-from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, solved
+from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import solver_of
 from kernelfit.models.ridge import choose_ridge
 from kernelfit.records import pictures
 from kernelfit.records.forms import Count, Number, Share, Size
 from kernelfit.records.pictures import Example
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
 
 
@@ -142,7 +142,6 @@ def run_label_issues(spec, *, progress=None) -> Record:
     shown = first[: pictures.EXAMPLES]
     strongest, said = found.against[: len(shown), 0], predicted[: len(shown)]
     images = ready.training.X
-    watch.seconds["total"] = watch.total()
     results = LabelIssuesResults(
         kernel=str(ready.K.kernel),
         features=str(ready.features),
@@ -156,14 +155,12 @@ def run_label_issues(spec, *, progress=None) -> Record:
         pictures=pictures.examples(images, groups, shown, labels, said, true),
         against=pictures.examples(images, groups, strongest, labels, labels[strongest], true),
     )
-    return make_record(
+    return recorded(
         spec,
         results,
+        ready,
+        watch,
         kind="label_issues",
-        command=spec.command(),
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
         warnings=solution.doubts() + doubts_of(ready),
     )
 

@@ -19,12 +19,12 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import LABELS, RIDGE, Data, KernelOptions, Machine, MpiEngine, label_levels
-from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.records.forms import Count, Measure, Share
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
 
 
@@ -140,7 +140,6 @@ def _run(spec, solver, watch, progress):
         )
         for (level, seed), y, own, norm in zip(sets, labels, likelihoods, norms, strict=True)
     ]
-    watch.seconds["total"] = watch.total()
     results = LikelihoodResults(
         kernel=str(ready.K.kernel),
         features=str(ready.features),
@@ -150,14 +149,13 @@ def _run(spec, solver, watch, progress):
         relative_residual=solution.relative_residual,
         rows=rows,
     )
-    return make_record(
+    return recorded(
         spec,
         results,
+        ready,
+        watch,
         kind="likelihood",
-        command=solver.launcher + spec.command(),
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
+        launcher=solver.launcher,
         warnings=solution.doubts() + doubts_of(ready),
     )
 

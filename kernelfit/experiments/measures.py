@@ -10,10 +10,10 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import RIDGE, Data, KernelOptions, Machine, MpiEngine
-from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
 
 
@@ -65,15 +65,13 @@ def _run(spec, solver, watch, progress):
             seed=spec.seed,
             progress=progress,
         )
-    watch.seconds["total"] = watch.total()
-    return make_record(
+    return recorded(
         spec,
         MeasuresResults(kernel=str(ready.K.kernel), features=str(ready.features), table=table),
+        ready,
+        watch,
         kind="measures",
-        command=solver.launcher + spec.command(),
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
+        launcher=solver.launcher,
         warnings=table.warnings + doubts_of(ready),
     )
 

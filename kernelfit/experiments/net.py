@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from kernelfit import backend, datasets, nn
+from kernelfit import backend, nn
 from kernelfit.analysis.learning_order import learning_summary, save_correctness
 from kernelfit.analysis.leaving_out import margin_distribution
 from kernelfit.common.errors import InputError
@@ -199,7 +199,7 @@ def _run_one(spec, runs, resume, progress):
     watch, team = Stopwatch(), team_of(find_device(spec.device))
     with watch("load"):
         data, changed = _load(spec, progress)
-    identity = _identity(spec, changed)
+    identity = spec.identity(data=changed.sha256)
     checkpoint = None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
     fitted = fit_net(
         spec.model,
@@ -227,12 +227,6 @@ def _run_one(spec, runs, resume, progress):
     yield from written((record, fitted.net), _keep, runs, record, fitted.history, checkpoint)
 
 
-def _identity(spec, changed):
-    """Return the hash of a run on these data. Tables used to be whitened as images are, which is another run."""
-    table = spec.whiten and not spec.stream and changed.X_train.ndim == 2
-    return spec.identity(data=changed.sha256 + (", columns standardised" if table else ""))
-
-
 def _recorded(spec, data, changed, fitted, watch, runs, processes):
     """Return the Record of a net that was fitted, and that _keep writes to the folder `runs`, if any."""
     from kernelfit.nn.fitting import describe_torch
@@ -241,7 +235,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes):
     wrong_label = changed.y_train != data.y_train
     if history.packed:
         correct = np.unpackbits(history.packed_rows(), axis=1, count=len(wrong_label)).astype(bool)
-        file = None if runs is None else f"nets/{_identity(spec, changed)[:16]}.npz"
+        file = None if runs is None else f"nets/{spec.identity(data=changed.sha256)[:16]}.npz"
         learning = learning_summary(correct, wrong_label) | {"file": file}
     watch.add(fitted.seconds)
     results = NetResults(
@@ -293,11 +287,10 @@ def _keep(runs, record, history, checkpoint=None):
 
 def _load(spec, progress):
     """Return the Dataset and its Corruption: the same bytes as those of a solve with this seed."""
-    sizes = {"n_train": spec.n_train, "n_test": spec.n_test, "seed": spec.seed}
     if spec.stream:
-        data = stream(spec.data, spec.resize, **sizes)
+        data = stream(spec.data, spec.resize, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed)
     else:
-        data = datasets.load(spec.data, data_dir=spec.data_dir, progress=progress, **sizes)
+        data = spec.load(progress)
     return data, _corrupted(spec, data)
 
 

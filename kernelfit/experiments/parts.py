@@ -7,6 +7,7 @@ Data: a study without an option `ridge` has none.
 import dataclasses
 from typing import Literal
 
+from kernelfit import datasets
 from kernelfit.common.errors import InputError
 from kernelfit.common.quantities import parse_bytes, parse_range
 from kernelfit.common.spec import Spec, option
@@ -56,6 +57,11 @@ class Data(DataFolder):
     )
     n_test: int | None = option(None, "The same for the test set; default: all, or 1000.", least=1)
     seed: int = option(0, "Of subsets, corruption, and all else that is drawn.")
+
+    def load(self, progress=None):
+        """Return the Dataset."""
+        sizes = {"n_train": self.n_train, "n_test": self.n_test, "seed": self.seed}
+        return datasets.load(self.data, data_dir=self.data_dir, progress=progress, **sizes)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

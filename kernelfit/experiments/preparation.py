@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-from kernelfit import backend, datasets
+from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.corruption import Corruption, corrupt, label_probability
 from kernelfit.datasets import Dataset
@@ -20,6 +20,7 @@ from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.models.fit import solve_first
+from kernelfit.records.record import DatasetUsed, make_record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.planning.problem import Problem
 
@@ -169,6 +170,20 @@ def doubts_of(ready):
     return pixels + (ready.choice.doubts if ready.choice else [])
 
 
+def recorded(spec, results, ready, watch, *, kind, launcher="", **more):
+    """Return the Record of a run on a Prepared problem that ends now; `more` are warnings and peak_bytes."""
+    return make_record(
+        spec,
+        results,
+        kind=kind,
+        command=launcher + spec.command(),
+        dataset=DatasetUsed.of(ready.data, spec.data),
+        environment=ready.K.device.describe(),
+        seconds=watch.seconds | {"total": watch.total()},
+        **more,
+    )
+
+
 def corruption_of(changed, data):
     """Return what a record says of a Corruption of a Dataset."""
     return {
@@ -183,9 +198,7 @@ def corruption_of(changed, data):
 
 def _load(spec, kernel, features, progress):
     """Return the Dataset, its Corruption, fit to be solved, and the Duplicates among the images without a ridge."""
-    data = datasets.load(
-        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
-    )
+    data = spec.load(progress)
     _check_precomputed(kernel, features, data, spec)
     changed = corrupt(
         data.X_train,

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from kernelfit import datasets
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
@@ -58,9 +57,7 @@ def run_randomize(spec, *, runs=None, progress=None):
     """
     progress = progress or Progress()
     estimator = make_estimator(spec.estimator, spec.param)
-    data = datasets.load(
-        spec.data, n_train=spec.n_train, n_test=spec.n_test, seed=spec.seed, data_dir=spec.data_dir, progress=progress
-    )
+    data = spec.load(progress)
     options = estimator.get_params() if hasattr(estimator, "get_params") else {}
     if data.X_train.ndim > 2 and options.get("image_shape", "no such parameter") is None:
         estimator.set_params(image_shape=data.X_train.shape[1:])

@@ -11,12 +11,12 @@ from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
 from kernelfit.experiments.parts import Data, Engine, Factor, KernelOptions, Machine
-from kernelfit.experiments.preparation import attempts, corruption_of, doubts_of, prepare
+from kernelfit.experiments.preparation import attempts, corruption_of, doubts_of, prepare, recorded
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import Labelled
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.records.forms import Count, Measure, Share, Size
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.ridges import checked_ridges, ridge_path
@@ -157,7 +157,6 @@ def _run(spec, solver, method, watch, progress):
             _row(solution, diagonal, y, own, y_test, first)
             for solution, diagonal, own in zip(path.solutions, path.inverse_diagonals, scores, strict=True)
         ]
-    watch.seconds["total"] = watch.total()
     results = RidgeResults(
         kernel=str(ready.K.kernel),
         features=str(ready.features),
@@ -170,14 +169,13 @@ def _run(spec, solver, method, watch, progress):
         **verdict(rows),
         rows=rows,
     )
-    return make_record(
+    return recorded(
         spec,
         results,
+        ready,
+        watch,
         kind="ridge",
-        command=solver.launcher + spec.command(),
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
+        launcher=solver.launcher,
         warnings=_warnings(rows, path, ready),
     )
 

@@ -22,7 +22,7 @@ from kernelfit.experiments.parts import (
     OneFactor,
     PixelSetting,
 )
-from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, solved
+from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.models.fit import pivot_of
@@ -30,7 +30,7 @@ from kernelfit.models.posterior import log_determinant_of, log_marginal_likeliho
 from kernelfit.records import pictures
 from kernelfit.records.forms import Measure, Positive, Share, Size
 from kernelfit.records.pictures import Histogram, Pictures
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
@@ -180,7 +180,6 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     pm1 = solution.combined(plus_minus_one(k))
     with watch("pictures"):
         illustrated = _illustrations(ready, spec, solution, scores, diagonal)
-    watch.seconds["total"] = watch.total()
     results = SolveResults(
         d=ready.d,
         kernel=str(ready.K.kernel),
@@ -209,14 +208,13 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
         solver=factor.report | solution.report,
         augmentation={"what": spec.augment, "rows": len(y), "left_out": ready.training.left_out},
     )
-    record = make_record(
+    record = recorded(
         spec,
         results,
+        ready,
+        watch,
         kind="solve",
-        command=solver.launcher + spec.command(),
-        dataset=DatasetUsed.of(data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
+        launcher=solver.launcher,
         peak_bytes=peak,
         warnings=_warnings(ready, results, solution, scores),
     )

@@ -25,13 +25,13 @@ from kernelfit.experiments.parts import (
     PixelSetting,
     label_levels,
 )
-from kernelfit.experiments.preparation import doubts_of, prepare, solved
+from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.records.forms import Count, Measure, Share
-from kernelfit.records.record import DatasetUsed, Record, make_record
+from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
@@ -151,7 +151,6 @@ def run_sweep(spec, *, progress=None) -> Record | None:
             kernels[setting.pixels] = str(ready.K.kernel)
             solutions.append(solution)
             warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready)]
-    watch.seconds["total"] = watch.total()
     results = SweepResults(
         features=str(ready.features),
         kernels=kernels,
@@ -159,14 +158,13 @@ def run_sweep(spec, *, progress=None) -> Record | None:
         relative_residual=float(np.max([solution.relative_residual for solution in solutions])),
         rows=rows,
     )
-    return make_record(
+    return recorded(
         spec,
         results,
+        ready,
+        watch,
         kind="sweep",
-        command=solver.launcher + spec.command(),
-        dataset=DatasetUsed.of(ready.data, spec.data),
-        environment=ready.K.device.describe(),
-        seconds=watch.seconds,
+        launcher=solver.launcher,
         warnings=warnings,
     )
 

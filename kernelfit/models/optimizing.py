@@ -32,9 +32,8 @@ from kernelfit.solvers.protocol import Solver
 OBJECTIVES = ("loo", "likelihood")
 _WIDTH = 512  # columns of M at a time
 _RANGE = math.log(1e4)  # how far from where it began a logarithm may go
-_WORSE = (
-    10.0  # what a matrix that cannot be solved is worth, above the worst that could, for the line search to step back
-)
+# What a matrix that cannot be solved is worth, above the worst that could, for the line search to step back.
+_WORSE = 10.0
 
 
 @dataclasses.dataclass(frozen=True)

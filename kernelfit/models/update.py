@@ -84,7 +84,7 @@ def extend(
     updated = dataclasses.replace(
         report,
         n=N,
-        method=made.method,
+        method=f"{made.method}, extended by {len(points):,} points; residual of {len(rows):,} rows",
         relative_residual=residual,
         norm_disagreement=norm.disagreement,
         condition_estimate=None,

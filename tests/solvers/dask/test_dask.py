@@ -276,9 +276,12 @@ def test_a_client_that_is_killed_goes_on(cluster, client, tmp_path):
     words += ["--scratch", str(tmp_path), "--runs", str(tmp_path), "--tolerance", "1e-10", "--quiet"]
     run = subprocess.Popen([sys.executable, str(tmp_path / "client.py"), *words])
     state = tmp_path / "kernelfit-iteration" / "state.bin"
+    seen: set[int] = set()  # the header makes a state one to go on with, and is written after the first of them
     deadline = time.monotonic() + 60
-    while not state.exists() and run.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.01)
+    while len(seen) < 3 and run.poll() is None and time.monotonic() < deadline:
+        if (state.parent / "header.json").exists():
+            seen.add(state.stat().st_mtime_ns)
+        time.sleep(0.002)
     run.kill()
     assert run.wait() == -signal.SIGKILL
     deadline = time.monotonic() + 30
