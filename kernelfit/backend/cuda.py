@@ -76,8 +76,8 @@ class Cuda(Blas):
 
     def transfer_buffer(self, count: int, dtype: npt.DTypeLike = np.float64) -> np.ndarray:
         size = max(1, count * np.dtype(dtype).itemsize)
-        try:
-            memory = self.xp.cuda.alloc_pinned_memory(size)
+        try:  # not from CuPy's pool, which rounds up to a power of two and gives nothing back
+            memory = self.xp.cuda.PinnedMemoryPointer(self.xp.cuda.PinnedMemory(size), 0)
         except self.xp.cuda.runtime.CUDARuntimeError as error:
             raise MemoryError(f"{size:,} bytes of page-locked host memory cannot be had: {error}") from error
         return np.frombuffer(memory, dtype, count)

@@ -16,10 +16,12 @@ from kernelfit.kernels import (
     Custom,
     Gaussian,
     Laplacian,
+    LaplacianL1,
     Linear,
     Matern,
     NeuralTangent,
     Polynomial,
+    RationalQuadratic,
 )
 from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import as_gram, symmetric_matrix
@@ -30,6 +32,8 @@ KERNELS = [
     Matern(0.5, 3.0),
     Matern(1.5, 3.0),
     Matern(2.5, 3.0),
+    RationalQuadratic(bandwidth=2.0),
+    LaplacianL1(9.0),
     Polynomial(degree=5, gamma=0.1),
     Cosine(4),
     Linear(),

@@ -7,6 +7,7 @@ import numpy as np
 
 from kernelfit.backend import lapack
 from tests.support.fake_cuda.card import CARD, HANDLE
+from tests.support.fake_cuda.signatures import hold
 
 _TRANSPOSE, _FILL, _SIDE, _DIAGONAL = "NT", "LU", "LR", "NU"  # by their enumeration values
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
@@ -107,4 +108,4 @@ def libraries():
             setattr(cublas, letter + name, make(letter))
         setattr(cusolver, letter + "potrf_bufferSize", _potrf_buffer_size(letter))
         setattr(cusolver, letter + "potrf", _potrf(letter))
-    return cublas, cusolver
+    return hold(cublas, "cublas."), hold(cusolver, "cusolver.")

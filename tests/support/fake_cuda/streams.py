@@ -3,10 +3,12 @@
 import threading
 
 from tests.support.fake_cuda.card import CARD, TOTAL_MEMORY, CUDARuntimeError
+from tests.support.fake_cuda.signatures import like_cupys
 
 _LOCAL = threading.local()  # .streams
 
 
+@like_cupys("cuda.Stream")
 class Stream:
     """The default stream works at once; what is copied on another one has happened when that is synchronized."""
 
@@ -22,7 +24,7 @@ class Stream:
 
     def synchronize(self):
         if self.null:
-            CARD.pending.clear()
+            CARD.waited()
         while self._waiting:
             self._waiting.pop(0)()
 
@@ -38,7 +40,7 @@ def copy(stream, block, action, *, wait):
     stream = stream or get_current_stream()
     if stream.null:
         action()
-        CARD.pending.clear()  # the copy came after all that was asked before
+        CARD.waited()  # the copy came after all that was asked before
         return
     if block in CARD.pending:
         raise CUDARuntimeError("a copy on a stream of its own races with what the default stream was asked for")
@@ -47,6 +49,7 @@ def copy(stream, block, action, *, wait):
         stream.synchronize()
 
 
+@like_cupys("cuda.Device")
 class Device:
     id = 0
 
@@ -64,6 +67,7 @@ class Device:
         return TOTAL_MEMORY - CARD.used, TOTAL_MEMORY
 
 
+@like_cupys("cuda.MemoryPool")
 class Pool:
     def get_limit(self):
         return CARD.limit
@@ -84,10 +88,22 @@ class Pool:
         pass
 
 
-def alloc_pinned_memory(size):
-    if CARD.pinned_limit is not None and size > CARD.pinned_limit:
-        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
-    return bytearray(size)
+@like_cupys("cuda.PinnedMemoryPool")
+class PinnedPool:
+    def free_all_blocks(self):
+        pass
+
+
+@like_cupys("cuda.PinnedMemory")
+class PinnedMemory:
+    """Page-locked memory of exactly this size, given back with the last array that looks into it."""
+
+    def __init__(self, size, flags=0):
+        self._memory = CARD.lock(size)
+
+
+def PinnedMemoryPointer(mem, offset):  # noqa: N802 (CuPy's name); a buffer
+    return mem._memory[offset:]
 
 
 def get_device_count():
