@@ -1,10 +1,9 @@
 """Estimators that choose kernel, bandwidth and ridge by cross-validation in closed form: only the last model is fitted.
 
-For each kernel and bandwidth K = Q B Q^T is made once (kernelfit.solvers.band), which serves every ridge, and what the
-model would predict without a fold follows from the factor of all points (kernelfit.analysis.leaving_out).
+For each kernel and bandwidth a reduction K = Q B Q^T to a band (kernelfit.solvers.band), of all points or of those
+outside a fold, serves every ridge; what the models would predict follows from it (kernelfit.analysis.cross_validation).
 """
 
-import functools
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,7 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.analysis.leaving_out import without
+from kernelfit.analysis.cross_validation import Fold, predict_left_out
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress, make_progress
 from kernelfit.common.validation import check_positive
@@ -30,11 +29,8 @@ from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.solvers.band import BandFactor, band
 from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.ridges import checked_ridges
-from kernelfit.solvers.solution import leave_one_out
-from kernelfit.solvers.spectrum import filled
 
 # Half octaves of the median distance, from a quarter of it to 8 times, as models.bandwidth tries them.
 _MULTIPLES = 2.0 ** (np.arange(-4, 7) / 2)
@@ -104,6 +100,7 @@ class _CrossValidated(BaseEstimator):
             folds = [_fold(n, *split) for split in check_cv(self.cv, y, classifier=classifier).split(X, y, groups)]
         elif groups is not None:
             raise InputError("groups were given, and cv=None leaves out one point at a time; give `cv=GroupKFold()`")
+        tested = [slice(None)] if folds is None else [fold.test for fold in folds]
         given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
         scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
         if isinstance(scoring, list | tuple | set | dict):
@@ -117,16 +114,13 @@ class _CrossValidated(BaseEstimator):
         progress = make_progress(not self.verbose)
         for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
             progress.note(f"{K.kernel}: {len(ridges)} ridges")
-            made = band(filled(K), K.device)
-            ways = [functools.partial(_predictions, K, made, ridge, Y, folds) for ridge in ridges]
-            for ridge, found in zip(ridges, K.device.map(lambda way: way(), ways), strict=True):
+            for ridge, found in zip(ridges, predict_left_out(K, Y, ridges, folds), strict=True):
                 parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
                 if isinstance(found, SingularMatrixError):
                     failures.append(found)
                     scores.append([np.nan] * (1 if folds is None else len(folds)))
                 else:
-                    scores.append([score(*each) for each in found])
-            del made, ways  # before the next: an n x n matrix
+                    scores.append([score(*each) for each in zip(found, tested, strict=True)])
         self._choose(parameters, np.array(scores), failures)
         best = {name: value for name, value in self.best_params_.items() if value is not None}
         self.best_estimator_ = self._template().set_params(**best).fit(X, y)
@@ -187,7 +181,7 @@ def _matrices(X, kernels, bandwidths, progress: Progress):
 
 
 def _fold(n, train, test):
-    """Return (left out, test): what is not trained on, and what of it is predicted, as positions in the former."""
+    """Return the Fold of what a split does not train on."""
     train, test = np.arange(n)[train], np.arange(n)[test]
     out = np.setdiff1d(np.arange(n), train)
     if not len(out) or not len(test) or not len(train) or not np.isin(test, out).all():
@@ -197,22 +191,7 @@ def _fold(n, train, test):
         )
     if len(np.unique(train)) < len(train):
         raise InputError("a split of cv trains on some points twice; closed forms need each at most once")
-    return out, test
-
-
-def _predictions(K, made, ridge, Y, folds):
-    """Return [(predictions, rows)] of each fold, or of all points that were left out one at a time: as one.
-
-    A matrix that is singular to working precision is returned as its error. This runs on one thread; ridges are many.
-    """
-    try:
-        factor = BandFactor(K, made, ridge=ridge)
-    except SingularMatrixError as error:
-        return error
-    coef = factor.apply_inverse(Y)
-    if folds is None:
-        return [(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))]
-    return [(without(factor, Y, coef, out)[np.searchsorted(out, test)], test) for out, test in folds]
+    return Fold(out, test)
 
 
 class _Given(ClassifierMixin, BaseEstimator):
@@ -246,9 +225,10 @@ class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
     """KernelInterpolator whose kernel, bandwidth and ridge are chosen by cross-validation in closed form.
 
     For each kernel and bandwidth one reduction K = Q B Q^T to a band B serves every ridge and every fold: with
-    A = K + ridge I, the predictions without a fold S are Y_S - ([A^-1]_SS)^-1 [A^-1 Y]_S. Scores are those of
+    A = K + ridge I, the predictions without a fold S are Y_S - ([A^-1]_SS)^-1 [A^-1 Y]_S. Where that takes fewer
+    operations, as with up to about 5 folds, K of the points outside each fold is reduced instead. Scores are those of
     GridSearchCV over KernelInterpolator with the same folds, but for rounding. Sources: kernelfit.solvers.band,
-    kernelfit.analysis.leaving_out.
+    kernelfit.analysis.cross_validation.
 
     Parameters
     ----------

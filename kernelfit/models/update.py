@@ -43,7 +43,7 @@ class Extension:
 def extend(
     factor: Factor, points: Points, Y: npt.NDArray[np.float64], report: FitReport, *, progress: Progress | None = None
 ) -> Extension:
-    """Return the Extension of a fit by points after those of its factor, which is used up.
+    """Return the Extension of a fit by points after those of its factor, which stays open.
 
     Parameters
     ----------

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError, UnsupportedError
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
@@ -191,17 +191,9 @@ class CholeskyFactor(Factor):
         check_system(K, self.ridge)
         if K.shape[0] < self.n:
             raise InputError(f"K of shape {K.shape} does not hold the {self.n} points of the factor")
-        try:
-            with memory_explained():
-                L = grow(K, progress=progress)
-        except UnsupportedError:
-            raise  # nothing was touched
-        except BaseException:
-            self.close()
-            raise
-        made = CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
-        self.close()
-        return made
+        with memory_explained():
+            L = grow(K, progress=progress)
+        return CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
 
     def log_determinant(self) -> float:
         return float(np.log(self.L.pivots()).sum())

@@ -91,10 +91,11 @@ class PanelFactor:
         return diagonal
 
     def extended(self, gram: Gram, *, progress: Progress | None = None) -> "PanelFactor":
-        """Return the factor of a larger matrix whose leading rows and columns are those of this one, which is used up.
+        """Return the factor of a larger matrix whose leading rows and columns are those of this one; both share memory.
 
-        By bordering, K = [[K11, K21^T], [K21, K22]]: L21 = K21 L11^-T and L22 L22^T = K22 + (ridge + shift) I - L21
-        L21^T (Golub and Van Loan, section 4.2.9). For m new points n^2 m operations, where a new factor takes n^3 / 3.
+        By bordering, K = [[K11, K12], [K12^T, K22]]: L21^T = L11^-1 K12 and L22 L22^T = K22 + (ridge + shift) I - L21
+        L21^T (Golub and Van Loan, section 4.2.9), for at most a panel's width of points at a time. For m new points n^2
+        m operations, where a new factor takes n^3 / 3.
 
         Parameters
         ----------
@@ -108,51 +109,30 @@ class PanelFactor:
         SingularMatrixError
             A new point depends on the others to working precision: a pivot is rounding of its K_ii + ridge.
         """
-        old, progress = self.panels, progress or Progress()
-        if not isinstance(old, MemoryPanels):
+        panels, progress, device, N = self.panels, progress or Progress(), self.panels.device, gram.shape[0]
+        if not isinstance(panels, MemoryPanels):
             raise UnsupportedError(
                 "only a factor in memory can be extended; this one lies elsewhere. Take `Cholesky()`, or fit again"
             )
-        n, N, device = old.n, gram.shape[0], old.device
-        last = min(old.bounds[-1][0] + old.width, N)  # the last panel is filled before others begin
-        bounds = [*old.bounds[:-1], (old.bounds[-1][0], max(n, last))]
-        filled = bounds[-1][1]
-        bounds += [(filled + start, filled + stop) for start, stop in panel_bounds(N - filled, old.width)]
-        panels: list[Array] = []
-        begin = time.perf_counter()
-
-        def subtract_earlier(block, rows, columns):
-            """block -= L[rows, ..] L[columns, ..]^T over the panels that are whole."""
-            for (first, _), panel in zip(bounds, panels, strict=False):
-                left, right = panel[rows[0] - first : rows[1] - first], panel[columns[0] - first : columns[1] - first]
-                device.gemm(left, right, block, alpha=-1.0, beta=1.0, transpose_b=True)
-
-        with progress.phase("extend", sum((N - max(n, a)) * (b - a) for a, b in bounds)) as advance:
-            for j, (start, stop) in enumerate(bounds):
-                known = old.bounds[j][1] if j < len(old.bounds) else start  # columns start..known have rows up to n
-                panel = device.empty((N - start, stop - start), old.dtype)
-                if known > start:
-                    panel[: n - start, : known - start] = old.take(j)
-                    border = panel[n - start :, : known - start]
-                    gram.block((n, N), (start, known), out=border)
-                    subtract_earlier(border, (n, N), (start, known))
-                    device.trsm(panel[: known - start, : known - start], border, right=True, transpose=True)
-                if stop > known:
-                    corner = panel[known - start :, known - start :]
-                    gram.block((known, N), (known, stop), out=corner)
-                    top = corner[: stop - known]
-                    device.xp.fill_diagonal(top, top.diagonal() + (self.ridge + self.shift))
-                    diagonal = device.host(top.diagonal().copy())
-                    subtract_earlier(corner, (known, N), (known, stop))
-                    left = panel[known - start :, : known - start]
-                    device.gemm(left, left[: stop - known], corner, alpha=-1.0, beta=1.0, transpose_b=True)
-                    failed = _factor_panel(device, corner, lambda *count, **kind: None)
-                    check_pivots(gram, self.ridge, known, device.host(top.diagonal().copy()), diagonal, failed)
-                panels.append(panel)
-                advance((N - max(n, start)) * (stop - start))
+        begin, factor = time.perf_counter(), self
+        bounds = [(self.n + start, self.n + stop) for start, stop in panel_bounds(N - self.n, panels.width)]
+        with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
+            for n, stop in bounds:
+                border = device.empty((n, stop - n), panels.dtype)  # L21^T
+                gram.block((0, n), (n, stop), out=border)
+                factor._forward(border)
+                corner = device.empty((stop - n, stop - n), panels.dtype)
+                gram.block((n, stop), (n, stop), out=corner)
+                device.xp.fill_diagonal(corner, corner.diagonal() + (self.ridge + self.shift))
+                diagonal = device.host(corner.diagonal().copy())
+                device.gemm(border, border, corner, alpha=-1.0, beta=1.0, transpose_a=True)
+                failed = _factor_panel(device, corner, lambda *count, **kind: None)
+                check_pivots(gram, self.ridge, n, device.host(corner.diagonal().copy()), diagonal, failed)
+                panels = panels.grown(border.T, corner)
+                factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
+                advance((stop - n) * n**2)
         device.synchronize()
-        seconds, grown = {"extend": time.perf_counter() - begin}, MemoryPanels.of(panels, old.width, device)
-        return dataclasses.replace(self, panels=grown, seconds=seconds, inverse_norm=None)
+        return dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
 
     def pivots(self) -> npt.NDArray[np.float64]:
         """Return the squared diagonal of L, float64 of shape (n,)."""

@@ -203,7 +203,7 @@ class Factor:
     def extended(self, K: Gram, *, progress: Progress | None = None) -> "Factor":
         """Return the Factor, with the same ridge, of a larger K whose leading block is that of this one.
 
-        This factor is used up: it is closed, and its memory taken over, even where the larger matrix is singular.
+        Both can be used, and share memory, which is free when both are closed.
 
         Raises
         ------

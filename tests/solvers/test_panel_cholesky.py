@@ -146,14 +146,18 @@ def test_an_extended_factor_multiplies_back_to_the_larger_matrix(shape, width):
     n, N = shape[0], sum(shape)
     K, _ = symmetric_matrix(N, 1e3, seed=N)
     whole = as_gram(K)
-    small = cholesky(as_gram(K[:n, :n].copy()), width=width, ridge=0.1)
+    small_K = as_gram(K[:n, :n].copy())
+    small = cholesky(small_K, width=width, ridge=0.1)
     factor = small.extended(whole)
     L = np.zeros((N, N))
     for j, (start, stop) in enumerate(factor.panels.bounds):
         assert stop - start <= width
-        [(_, L[start:, start:stop])] = factor.panels.read(j, start)
+        for row, rows in factor.panels.read(j, start):
+            L[row : row + len(rows), start:stop] = rows
     L = np.tril(L)
     np.testing.assert_allclose(L @ L.T, K + 0.1 * np.eye(N), rtol=0, atol=4 * (N + 1) * EPS)
+    unchanged = cholesky(small_K, width=width, ridge=0.1)
+    assert np.array_equal(small.half_solve(K[:n, :2]), unchanged.half_solve(K[:n, :2]))
     again = cholesky(whole, width=width, ridge=0.1)
     np.testing.assert_allclose(factor.inverse_diagonal(), again.inverse_diagonal(), rtol=1e-10)
     with pytest.raises(InputError):
