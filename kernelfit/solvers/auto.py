@@ -15,7 +15,7 @@ from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.planning.forecast import forecast
 from kernelfit.solvers.planning.plan import STEPS, Plan, Way, check_precision, plan_solve
 from kernelfit.solvers.planning.problem import Problem
-from kernelfit.solvers.planning.rates import measure_rates
+from kernelfit.solvers.planning.rates import measure_rates, probe_of
 from kernelfit.solvers.protocol import Factor, Solver, check_solver, check_system
 from kernelfit.solvers.scratch import unfinished
 from kernelfit.solvers.solution import Solution
@@ -85,7 +85,7 @@ class Auto(Solver):
             scratch=self.scratch,
             width=found["width"] if found else None,
             memory=self.memory,
-            rates=_rates(device, self.scratch),
+            rates=_rates(device, self.scratch, probe_of(problem.n, device)),
             steps=steps,
         )
         if not found:
@@ -187,9 +187,9 @@ def _possible(plan):
 
 
 @functools.cache
-def _rates(device, scratch):
-    """Return the Rates of this machine, measured once in a process for each device and scratch folder."""
-    return measure_rates(device, scratch)
+def _rates(device, scratch, probe):
+    """Return the Rates of this machine, measured once in a process for each device, scratch folder and size."""
+    return measure_rates(device, scratch, probe)
 
 
 def solve(

@@ -89,7 +89,7 @@ def small_pieces(monkeypatch):
         monkeypatch.setattr(Cuda, name, value)
     monkeypatch.setattr(out_of_core, "PIECE", 600)
     monkeypatch.setattr(os, "fsync", lambda number: None)  # nothing here outlives the machine
-    monkeypatch.setattr(auto, "_rates", lambda device, scratch: RATES)
+    monkeypatch.setattr(auto, "_rates", lambda device, scratch, probe: RATES)
 
 
 @pytest.fixture(autouse=True)

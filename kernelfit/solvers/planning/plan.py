@@ -18,7 +18,7 @@ from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
 from kernelfit.solvers.panels import panel_width
 from kernelfit.solvers.planning.problem import Problem
-from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
+from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates, probe_of
 from kernelfit.solvers.scratch import bytes_taken
 
 STEPS = 5  # corrections in mixed precision, until the matrix is looked at
@@ -184,7 +184,7 @@ def plan_solve(
         The scratch folder cannot be written.
     """
     check_precision(precision, problem.loo)
-    rates = rates or measure_rates(device, scratch)
+    rates = rates or measure_rates(device, scratch, probe_of(problem.n, device))
     free = {"memory": device.free_memory(), "host": backend.free_memory(), "disk": 0}
     free["memory"] = min(free["memory"], memory or free["memory"])
     if scratch is not None:

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import ScratchError
+from kernelfit.solvers.planning.problem import eighth
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,11 +35,22 @@ class Rates:
         return self.float64 if precision == "float64" else self.float32
 
 
-def measure_rates(device: backend.Device = backend.CPU, scratch: str | Path | None = None) -> Rates:
-    """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
+_SMALLEST_PROBE = 512
+
+
+def probe_of(n: int, device: backend.Device) -> int:
+    """Return the order of a matrix product that tells the rate for n points; the full one from 16,384 on a CPU."""
+    return eighth(n, _SMALLEST_PROBE, device.probe)
+
+
+def measure_rates(
+    device: backend.Device = backend.CPU, scratch: str | Path | None = None, probe: int | None = None
+) -> Rates:
+    """Return the Rates of this machine, from a few products of order `probe`, and of a file of 256 MB in `scratch`."""
+    probe = probe or device.probe
     rates = Rates(
-        float64=measure_gemm(device.probe, device=device),
-        float32=measure_gemm(device.probe, dtype=np.float32, device=device),
+        float64=measure_gemm(probe, device=device),
+        float32=measure_gemm(probe, dtype=np.float32, device=device),
         entry=1.2e-9 / backend.num_threads() if device.name == "cpu" else 5e-11,  # one pass, see kernels.compiled
     )
     if device.name != "cpu":
