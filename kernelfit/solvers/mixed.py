@@ -208,8 +208,8 @@ class MixedFactor(Factor):
                     steps += [relative * value for value in done.residuals]
                     change, reached = done.X, done.residuals[-1] <= goal
                 candidate = coef + device.host(change)
-            # What is kept tells how far this is, the points themselves whether it is enough; they are asked at once where
-            # the last gain promises that.
+            # What is kept tells how far this is, the points whether it is enough; these are asked at once where the
+            # last gain promises it.
             promised = kept and expected <= tolerance / _MARGIN
             if not promised:
                 with watch("refine"):
