@@ -7,6 +7,7 @@ less: a third at 3 folds and 10 ridges, half at 5 folds.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,7 +18,7 @@ from kernelfit.common.errors import SingularMatrixError
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.band import BandFactor
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.reduction import WIDTH, Band, band
+from kernelfit.solvers.reduction import WIDTH, band
 from kernelfit.solvers.solution import leave_one_out
 from kernelfit.solvers.spectrum import filled
 
@@ -57,17 +58,16 @@ def predict_left_out(
         return _fold_by_fold(K, Y, ridges, folds)
     made = band(filled(K), K.device)
     _ = made.turned  # once, before the threads
+    errors, first = _first_regular(K, made, ridges)
 
     def predict(ridge):
-        factor = _factor(K, made, ridge)
-        if not isinstance(factor, BandFactor):
-            return factor
+        factor = first.at(ridge)
         coef = factor.apply_inverse(Y)
         if folds is None:
             return [leave_one_out(Y, coef, factor.inverse_diagonal())]
         return [without(factor, Y, coef, fold.out)[np.searchsorted(fold.out, fold.test)] for fold in folds]
 
-    return K.device.map(predict, ridges)
+    return errors + K.device.map(predict, ridges[len(errors) :])
 
 
 def _reduces_each(n, count, folds):
@@ -82,19 +82,21 @@ def _fold_by_fold(K, Y, ridges, folds):
     predictions = [*_singular(K, whole, ridges)]
     for fold in folds:
         train = np.setdiff1d(np.arange(len(Y)), fold.out)
-        own, made = K.subset(train), band(whole[np.ix_(train, train)], K.device)
-        turned, across = made.turn(Y[train]), whole[np.ix_(fold.test, train)]
-
-        def predict(ridge, own=own, made=made, turned=turned, across=across):
-            factor = _factor(own, made, ridge)
-            if not isinstance(factor, BandFactor):
-                return factor
-            return across @ made.turn_back(factor.solve_turned(turned))
-
-        for k, found in enumerate(K.device.map(predict, ridges)):
+        made = band(whole[np.ix_(train, train)], K.device)
+        found, first = _first_regular(K.subset(train), made, ridges)
+        if first is not None:
+            turned = made.turn(Y[train])
+            solve = functools.partial(_solve_turned, first, turned)
+            coef = made.turn_back(np.hstack(K.device.map(solve, ridges[len(found) :])))
+            found += np.split(whole[np.ix_(fold.test, train)] @ coef, len(ridges) - len(found), axis=1)
+        for k, values in enumerate(found):
             if isinstance(predictions[k], list):
-                predictions[k] = found if isinstance(found, SingularMatrixError) else [*predictions[k], found]
+                predictions[k] = values if isinstance(values, SingularMatrixError) else [*predictions[k], values]
     return predictions
+
+
+def _solve_turned(factor, turned, ridge):
+    return factor.at(ridge).solve_turned(turned)
 
 
 def _singular(K, whole, ridges):
@@ -116,9 +118,12 @@ def _singular(K, whole, ridges):
             yield error
 
 
-def _factor(K, made: Band, ridge: float):
-    """Return the BandFactor of a ridge, or the error that says why there is none."""
-    try:
-        return BandFactor(K, made, ridge=ridge)
-    except SingularMatrixError as error:
-        return error
+def _first_regular(K, made, ridges):
+    """Return (errors of the leading ridges for which the matrix is singular, BandFactor of the next or None)."""
+    errors = []
+    for ridge in ridges:
+        try:
+            return errors, BandFactor(K, made, ridge=ridge)
+        except SingularMatrixError as error:
+            errors.append(error)
+    return errors, None

@@ -61,21 +61,29 @@ class BandFactor(Factor):
     band: Band
 
     def __init__(
-        self, K: Gram, made: Band, *, ridge: float, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()
+        self,
+        K: Gram,
+        made: Band,
+        *,
+        ridge: float,
+        seconds: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+        regular: bool = False,
     ):
         report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         super().__init__(
             K, ridge=ridge, method="band factor in float64, in memory", report=report, seconds=dict(seconds)
         )
         self.band, self._L = made, _factored(made, self.ridge, K.device)
+        if regular and self._L is not None:
+            return
         rounding = self.n * np.finfo(float).eps * (made.norm + self.ridge)  # n eps lambda_max: see Spectrum.resolves
         inner = Inverse(self.n, self.solve_turned)
         if self._L is None or not inverse_norm(inner) * rounding < 1:
             raise self._singular(rounding)
 
     def at(self, ridge: float) -> "BandFactor":
-        """Return the factor of K + ridge I for another ridge, which shares Q and B."""
-        return BandFactor(self.K, self.band, ridge=ridge)
+        """Return the factor of K + ridge I for another ridge, which shares Q and B; a larger one leaves it regular."""
+        return BandFactor(self.K, self.band, ridge=ridge, regular=ridge >= self.ridge)
 
     def solve_turned(self, V: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return (B + ridge I)^-1 V, shape (n, r): what lies between band.turn and band.turn_back."""
