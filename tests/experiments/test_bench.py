@@ -6,6 +6,7 @@ from kernelfit.experiments import bench, peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
 from kernelfit.experiments.registry import read_records
 from kernelfit.report.views.bench import table
+from tests.support.contenders import measure_here
 
 ON_A_CPU = [name for name in peers.CONTENDERS if name != "cuml"]
 
@@ -24,7 +25,7 @@ def test_every_contender_solves_the_same_problem(contender):
 
 
 def test_a_run_is_kept_and_shown(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
+    measure_here(monkeypatch)
     options = ["--data", "digits", "--n", "100", "200", "--bandwidth", "1", "--contender", "numpy", "--runs"]
     figure = tmp_path / "bench.svg"
     assert main(["bench", *options, str(tmp_path), "-o", str(figure)]) == 0
