@@ -7,6 +7,8 @@ import signal
 # others use the cores too, each of thousands of calls would wait for a thread that waits. Read when NumPy is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes; two threads, so that threads are tested
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import pytest
 

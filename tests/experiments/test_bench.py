@@ -21,6 +21,7 @@ from kernelfit.kernels import Gaussian
 from kernelfit.report.views.bench import table
 from kernelfit.solvers.auto import solve
 from kernelfit.solvers.scaling import relative_residuals
+from tests.support.contenders import measure_here
 
 ON_A_CPU = [name for name in peers.CONTENDERS if name != "cuml"]
 
@@ -69,7 +70,7 @@ def test_peers_wait_for_no_part_of_kernelfit(contender, problem):
 
 
 def test_a_run_is_kept_and_shown(tmp_path, capsys, monkeypatch):
-    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
+    measure_here(monkeypatch)
     options = ["--data", "digits", "--n", "100", "200", "--bandwidth", "1", "--contender", "numpy", "--runs"]
     figure = tmp_path / "bench.svg"
     assert main(["bench", *options, str(tmp_path), "-o", str(figure)]) == 0
