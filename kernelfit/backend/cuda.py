@@ -4,9 +4,15 @@ CuPy's own linear algebra copies its input and wants whole arrays; the raw routi
 line but the calls into CuPy's libraries also runs in the CPU tests, against a stand-in for those libraries.
 """
 
+import contextlib
 import ctypes
+import fcntl
+import os
+import tempfile
 from collections.abc import Callable, Iterable
-from typing import Any
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -20,10 +26,16 @@ _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 # cuBLAS: no transpose 0, transpose 1; lower 0, upper 1; left 0, right 1; non-unit diagonal 0 (also an "N").
 _ENUM = {"N": 0, "T": 1, "L": 0, "U": 1, "R": 1}
 _UPPER = 1
+_CLAIMS: list[IO[str]] = []  # files that are locked while this process lives
 
 
 class Cuda(Blas):
     """The device of CuPy arrays: the GPU that is current when it is opened.
+
+    Attributes
+    ----------
+    number : int
+        Of that GPU, among those that this process sees.
 
     Parameters
     ----------
@@ -39,6 +51,7 @@ class Cuda(Blas):
     def __init__(self, cupy: Any, cublas: Any, cusolver: Any, **sizes: int) -> None:
         super().__init__(**sizes)
         self.xp, self._cublas, self._cusolver = cupy, cublas, cusolver
+        self.number = cupy.cuda.Device().id
 
     @property
     def fixed_bytes(self) -> int:  # type: ignore[override]
@@ -81,6 +94,9 @@ class Cuda(Blas):
         except self.xp.cuda.runtime.CUDARuntimeError as error:
             raise MemoryError(f"{size:,} bytes of page-locked host memory cannot be had: {error}") from error
         return np.frombuffer(memory, dtype, count)
+
+    def current(self) -> AbstractContextManager:
+        return self.xp.cuda.Device(self.number)
 
     def map(self, function: Callable, items: Iterable) -> list:
         return [function(item) for item in items]
@@ -132,8 +148,11 @@ class Cuda(Blas):
         getattr(self._cublas, name)(handle, *converted)
 
 
-def open_cuda(**sizes: int) -> Cuda:
-    """Return the GPU as a Cuda(**sizes); raises InputError that says what is missing."""
+def open_cuda(number: int | None = None, **sizes: int) -> Cuda:
+    """Return a GPU, the current one unless a number is given, as a Cuda(**sizes).
+
+    Raises InputError that says what is missing.
+    """
     try:
         import cupy
     except ImportError as error:
@@ -145,11 +164,30 @@ def open_cuda(**sizes: int) -> Cuda:
         cupy.cuda.runtime.getDeviceCount()
         from cupy_backends.cuda.libs import cublas, cusolver
 
-        cupy.cuda.device.get_cublas_handle(), cupy.cuda.device.get_cusolver_handle()
-        bool(cupy.zeros(1).any())  # compiles a kernel
+        with cupy.cuda.Device(number):
+            cupy.cuda.device.get_cublas_handle(), cupy.cuda.device.get_cusolver_handle()
+            bool(cupy.zeros(1).any())  # compiles a kernel
+            return Cuda(cupy, cublas, cusolver, **sizes)
     except Exception as error:  # no driver, no GPU, or CUDA's libraries or compiler missing: each has its own class
         raise InputError(
             f"device cuda: CuPy {cupy.__version__} finds no GPU that it can use ({error}). Is the driver installed "
             "(nvidia-smi), and does the CuPy package fit its CUDA version?"
         ) from error
-    return Cuda(cupy, cublas, cusolver, **sizes)
+
+
+def claim_gpu() -> int:
+    """Return the number of a GPU that no other process of this host has claimed; where all are, one to be shared.
+
+    A claim is a lock on a file in the folder for temporary ones; it ends with the process.
+    """
+    import cupy
+
+    count = cupy.cuda.runtime.getDeviceCount()
+    for number in range(count):
+        name = cupy.cuda.Device(number).pci_bus_id.replace(":", "-")  # whatever number the GPU has in other processes
+        with contextlib.suppress(OSError):  # another process has it
+            file = open(Path(tempfile.gettempdir()) / f"kernelfit-gpu-{name}.lock", "a")  # noqa: SIM115 (kept open)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _CLAIMS.append(file)
+            return number
+    return os.getpid() % count

@@ -1,6 +1,8 @@
 """What the rest of the package asks of a device: the contract that Cpu and Cuda fulfil, and nothing beyond it."""
 
+import contextlib
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -95,6 +97,10 @@ class Device:
         raise NotImplementedError
 
     # ---- work --------------------------------------------------------------------------------------------------------
+
+    def current(self) -> AbstractContextManager:
+        """Return a context in which this thread works with this one of several GPUs: it begins with the first."""
+        return contextlib.nullcontext()
 
     def map(self, function: Callable, items: Iterable) -> list:
         """Return [function(item) for item in items], on all threads of the host where that is worth it."""

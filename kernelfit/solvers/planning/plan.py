@@ -16,7 +16,7 @@ from kernelfit.grams.points import product_dtype
 from kernelfit.solvers.cholesky import PRECISIONS, Cholesky, described
 from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
-from kernelfit.solvers.panels import panel_width
+from kernelfit.solvers.panels import panel_bounds, panel_width
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates, probe_of
 from kernelfit.solvers.scratch import bytes_taken
@@ -230,7 +230,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     elif storage == "host" or width is None:
         width = _streamed_width(problem, size, free["memory"], device)
     width = min(width, n)
-    half = size * (n * n // 2 + n * width // 2)
+    half = size * sum((n - start) * (stop - start) for start, stop in panel_bounds(n, width))
     inverse = max(INVERSE_WIDTH, width if storage != "memory" else 0)
     memory = _other_bytes(problem, inverse, device) + (
         half if storage == "memory" else size * sum(buffer_sizes(n, width))

@@ -29,8 +29,8 @@ class Card:
         Bytes of each copy from the card.
     fail_after : int or None
         Allocations until one fails for lack of memory.
-    present : bool
-        Whether there is a GPU.
+    present, gpus : bool, int
+        Whether there is a GPU, and how many.
     locked, pinned_limit : int, int or None
         Bytes of page-locked host memory, now, and at most.
     synchronised : int
@@ -44,6 +44,7 @@ class Card:
 
     def reset(self):
         self.limit, self.peak, self.to_host, self.fail_after, self.present = 0, self.used, [], None, True
+        self.gpus = 1
         self.pinned_limit, self.synchronised = None, 0
         self.pending = set()  # blocks that the default stream works with
         self.pointer_mode = self.math_mode = 0

@@ -15,7 +15,7 @@ LISTED = _listed()
 
 
 def checked(name, function, *, method=False):
-    """Return a function of the stand-in that takes only the arguments of CuPy's function `name`, else raises TypeError."""
+    """Return a function of the stand-in that takes the arguments of CuPy's function `name`, and of others TypeError."""
     assert name in LISTED, f"CuPy has no {name}"
     if LISTED[name] in ("", "..."):
         return function

@@ -5,7 +5,7 @@ import threading
 from tests.support.fake_cuda.card import CARD, TOTAL_MEMORY, CUDARuntimeError
 from tests.support.fake_cuda.signatures import like_cupys
 
-_LOCAL = threading.local()  # .streams
+_LOCAL = threading.local()  # .streams, .devices
 
 
 @like_cupys("cuda.Stream")
@@ -51,20 +51,35 @@ def copy(stream, block, action, *, wait):
 
 @like_cupys("cuda.Device")
 class Device:
-    id = 0
+    """One of the GPUs, all of which have the memory of the card; every thread begins with the first."""
 
-    def __init__(self, id=0):
-        pass
+    def __init__(self, device=None):
+        self._number = _current()[-1] if device is None else device
 
     def __enter__(self):
+        _current().append(self._number)
         return self
 
     def __exit__(self, *_):
-        pass
+        _current().pop()
+
+    @property
+    def id(self):
+        return self._number
+
+    @property
+    def pci_bus_id(self):
+        return f"0000:{self._number:02x}:00.0"
 
     @property
     def mem_info(self):
         return TOTAL_MEMORY - CARD.used, TOTAL_MEMORY
+
+
+def _current():
+    if not hasattr(_LOCAL, "devices"):
+        _LOCAL.devices = [0]
+    return _LOCAL.devices
 
 
 @like_cupys("cuda.MemoryPool")
@@ -109,4 +124,4 @@ def PinnedMemoryPointer(mem, offset):  # noqa: N802 (CuPy's name); a buffer
 def get_device_count():
     if not CARD.present:
         raise CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime")
-    return 1
+    return CARD.gpus
