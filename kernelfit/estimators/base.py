@@ -29,9 +29,9 @@ from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import choose_bandwidth
 from kernelfit.models.fit import fit
 from kernelfit.models.optimizing import optimize
+from kernelfit.models.posterior import likelihood_of
 from kernelfit.models.trend import trend_values
 from kernelfit.solvers.auto import Auto
-from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver, check_solver
 from kernelfit.solvers.weighted import Weighted
 
@@ -64,7 +64,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
-        precision: str = "float64",
+        precision: str = "auto",
         device: str = "cpu",
         memory: int | None = None,
         scratch: str | Path | None = None,
@@ -146,8 +146,15 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
 
     @property
     def log_marginal_likelihood_(self) -> float | None:
-        """Of the targets, see FitReport; None where the solver gives no determinant."""
-        return self.report_.log_marginal_likelihood
+        """Of the targets, see FitReport; None where the solver gives no determinant.
+
+        Where the fit took mixed precision, a float64 factor is made when this is first asked for.
+        """
+        if self.report_.precision != "mixed" or self.solver is not None or self.precision == "mixed":
+            return self.report_.log_marginal_likelihood
+        w = 1.0 if self.sample_weight_ is None else self.sample_weight_[:, None]
+        quadratic = self.norm_**2 + self.function_.ridge * float(np.sum(self.function_.coef**2 / w))
+        return likelihood_of(quadratic, self._factor.log_determinant(), *self.function_.coef.shape)
 
     @functools.cached_property
     def _factor(self):
@@ -182,7 +189,8 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     def _chosen_solver(self, outputs):
         short = {name: getattr(self, name) for name in _SHORT_FORMS}
         if self.solver is None:
-            return Cholesky() if short == _SHORT_FORMS else Auto(**short, loo=bool(self.loo), outputs=outputs)
+            asked = self.precision == "auto" and (self.keep_factor or self.optimize is not None)  # of a float64 factor
+            return Auto(**short, loo=bool(self.loo or asked), outputs=outputs)
         check_solver(self.solver)
         if short != _SHORT_FORMS:
             changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
@@ -253,4 +261,4 @@ def _opened(solver):
 
 
 # The parameters that stand for a Solver, and what they are unless given.
-_SHORT_FORMS = {"precision": "float64", "device": "cpu", "memory": None, "scratch": None}
+_SHORT_FORMS = {"precision": "auto", "device": "cpu", "memory": None, "scratch": None}

@@ -59,7 +59,7 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
         scoring: str | Callable | None = None,
         loo: bool = False,
         solver: Solver | None = None,
-        precision: str = "float64",
+        precision: str = "auto",
         device: str = "cpu",
         memory: int | None = None,
         scratch: str | Path | None = None,

@@ -47,7 +47,10 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         How to solve: kernelfit.solvers has Cholesky, Auto, Eigen, ConjugateGradients, ... The parameters precision,
         device, memory and scratch are short forms for Auto, and exclude it.
     precision : str
-        "float64"; "mixed", a float32 factor in half the memory, corrected to the same answer; or "auto", the quicker.
+        "float64"; "mixed", a float32 factor in half the memory, corrected to a relative residual of 1e-10; or "auto",
+        the quicker where float64 takes seconds, unless what is asked for needs it (loo, keep_factor, optimize). What
+        was taken is report_.precision. With "auto" a float64 factor is made when return_std or
+        log_marginal_likelihood_ first ask for one.
     device : str
         "cpu", "cuda", or "auto" for the GPU where there is one.
     memory : int, optional

@@ -13,7 +13,7 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_integer, check_path, check_positive, check_targets
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.planning.forecast import forecast
-from kernelfit.solvers.planning.plan import STEPS, Plan, Way, check_precision, plan_solve
+from kernelfit.solvers.planning.plan import SOON, STEPS, Plan, Way, check_precision, plan_solve
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import measure_rates, probe_of
 from kernelfit.solvers.protocol import Factor, Solver, check_solver, check_system
@@ -165,7 +165,9 @@ class Auto(Solver):
             return "leave-one-out needs it"
         if self._unfinished():
             return "that of the unfinished factor"
-        return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
+        if len(_possible(plan)) < 2:
+            return "the other does not fit"
+        return "quicker here" if plan.chosen.seconds > SOON else "quick enough"
 
     def _worth_a_forecast(self, plan):
         """Whether there are two precisions to choose from, and more at stake than the forecast costs."""

@@ -15,6 +15,7 @@ from sklearn.gaussian_process.kernels import RBF, Matern
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.solvers import auto
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
@@ -96,6 +97,26 @@ def test_a_solver_that_cannot_says_so(way):
         with pytest.raises(UnsupportedError, match="no triangular solves"):
             model.predict(Z, **{asked: True})
     assert "_factor" not in vars(model) and model.predict(Z).shape == (90,)
+
+
+@pytest.mark.parametrize(
+    ("options", "weighted"), [({}, False), ({"ridge": 0.1}, True), ({"ridge": 0.1, "trend": "linear"}, False)]
+)
+def test_after_a_float32_factor_a_float64_one_tells_the_same(options, weighted, monkeypatch):
+    X, Y, Z = problem(150, 2)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, 150) if weighted else None
+    plain = KernelInterpolator("laplacian(bandwidth=2.0)", precision="float64", **options).fit(X, Y, weights)
+    plan = auto.plan_solve
+    chosen = {False: {"precision": "mixed"}, True: {}}  # as if n were large; True: what needs a float64 factor
+    monkeypatch.setattr(auto, "plan_solve", lambda problem, **asked: plan(problem, **asked | chosen[problem.loo]))
+    model = KernelInterpolator("laplacian(bandwidth=2.0)", **options).fit(X, Y, weights)
+    assert (plain.report_.precision, model.report_.precision) == ("float64", "mixed")
+    assert model.report_.log_marginal_likelihood is None
+    assert model.log_marginal_likelihood_ == pytest.approx(plain.log_marginal_likelihood_, rel=1e-9)
+    np.testing.assert_allclose(model.predict(Z, return_std=True)[1], plain.predict(Z, return_std=True)[1], rtol=1e-8)
+    for asked in ({"loo": True}, {"keep_factor": True}):
+        needs = KernelInterpolator("laplacian(bandwidth=2.0)", **asked).fit(X, Y)
+        assert needs.report_.precision == "float64", "what is asked for needs it"
 
 
 def test_what_is_refused():

@@ -29,6 +29,8 @@ _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and tr
 # A product or a triangular solve with few right-hand sides waits for memory as long as so many more of them would take:
 # with ten it was measured at a tenth to a fifth of the matrix-product rate.
 _WAITING = 50
+# Ways that take no longer are as good as each other, and float64 is the first: it has more digits, and answers more.
+SOON = 2.0
 _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 
@@ -90,7 +92,7 @@ class Plan:
         Bytes free of "memory" (of the device), "host" and "disk".
     ways : tuple of Way
     chosen : Way or None
-        The quickest of those that fit.
+        The quickest of those that fit; float64 where it takes no more than `SOON` seconds.
     largest_n : int
         The problem's n if a way fits, else about the largest n for which one does; 0 if there is none.
     """
@@ -206,7 +208,7 @@ def plan_solve(
     largest = problem.n
     while largest and not any(not way.missing for way in ways(largest)):
         largest = int(largest * 0.99) // 100 * 100
-    chosen = min(fitting, key=lambda way: way.seconds, default=None)
+    chosen = min(fitting, key=lambda way: max(way.seconds, SOON), default=None)  # the first of those that take no time
     return Plan(problem, rates, free, all_ways, chosen, largest)
 
 
