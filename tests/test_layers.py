@@ -56,7 +56,8 @@ HOMES = {
     "mpi4py": {"solvers.mpi"},
     "dask": {"solvers.dask"},
     "distributed": {"solvers.dask"},
-    "numba": {"kernels", "features", "theory.linear", "nn"},
+    "numba": {"backend", "kernels.scalars"},
+    "llvmlite": {"backend"},
     "cyclopts": {"cli"},
 }
 

@@ -32,7 +32,14 @@ def expanded(path: str | Path) -> Path:
 
 
 def user_cache() -> Path | None:
-    """Return the folder for what kernelfit keeps of this user, made or not; or None where no home folder is known."""
+    """Return the folder for what kernelfit keeps of this user, made or not.
+
+    $KERNELFIT_CACHE, else kernelfit/ in the cache folder that the system gives a user. None where $KERNELFIT_CACHE is
+    "off", or no home folder is known.
+    """
+    own = os.environ.get("KERNELFIT_CACHE", "")
+    if own:
+        return None if own == "off" else expanded(own).absolute()
     given = os.environ.get("XDG_CACHE_HOME", "")
     # the XDG specification: a relative path is invalid and must be ignored
     if os.path.isabs(given) and sys.platform != "darwin":

@@ -107,7 +107,7 @@ class Convolution:
         rows = max(1, min(vertical.size, _RESPONSES // (width * f)))
         edges = [np.array(windows.edges) for windows in self.windows]
         spans = [np.array(windows.spans) for windows in self.windows]
-        lay_out, (add, combine) = patch_pass(), passes(self.two_sided)
+        add, combine = passes(self.two_sided)
         bias, scale, constant = np.float32(self.bias), np.float32(1 / self.pool**2), np.float32(self.constant)
 
         def run(span):
@@ -119,7 +119,7 @@ class Convolution:
                 sums[...] = 0
                 for first in range(0, vertical.size, rows):
                     count = min(rows, vertical.size - first) * width
-                    lay_out(X[i, first:], self.patch, width, constant, self.shift, patches[:count])
+                    patch_pass(X[i, first:], self.patch, width, constant, self.shift, patches[:count])
                     device.gemm(patches[:count], filters, Z[:count])
                     add(Z[:count], first, *edges, bias, sums)
                 combine(sums, *spans, scale, cells)

@@ -1,11 +1,13 @@
 """All patches of an image as rows of a matrix, so that a convolution is one matrix product."""
 
-import functools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from kernelfit.backend.native import native
+
+_ONE, _TINY = np.float32(1), np.finfo(np.float32).tiny
 
 
 def image_patches(X: npt.NDArray, size: int, xp: Any = np) -> npt.NDArray:
@@ -23,45 +25,44 @@ def normalised(patches: npt.NDArray, constant: float, xp: Any = np) -> npt.NDArr
     centred = patches - patches.mean(axis=-1, keepdims=True)
     variance = (centred * centred).mean(axis=-1, keepdims=True)
     # A patch of one colour has no direction; it stays 0 even with a constant of 0.
-    return centred / xp.sqrt(xp.maximum(variance + constant, np.finfo(np.float32).tiny))
+    return centred / xp.sqrt(xp.maximum(variance + constant, _TINY))
 
 
-@functools.cache
-def patch_pass() -> Callable[..., None]:
-    """Return the compiled pass (image, size, width, constant, shift, out), float32, for the threads of a CPU.
+@native()
+def patch_pass(
+    image: npt.NDArray[np.float32],
+    size: int,
+    width: int,
+    constant: np.float32,
+    shift: npt.NDArray[np.float32],
+    out: npt.NDArray[np.float32],
+) -> None:
+    """Write patches of one image into out, float32, on one thread.
 
     image (h, w, c); out (rows * width, size * size * c) gets the patches whose corners lie in the first `rows` rows and
     `width` columns, normalised where constant >= 0, less `shift`.
     """
-    import numba
-
-    one, tiny = np.float32(1), np.finfo(np.float32).tiny
-
-    @numba.njit(nogil=True, error_model="numpy")
-    def run(image, size, width, constant, shift, out):
-        span = size * image.shape[2]
-        d = size * span
-        for at in range(out.shape[0]):
-            y, x = at // width, at % width
-            row = out[at]
-            for i in range(size):
-                line = image[y + i]
-                for j in range(size):
-                    for k in range(image.shape[2]):
-                        row[i * span + j * image.shape[2] + k] = line[x + j, k]
-            if constant >= 0:
-                mean = np.float32(0)
-                for t in range(d):
-                    mean += row[t]
-                mean *= one / np.float32(d)
-                variance = np.float32(0)
-                for t in range(d):
-                    row[t] -= mean
-                    variance += row[t] * row[t]
-                scale = one / np.sqrt(max(variance * (one / np.float32(d)) + constant, tiny))
-                for t in range(d):
-                    row[t] *= scale
+    span = size * image.shape[2]
+    d = size * span
+    for at in range(out.shape[0]):
+        y, x = at // width, at % width
+        row = out[at]
+        for i in range(size):
+            line = image[y + i]
+            for j in range(size):
+                for k in range(image.shape[2]):
+                    row[i * span + j * image.shape[2] + k] = line[x + j, k]
+        if constant >= 0:
+            mean = np.float32(0)
             for t in range(d):
-                row[t] -= shift[t]
-
-    return run
+                mean += row[t]
+            mean *= _ONE / np.float32(d)
+            variance = np.float32(0)
+            for t in range(d):
+                row[t] -= mean
+                variance += row[t] * row[t]
+            scale = _ONE / np.sqrt(max(variance * (_ONE / np.float32(d)) + constant, _TINY))
+            for t in range(d):
+                row[t] *= scale
+        for t in range(d):
+            row[t] -= shift[t]

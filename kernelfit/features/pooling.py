@@ -6,13 +6,15 @@ it lies in (segments are what the edges of all windows cut), and windows are sum
 
 import dataclasses
 import functools
-from collections.abc import Callable
 from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit.backend.native import Native, native
 from kernelfit.common.errors import InputError
+
+_ZERO = np.float32(0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,42 +81,34 @@ def rectified_cells(
 
 
 @functools.cache
-def passes(two_sided: bool) -> tuple[Callable[..., None], Callable[..., None]]:
+def passes(two_sided: bool) -> tuple[Native, Native]:
     """Return (add, combine), compiled, for float32; `add` is the only pass over all responses.
 
     add(Z, first, edges_y, edges_x, bias, sums): Z (rows * width, filters) holds the responses of the output rows from
     `first` on; they are rectified and added to sums (segments_y, segments_x, signs, filters).
     combine(sums, spans_y, spans_x, scale, out): out (cells, signs, filters) becomes scale times the sums over windows.
     """
-    import numba
-
-    zero = np.float32(0)
-
-    @numba.njit(inline="always")
-    def rectified(value):
-        return value if value > zero else zero
 
     # Neither infinities nor NaN nor the sign of zero matter to a rectifier; sums keep their order.
-    compiled = numba.njit(nogil=True, error_model="numpy", fastmath={"nnan", "ninf", "nsz"})
+    compiled = native(fastmath={"nnan", "ninf", "nsz"})
 
-    @compiled
     def add_rows(Z, at, count, bias, positive, negative):
         """Add `count` consecutive positions, three at a time: sums are then loaded and stored once for the three."""
         filters = Z.shape[1]
         for x in range(at, at + count - 2, 3):
             a, b, c = Z[x], Z[x + 1], Z[x + 2]
             for j in range(filters):
-                positive[j] += (rectified(a[j] - bias) + rectified(b[j] - bias)) + rectified(c[j] - bias)
+                positive[j] += (_rectified(a[j] - bias) + _rectified(b[j] - bias)) + _rectified(c[j] - bias)
             if two_sided:
                 for j in range(filters):
-                    negative[j] += (rectified(-a[j] - bias) + rectified(-b[j] - bias)) + rectified(-c[j] - bias)
+                    negative[j] += (_rectified(-a[j] - bias) + _rectified(-b[j] - bias)) + _rectified(-c[j] - bias)
         for x in range(at + count - count % 3, at + count):
             a = Z[x]
             for j in range(filters):
-                positive[j] += rectified(a[j] - bias)
+                positive[j] += _rectified(a[j] - bias)
             if two_sided:
                 for j in range(filters):
-                    negative[j] += rectified(-a[j] - bias)
+                    negative[j] += _rectified(-a[j] - bias)
 
     @compiled
     def add(Z, first, edges_y, edges_x, bias, sums):
@@ -133,10 +127,18 @@ def passes(two_sided: bool) -> tuple[Callable[..., None], Callable[..., None]]:
         for cell_y in range(len(spans_y)):
             for cell_x in range(len(spans_x)):
                 cell = out[cell_y * len(spans_x) + cell_x]
-                cell[:] = zero
-                for y in range(spans_y[cell_y, 0], spans_y[cell_y, 1]):
-                    for x in range(spans_x[cell_x, 0], spans_x[cell_x, 1]):
-                        cell += sums[y, x]
-                cell *= scale
+                for sign in range(cell.shape[0]):
+                    for j in range(cell.shape[1]):
+                        cell[sign, j] = _ZERO
+                    for y in range(spans_y[cell_y, 0], spans_y[cell_y, 1]):
+                        for x in range(spans_x[cell_x, 0], spans_x[cell_x, 1]):
+                            for j in range(cell.shape[1]):
+                                cell[sign, j] += sums[y, x, sign, j]
+                    for j in range(cell.shape[1]):
+                        cell[sign, j] *= scale
 
     return add, combine
+
+
+def _rectified(value):
+    return value if value > _ZERO else _ZERO

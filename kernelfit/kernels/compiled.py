@@ -1,18 +1,15 @@
-"""Passes of formulas that numba compiles: a tile of inner products is read once, and a tile of entries written once.
-
-Imported only when the first block is made: numba takes about half a second to load.
-"""
+"""Compiled passes of formulas: a tile of inner products is read once, and a tile of entries written once."""
 
 import functools
 import math
-import types
 
-import numba
 import numpy as np
 
-from kernelfit.kernels import arrays, scalars
+from kernelfit.backend.native import LateModule, may_compile, native
+from kernelfit.kernels import arrays
 from kernelfit.kernels.arrays import Formula, Pass
 
+_SCALARS = LateModule("kernelfit.kernels.scalars")
 _COLUMNS = 64  # whose coordinates stay in a core's cache while rows pass by
 
 
@@ -28,19 +25,20 @@ def tile_pass(from_products: Formula, formula: Formula, integers: tuple[int, ...
     NaN is what inner products do not tell: squared distances below slack (p + q) + near, and cosines within `near` of 1
     or -1. Where numba is told not to compile (NUMBA_DISABLE_JIT), array expressions do it.
     """
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if not may_compile():
         return arrays.tile_pass(from_products, formula, integers, np)
-    entry, formula = _jitted(from_products), _jitted(formula)
 
-    @numba.njit(nogil=True, error_model="numpy")
+    @native()
     def run(T, a, b, p, q, parameters, offset, slack, near, out):
         missing, last = 0, parameters + integers
         for i in range(T.shape[0]):
             a_i, p_i = a[i], p[i]
             for j in range(T.shape[1]):
-                out[i, j] = entry(scalars, formula, np.float64(T[i, j]), a_i + b[j], p_i, q[j], slack, near, *last)
+                out[i, j] = from_products(
+                    _SCALARS, formula, np.float64(T[i, j]), a_i + b[j], p_i, q[j], slack, near, *last
+                )
             if 0 <= i + offset < T.shape[1]:
-                out[i, i + offset] = entry(scalars, formula, p_i, 0.0, p_i, p_i, 0.0, -math.inf, *last)
+                out[i, i + offset] = from_products(_SCALARS, formula, p_i, 0.0, p_i, p_i, 0.0, -math.inf, *last)
             if near > -math.inf:
                 for j in range(T.shape[1]):
                     missing += out[i, j] != out[i, j]
@@ -60,14 +58,12 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
 
     A squared distance is summed coordinate after coordinate; many in one row are made together, in vector operations.
     """
-    if numba.config.DISABLE_JIT:  # type: ignore[attr-defined]
+    if not may_compile():
         return arrays.difference_pass(from_differences, formula, integers, order, np)
-    entry, formula = _jitted(from_differences), _jitted(formula)
 
-    @numba.njit(nogil=True, error_model="numpy")
-    def run(A, B, weights, p, q, sign, parameters, out):
+    @native()
+    def fill(A, B, weights, p, q, sign, parameters, turned, sums, out):
         d, left, last = A.shape[1], 0, parameters + integers
-        turned, sums = np.zeros((d, _COLUMNS)), np.empty(_COLUMNS)
         for start in range(0, len(B), _COLUMNS):
             width = min(_COLUMNS, len(B) - start)
             ready = False
@@ -84,7 +80,8 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
                             for t in range(d):
                                 turned[t, j] = B[start + j, t]
                         ready = True
-                    sums[:] = 0.0
+                    for j in range(_COLUMNS):
+                        sums[j] = 0.0
                     for t in range(d):
                         value = A[i, t]
                         for j in range(_COLUMNS):
@@ -94,7 +91,7 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
                             sums[j] += difference * difference if order == 2 else abs(difference)
                 if missing == width:  # without a branch, so that this too is done in vector operations
                     for j in range(width):
-                        value = entry(scalars, formula, sums[j], p[i], q[start + j], sign, *last)
+                        value = from_differences(_SCALARS, formula, sums[j], p[i], q[start + j], sign, *last)
                         left += value != value
                         out[i, start + j] = value
                     continue
@@ -110,21 +107,13 @@ def difference_pass(from_differences: Formula, formula: Formula, integers: tuple
                             if weights is not None:
                                 difference = difference * weights[t]
                             squared += difference * difference if order == 2 else abs(difference)
-                    value = entry(scalars, formula, squared, p[i], q[j], sign, *last)
+                    value = from_differences(_SCALARS, formula, squared, p[i], q[j], sign, *last)
                     left += value != value
                     out[i, j] = value
         return left
 
+    def run(A, B, weights, p, q, sign, parameters, out):
+        turned, sums = np.zeros((A.shape[1], _COLUMNS)), np.empty(_COLUMNS)
+        return fill(A, B, weights, p, q, sign, parameters, turned, sums, out)
+
     return run
-
-
-@functools.cache
-def _jitted(function: types.FunctionType) -> Formula:
-    """Return a formula as numba compiles it, with those functions of its module that it calls by name.
-
-    It is inlined into the pass, so that integers are constants there and loops over them are unrolled.
-    """
-    called = {name: value for name in function.__code__.co_names if (value := function.__globals__.get(name))}
-    jitted = {name: _jitted(value) for name, value in called.items() if isinstance(value, types.FunctionType)}
-    bound = types.FunctionType(function.__code__, function.__globals__ | jitted, function.__name__)
-    return numba.njit(bound, error_model="numpy", forceinline=True)

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.kernels import arrays
+from kernelfit.kernels import arrays, compiled
 from kernelfit.kernels.arrays import Formula, Pass
 from kernelfit.kernels.base import Kernel, Points
 from kernelfit.kernels.norms import require_digits_of_norms
@@ -111,8 +111,6 @@ def rounding(d: int) -> float:
 def _tile_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...]]) -> Pass:
     """Return the pass from a tile of inner products to entries: see kernelfit.kernels.compiled.tile_pass."""
     if device.name == "cpu":
-        from kernelfit.kernels import compiled  # numba takes half a second to load
-
         return compiled.tile_pass(*entry)
     return arrays.tile_pass(*entry, device.xp)
 
@@ -120,7 +118,5 @@ def _tile_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int,
 def difference_pass(device: backend.Device, entry: tuple[Formula, Formula, tuple[int, ...], int]) -> Pass:
     """Return the pass from points to entries that are NaN: see kernelfit.kernels.compiled.difference_pass."""
     if device.name == "cpu":
-        from kernelfit.kernels import compiled
-
         return compiled.difference_pass(*entry)
     return arrays.difference_pass(*entry, device.xp)

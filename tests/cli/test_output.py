@@ -212,13 +212,11 @@ def test_streams_that_are_closed_or_full_in_the_shell():
 
 
 def test_numba_may_be_told_not_to_compile(monkeypatch, capsys):
-    import numba
-
     from kernelfit.kernels.compiled import tile_pass
 
     norms = []
     for disabled in (0, 1):
-        monkeypatch.setattr(numba.config, "DISABLE_JIT", disabled)
+        monkeypatch.setenv("NUMBA_DISABLE_JIT", str(disabled))
         tile_pass.cache_clear()
         assert cli.main(["solve", *FEW, "--bandwidth", "2", "--json", "--quiet"]) == 0
         norms.append(json.loads(capsys.readouterr().out)["results"]["norm"])

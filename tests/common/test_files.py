@@ -181,7 +181,7 @@ def test_sha256_of_bytes_buffers_and_files():
 @pytest.fixture
 def homeless(monkeypatch):
     """No $HOME, and a user whom the list of users does not have."""
-    for name in ("HOME", "XDG_CACHE_HOME", "KERNELFIT_DATA"):
+    for name in ("HOME", "KERNELFIT_CACHE", "XDG_CACHE_HOME", "KERNELFIT_DATA"):
         monkeypatch.delenv(name, raising=False)
 
     def unknown(number):
@@ -199,6 +199,16 @@ def test_without_a_home_there_is_no_cache_and_no_traceback(homeless, monkeypatch
     assert capsys.readouterr().err == ""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert user_cache() == tmp_path / "kernelfit" or sys.platform == "darwin"
+
+
+def test_the_cache_is_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERNELFIT_CACHE", str(tmp_path))
+    assert user_cache() == tmp_path
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERNELFIT_CACHE", "here")
+    assert user_cache() == tmp_path / "here"
+    monkeypatch.setenv("KERNELFIT_CACHE", "off")
+    assert user_cache() is None
 
 
 def test_a_leading_tilde_is_a_home(monkeypatch):

@@ -117,7 +117,7 @@ def test_patches_are_cut_and_normalised_alike_on_both_paths(constant):
     assert np.array_equal(expected[7], image[1:4, 1:4].ravel())
     expected = (normalised(expected, constant) if constant >= 0 else expected) - shift
     out = np.empty((30, 27), np.float32)
-    patch_pass()(image, 3, 6, np.float32(constant), shift, out)
+    patch_pass(image, 3, 6, np.float32(constant), shift, out)
     np.testing.assert_allclose(out, expected, atol=2e-6)
     assert np.isfinite(out).all()
 

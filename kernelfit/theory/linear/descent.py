@@ -15,6 +15,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer
 from kernelfit.theory.linear.least_squares import LeastSquares, minimum_norm, prepare
+from kernelfit.theory.linear.loops import row_steps
 
 # Rounding stops a descent at about eps times the condition number, relative to |W|. The rate is observed above that.
 _OBSERVED_DOWN_TO = 1e-10
@@ -173,8 +174,6 @@ class _Run:
 
     def rows_in_turn(self, gains, draw):
         """Return a function that takes one step along each row of draw(), in place."""
-        from kernelfit.theory.linear.loops import row_steps
-
         return lambda W: row_steps(self.X, self.Y, W, gains, draw())
 
     def follow(self, advance, times, stride, factor):

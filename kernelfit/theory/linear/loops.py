@@ -1,14 +1,15 @@
-"""Loops that must run one row after another, compiled by numba: imported only by the functions that run them.
+"""Loops that must run one row after another, compiled.
 
 No sum is reordered, so that the same seed gives the same bits.
 """
 
-import numba
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit.backend.native import native
 
-@numba.njit
+
+@native()
 def row_steps(
     X: npt.NDArray[np.float64],
     Y: npt.NDArray[np.float64],
@@ -29,23 +30,31 @@ def row_steps(
                 w[k] += step * x[k]
 
 
-@numba.njit
+@native()
 def perceptron_passes(
-    X: npt.NDArray[np.float64], y: npt.NDArray[np.float64], w: npt.NDArray[np.float64], max_passes: int
-) -> tuple[int, int, bool]:
-    """Overwrite w with w + y_i x_i where y_i <w, x_i> <= 0, pass after pass; return (mistakes, passes, separated)."""
-    mistakes = 0
-    for done in range(max_passes):
-        before = mistakes
+    X: npt.NDArray[np.float64],
+    y: npt.NDArray[np.float64],
+    w: npt.NDArray[np.float64],
+    passes: int,
+    mistakes: npt.NDArray[np.int64],
+) -> int:
+    """Overwrite w with w + y_i x_i where y_i <w, x_i> <= 0, pass after pass, at most `passes`; return how many it took.
+
+    mistakes (2,) int64 gets those of all passes and those of the last, 0 where w now separates the points.
+    """
+    mistakes[0] = 0
+    for done in range(passes):
+        mistakes[1] = 0
         for i in range(len(X)):
             x = X[i]
             inner = 0.0
             for k in range(len(x)):
                 inner += x[k] * w[k]
             if y[i] * inner <= 0.0:
-                mistakes += 1
+                mistakes[1] += 1
                 for k in range(len(x)):
                     w[k] += y[i] * x[k]
-        if mistakes == before:
-            return mistakes, done + 1, True
-    return mistakes, max_passes, False
+        mistakes[0] += mistakes[1]
+        if mistakes[1] == 0:
+            return done + 1
+    return passes

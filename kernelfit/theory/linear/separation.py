@@ -8,6 +8,7 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_integer
 from kernelfit.theory.linear.least_squares import prepare
+from kernelfit.theory.linear.loops import perceptron_passes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,10 +55,9 @@ def perceptron(X: npt.NDArray, y: npt.NDArray, *, max_passes: int = 1000) -> Per
         Where to give up on points that no hyperplane through the origin separates.
     """
     X, y = _two_classes(X, y)
-    from kernelfit.theory.linear.loops import perceptron_passes
-
-    w = np.zeros(X.shape[1])
-    mistakes, passes, separated = perceptron_passes(X, y, w, max_passes)
+    w, made = np.zeros(X.shape[1]), np.zeros(2, np.int64)
+    passes = perceptron_passes(X, y, w, max_passes, made)
+    mistakes, separated = int(made[0]), passes > 0 and not made[1]
     margin, radius = normalized_margin(X, y, w), float(np.linalg.norm(X, axis=1).max())
     bound = (radius / margin) ** 2 if separated else float("inf")
     return Perceptron(w, separated, mistakes, passes, margin, radius, bound)
