@@ -128,7 +128,7 @@ class Auto(Solver):
             progress.expect("solve", way.phases)
             solver = way.solver(scratch=self.scratch, resume=self.resume)
             factor = solver.factor(K, ridge=ridge, progress=progress)
-            factor.gemm_gflops = choice.plan.rates.gemm(way.precision) / 1e9
+            factor.gemm_gflops = choice.plan.rates.gemm(way.precision, halves=way.halves) / 1e9
             factor.report |= {"reason": choice.reason, "kept_bytes": way.cached_bytes}
             return factor
 

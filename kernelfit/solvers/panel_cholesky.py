@@ -25,6 +25,7 @@ from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 from kernelfit.solvers.regularity import require_regular, rounding, singular
 
 Panels = MemoryPanels | OutOfCorePanels
+_TELLING = 0.1  # seconds between two reports of progress within the products of a panel
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -193,6 +194,7 @@ def cholesky(
     shift: float = 0.0,
     width: int | None = None,
     panels: Panels | None = None,
+    halves: bool = False,
     progress: Progress | None = None,
 ) -> PanelFactor:
     """Factor K + (ridge + shift) I = L L^T on the device of `gram`.
@@ -207,6 +209,9 @@ def cholesky(
         Columns per panel in memory; panel_width(n) unless given.
     panels : storage, optional
         Where the factor goes; float64 panels in memory unless given. Its finished panels are kept.
+    halves : bool
+        Multiply with earlier panels, float32 in memory, as three products of float16 halves: see `subtract_halves` of
+        a device. Rows and columns are scaled by powers of two, so that no entry of the factor is above 2.
 
     Raises
     ------
@@ -230,8 +235,13 @@ def cholesky(
     progress = progress or Progress()
     n, device = gram.shape[0], gram.device
     panels = panels or MemoryPanels(n, width or panel_width(n, device), device=device)
+    if halves and not (isinstance(panels, MemoryPanels) and panels.dtype == np.float32):
+        raise InputError("`halves` are of float32 panels in memory")
+    scale = _scale(gram, ridge + shift) if halves else None
     seconds = dict.fromkeys(("allocate", "gram", "factor", "condition"), 0.0)
     diagonals, roots = np.empty(n), np.empty(n)
+
+    waiting, last = 0.0, time.perf_counter()
 
     def timed(name, function, *arguments, **options):
         start = time.perf_counter()
@@ -240,6 +250,20 @@ def cholesky(
         seconds[name] += time.perf_counter() - start
         return result
 
+    def tell(amount, *, now=False):
+        """Tell of products that were asked for, after they are done; a GPU is not to stand still for it often."""
+        nonlocal waiting, last
+        waiting += amount
+        if now or time.perf_counter() > last + _TELLING:
+            device.synchronize()
+            advance(waiting, kind="products")
+            waiting, last = 0.0, time.perf_counter()
+
+    def subtract(panel, j):
+        for earlier in range(j):
+            _subtract_product(device, panel, panels.read(earlier, panels.bounds[j][0]), tell, halves)
+        tell(0.0, now=True)
+
     with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
         timed("allocate", panels.allocate, advance)
     finished = work_of_panels(n, panels.bounds[: panels.finished], device)
@@ -247,18 +271,26 @@ def cholesky(
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
                 continue
-            panel = timed("factor", panels.open, j)
+            panel = panels.open(j)
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
             advance(panel.size, kind="entries")
             top = panel[: stop - start]
             device.xp.fill_diagonal(top, top.diagonal() + (ridge + shift))
-            diagonals[start:stop] = device.host(top.diagonal().copy())
-            for earlier in range(j):
-                timed("factor", _subtract_product, device, panel, panels.read(earlier, start), advance)
+            if scale is not None:
+                panel *= scale[start:, None]
+                panel *= scale[start:stop]
+            before = top.diagonal().copy()
+            timed("factor", subtract, panel, j)
             failed = timed("factor", _factor_panel, device, panel, advance)
-            roots[start:stop] = device.host(top.diagonal())
-            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonals[start:stop], failed)
-            timed("factor", panels.close, j, panel)
+            units = 1.0 if scale is None else device.host(scale[start:stop])
+            both = device.host(device.xp.stack([before, top.diagonal()]))
+            diagonals[start:stop], roots[start:stop] = both[0] / units**2, both[1] / units
+            check_pivots(gram, ridge, start, (both[1] / units).astype(panel.dtype), diagonals[start:stop], failed)
+            panels.close(j, panel)
+        if scale is not None:
+            for j, (start, _) in enumerate(panels.bounds):
+                whole = panels.open(j)
+                whole /= scale[start:, None]
     factor = PanelFactor(panels, float(ridge), float(shift), seconds)
     # Panels elsewhere would be read whole for every solve.
     if panels.dtype != np.float64 or not isinstance(panels, MemoryPanels):
@@ -285,17 +317,30 @@ def work_of_panels(n: int, bounds: Sequence[tuple[int, int]], device: backend.De
     return work
 
 
-def _subtract_product(device, panel, pieces, advance):
+def _subtract_product(device, panel, pieces, tell, halves):
     """panel -= E E[:width]^T for an earlier panel E that comes in pieces; only the lower triangle of the top block."""
     width, right, at, told = panel.shape[1], None, 0, 0
     for _, rows in pieces:
         if right is None:
-            right, rows, at = rows[:width], rows[width:], width
-            device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
-        device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
-        device.synchronize()  # so that the time until here is that of the products
-        advance((at + len(rows) - told) * right.size, kind="products")
+            right = rows[:width]
+            if not halves:
+                device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
+                rows, at = rows[width:], width
+        if halves:
+            device.subtract_halves(rows, right, panel[at : at + len(rows)])
+        else:
+            device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
+        tell((at + len(rows) - told) * right.size)
         at = told = at + len(rows)
+
+
+def _scale(gram, added):
+    """Return powers of two, (n,) on the device, that bring the diagonal of K + added I to between 1/2 and 2; or None.
+
+    |L_ij|^2 is at most the sum of squares of row i, which is A_ii: no entry of the factor is above sqrt(2) then.
+    """
+    scale = np.exp2(-np.round(np.log2(gram.diagonal() + added) / 2)).astype(np.float32)
+    return None if (scale == 1).all() else gram.device.array(scale)
 
 
 def _factor_panel(device, panel, advance):

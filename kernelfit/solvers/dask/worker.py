@@ -100,7 +100,7 @@ class PointsOfClient(SchedulerPlugin):
 
 def raw_points(points: Points) -> npt.NDArray:
     """Return the points as they travel: uint8 pixels, or float64."""
-    return (points.values + 128).astype(np.uint8) if points.exact else points.coordinates()
+    return (points.values.astype(np.int16) + 128).astype(np.uint8) if points.exact else points.coordinates()
 
 
 def describe(device: str, dask_worker: Any = None) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from kernelfit.solvers.planning.problem import eighth
 class Rates:
     """Speed of this machine: operations per second of matrix products, seconds per Gram entry, bytes per second.
 
-    read and write are those of the scratch disk, upload that from the host to a GPU.
+    read and write are those of the scratch disk, upload that from the host to a GPU; halves is the rate of products of
+    float32 as float16 halves (`Device.subtract_halves`), counted as if they were one, and 0 where no units are for it.
     """
 
     float64: float
@@ -29,10 +30,11 @@ class Rates:
     read: float = math.inf
     write: float = math.inf
     upload: float = math.inf
+    halves: float = 0.0
 
-    def gemm(self, precision: str) -> float:
+    def gemm(self, precision: str, *, halves: bool = False) -> float:
         """Return the rate at which a factor of this precision is multiplied."""
-        return self.float64 if precision == "float64" else self.float32
+        return self.float64 if precision == "float64" else self.halves if halves else self.float32
 
 
 _SMALLEST_PROBE = 512
@@ -54,14 +56,20 @@ def measure_rates(
         entry=1.2e-9 / backend.num_threads() if device.name == "cpu" else 5e-11,  # one pass, see kernels.compiled
     )
     if device.name != "cpu":
-        rates = dataclasses.replace(rates, upload=_measure_upload(device))
+        halves = measure_gemm(device.probe, dtype=np.float32, device=device, halves=True)
+        rates = dataclasses.replace(rates, upload=_measure_upload(device), halves=halves)
     if scratch is not None:
         rates = dataclasses.replace(rates, **_measure_disk(existing_folder(scratch)))
     return rates
 
 
 def measure_gemm(
-    n: int = 2048, repeats: int = 5, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU
+    n: int = 2048,
+    repeats: int = 5,
+    dtype: npt.DTypeLike = np.float64,
+    device: backend.Device = backend.CPU,
+    *,
+    halves: bool = False,
 ) -> float:
     """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
     # Made on the device: 67 million numbers from the host take seconds. Of equal ones a GPU multiplies more a second.
@@ -73,7 +81,7 @@ def measure_gemm(
             break
         device.synchronize()
         start = time.perf_counter()
-        device.gemm(A, A, C)
+        device.subtract_halves(A, A, C) if halves else device.gemm(A, A, C, transpose_b=True)
         device.synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best
