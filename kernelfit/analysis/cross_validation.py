@@ -42,7 +42,7 @@ def predict_left_out(
     Parameters
     ----------
     K : Gram
-        Symmetric, shape (n, n), on the CPU; two full matrices are held.
+        Symmetric, shape (n, n), on the CPU. Two full matrices are held beside what it keeps itself.
     Y : float64 array, shape (n, r)
     ridges : sequence of float
         Increasing.
