@@ -42,7 +42,7 @@ def predict_left_out(
     Parameters
     ----------
     K : Gram
-        Symmetric, shape (n, n), on the CPU; two full matrices are held.
+        Symmetric, shape (n, n), on the CPU. Two full matrices are held beside what it keeps itself.
     Y : float64 array, shape (n, r)
     ridges : sequence of float
         Increasing.
@@ -82,7 +82,7 @@ def _fold_by_fold(K, Y, ridges, folds):
     predictions = [*_singular(K, whole, ridges)]
     for fold in folds:
         train = np.setdiff1d(np.arange(len(Y)), fold.out)
-        made = band(whole[np.ix_(train, train)], K.device)
+        made = band(_square(whole, train, K.device), K.device)
         found, first = _first_regular(K.subset(train), made, ridges)
         if first is not None:
             turned = made.turn(Y[train])
@@ -93,6 +93,18 @@ def _fold_by_fold(K, Y, ridges, folds):
             if isinstance(predictions[k], list):
                 predictions[k] = values if isinstance(values, SingularMatrixError) else [*predictions[k], values]
     return predictions
+
+
+def _square(whole, rows, device):
+    """Return whole[rows, rows], gathered by all threads."""
+    square = device.touched((len(rows), len(rows)))
+
+    def gather(start):
+        part = rows[start : start + device.tile]
+        np.take(whole[part], rows, axis=1, out=square[start : start + len(part)], mode="clip")
+
+    device.map(gather, range(0, len(rows), device.tile))
+    return square
 
 
 def _solve_turned(factor, turned, ridge):

@@ -282,8 +282,8 @@ class KernelInterpolatorCV(ScoredArrays, MultiOutputMixin, RegressorMixin, _Cros
     scoring : str or callable, optional
         As in scikit-learn. Unless given: with cv=None the negative mean squared error, else R^2.
     loo, solver, precision, device, memory, scratch, verbose
-        Of the final fit: see KernelInterpolator. The choice is made in float64 on the CPU, with two full matrices in
-        memory. There is no trend to choose with: subtract one first, or search with GridSearchCV.
+        Of the final fit: see KernelInterpolator. The choice is made in float64 on the CPU, with two and a half full
+        matrices in memory. There is no trend to choose with: subtract one first, or search with GridSearchCV.
 
     Attributes
     ----------

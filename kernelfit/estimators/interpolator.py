@@ -58,7 +58,8 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
     scratch : path, optional
         Folder on a disk where the factor may go; each fit makes a folder of its own there and removes it.
     verbose : bool
-        Whether to show progress on standard error.
+        Whether to show progress on standard error. Callbacks of scikit-learn, from 1.9 on, are told of it too:
+        `model.set_callbacks(sklearn.callback.ProgressBar())`.
     trend : None, "constant" or "linear"
         Functions that are fitted beside the kernel and have no norm: adding one of them to y adds it to f.
     optimize : None, "loo" or "likelihood"

@@ -64,10 +64,9 @@ def extend(
     """
     begin = time.perf_counter()
     n, N = factor.n, factor.n + len(points)
-    made = factor.extended(Gram(factor.K.points.joined(points), factor.K.kernel), progress=progress)
     exponents = exponents_of(Y)
     scaled = in_units(Y, -exponents)
-    half = made.half_solve(scaled)
+    made, half = factor.extended(Gram(factor.K.points.joined(points), factor.K.kernel), scaled, progress=progress)
     coef = made.half_solve_transposed(half)
     rows = np.append(np.sort(generator(0, "checked rows").permutation(n)[:_CHECKED]), np.arange(n, N))
     K = Gram(made.K.points.subset(rows), made.K.kernel, made.K.points)

@@ -193,16 +193,21 @@ class CholeskyFactor(Factor):
         own = getattr(self.L, "inverse_diagonal", super().inverse_diagonal)  # of panels, at half the operations
         return own(progress=progress)
 
-    def extended(self, K: Gram, *, progress: Progress | None = None) -> "CholeskyFactor":
+    def extended(
+        self, K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[CholeskyFactor, npt.NDArray[np.float64]]":
         grow = getattr(self.L, "extended", None)
         if grow is None:
             raise self._cannot("way to take up further points")
         check_system(K, self.ridge)
-        if K.shape[0] < self.n:
-            raise InputError(f"K of shape {K.shape} does not hold the {self.n} points of the factor")
+        if not len(Y) == K.shape[0] > self.n:
+            raise InputError(
+                f"K of shape {K.shape} and Y of shape {Y.shape} are not those of the {self.n} points and more"
+            )
         with memory_explained():
-            L = grow(K, progress=progress)
-        return CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
+            L, half = grow(K, Y, progress=progress)
+        made = CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
+        return made, half
 
     def log_determinant(self) -> float:
         return float(np.log(self.L.pivots()).sum())

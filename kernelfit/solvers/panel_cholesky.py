@@ -91,17 +91,20 @@ class PanelFactor:
                 advance(width * (self.n - k) ** 2)
         return diagonal
 
-    def extended(self, gram: Gram, *, progress: Progress | None = None) -> "PanelFactor":
-        """Return the factor of a larger matrix whose leading rows and columns are those of this one; both share memory.
+    def extended(
+        self, gram: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[PanelFactor, npt.NDArray[np.float64]]":
+        """Return (factor, its half_solve(Y)) for a larger matrix that begins with this one; both factors share memory.
 
         By bordering, K = [[K11, K12], [K12^T, K22]]: L21^T = L11^-1 K12 and L22 L22^T = K22 + (ridge + shift) I - L21
         L21^T (Golub and Van Loan, section 4.2.9), for at most a panel's width of points at a time. For m new points n^2
-        m operations, where a new factor takes n^3 / 3.
+        m operations, where a new factor takes n^3 / 3; L11 is read once, for K12 and Y together.
 
         Parameters
         ----------
         gram : Gram
             Symmetric, shape (n + m, n + m), on the device of the panels.
+        Y : array, shape (n + m, r)
 
         Raises
         ------
@@ -115,25 +118,31 @@ class PanelFactor:
             raise UnsupportedError(
                 "only a factor in memory can be extended; this one lies elsewhere. Take `Cholesky()`, or fit again"
             )
-        begin, factor = time.perf_counter(), self
+        begin, factor, half = time.perf_counter(), self, device.xp.array(device.array(Y), dtype=panels.dtype, order="C")
         bounds = [(self.n + start, self.n + stop) for start, stop in panel_bounds(N - self.n, panels.width)]
         with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
             for n, stop in bounds:
-                border = device.empty((n, stop - n), panels.dtype)  # L21^T
-                gram.block((0, n), (n, stop), out=border)
-                factor._forward(border)
-                corner = device.empty((stop - n, stop - n), panels.dtype)
+                m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
+                both = device.empty((n, m + above.shape[1]), panels.dtype)
+                gram.block((0, n), (n, stop), out=both[:, :m])
+                both[:, m:] = above
+                factor._forward(both)
+                border, above[...] = both[:, :m], both[:, m:]
+                corner = device.empty((m, m), panels.dtype)
                 gram.block((n, stop), (n, stop), out=corner)
                 device.xp.fill_diagonal(corner, corner.diagonal() + (self.ridge + self.shift))
                 diagonal = device.host(corner.diagonal().copy())
                 device.gemm(border, border, corner, alpha=-1.0, beta=1.0, transpose_a=True)
                 failed = _factor_panel(device, corner, lambda *count, **kind: None)
                 check_pivots(gram, self.ridge, n, device.host(corner.diagonal().copy()), diagonal, failed)
+                device.gemm(border, half[:n], half[n:stop], alpha=-1.0, beta=1.0, transpose_a=True)
+                device.trsm(corner, half[n:stop])
                 panels = panels.grown(border.T, corner)
                 factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
-                advance((stop - n) * n**2)
+                advance(m * n**2)
         device.synchronize()
-        return dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
+        factor = dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
+        return factor, device.host(half)
 
     def pivots(self) -> npt.NDArray[np.float64]:
         """Return the squared diagonal of L, float64 of shape (n,)."""

@@ -200,10 +200,12 @@ class Factor:
                 advance(stop - start)
         return diagonal
 
-    def extended(self, K: Gram, *, progress: Progress | None = None) -> "Factor":
-        """Return the Factor, with the same ridge, of a larger K whose leading block is that of this one.
+    def extended(
+        self, K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[Factor, npt.NDArray[np.float64]]":
+        """Return (factor, its half_solve(Y)) with the same ridge for a K of more points, of which these are the first.
 
-        Both can be used, and share memory, which is free when both are closed.
+        Both factors can be used, and share memory, which is free when both are closed.
 
         Raises
         ------

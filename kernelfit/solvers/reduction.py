@@ -92,14 +92,12 @@ class Band:
 def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Band:
     """Return the Band of a symmetric K (n, n), which is overwritten."""
     n, steps = len(K), []
-    for k in range(0, n, WIDTH):
-        top = k + WIDTH
-        if top >= n:
-            break
-        with single_threaded_blas():
-            V, T, R = _reflections(K[top:, k:top])
-        K[top:, k:top] = R
-        _apply_on_both_sides(K, top, V, T, device)
+    X, VW = np.empty((n, WIDTH)), np.empty((n, 2 * WIDTH))
+    for top in range(WIDTH, n, WIDTH):
+        V, T, R = _reflections(K[top:, top - WIDTH : top])
+        K[top : top + len(R), top - WIDTH : top] = R
+        m, count = V.shape
+        _apply_on_both_sides(K, top, V, T, X[:m, :count], VW[:m, : 2 * count], device)
         steps.append((top, V, T))
     spans = [slice(k, min(k + WIDTH, n)) for k in range(0, n, WIDTH)]
     diagonal = [K[span, span].copy() for span in spans]
@@ -108,23 +106,28 @@ def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Ba
 
 
 def _reflections(panel):
-    """Return (V, T, R) with panel = (I - V T V^T) R, V of unit lower and R of upper trapezoidal form.
+    """Return (V, T, R): panel = (I - V T V^T) R, V of unit lower and R of upper trapezoidal form, without rows of 0.
 
     By the recursive routine of LAPACK: at 3,000 rows it takes half the time of geqrf with a T made from its tau.
     """
     from scipy.linalg.lapack import dgeqrt
 
     count = min(panel.shape)
-    packed, T, _ = dgeqrt(count, panel)
-    V = np.ascontiguousarray(np.tril(packed[:, :count], -1))
+    with single_threaded_blas():
+        packed, T, _ = dgeqrt(count, panel)
+    V = np.array(packed[:, :count], order="C")
+    V[:count] = np.tril(V[:count], -1)
     np.fill_diagonal(V, 1.0)
-    return V, np.triu(T), np.triu(packed)
+    return V, np.triu(T), np.triu(packed[:count])
 
 
-def _apply_on_both_sides(K, top, V, T, device):
-    """Overwrite the lower triangle of M = K[top:, top:], by strips, with that of H^T M H, H = I - V T V^T."""
-    strips = _strips(top, len(K))
-    X = np.zeros_like(V)
+def _apply_on_both_sides(K, top, V, T, X, VW, device):
+    """Overwrite the lower triangle of M = K[top:, top:], by strips, with that of H^T M H, H = I - V T V^T.
+
+    That is M - W V^T - V W^T for W = M V T - V T^T V^T M V T / 2. X and VW are memory of the shapes of V and [V, W].
+    """
+    strips, count = _strips(top, len(K)), len(T)
+    VW[:, :count], W, S = V, VW[:, count:], np.empty((count, count))
 
     def multiply(strip):  # rows of M V, from the lower triangle and whole squares on the diagonal
         a, b = strip
@@ -133,14 +136,14 @@ def _apply_on_both_sides(K, top, V, T, device):
         device.gemm(K[b:, a:b], V[b - top :], out, beta=1.0, transpose_a=True)
 
     device.map(multiply, strips)
-    with single_threaded_blas():
-        X = X @ T
-        W = X - V @ (0.5 * (T.T @ (V.T @ X)))
-    left, right = np.hstack([W, V]), np.hstack([V, W])
+    device.gemm(X, T, W)
+    device.gemm(V, W, S, transpose_a=True)
+    device.gemm(V, T.T @ S, W, alpha=-0.5, beta=1.0)
 
     def update(strip):
         a, b = strip
-        device.gemm(left[a - top : b - top], right[: b - top], K[a:b, top:b], alpha=-1.0, beta=1.0, transpose_b=True)
+        WV = np.hstack([W[a - top : b - top], V[a - top : b - top]])
+        device.gemm(WV, VW[: b - top], K[a:b, top:b], alpha=-1.0, beta=1.0, transpose_b=True)
 
     device.map(update, strips)
 

@@ -148,7 +148,9 @@ def test_an_extended_factor_multiplies_back_to_the_larger_matrix(shape, width):
     whole = as_gram(K)
     small_K = as_gram(K[:n, :n].copy())
     small = cholesky(small_K, width=width, ridge=0.1)
-    factor = small.extended(whole)
+    Y = np.random.default_rng(N).standard_normal((N, 3))
+    factor, half = small.extended(whole, Y)
+    np.testing.assert_allclose(half, factor.half_solve(Y), atol=1e-10)
     L = np.zeros((N, N))
     for j, (start, stop) in enumerate(factor.panels.bounds):
         assert stop - start <= width
@@ -161,7 +163,7 @@ def test_an_extended_factor_multiplies_back_to_the_larger_matrix(shape, width):
     again = cholesky(whole, width=width, ridge=0.1)
     np.testing.assert_allclose(factor.inverse_diagonal(), again.inverse_diagonal(), rtol=1e-10)
     with pytest.raises(InputError):
-        CholeskyFactor(whole, again, ridge=0.1, method="", report={}).extended(as_gram(K[:n, :n].copy()))
+        CholeskyFactor(whole, again, ridge=0.1, method="", report={}).extended(small_K, Y[:n])
 
 
 def test_a_new_point_that_depends_on_others_is_named():
@@ -169,5 +171,5 @@ def test_a_new_point_that_depends_on_others_is_named():
     X = rng.standard_normal((12, 4))
     K = X @ X.T
     with pytest.raises(SingularMatrixError) as error:
-        cholesky(as_gram(K[:3, :3].copy())).extended(as_gram(K))
+        cholesky(as_gram(K[:3, :3].copy())).extended(as_gram(K), X)
     assert error.value.row == 4  # the fifth point is in the span of four
