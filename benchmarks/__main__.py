@@ -12,12 +12,12 @@ from benchmarks import runner
 from kernelfit.common.errors import KernelfitError, suggestion
 
 
-def load():
-    """Return all cases by name: those of every module of this folder."""
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if module.name != "__main__":
-            importlib.import_module(f"benchmarks.{module.name}")
-    return runner.CASES
+def load(name=""):
+    """Return cases by name: those of every module of this folder, or of the one that has the name of a case alone."""
+    modules = [module.name for module in pkgutil.iter_modules(benchmarks.__path__) if module.name != "__main__"]
+    for module in [name] if name in modules else modules:
+        importlib.import_module(f"benchmarks.{module}")
+    return runner.CASES if name in runner.CASES or name not in modules else load()
 
 
 def listing(cases):
@@ -33,7 +33,7 @@ def listing(cases):
 
 def main(words=None):
     words = sys.argv[1:] if words is None else words
-    cases = load()
+    cases = load(*words[:1])
     if not words or words[0] in ("-h", "--help"):
         print(listing(cases))
         return

@@ -13,19 +13,20 @@ FOLDS = 5  # as cleanlab's CleanLearning
         "mnist, SVC: time / kernelfit": at_least(10),
         "AUC less that of the SVC": at_least(0),
     },
-    smoke={"datasets": ("digits",), "n": 200, "seeds": 1},
+    smoke={"datasets": ("digits",), "n": 200, "seeds": (4,)},
 )
-def label_issues(datasets=("digits", "mnist"), n=3000, labels=0.1, seeds=3):
+def label_issues(datasets=("digits", "mnist"), n=3000, labels=0.1, seeds=(4, 5, 6, 7, 8)):
     """Replaced labels: kernelfit's find_label_issues beside self-confidence, the score by which cleanlab ranks.
 
     Both see the replaced labels alone. What counts as wrong are labels that differ from those of the data. The peer is
     scikit-learn's SVC(probability=True) on pixels / 255, by cross_val_predict in five folds. Where cleanlab is
     installed it makes the scores of these probabilities; else they are made here by its definition, p(label | x).
-    Of kernelfit all is timed: the choice of ridge and bandwidth, the factor, and the ranking.
+    Of kernelfit all is timed: the choice of ridge and bandwidth, the factor, and the ranking. Its margin below which a
+    label is not trusted was picked with seeds 0 to 2 in view, which are not among those here.
     """
     for data in datasets:
         find_all(data, min(n, 200), labels, 0, compare=False)  # compiles
-        runs = [find_all(data, n, labels, seed) for seed in range(seeds)]
+        runs = [find_all(data, n, labels, seed) for seed in seeds]
         ours, theirs = ([run[k] for run in runs] for k in (0, 1))
         rows = [
             {
@@ -49,7 +50,9 @@ def label_issues(datasets=("digits", "mnist"), n=3000, labels=0.1, seeds=3):
         ]
         chosen = f"Last chosen: bandwidth {ours[-1]['bandwidth']:.3g}, ridge {ours[-1]['ridge']:.2g}."
         said = f"Scores of the SVC by {theirs[-1]['by']}. {chosen}"
-        yield Table(f"{labels:.0%} of the labels of {ours[0]['n']:,} {data} images replaced, {seeds} seeds", rows, said)
+        yield Table(
+            f"{labels:.0%} of the labels of {ours[0]['n']:,} {data} images replaced, {len(seeds)} seeds", rows, said
+        )
 
 
 def find_all(data, n, labels, seed, compare=True):

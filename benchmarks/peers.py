@@ -56,9 +56,9 @@ def _row(name, found, n, avx2):
         "kernels": "AVX2" if avx2 else "",
         "fit": of(runs, "fit_seconds", unit="s"),
         "fit and predict": of(runs, "seconds", unit="s"),
+        "whole process": of(runs, "process_seconds", unit="s"),
         "limit": figure([n**3 / 3 / run["gemm_rate"] for run in runs], "s"),
         "peak memory": of(runs, "peak_bytes", unit="GB", scale=1e9),
-        "above data and libraries": figure([run["peak_bytes"] - run["loaded_bytes"] for run in runs], "GB", scale=1e9),
         "residual": of(runs, "relative_residual", digits=2),
         "test error": of(runs, "test_error"),
     }

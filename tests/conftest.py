@@ -1,4 +1,5 @@
 import functools
+import gc
 import os
 import signal
 
@@ -6,6 +7,8 @@ import signal
 # others use the cores too, each of thousands of calls would wait for a thread that waits. Read when NumPy is loaded.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("OPENBLAS_THREAD_TIMEOUT", "4")
+if "PYTEST_XDIST_WORKER" in os.environ:  # one of several processes; two threads, so that threads are tested
+    os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import pytest
 
@@ -17,6 +20,12 @@ from kernelfit.solvers.planning import rates
 
 # A shell has what it starts in the background ignore Ctrl-C, and so would the processes that tests start and interrupt.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_finish():
+    """Tests that collect garbage then pass over what is there for good, which takes a third of a second each time."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_terminal_summary(terminalreporter):

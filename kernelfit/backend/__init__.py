@@ -7,7 +7,7 @@ memory that is free. `device("cuda")` is the device of a name.
 from kernelfit.backend.cpu import Cpu
 from kernelfit.backend.device import Device
 from kernelfit.backend.machine import describe, free_memory, keep_freed_memory, peak_memory
-from kernelfit.backend.select import CPU, DEVICES, device
+from kernelfit.backend.select import CPU, DEVICES, device, own_device
 from kernelfit.backend.threads import limit_threads, num_threads, parallel_map, set_threads
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "keep_freed_memory",
     "limit_threads",
     "num_threads",
+    "own_device",
     "parallel_map",
     "peak_memory",
     "set_threads",

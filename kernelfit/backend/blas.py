@@ -12,6 +12,7 @@ import numpy as np
 
 from kernelfit.backend.device import Array, Device
 
+_SCALE, _APART = 2.0**10, 2.0**11  # of entries up to 2: the lower half of one of 2^-24 is no subnormal number yet
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 
 
@@ -47,6 +48,24 @@ class Blas(Device):
         elif C.size and not (k == 0 and beta == 1.0):  # a library may refuse a product of nothing
             self._call(prefix + "gemm", b, a, n, m, k, alpha, B, leading(B), A, leading(A), beta, C, leading(C))
 
+    def subtract_halves(self, A: Array, B: Array, C: Array) -> None:
+        if (len(A), len(B)) != C.shape or A.shape[1] != B.shape[1]:
+            raise ValueError(f"subtract_halves of shapes {A.shape} and {B.shape} from {C.shape}")
+        if common_prefix(A, B, C) != "s":
+            raise ValueError(f"halves are those of float32; got {A.dtype}")
+        B_high, B_low = _halves(B)
+        for start in range(0, len(A), self.tile):  # so that the halves of a whole panel are never held
+            rows = slice(start, start + self.tile)
+            high, low = _halves(A[rows])
+            self._subtract(high, B_high, C[rows], 1 / _SCALE**2)
+            self._subtract(high, B_low, C[rows], 1 / _SCALE**2 / _APART)
+            self._subtract(low, B_high, C[rows], 1 / _SCALE**2 / _APART)
+
+    def _subtract(self, A: Array, B: Array, C: Array, factor: float) -> None:
+        """C -= factor A B^T for float16 A and B, whose products are exact in float32. A device with units for it has
+        its own."""
+        self.gemm(A.astype(np.float32), B.astype(np.float32), C, alpha=-factor, beta=1.0, transpose_b=True)
+
     def syrk(self, A: Array, C: Array, *, alpha: float = 1.0, beta: float = 0.0) -> None:
         prefix = common_prefix(A, C)
         n, k = A.shape
@@ -63,6 +82,15 @@ class Blas(Device):
             self._call(
                 prefix + "trsm", side, "U", _flag(transpose), "N", *B.shape[::-1], 1.0, L, leading(L), B, leading(B)
             )
+
+
+def _halves(A):
+    """Return (high, low), float16, with A = (high + low / _APART) / _SCALE to 22 bits."""
+    scaled = A * np.float32(_SCALE)
+    high = scaled.astype(np.float16)
+    scaled -= high
+    scaled *= np.float32(_APART)
+    return high, scaled.astype(np.float16)
 
 
 def common_prefix(*arrays: Array) -> str:

@@ -68,6 +68,9 @@ class Cpu(Blas):
     def fill(self, array: Array, host: np.ndarray) -> None:
         array[...] = host
 
+    def current(self) -> contextlib.AbstractContextManager:
+        return contextlib.nullcontext()
+
     def map(self, function: Callable, items: Iterable) -> list:
         return parallel_map(function, items)
 

@@ -1,6 +1,7 @@
 """What the rest of the package asks of a device: the contract that Cpu and Cuda fulfil, and nothing beyond it."""
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy as np
@@ -33,6 +34,12 @@ class Device:
         Rows of a matrix product that shows the full rate.
     fixed_bytes : int
         What a solve takes of the device whatever the size of the problem.
+    pixel : dtype
+        What pixels less 128 are held as: float32, whose products `gemm` sums in float32, or int8, in int32.
+    longest : int
+        So many products of pixels it sums exactly.
+    number : int
+        Which of several of its kind it is.
 
     Parameters
     ----------
@@ -46,6 +53,9 @@ class Device:
     panel: int = 0
     probe: int = 0
     fixed_bytes: int = 0
+    pixel: np.dtype = np.dtype(np.float32)
+    longest: int = 1024  # partial sums are integers of at most 2^24
+    number: int = 0
 
     def __init__(self, *, tile: int | None = None, panel: int | None = None) -> None:
         self.tile = self.tile if tile is None else tile
@@ -96,6 +106,10 @@ class Device:
 
     # ---- work --------------------------------------------------------------------------------------------------------
 
+    def current(self) -> AbstractContextManager:
+        """Return a context in which this thread works with this one of several GPUs: it begins with the first."""
+        raise NotImplementedError
+
     def map(self, function: Callable, items: Iterable) -> list:
         """Return [function(item) for item in items], on all threads of the host where that is worth it."""
         raise NotImplementedError
@@ -125,6 +139,18 @@ class Device:
 
         op(A) is (m, k), op(B) is (k, n), and any of the three may be 0. With beta = 0, C may hold anything before, NaN
         included. C shares no memory with A or B.
+
+        Where `pixel` is int8, A and B may be of it, with C of int32, for the product A B^T alone.
+        """
+        raise NotImplementedError
+
+    def subtract_halves(self, A: Array, B: Array, C: Array) -> None:
+        """Overwrite C (m, n) with C - A B^T for A (m, k) and B (n, k), all float32, with entries of A and B up to 2.
+
+        Each is split into two of float16, x = (high + low / 2^11) / 2^10, and of the four products the three largest
+        are summed in float32 (Markidis et al., "NVIDIA tensor core programmability, performance & precision", 2018;
+        Ootomo and Yokota, "Recovering single precision accuracy from tensor cores", 2022). Entries above 2^-24 have
+        22 bits, those below an error of 2^-46. On a CPU this is the same arithmetic, and no quicker than `gemm`.
         """
         raise NotImplementedError
 

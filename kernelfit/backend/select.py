@@ -32,8 +32,22 @@ def device(wanted: str | Device) -> Device:
         return CPU
 
 
+def own_device(wanted: str) -> Device:
+    """Return the device of a name for one of several processes of this host, which share its GPUs out among them."""
+    if wanted == "cpu" or device(wanted).name == "cpu":
+        return CPU
+    return _own_cuda()
+
+
 @functools.cache
 def _cuda() -> Device:
     from kernelfit.backend.cuda import open_cuda
 
     return open_cuda()
+
+
+@functools.cache
+def _own_cuda() -> Device:
+    from kernelfit.backend.cuda import claim_gpu, open_cuda
+
+    return open_cuda(claim_gpu())

@@ -44,6 +44,8 @@ def parallel_map(function: Callable, items: Iterable) -> list:
 
     with _ONE_AT_A_TIME:
         threads = num_threads()
+        if threads == 1:
+            return [function(item) for item in items]
         with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
             return list(pool.map(work, items))
 

@@ -21,6 +21,7 @@ from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.pixels import pixels_in_doubt
+from kernelfit.estimators.callbacks import TellsCallbacks
 from kernelfit.estimators.updating import UpdatedEstimator
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
@@ -28,9 +29,9 @@ from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import choose_bandwidth
 from kernelfit.models.fit import fit
 from kernelfit.models.optimizing import optimize
+from kernelfit.models.posterior import likelihood_of
 from kernelfit.models.trend import trend_values
 from kernelfit.solvers.auto import Auto
-from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver, check_solver
 from kernelfit.solvers.weighted import Weighted
 
@@ -45,7 +46,7 @@ class ScoredArrays:
         )
 
 
-class KernelInterpolation(UpdatedEstimator):
+class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
     _score = "squared_error"  # what an automatic bandwidth is chosen by
@@ -63,7 +64,7 @@ class KernelInterpolation(UpdatedEstimator):
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
-        precision: str = "float64",
+        precision: str = "auto",
         device: str = "cpu",
         memory: int | None = None,
         scratch: str | Path | None = None,
@@ -107,15 +108,20 @@ class KernelInterpolation(UpdatedEstimator):
         if doubtful:
             warnings.warn(f"{doubtful}. Give X.astype(float) to have the numbers as they are", stacklevel=3)
         options = {"ridge": check_number("ridge", self.ridge), "loo": self.loo, "score": self._score}
-        options |= {"weights": weights, "trend": self.trend, "progress": make_progress(not self.verbose)}
-        with contextlib.ExitStack() as stack:
-            solver = stack.enter_context(_opened(self._chosen_solver(Y.shape[1])))
-            if self.optimize is not None:
-                kernel, options["ridge"] = self._optimized(X, Y, kernel, solver, weights)
-            found = fit(X, Y, kernel, solver, keep_factor=self.keep_factor, **options)
-            if found.factor is not None:
-                stack.enter_context(found.factor)
-                self._keep_factor(found.factor, stack.pop_all().close)
+        options |= {"weights": weights, "trend": self.trend, "keep_factor": self.keep_factor}
+
+        def solve(progress):
+            with contextlib.ExitStack() as stack:
+                solver, own = stack.enter_context(_opened(self._chosen_solver(Y.shape[1]))), kernel
+                if self.optimize is not None:
+                    own, options["ridge"] = self._optimized(X, Y, kernel, solver, weights, progress)
+                found = fit(X, Y, own, solver, **options, progress=progress)
+                if found.factor is not None:
+                    stack.enter_context(found.factor)
+                    self._keep_factor(found.factor, stack.pop_all().close)
+                return found
+
+        found = self._told(solve, X, Y)
         self.first_ = found.first
         self._targets = Y[found.support] if weights is None and self.trend is None else None  # what an update needs
         self.function_, self.support_, self.report_ = found.function, found.support, found.report
@@ -140,8 +146,15 @@ class KernelInterpolation(UpdatedEstimator):
 
     @property
     def log_marginal_likelihood_(self) -> float | None:
-        """Of the targets, see FitReport; None where the solver gives no determinant."""
-        return self.report_.log_marginal_likelihood
+        """Of the targets, see FitReport; None where the solver gives no determinant.
+
+        Where the fit took mixed precision, a float64 factor is made when this is first asked for.
+        """
+        if self.report_.precision != "mixed" or self.solver is not None or self.precision == "mixed":
+            return self.report_.log_marginal_likelihood
+        w = 1.0 if self.sample_weight_ is None else self.sample_weight_[:, None]
+        quadratic = self.norm_**2 + self.function_.ridge * float(np.sum(self.function_.coef**2 / w))
+        return likelihood_of(quadratic, self._factor.log_determinant(), *self.function_.coef.shape)
 
     @functools.cached_property
     def _factor(self):
@@ -176,7 +189,8 @@ class KernelInterpolation(UpdatedEstimator):
     def _chosen_solver(self, outputs):
         short = {name: getattr(self, name) for name in _SHORT_FORMS}
         if self.solver is None:
-            return Cholesky() if short == _SHORT_FORMS else Auto(**short, loo=bool(self.loo), outputs=outputs)
+            asked = self.precision == "auto" and (self.keep_factor or self.optimize is not None)  # of a float64 factor
+            return Auto(**short, loo=bool(self.loo or asked), outputs=outputs)
         check_solver(self.solver)
         if short != _SHORT_FORMS:
             changed = ", ".join(name for name, value in short.items() if value != _SHORT_FORMS[name])
@@ -194,14 +208,14 @@ class KernelInterpolation(UpdatedEstimator):
             raise InputError(f"bandwidth {self.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
         return kernel.with_bandwidth(self.bandwidth)
 
-    def _optimized(self, X, Y, kernel, solver, weights):
+    def _optimized(self, X, Y, kernel, solver, weights, progress):
         """Return (Kernel, ridge) that `optimize` finds from what the parameters say, and set optimization_."""
         if weights is not None or self.trend is not None:
             raise InputError(f"optimize = {self.optimize!r} was asked for beside weights or a trend; it knows neither")
         start, found = self.bandwidth, as_kernel(self.kernel)
         if kernel.open_bandwidth:  # "auto"
             start = choose_bandwidth(X, Y, kernel, score=self._score, ridge=self.ridge).bandwidth
-        options = {"objective": self.optimize, "solver": solver, "progress": make_progress(not self.verbose)}
+        options = {"objective": self.optimize, "solver": solver, "progress": progress}
         self.optimization_ = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
         if not self.optimization_.converged:
             warnings.warn(
@@ -247,4 +261,4 @@ def _opened(solver):
 
 
 # The parameters that stand for a Solver, and what they are unless given.
-_SHORT_FORMS = {"precision": "float64", "device": "cpu", "memory": None, "scratch": None}
+_SHORT_FORMS = {"precision": "auto", "device": "cpu", "memory": None, "scratch": None}

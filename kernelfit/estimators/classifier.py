@@ -68,7 +68,7 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
         loo: bool = False,
         keep_factor: bool = False,
         solver: Solver | None = None,
-        precision: str = "float64",
+        precision: str = "auto",
         device: str = "cpu",
         memory: int | None = None,
         scratch: str | Path | None = None,

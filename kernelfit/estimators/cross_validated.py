@@ -1,10 +1,9 @@
 """Estimators that choose kernel, bandwidth and ridge by cross-validation in closed form: only the last model is fitted.
 
-For each kernel and bandwidth K = Q B Q^T is made once (kernelfit.solvers.band), which serves every ridge, and what the
-model would predict without a fold follows from the factor of all points (kernelfit.analysis.leaving_out).
+For each kernel and bandwidth a reduction K = Q B Q^T to a band (kernelfit.solvers.band), of all points or of those
+outside a fold, serves every ridge; what the models would predict follows from it (kernelfit.analysis.cross_validation).
 """
 
-import functools
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -19,22 +18,23 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.analysis.leaving_out import without
+from kernelfit.analysis.cross_validation import Fold, predict_left_out
+from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError, SingularMatrixError
-from kernelfit.common.progress import Progress, make_progress
+from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_positive
 from kernelfit.datasets.labels import one_hot
+from kernelfit.estimators.base import ScoredArrays, checked_weights
+from kernelfit.estimators.callbacks import TellsCallbacks
 from kernelfit.estimators.classifier import KernelInterpolationClassifier
 from kernelfit.estimators.interpolator import KernelInterpolator
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.solvers.band import BandFactor, band
 from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.ridges import checked_ridges
-from kernelfit.solvers.solution import leave_one_out
-from kernelfit.solvers.spectrum import filled
+from kernelfit.solvers.weighted import WeightedGram
 
 # Half octaves of the median distance, from a quarter of it to 8 times, as models.bandwidth tries them.
 _MULTIPLES = 2.0 ** (np.arange(-4, 7) / 2)
@@ -43,7 +43,7 @@ RIDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 KernelLike = str | Kernel | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
 
-class _CrossValidated(BaseEstimator):
+class _CrossValidated(TellsCallbacks, BaseEstimator):
     """Choose among kernels x bandwidths x ridges, then fit `_plain` to all points."""
 
     _plain: ClassVar[type[KernelInterpolator] | type[KernelInterpolationClassifier]]
@@ -59,7 +59,7 @@ class _CrossValidated(BaseEstimator):
         scoring: str | Callable | None = None,
         loo: bool = False,
         solver: Solver | None = None,
-        precision: str = "float64",
+        precision: str = "auto",
         device: str = "cpu",
         memory: int | None = None,
         scratch: str | Path | None = None,
@@ -95,15 +95,31 @@ class _CrossValidated(BaseEstimator):
         names = ("loo", "solver", "precision", "device", "memory", "scratch", "verbose")
         return self._plain(self._kernel_list()[0], **{name: getattr(self, name) for name in names})
 
-    def _search(self, X, y, Y, groups):
-        """Score every candidate by closed form on targets Y (n, r), set what is known of it, and fit the best."""
-        n, classifier = len(X), is_classifier(self)
-        ridges, kernels = checked_ridges(self.ridges), self._kernel_list()
-        folds = None
+    def _search(self, X, y, Y, groups, weights):
+        """Score every candidate on targets Y (n, r), set what is known of it, and fit the best."""
+        n, folds = len(X), None
         if self.cv is not None:
-            folds = [_fold(n, *split) for split in check_cv(self.cv, y, classifier=classifier).split(X, y, groups)]
+            cv = check_cv(self.cv, y, classifier=is_classifier(self))
+            folds = [_fold(n, *split) for split in cv.split(X, y, groups)]
         elif groups is not None:
             raise InputError("groups were given, and cv=None leaves out one point at a time; give `cv=GroupKFold()`")
+        if weights is None or weights.all():
+            self._score_all(X, y, Y, folds, weights)
+        else:  # what weighs 0 is neither fitted nor scored
+            kept = np.flatnonzero(weights)
+            own = X[np.ix_(kept, kept)] if self._template()._precomputed() else X[kept]
+            if folds is not None:
+                folds = [Fold(*(np.flatnonzero(np.isin(kept, part)) for part in (f.out, f.test))) for f in folds]
+            self._score_all(own, y[kept], Y[kept], folds, weights[kept])
+        best = {name: value for name, value in self.best_params_.items() if value is not None}
+        self.best_estimator_ = self._template().set_params(**best).fit(X, y, sample_weight=weights)
+        for name in ("dual_coef_", "norm_", "loo_residuals_", "report_", "function_", "kernel_", "support_"):
+            setattr(self, name, getattr(self.best_estimator_, name))
+
+    def _score_all(self, X, y, Y, folds, weights):
+        """Set what is known of every candidate, and which is the best."""
+        ridges, kernels, classifier = checked_ridges(self.ridges), self._kernel_list(), is_classifier(self)
+        tested = [slice(None)] if folds is None else [fold.test for fold in folds]
         given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
         scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
         if isinstance(scoring, list | tuple | set | dict):
@@ -111,27 +127,31 @@ class _CrossValidated(BaseEstimator):
         self.scorer_ = check_scoring(given.fit(None), scoring)
 
         def score(predictions, rows):
-            return float(self.scorer_(given, predictions, y[rows]))
+            if weights is None:
+                return float(self.scorer_(given, predictions, y[rows]))
+            try:
+                return float(self.scorer_(given, predictions, y[rows], sample_weight=weights[rows]))
+            except TypeError as error:
+                raise InputError(
+                    f"scoring = {scoring!r} takes no sample_weight: {error}. Give a score that does, or no weights"
+                ) from error
 
+        roots = np.ones((len(y), 1)) if weights is None else np.sqrt(weights)[:, None]  # see kernelfit.solvers.weighted
         parameters, scores, failures = [], [], []
-        progress = make_progress(not self.verbose)
-        for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
-            progress.note(f"{K.kernel}: {len(ridges)} ridges")
-            made = band(filled(K), K.device)
-            ways = [functools.partial(_predictions, K, made, ridge, Y, folds) for ridge in ridges]
-            for ridge, found in zip(ridges, K.device.map(lambda way: way(), ways), strict=True):
-                parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
-                if isinstance(found, SingularMatrixError):
-                    failures.append(found)
-                    scores.append([np.nan] * (1 if folds is None else len(folds)))
-                else:
-                    scores.append([score(*each) for each in found])
-            del made, ways  # before the next: an n x n matrix
+
+        def search(progress):
+            for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
+                K = K if weights is None else WeightedGram(K, roots[:, 0])
+                for ridge, found in zip(ridges, predict_left_out(K, roots * Y, ridges, folds), strict=True):
+                    parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
+                    if isinstance(found, SingularMatrixError):
+                        failures.append(found)
+                        scores.append([np.nan] * len(tested))
+                    else:
+                        scores.append([score(f / roots[rows], rows) for f, rows in zip(found, tested, strict=True)])
+
+        self._told(search, X, y)
         self._choose(parameters, np.array(scores), failures)
-        best = {name: value for name, value in self.best_params_.items() if value is not None}
-        self.best_estimator_ = self._template().set_params(**best).fit(X, y)
-        for name in ("dual_coef_", "norm_", "loo_residuals_", "report_", "function_", "kernel_", "support_"):
-            setattr(self, name, getattr(self.best_estimator_, name))
 
     def _choose(self, parameters, scores, failures):
         """Set cv_results_ and the best of it, the first among equals."""
@@ -142,7 +162,7 @@ class _CrossValidated(BaseEstimator):
                 f"{len(failures)} of {len(parameters)} candidates are singular to working precision, and their scores "
                 f"NaN: {failures[0]}",
                 FitFailedWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         mean = scores.mean(axis=1)
         ranked = np.where(np.isnan(mean), -np.inf, mean)
@@ -159,12 +179,20 @@ class _CrossValidated(BaseEstimator):
 
     def _checked(self, X):
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=self.best_estimator_._dtypes())
+        return validate_data(self, host_array(X), reset=False, dtype=self.best_estimator_._dtypes())
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray:
-        """Return what the best estimator predicts at X, shape (m,) or (m, outputs)."""
-        X = self._checked(X)
-        return self.best_estimator_.predict(X)
+        """Return what the best estimator predicts at X, shape (m,) or (m, outputs), as an array of the library of X."""
+        points = self._checked(X)
+        return like(self.best_estimator_.predict(points), X)
+
+    def save(self, path: str | Path) -> None:
+        """Write best_estimator_ to `path`; `kernelfit.load_model` returns it, which predicts as this does.
+
+        See KernelInterpolator.save.
+        """
+        check_is_fitted(self)
+        self.best_estimator_.save(path)
 
 
 def _matrices(X, kernels, bandwidths, progress: Progress):
@@ -182,12 +210,14 @@ def _matrices(X, kernels, bandwidths, progress: Progress):
             raise InputError("bandwidths is empty; give one or more, or 'auto'")
         first = gram(X, kernel.with_bandwidth(check_positive("bandwidth", chosen[0])))
         points = (first.cached(progress=progress) if len(chosen) > 1 else first).points
-        for bandwidth in chosen:
-            yield name, bandwidth, Gram(points, kernel.with_bandwidth(check_positive("bandwidth", bandwidth)))
+        with progress.phase("cross-validation", len(chosen)) as advance:
+            for bandwidth in chosen:
+                yield name, bandwidth, Gram(points, kernel.with_bandwidth(check_positive("bandwidth", bandwidth)))
+                advance(1)
 
 
 def _fold(n, train, test):
-    """Return (left out, test): what is not trained on, and what of it is predicted, as positions in the former."""
+    """Return the Fold of what a split does not train on."""
     train, test = np.arange(n)[train], np.arange(n)[test]
     out = np.setdiff1d(np.arange(n), train)
     if not len(out) or not len(test) or not len(train) or not np.isin(test, out).all():
@@ -197,22 +227,7 @@ def _fold(n, train, test):
         )
     if len(np.unique(train)) < len(train):
         raise InputError("a split of cv trains on some points twice; closed forms need each at most once")
-    return out, test
-
-
-def _predictions(K, made, ridge, Y, folds):
-    """Return [(predictions, rows)] of each fold, or of all points that were left out one at a time: as one.
-
-    A matrix that is singular to working precision is returned as its error. This runs on one thread; ridges are many.
-    """
-    try:
-        factor = BandFactor(K, made, ridge=ridge)
-    except SingularMatrixError as error:
-        return error
-    coef = factor.apply_inverse(Y)
-    if folds is None:
-        return [(leave_one_out(Y, coef, factor.inverse_diagonal()), slice(None))]
-    return [(without(factor, Y, coef, out)[np.searchsorted(out, test)], test) for out, test in folds]
+    return Fold(out, test)
 
 
 class _Given(ClassifierMixin, BaseEstimator):
@@ -242,13 +257,14 @@ class _GivenNumbers(RegressorMixin, BaseEstimator):
         return scores[:, 0] if scores.shape[1] == 1 else scores
 
 
-class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
+class KernelInterpolatorCV(ScoredArrays, MultiOutputMixin, RegressorMixin, _CrossValidated):
     """KernelInterpolator whose kernel, bandwidth and ridge are chosen by cross-validation in closed form.
 
     For each kernel and bandwidth one reduction K = Q B Q^T to a band B serves every ridge and every fold: with
-    A = K + ridge I, the predictions without a fold S are Y_S - ([A^-1]_SS)^-1 [A^-1 Y]_S. Scores are those of
+    A = K + ridge I, the predictions without a fold S are Y_S - ([A^-1]_SS)^-1 [A^-1 Y]_S. Where that takes fewer
+    operations, as with up to about 5 folds, K of the points outside each fold is reduced instead. Scores are those of
     GridSearchCV over KernelInterpolator with the same folds, but for rounding. Sources: kernelfit.solvers.band,
-    kernelfit.analysis.leaving_out.
+    kernelfit.analysis.cross_validation.
 
     Parameters
     ----------
@@ -266,8 +282,8 @@ class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
     scoring : str or callable, optional
         As in scikit-learn. Unless given: with cv=None the negative mean squared error, else R^2.
     loo, solver, precision, device, memory, scratch, verbose
-        Of the final fit: see KernelInterpolator. The choice is made in float64 on the CPU, with two full matrices in
-        memory.
+        Of the final fit: see KernelInterpolator. The choice is made in float64 on the CPU, with two and a half full
+        matrices in memory. There is no trend to choose with: subtract one first, or search with GridSearchCV.
 
     Attributes
     ----------
@@ -302,15 +318,25 @@ class KernelInterpolatorCV(MultiOutputMixin, RegressorMixin, _CrossValidated):
     _plain = KernelInterpolator
     _loo_scoring = "neg_mean_squared_error"
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
-        """Choose and fit on X (n, d) and targets y (n,) or (n, outputs); `groups` (n,) go to cv.split. Returns self."""
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Choose and fit on X (n, d) and targets y (n,) or (n, outputs); `groups` (n,) go to cv.split. Returns self.
+
+        Weights (n,) of the samples, none negative, weigh in the scores too, as in GridSearchCV of scikit-learn 1.9.
+        """
+        X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._template()._dtypes(), multi_output=True, y_numeric=True)
         y = np.asarray(y, dtype=np.float64)
-        self._search(X, y, y.reshape(len(y), -1), groups)
+        self._search(X, y, y.reshape(len(y), -1), groups, checked_weights(sample_weight, X))
         return self
 
 
-class KernelInterpolationClassifierCV(ClassifierMixin, _CrossValidated):
+class KernelInterpolationClassifierCV(ScoredArrays, ClassifierMixin, _CrossValidated):
     """KernelInterpolationClassifier whose kernel, bandwidth and ridge are chosen by cross-validation in closed form.
 
     Takes the parameters of KernelInterpolatorCV, and has its attributes; what differs:
@@ -337,8 +363,19 @@ class KernelInterpolationClassifierCV(ClassifierMixin, _CrossValidated):
     _plain = KernelInterpolationClassifier
     _loo_scoring = "accuracy"
 
-    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, groups: npt.ArrayLike | None = None) -> Self:
-        """Choose and fit on X (n, d) and labels y (n,) of at least two classes; returns self."""
+    def fit(
+        self,
+        X: npt.ArrayLike,
+        y: npt.ArrayLike,
+        groups: npt.ArrayLike | None = None,
+        sample_weight: npt.ArrayLike | None = None,
+    ) -> Self:
+        """Choose and fit on X (n, d) and labels y (n,) of at least two classes; returns self.
+
+        See KernelInterpolatorCV.fit. Weights of classes are sample weights: scikit-learn's
+        `compute_sample_weight(class_weight, y)`.
+        """
+        X, y = host_array(X), host_array(y)
         X, y = validate_data(self, X, y, dtype=self._template()._dtypes())
         check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
@@ -346,10 +383,10 @@ class KernelInterpolationClassifierCV(ClassifierMixin, _CrossValidated):
             raise InputError(
                 f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
             )
-        self._search(X, y, one_hot(labels, len(self.classes_)), groups)
+        self._search(X, y, one_hot(labels, len(self.classes_)), groups, checked_weights(sample_weight, X))
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""
-        X = self._checked(X)
-        return self.best_estimator_.decision_function(X)
+        points = self._checked(X)
+        return like(self.best_estimator_.decision_function(points), X)

@@ -47,7 +47,10 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         How to solve: kernelfit.solvers has Cholesky, Auto, Eigen, ConjugateGradients, ... The parameters precision,
         device, memory and scratch are short forms for Auto, and exclude it.
     precision : str
-        "float64"; "mixed", a float32 factor in half the memory, corrected to the same answer; or "auto", the quicker.
+        "float64"; "mixed", a float32 factor in half the memory, corrected to a relative residual of 1e-10; or "auto",
+        the quicker where float64 takes seconds, unless what is asked for needs it (loo, keep_factor, optimize). What
+        was taken is report_.precision. With "auto" a float64 factor is made when return_std or
+        log_marginal_likelihood_ first ask for one.
     device : str
         "cpu", "cuda", or "auto" for the GPU where there is one.
     memory : int, optional
@@ -55,7 +58,8 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
     scratch : path, optional
         Folder on a disk where the factor may go; each fit makes a folder of its own there and removes it.
     verbose : bool
-        Whether to show progress on standard error.
+        Whether to show progress on standard error. Callbacks of scikit-learn, from 1.9 on, are told of it too:
+        `model.set_callbacks(sklearn.callback.ProgressBar())`.
     trend : None, "constant" or "linear"
         Functions that are fitted beside the kernel and have no norm: adding one of them to y adds it to f.
     optimize : None, "loo" or "likelihood"

@@ -65,13 +65,8 @@ class UpdatedEstimator(SavedEstimator):
         coef = self.dual_coef_.reshape(n, -1)[self.support_]
         if len(kept):
             targets = np.vstack([targets, Y[kept]])
-            try:
-                made = extend(factor, new.subset(kept), targets, self.report_, progress=progress)
-            except BaseException:
-                if factor.closed:
-                    self._drop_factor()  # it was used up; the fit stays as it was
-                raise
-            self._close_factor()  # what is left of the one before
+            made = extend(factor, new.subset(kept), targets, self.report_, progress=progress)
+            self._close_factor()
             self._keep_factor(made.factor, made.factor.close)
             self.function_, self.norm_, self.report_ = made.function, made.norm, made.report
             self._targets, coef = targets, made.function.coef

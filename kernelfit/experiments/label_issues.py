@@ -28,12 +28,13 @@ class LabelIssuesSpec(Memory, KernelOptions, Data):
 
     words = ("label-issues",)
     group = Data.group
-    loo, precision, device = True, "float64", "cpu"
+    loo, precision = True, "float64"
 
     labels: str = option("true", "Labels to replace first, to see whether they are found: the probability, or true.")
     ridge: float | Literal["auto"] = option(  # type: ignore[assignment]
         "auto", "Added to the diagonal of K; auto: by leave-one-out, and with it an open bandwidth."
     )
+    device: Literal["auto", "cpu", "cuda"] = option("cpu", "auto: the GPU where CuPy finds one.", incidental=True)
     bandwidth_points: int = option(500, "Training points, at most, on which ridge and bandwidth are chosen.", least=1)
     show: int = option(20, "How many labels to name, the most doubtful first, and what speaks against each.", least=1)
 

@@ -113,7 +113,7 @@ def calibrated(device, scratch, calibrate):
     if key in known and not calibrate:
         with contextlib.suppress(TypeError):  # a damaged entry
             rates = Rates(**known[key])
-            if all(value > 0 for value in dataclasses.astuple(rates)):
+            if all(value > 0 or name == "halves" for name, value in dataclasses.asdict(rates).items()):
                 return rates
     rates = measure_rates(device, scratch)
     fields = {name: value for name, value in dataclasses.asdict(rates).items() if np.isfinite(value)}

@@ -163,8 +163,11 @@ class Gram:
 
     def diagonal(self) -> npt.NDArray[np.float64]:
         """Return the diagonal of a symmetric K, shape (n,), on the host."""
-        spans = _spans(0, self.shape[0], 256)
-        return np.concatenate([self.device.host(self.block(span, span).diagonal().copy()) for span in spans])
+        device, n = self.device, self.shape[0]
+        found = device.empty(n)
+        for i, j in _spans(0, n, 256 if device.name == "cpu" else device.tile):
+            found[i:j] = self.block((i, j), (i, j)).diagonal()
+        return device.host(found)  # one copy, as every copy waits for the device
 
     def _share(self, rows, columns, V, with_sums):
         """Return what one tile adds to its own rows of K V, what its transpose adds to the rows `columns`, the sums."""

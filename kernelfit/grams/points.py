@@ -1,9 +1,10 @@
 """Points prepared for kernels: one matrix for GEMM, with the norms that turn inner products into distances.
 
-uint8 images are held as x - 128 in float32. Every partial sum of up to 1,024 products of such integers is an integer of
-at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on any machine; longer rows are summed in
-chunks of 1,024 in float64. Inner products, norms and squared distances are then exact integers below 2^53, and Gram
-entries have the same bits for every block size and number of threads, at float32 speed.
+uint8 images are held as x - 128. On a CPU that is in float32: every partial sum of up to 1,024 products of such
+integers is an integer of at most 2^24 in magnitude, so a float32 GEMM gives it exactly in any order, on any machine. A
+GPU multiplies them as int8 and sums in int32. Longer rows are summed in chunks in float64. Inner products, norms and
+squared distances are then exact integers below 2^53, and Gram entries have the same bits for every block size and
+number of threads.
 
 Other numbers are held in float64; for kernels of distances less an offset of each coordinate, see `_exact_offset`.
 """
@@ -24,7 +25,7 @@ from kernelfit.grams.inner_products import InnerProducts
 from kernelfit.kernels.norms import SMALLEST_SQ_NORM
 
 _SHIFT = 128
-_EXACT_CHUNK = 1024
+_SUMS = {np.dtype(np.float32): np.dtype(np.float32), np.dtype(np.int8): np.dtype(np.int32)}  # of products of pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -34,8 +35,8 @@ class CoordinatePoints(Points):
     Attributes
     ----------
     values : array, shape (n, d)
-        float32 x - 128 for pixels x in 0..255, or float64 x - centre for other data. For pixels sq_norms is in units of
-        x, and `unit` is 1 / 255^2.
+        x - 128 for pixels x in 0..255, of the type of the device's `pixel`, or float64 x - centre for other data. For
+        pixels sq_norms is in units of x, and `unit` is 1 / 255^2.
     centre : float64 array, shape (d,), or None
         On the host.
     bound : float, optional
@@ -61,7 +62,7 @@ class CoordinatePoints(Points):
 
     @property
     def exact(self) -> bool:
-        return self.values.dtype == np.float32
+        return self.values.dtype != np.float64
 
     @property
     def largest(self) -> float:
@@ -69,7 +70,7 @@ class CoordinatePoints(Points):
 
     @property
     def product_dtype(self) -> np.dtype:
-        return product_dtype(self.d, pixels=self.exact)
+        return product_dtype(self.d, pixels=self.exact, device=self.device)
 
     def part(self, start: int, stop: int) -> Self:
         rows = slice(start, stop)
@@ -107,7 +108,7 @@ class CoordinatePoints(Points):
         return self.values if self.centre is None else self.values + self.device.array(self.centre)
 
     def inner_products(self, other: Points, out: npt.NDArray | None = None) -> npt.NDArray:
-        """Return self.values other.values^T: exact integers (float32 or float64) for pixels, float64 otherwise.
+        """Return self.values other.values^T: exact integers (float32, int32 or float64) for pixels, float64 otherwise.
 
         They are written into `out` of product_dtype if it is given.
         """
@@ -116,13 +117,14 @@ class CoordinatePoints(Points):
             return self.products.tile((self.start, self.start + len(self)), (other.start, other.start + len(other)))
         device = self.device
         out = device.empty((len(self), len(other)), self.product_dtype) if out is None else out
-        if self.product_dtype == self.values.dtype:
+        sums = _SUMS.get(self.values.dtype, self.values.dtype)
+        if self.product_dtype == sums:
             device.gemm(self.values, other.values, out, transpose_b=True)
             return out
-        tile = device.empty(out.shape, self.values.dtype)
+        tile = device.empty(out.shape, sums)
         out[...] = 0.0
-        for k in range(0, self.d, _EXACT_CHUNK):
-            columns = slice(k, k + _EXACT_CHUNK)
+        for k in range(0, self.d, device.longest):
+            columns = slice(k, k + device.longest)
             device.gemm(self.values[:, columns], other.values[:, columns], tile, transpose_b=True)
             out += tile
         return out
@@ -153,7 +155,8 @@ class CoordinatePoints(Points):
         return int(same.argmax()) if same.any() else None
 
     def fingerprint(self) -> str:
-        values = sha256(self.device.host(self.values))
+        values = self.device.host(self.values)
+        values = sha256(values.astype(np.float32) if self.exact else values)  # the same on every device
         return values if self.centre is None else sha256(f"{values} {sha256(self.centre)}".encode())
 
 
@@ -178,22 +181,38 @@ def points(
     """
     if isinstance(X, Points):
         return X
-    return _moved(_prepared(X, beside, shifted), device)
-
-
-def _prepared(X, beside, shifted):
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array (n, ...) with at least one point and one coordinate; got {X.shape}")
     X = X.reshape(len(X), -1)
     if X.dtype == np.uint8:
-        # Products of coordinates are below 2^16, so sums over d < 2^37 coordinates stay exact in int64 and float64.
-        sums = X.sum(axis=1, dtype=np.int64)
-        values = X.astype(np.float32, order="C")
+        return _pixels(X, device)
+    return _moved(_prepared(X, beside, shifted), device)
+
+
+def _pixels(X, device):
+    """Return the points of pixels, which go to the device as they are and are prepared there."""
+    xp, (n, d) = device.xp, X.shape
+    if device.pixel == np.int8:
+        values = (xp.ascontiguousarray(device.array(X)) ^ _SHIFT).view(np.int8)  # x - 128 in two's complement
+    else:
+        values = X.astype(device.pixel, order="C")
         values -= _SHIFT
-        sq_norms = np.einsum("ij,ij->i", values, values, dtype=np.float64)
-        # <x, z> = <x - s, z - s> + s (sum x + sum z) - s^2 d, split evenly over x and z
-        return CoordinatePoints(values, _SHIFT * sums - _SHIFT**2 * X.shape[1] / 2, sq_norms, 1 / 255**2)
+    sums, sq_norms = device.empty(n), device.empty(n)
+    for start in range(0, n, device.tile):
+        rows = slice(start, start + device.tile)
+        # Products of coordinates are below 2^14, so sums over d < 2^39 coordinates stay exact in float64.
+        part = values[rows].astype(np.float64)
+        sums[rows] = part.sum(axis=1)
+        part *= part
+        sq_norms[rows] = part.sum(axis=1)
+    # <x, z> = <x - s, z - s> + s (sum (x - s) + sum (z - s)) + s^2 d, split evenly over x and z
+    unshift = _SHIFT * sums + _SHIFT**2 * d / 2
+    bound = None if device.name == "cpu" else float(sq_norms.max())
+    return CoordinatePoints(values, unshift, sq_norms, 1 / 255**2, bound=bound, device=device)
+
+
+def _prepared(X, beside, shifted):
     if X.dtype.kind not in "fiub":
         raise InputError(f"points are numbers; got {X.dtype}. Convert with X.astype(float)")
     values = np.ascontiguousarray(X, dtype=np.float64)
@@ -254,6 +273,6 @@ def _told(points):
     return f"points of {points.d} coordinates ({kind})"
 
 
-def product_dtype(d: int, *, pixels: bool) -> np.dtype:
-    """Return the dtype of inner products of points of d coordinates: float32 holds those of 1,024 pixels exactly."""
-    return np.dtype(np.float32 if pixels and d <= _EXACT_CHUNK else np.float64)
+def product_dtype(d: int, *, pixels: bool, device: backend.Device = backend.CPU) -> np.dtype:
+    """Return the dtype of inner products of points of d coordinates: what holds them exactly, or float64."""
+    return _SUMS[device.pixel] if pixels and d <= device.longest else np.dtype(np.float64)

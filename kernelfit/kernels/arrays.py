@@ -43,10 +43,10 @@ def difference_pass(
         step = max(1, _PIECE // A.shape[1])
         for start in range(0, len(rows), step):
             i, j = rows[start : start + step], columns[start : start + step]
-            difference = A[i] - B[j]
+            difference = A[i].astype(float) - B[j]  # pixels may be int8
             if weights is not None:
                 difference = difference * weights
-            squared = (difference * difference if order == 2 else xp.abs(difference).astype(float)).sum(axis=1)
+            squared = (difference * difference if order == 2 else xp.abs(difference)).sum(axis=1)
             out[i, j] = from_differences(xp, formula, squared, p[i], q[j], sign, *parameters, *integers)
         return int(xp.isnan(out).sum())
 

@@ -127,13 +127,14 @@ def choose_bandwidth(
     both, w = np.hstack([Y, H]), None if weights is None else weights[rows]
     solver: Solver = Cholesky() if w is None else Weighted(Cholesky(), w)
     median, limit, failures = median_distance(X, kernel.metric), _narrowest(X, kernel.metric), []
+    seen = gram(X, kernel.with_bandwidth(float(median))).cached().points  # inner products are those of every bandwidth
 
     @functools.cache
     def tried(k):
         """Return the candidate of the multiple 2^(k / 2), or None if it cannot be solved."""
         bandwidth = float(median * 2.0 ** (k / 2))
         try:
-            factor = solver.factor(gram(X, kernel.with_bandwidth(bandwidth)), ridge=ridge)
+            factor = solver.factor(gram(seen, kernel.with_bandwidth(bandwidth)), ridge=ridge)
             solution = factor.solve(both)
             found = doubts(solution.relative_residual)
             if found:

@@ -45,8 +45,12 @@ def log_marginal_likelihood(solution: Solution, log_determinant: float | None) -
     """
     if log_determinant is None:
         return None
-    n, r = solution.targets.shape
-    return -float(np.trace(solution.quadratic)) / 2 - r * log_determinant / 2 - n * r * math.log(2 * math.pi) / 2
+    return likelihood_of(float(np.trace(solution.quadratic)), log_determinant, *solution.targets.shape)
+
+
+def likelihood_of(quadratic: float, log_determinant: float, n: int, r: int) -> float:
+    """Return the log marginal likelihood from tr(Y^T A^-1 Y), log det A and the shape of Y."""
+    return -quadratic / 2 - r * log_determinant / 2 - n * r * math.log(2 * math.pi) / 2
 
 
 def log_determinant_of(factor: Factor) -> float | None:

@@ -43,7 +43,7 @@ class Extension:
 def extend(
     factor: Factor, points: Points, Y: npt.NDArray[np.float64], report: FitReport, *, progress: Progress | None = None
 ) -> Extension:
-    """Return the Extension of a fit by points after those of its factor, which is used up.
+    """Return the Extension of a fit by points after those of its factor, which stays open.
 
     Parameters
     ----------
@@ -64,10 +64,9 @@ def extend(
     """
     begin = time.perf_counter()
     n, N = factor.n, factor.n + len(points)
-    made = factor.extended(Gram(factor.K.points.joined(points), factor.K.kernel), progress=progress)
     exponents = exponents_of(Y)
     scaled = in_units(Y, -exponents)
-    half = made.half_solve(scaled)
+    made, half = factor.extended(Gram(factor.K.points.joined(points), factor.K.kernel), scaled, progress=progress)
     coef = made.half_solve_transposed(half)
     rows = np.append(np.sort(generator(0, "checked rows").permutation(n)[:_CHECKED]), np.arange(n, N))
     K = Gram(made.K.points.subset(rows), made.K.kernel, made.K.points)

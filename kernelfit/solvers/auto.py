@@ -13,9 +13,9 @@ from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_integer, check_path, check_positive, check_targets
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.planning.forecast import forecast
-from kernelfit.solvers.planning.plan import STEPS, Plan, Way, check_precision, plan_solve
+from kernelfit.solvers.planning.plan import SOON, STEPS, Plan, Way, check_precision, plan_solve
 from kernelfit.solvers.planning.problem import Problem
-from kernelfit.solvers.planning.rates import measure_rates
+from kernelfit.solvers.planning.rates import measure_rates, probe_of
 from kernelfit.solvers.protocol import Factor, Solver, check_solver, check_system
 from kernelfit.solvers.scratch import unfinished
 from kernelfit.solvers.solution import Solution
@@ -85,7 +85,7 @@ class Auto(Solver):
             scratch=self.scratch,
             width=found["width"] if found else None,
             memory=self.memory,
-            rates=_rates(device, self.scratch),
+            rates=_rates(device, self.scratch, probe_of(problem.n, device)),
             steps=steps,
         )
         if not found:
@@ -128,7 +128,7 @@ class Auto(Solver):
             progress.expect("solve", way.phases)
             solver = way.solver(scratch=self.scratch, resume=self.resume)
             factor = solver.factor(K, ridge=ridge, progress=progress)
-            factor.gemm_gflops = choice.plan.rates.gemm(way.precision) / 1e9
+            factor.gemm_gflops = choice.plan.rates.gemm(way.precision, halves=way.halves) / 1e9
             factor.report |= {"reason": choice.reason, "kept_bytes": way.cached_bytes}
             return factor
 
@@ -165,7 +165,9 @@ class Auto(Solver):
             return "leave-one-out needs it"
         if self._unfinished():
             return "that of the unfinished factor"
-        return "quicker here" if len(_possible(plan)) > 1 else "the other does not fit"
+        if len(_possible(plan)) < 2:
+            return "the other does not fit"
+        return "quicker here" if plan.chosen.seconds > SOON else "quick enough"
 
     def _worth_a_forecast(self, plan):
         """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
@@ -187,9 +189,9 @@ def _possible(plan):
 
 
 @functools.cache
-def _rates(device, scratch):
-    """Return the Rates of this machine, measured once in a process for each device and scratch folder."""
-    return measure_rates(device, scratch)
+def _rates(device, scratch, probe):
+    """Return the Rates of this machine, measured once in a process for each device, scratch folder and size."""
+    return measure_rates(device, scratch, probe)
 
 
 def solve(

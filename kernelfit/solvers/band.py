@@ -1,67 +1,32 @@
 """Solving by K = Q B Q^T with a band B, from which (K + ridge I)^-1 = Q (B + ridge I)^-1 Q^T follows for every ridge.
 
-The first half of an eigendecomposition, which is all that a path of ridges needs: a factor of B + ridge I costs next to
-nothing. Both steps are matrix products, 4/3 n^3 operations each, where the reduction to tridiagonal form spends most of
-its time at the speed of memory (Bischof, Lang and Sun, "A framework for symmetric band reduction", ACM TOMS 26(4),
-2000, section 3; reflections are blocked as by Schreiber and Van Loan, 1989).
+One reduction (kernelfit.solvers.reduction) is all that a path of ridges needs: a factor of B + ridge I costs next to
+nothing.
 """
 
 import dataclasses
-import itertools
 from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit import backend
-from kernelfit.backend.threads import single_threaded_blas
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
+from kernelfit.solvers.reduction import STRIP, WIDTH, Band, band
 from kernelfit.solvers.regularity import Inverse, condition_estimate, inverse_norm
 from kernelfit.solvers.spectrum import filled, singular
-
-# Of the band. At n = 3,000 on one thread widths of 64, 96, 128 and 192 took 2.3, 2.0, 2.0 and 1.9 s, and half solves of
-# all columns for one ridge 0.2, 0.1, 0.1 and 0.2 s; matrix products alone would take 1.4 s for the former.
-WIDTH = 96
-_STRIP = 384  # rows of the lower triangle that one thread updates together
-
-
-@dataclasses.dataclass(frozen=True)
-class Band:
-    """Q^T and the blocks of B.
-
-    Attributes
-    ----------
-    turned : float64 array, shape (n, n)
-        Q^T: row k is the k-th new coordinate of all points.
-    diagonal, below : lists of arrays
-        B[p, p] and B[p + 1, p] for blocks of WIDTH coordinates; all other blocks are 0, or those above the diagonal.
-    """
-
-    turned: npt.NDArray[np.float64]
-    diagonal: list[npt.NDArray[np.float64]]
-    below: list[npt.NDArray[np.float64]]
-
-    @property
-    def norm(self) -> float:
-        """The largest absolute column sum of B: at least its largest eigenvalue, that of K."""
-        sums = [np.abs(block).sum(axis=0) for block in self.diagonal]
-        for p, block in enumerate(self.below):
-            sums[p] += np.abs(block).sum(axis=0)
-            sums[p + 1] += np.abs(block).sum(axis=1)
-        return float(max(each.max() for each in sums))
 
 
 @dataclasses.dataclass(frozen=True)
 class Banded(Solver):
     """K = Q B Q^T with a band B on the CPU; `Factor.at` gives the factor of another ridge for next to nothing.
 
-    It takes 8/3 n^3 operations, those of 8 Cholesky factorisations, nearly all in matrix products, and the memory of a
-    full matrix. A matrix whose smallest eigenvalue is below the rounding error of the largest is called singular, as by
-    Eigen.
+    It takes 4/3 n^3 operations, those of 4 Cholesky factorisations, nearly all in matrix products, and the memory of
+    a full matrix and a half; leave-one-out takes as much again, once for all ridges. A matrix whose smallest
+    eigenvalue is below the rounding error of the largest is called singular, as by Eigen.
 
     Examples
     --------
@@ -96,25 +61,37 @@ class BandFactor(Factor):
     band: Band
 
     def __init__(
-        self, K: Gram, made: Band, *, ridge: float, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()
+        self,
+        K: Gram,
+        made: Band,
+        *,
+        ridge: float,
+        seconds: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+        regular: bool = False,
     ):
         report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         super().__init__(
             K, ridge=ridge, method="band factor in float64, in memory", report=report, seconds=dict(seconds)
         )
         self.band, self._L = made, _factored(made, self.ridge, K.device)
+        if regular and self._L is not None:
+            return
         rounding = self.n * np.finfo(float).eps * (made.norm + self.ridge)  # n eps lambda_max: see Spectrum.resolves
-        inner = Inverse(self.n, lambda V: self._backward(self._forward(np.array(V, order="C"))))
+        inner = Inverse(self.n, self.solve_turned)
         if self._L is None or not inverse_norm(inner) * rounding < 1:
             raise self._singular(rounding)
 
     def at(self, ridge: float) -> "BandFactor":
-        """Return the factor of K + ridge I for another ridge, which shares Q and B."""
-        return BandFactor(self.K, self.band, ridge=ridge)
+        """Return the factor of K + ridge I for another ridge, which shares Q and B; a larger one leaves it regular."""
+        return BandFactor(self.K, self.band, ridge=ridge, regular=ridge >= self.ridge)
+
+    def solve_turned(self, V: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        """Return (B + ridge I)^-1 V, shape (n, r): what lies between band.turn and band.turn_back."""
+        return self._backward(self._forward(np.array(V, order="C")))
 
     def half_solve(self, Y: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return L^-1 Q^T Y, shape (n, r)."""
-        return self._forward(self.band.turned @ Y)
+        return self._forward(self.band.turn(Y))
 
     def half_columns(self, rows: npt.ArrayLike) -> npt.NDArray[np.float64]:
         rows = np.asarray(rows)
@@ -123,15 +100,17 @@ class BandFactor(Factor):
         return self._forward(np.array(columns, order="C"))
 
     def inverse_diagonal(self, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
+        _ = self.band.turned  # once, before the threads
+
         def part(start):
-            Z = self.half_columns(range(start, min(start + _STRIP, self.n)))
+            Z = self.half_columns(range(start, min(start + STRIP, self.n)))
             return np.einsum("ij,ij->j", Z, Z)
 
-        return np.concatenate(self.K.device.map(part, range(0, self.n, _STRIP)))
+        return np.concatenate(self.K.device.map(part, range(0, self.n, STRIP)))
 
     def half_solve_transposed(self, Z: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return Q L^-T Z, shape (n, r)."""
-        return self.band.turned.T @ self._backward(np.array(Z, order="C"))
+        return self.band.turn_back(self._backward(np.array(Z, order="C")))
 
     def log_determinant(self) -> float:
         return float(2 * sum(np.log(block.diagonal()).sum() for block in self._L[0]))
@@ -183,7 +162,7 @@ class BandFactor(Factor):
         for _ in range(3):
             v = self._backward(self._forward(v / np.linalg.norm(v)))
         smallest = 1.0 / np.linalg.norm(v)
-        return singular(self.band.turned.T @ v[:, 0], smallest, self.band.norm + self.ridge, self.ridge, self.K)
+        return singular(self.band.turn_back(v)[:, 0], smallest, self.band.norm + self.ridge, self.ridge, self.K)
 
 
 def _rows(Z, p):
@@ -204,78 +183,3 @@ def _factored(made, ridge, device):
             return None
         diagonal.append(np.tril(block))
     return diagonal, below
-
-
-def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Band:
-    """Return the Band of a symmetric K (n, n), which is overwritten."""
-    n, steps = len(K), []
-    for k in range(0, n, WIDTH):
-        top = k + WIDTH
-        if top >= n:
-            break
-        with single_threaded_blas():
-            V, T, R = _reflections(K[top:, k:top])
-        K[top:, k:top] = R
-        _apply_on_both_sides(K, top, V, T, device)
-        steps.append((top, V, T))
-    spans = [slice(k, min(k + WIDTH, n)) for k in range(0, n, WIDTH)]
-    diagonal = [K[span, span].copy() for span in spans]
-    below = [K[b, a].copy() for a, b in itertools.pairwise(spans)]
-    turned = K  # Q^T takes the place of K
-    turned[...] = 0.0
-    np.fill_diagonal(turned, 1.0)
-    for top, V, T in reversed(steps):
-        strips = _strips(top, n)
-
-        def reflect(strip, top=top, V=V, T=T):
-            part = turned[slice(*strip), top:]
-            W = np.empty((len(part), len(T)))
-            device.gemm(part, V, W)
-            device.gemm(W @ T.T, V, part, alpha=-1.0, beta=1.0, transpose_b=True)
-
-        device.map(reflect, strips)
-    return Band(turned, diagonal, below)
-
-
-def _reflections(panel):
-    """Return (V, T, R) with panel = (I - V T V^T) R, V of unit lower and R of upper trapezoidal form."""
-    from scipy.linalg import qr, solve_triangular
-
-    (packed, tau), _ = qr(panel, mode="raw", check_finite=False)
-    count = len(tau)
-    V = np.ascontiguousarray(np.tril(packed[:, :count], -1))
-    np.fill_diagonal(V, 1.0)
-    V[:, tau == 0] = 0.0  # a column that was zero already is not reflected
-    inverse = np.triu(V.T @ V, 1)
-    np.fill_diagonal(inverse, 1.0 / np.where(tau == 0, 1.0, tau))
-    return V, solve_triangular(inverse, np.eye(count)), np.triu(packed)
-
-
-def _apply_on_both_sides(K, top, V, T, device):
-    """Overwrite the lower triangle of M = K[top:, top:], by strips, with that of H^T M H, H = I - V T V^T."""
-    strips = _strips(top, len(K))
-    X = np.zeros_like(V)
-
-    def multiply(strip):  # rows of M V, from the lower triangle and whole squares on the diagonal
-        a, b = strip
-        out = X[a - top : b - top]
-        device.gemm(K[a:b, top:b], V[: b - top], out)
-        device.gemm(K[b:, a:b], V[b - top :], out, beta=1.0, transpose_a=True)
-
-    device.map(multiply, strips)
-    with single_threaded_blas():
-        X = X @ T
-        W = X - V @ (0.5 * (T.T @ (V.T @ X)))
-    left, right = np.hstack([W, V]), np.hstack([V, W])
-
-    def update(strip):
-        a, b = strip
-        device.gemm(left[a - top : b - top], right[: b - top], K[a:b, top:b], alpha=-1.0, beta=1.0, transpose_b=True)
-
-    device.map(update, strips)
-
-
-def _strips(top, n):
-    """Return (first, last) of rows from `top` on; the longest first, so that threads end together."""
-    edges = [top, *range((top // _STRIP + 1) * _STRIP, n, _STRIP), n]
-    return list(itertools.pairwise(edges))[::-1]

@@ -78,7 +78,7 @@ def block_cg(
     X, R, P, residuals, gains = (getattr(done, field.name) for field in dataclasses.fields(Iterations))
     if P is None:
         relative = xp.linalg.norm(R, axis=0) / sizes
-        if not float(relative.max(initial=0)) > 0:
+        if not bool((relative > 0).any()):
             return done
         P = _orthonormal(precondition(R[:, relative > 0]), _DEPENDENT, xp)
     before = len(residuals)
@@ -87,9 +87,8 @@ def block_cg(
         energy = P.T @ Q
         energy = (energy + energy.T) / 2
         slope = P.T @ R
-        try:
-            step = xp.linalg.solve(energy, slope)
-        except np.linalg.LinAlgError:  # A is singular in these directions: no step leads on
+        step = _solved(energy, slope, xp)
+        if step is None:  # A is singular in these directions: no step leads on
             residuals.append(float((xp.linalg.norm(R, axis=0) / sizes).max()))
             return Iterations(X, R, None, residuals, gains)
         X += P @ step
@@ -106,6 +105,15 @@ def block_cg(
         P = _orthonormal(Z - P @ xp.linalg.solve(energy, Q.T @ Z), dependent, xp)
         after_step(Iterations(X, R, P, residuals, gains))
     return Iterations(X, R, P, residuals, gains)
+
+
+def _solved(A, B, xp):
+    """Return A^-1 B, or None where a finite A is singular: NumPy says so, CuPy divides by zero."""
+    try:
+        X = xp.linalg.solve(A, B)
+    except np.linalg.LinAlgError:
+        return None
+    return X if bool(xp.isfinite(X).all() | ~xp.isfinite(A).all()) else None
 
 
 def _orthonormal(V, dependent, xp):

@@ -1,6 +1,7 @@
 """Exact solving by a Cholesky factor of half the matrix, in float64 or in float32 with corrections in float64."""
 
 import dataclasses
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError, UnsupportedError
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
@@ -39,6 +40,8 @@ class Cholesky(Solver):
         Columns per panel; what suits the device unless given.
     cached : bool
         Whether a mixed factor keeps all inner products in memory, so that corrections need not make them again.
+    halves : bool
+        Whether a mixed factor in memory is multiplied as products of float16 halves, for the tensor cores of a GPU.
     scratch : path, optional
         Folder for panels on disk.
     resume : bool
@@ -62,6 +65,7 @@ class Cholesky(Solver):
     device: backend.Device | str = "cpu"
     width: int | None = None
     cached: bool = False
+    halves: bool = False
     scratch: str | Path | None = None
     resume: bool = False
 
@@ -73,6 +77,10 @@ class Cholesky(Solver):
         if self.width is not None:
             check_integer("width", self.width)
         check_path("scratch", self.scratch)
+        if self.halves and (self.precision, self.storage) != ("mixed", "memory"):
+            raise InputError(
+                f"`halves` are for a mixed factor in memory; this one is {self.precision}, storage {self.storage!r}"
+            )
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
@@ -83,7 +91,7 @@ class Cholesky(Solver):
         return made(K, ridge, progress)
 
     def __str__(self):
-        return described(self.precision, self.storage, cached=self.cached)
+        return described(self.precision, self.storage, cached=self.cached, halves=self.halves)
 
     def _float64(self, K, ridge, progress):
         panels = self._panels(K, ridge, 0.0, progress)
@@ -110,6 +118,7 @@ class Cholesky(Solver):
             ridge=ridge,
             first_shift=first,
             cached=self.cached,
+            factorise=functools.partial(cholesky, halves=self.halves),
             estimate=self.storage != "disk",
             method=str(self),
             progress=progress,
@@ -184,24 +193,21 @@ class CholeskyFactor(Factor):
         own = getattr(self.L, "inverse_diagonal", super().inverse_diagonal)  # of panels, at half the operations
         return own(progress=progress)
 
-    def extended(self, K: Gram, *, progress: Progress | None = None) -> "CholeskyFactor":
+    def extended(
+        self, K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[CholeskyFactor, npt.NDArray[np.float64]]":
         grow = getattr(self.L, "extended", None)
         if grow is None:
             raise self._cannot("way to take up further points")
         check_system(K, self.ridge)
-        if K.shape[0] < self.n:
-            raise InputError(f"K of shape {K.shape} does not hold the {self.n} points of the factor")
-        try:
-            with memory_explained():
-                L = grow(K, progress=progress)
-        except UnsupportedError:
-            raise  # nothing was touched
-        except BaseException:
-            self.close()
-            raise
+        if not len(Y) == K.shape[0] > self.n:
+            raise InputError(
+                f"K of shape {K.shape} and Y of shape {Y.shape} are not those of the {self.n} points and more"
+            )
+        with memory_explained():
+            L, half = grow(K, Y, progress=progress)
         made = CholeskyFactor(K, L, ridge=self.ridge, method=self.method, report=self.report, estimate=self._estimate)
-        self.close()
-        return made
+        return made, half
 
     def log_determinant(self) -> float:
         return float(np.log(self.L.pivots()).sum())
@@ -223,11 +229,12 @@ class CholeskyFactor(Factor):
         return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
 
 
-def described(precision: str, storage: str, *, cached: bool) -> str:
+def described(precision: str, storage: str, *, cached: bool, halves: bool = False) -> str:
     """Return what a Cholesky solver does, in words."""
     place = {"memory": "in memory", "host": "streamed from host memory", "disk": "on disk"}[storage]
     what = "float64" if precision == "float64" else "float32 corrected to float64"
-    return f"panel Cholesky in {what}, {place}{', with inner products kept' if cached else ''}"
+    more = ", multiplied as halves" * halves + ", with inner products kept" * cached
+    return f"panel Cholesky in {what}, {place}{more}"
 
 
 def gflops(factor: Factor) -> float | None:

@@ -26,6 +26,7 @@ from kernelfit.solvers.solution import ACCURATE, Solution, residuals
 TOLERANCE = 1e-10
 STEPS = 30
 _GAIN = 10.0  # by which a correction must reduce the residual; below it conjugate gradients gain more
+_MARGIN = 3.0  # by which the residual that the last gain promises must be below the tolerance to be relied on
 _SHIFTS = 3
 
 
@@ -195,7 +196,8 @@ class MixedFactor(Factor):
             small = (by_output <= np.maximum(tolerance, np.minimum(attainable, ACCURATE))).all()
             return fitted, float(by_output.max(initial=0.0)), bool(small)
 
-        coef, residual, relative, steps, gaining = np.zeros_like(Y), Y, 1.0, [], True
+        coef, residual, relative, expected, steps, gaining = np.zeros_like(Y), Y, 1.0, np.inf, [], True
+        kept = self.cached is not self.K
         for _ in range(STEPS):
             with watch("refine"):
                 if gaining:
@@ -206,16 +208,23 @@ class MixedFactor(Factor):
                     steps += [relative * value for value in done.residuals]
                     change, reached = done.X, done.residuals[-1] <= goal
                 candidate = coef + device.host(change)
-                fitted, worst, small = checked(self.cached, candidate)
-            steps.append(worst)
-            if small and self.cached is not self.K:
+            # What is kept tells how far this is, the points whether it is enough; these are asked at once where the
+            # last gain promises it.
+            promised = kept and expected <= tolerance / _MARGIN
+            if not promised:
+                with watch("refine"):
+                    fitted, worst, small = checked(self.cached, candidate)
+                steps.append(worst)
+            if promised or (kept and small):
                 with watch("check"):
                     fitted, worst, small = checked(self.K, candidate)
+                steps += [worst] * promised
             if small:
                 return candidate, fitted, steps
             if not reached:
                 break
             gaining = gaining and worst <= relative / _GAIN
+            expected = worst * (worst / relative) if gaining else np.inf
             if worst < relative:
                 coef, residual, relative = candidate, Y - fitted - ridge * candidate, worst
         raise NotConvergedError(

@@ -25,6 +25,7 @@ from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
 from kernelfit.solvers.regularity import require_regular, rounding, singular
 
 Panels = MemoryPanels | OutOfCorePanels
+_TELLING = 0.1  # seconds between two reports of progress within the products of a panel
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -90,16 +91,20 @@ class PanelFactor:
                 advance(width * (self.n - k) ** 2)
         return diagonal
 
-    def extended(self, gram: Gram, *, progress: Progress | None = None) -> "PanelFactor":
-        """Return the factor of a larger matrix whose leading rows and columns are those of this one, which is used up.
+    def extended(
+        self, gram: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[PanelFactor, npt.NDArray[np.float64]]":
+        """Return (factor, its half_solve(Y)) for a larger matrix that begins with this one; both factors share memory.
 
-        By bordering, K = [[K11, K21^T], [K21, K22]]: L21 = K21 L11^-T and L22 L22^T = K22 + (ridge + shift) I - L21
-        L21^T (Golub and Van Loan, section 4.2.9). For m new points n^2 m operations, where a new factor takes n^3 / 3.
+        By bordering, K = [[K11, K12], [K12^T, K22]]: L21^T = L11^-1 K12 and L22 L22^T = K22 + (ridge + shift) I - L21
+        L21^T (Golub and Van Loan, section 4.2.9), for at most a panel's width of points at a time. For m new points n^2
+        m operations, where a new factor takes n^3 / 3; L11 is read once, for K12 and Y together.
 
         Parameters
         ----------
         gram : Gram
             Symmetric, shape (n + m, n + m), on the device of the panels.
+        Y : array, shape (n + m, r)
 
         Raises
         ------
@@ -108,51 +113,36 @@ class PanelFactor:
         SingularMatrixError
             A new point depends on the others to working precision: a pivot is rounding of its K_ii + ridge.
         """
-        old, progress = self.panels, progress or Progress()
-        if not isinstance(old, MemoryPanels):
+        panels, progress, device, N = self.panels, progress or Progress(), self.panels.device, gram.shape[0]
+        if not isinstance(panels, MemoryPanels):
             raise UnsupportedError(
                 "only a factor in memory can be extended; this one lies elsewhere. Take `Cholesky()`, or fit again"
             )
-        n, N, device = old.n, gram.shape[0], old.device
-        last = min(old.bounds[-1][0] + old.width, N)  # the last panel is filled before others begin
-        bounds = [*old.bounds[:-1], (old.bounds[-1][0], max(n, last))]
-        filled = bounds[-1][1]
-        bounds += [(filled + start, filled + stop) for start, stop in panel_bounds(N - filled, old.width)]
-        panels: list[Array] = []
-        begin = time.perf_counter()
-
-        def subtract_earlier(block, rows, columns):
-            """block -= L[rows, ..] L[columns, ..]^T over the panels that are whole."""
-            for (first, _), panel in zip(bounds, panels, strict=False):
-                left, right = panel[rows[0] - first : rows[1] - first], panel[columns[0] - first : columns[1] - first]
-                device.gemm(left, right, block, alpha=-1.0, beta=1.0, transpose_b=True)
-
-        with progress.phase("extend", sum((N - max(n, a)) * (b - a) for a, b in bounds)) as advance:
-            for j, (start, stop) in enumerate(bounds):
-                known = old.bounds[j][1] if j < len(old.bounds) else start  # columns start..known have rows up to n
-                panel = device.empty((N - start, stop - start), old.dtype)
-                if known > start:
-                    panel[: n - start, : known - start] = old.take(j)
-                    border = panel[n - start :, : known - start]
-                    gram.block((n, N), (start, known), out=border)
-                    subtract_earlier(border, (n, N), (start, known))
-                    device.trsm(panel[: known - start, : known - start], border, right=True, transpose=True)
-                if stop > known:
-                    corner = panel[known - start :, known - start :]
-                    gram.block((known, N), (known, stop), out=corner)
-                    top = corner[: stop - known]
-                    device.xp.fill_diagonal(top, top.diagonal() + (self.ridge + self.shift))
-                    diagonal = device.host(top.diagonal().copy())
-                    subtract_earlier(corner, (known, N), (known, stop))
-                    left = panel[known - start :, : known - start]
-                    device.gemm(left, left[: stop - known], corner, alpha=-1.0, beta=1.0, transpose_b=True)
-                    failed = _factor_panel(device, corner, lambda *count, **kind: None)
-                    check_pivots(gram, self.ridge, known, device.host(top.diagonal().copy()), diagonal, failed)
-                panels.append(panel)
-                advance((N - max(n, start)) * (stop - start))
+        begin, factor, half = time.perf_counter(), self, device.xp.array(device.array(Y), dtype=panels.dtype, order="C")
+        bounds = [(self.n + start, self.n + stop) for start, stop in panel_bounds(N - self.n, panels.width)]
+        with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
+            for n, stop in bounds:
+                m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
+                both = device.empty((n, m + above.shape[1]), panels.dtype)
+                gram.block((0, n), (n, stop), out=both[:, :m])
+                both[:, m:] = above
+                factor._forward(both)
+                border, above[...] = both[:, :m], both[:, m:]
+                corner = device.empty((m, m), panels.dtype)
+                gram.block((n, stop), (n, stop), out=corner)
+                device.xp.fill_diagonal(corner, corner.diagonal() + (self.ridge + self.shift))
+                diagonal = device.host(corner.diagonal().copy())
+                device.gemm(border, border, corner, alpha=-1.0, beta=1.0, transpose_a=True)
+                failed = _factor_panel(device, corner, lambda *count, **kind: None)
+                check_pivots(gram, self.ridge, n, device.host(corner.diagonal().copy()), diagonal, failed)
+                device.gemm(border, half[:n], half[n:stop], alpha=-1.0, beta=1.0, transpose_a=True)
+                device.trsm(corner, half[n:stop])
+                panels = panels.grown(border.T, corner)
+                factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
+                advance(m * n**2)
         device.synchronize()
-        seconds, grown = {"extend": time.perf_counter() - begin}, MemoryPanels.of(panels, old.width, device)
-        return dataclasses.replace(self, panels=grown, seconds=seconds, inverse_norm=None)
+        factor = dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
+        return factor, device.host(half)
 
     def pivots(self) -> npt.NDArray[np.float64]:
         """Return the squared diagonal of L, float64 of shape (n,)."""
@@ -213,6 +203,7 @@ def cholesky(
     shift: float = 0.0,
     width: int | None = None,
     panels: Panels | None = None,
+    halves: bool = False,
     progress: Progress | None = None,
 ) -> PanelFactor:
     """Factor K + (ridge + shift) I = L L^T on the device of `gram`.
@@ -227,6 +218,9 @@ def cholesky(
         Columns per panel in memory; panel_width(n) unless given.
     panels : storage, optional
         Where the factor goes; float64 panels in memory unless given. Its finished panels are kept.
+    halves : bool
+        Multiply with earlier panels, float32 in memory, as three products of float16 halves: see `subtract_halves` of
+        a device. Rows and columns are scaled by powers of two, so that no entry of the factor is above 2.
 
     Raises
     ------
@@ -250,8 +244,13 @@ def cholesky(
     progress = progress or Progress()
     n, device = gram.shape[0], gram.device
     panels = panels or MemoryPanels(n, width or panel_width(n, device), device=device)
+    if halves and not (isinstance(panels, MemoryPanels) and panels.dtype == np.float32):
+        raise InputError("`halves` are of float32 panels in memory")
+    scale = _scale(gram, ridge + shift) if halves else None
     seconds = dict.fromkeys(("allocate", "gram", "factor", "condition"), 0.0)
     diagonals, roots = np.empty(n), np.empty(n)
+
+    waiting, last = 0.0, time.perf_counter()
 
     def timed(name, function, *arguments, **options):
         start = time.perf_counter()
@@ -260,6 +259,20 @@ def cholesky(
         seconds[name] += time.perf_counter() - start
         return result
 
+    def tell(amount, *, now=False):
+        """Tell of products that were asked for, after they are done; a GPU is not to stand still for it often."""
+        nonlocal waiting, last
+        waiting += amount
+        if now or time.perf_counter() > last + _TELLING:
+            device.synchronize()
+            advance(waiting, kind="products")
+            waiting, last = 0.0, time.perf_counter()
+
+    def subtract(panel, j):
+        for earlier in range(j):
+            _subtract_product(device, panel, panels.read(earlier, panels.bounds[j][0]), tell, halves)
+        tell(0.0, now=True)
+
     with progress.phase("allocate", sum((n - start) * (stop - start) for start, stop in panels.bounds)) as advance:
         timed("allocate", panels.allocate, advance)
     finished = work_of_panels(n, panels.bounds[: panels.finished], device)
@@ -267,18 +280,26 @@ def cholesky(
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
                 continue
-            panel = timed("factor", panels.open, j)
+            panel = panels.open(j)
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
             advance(panel.size, kind="entries")
             top = panel[: stop - start]
             device.xp.fill_diagonal(top, top.diagonal() + (ridge + shift))
-            diagonals[start:stop] = device.host(top.diagonal().copy())
-            for earlier in range(j):
-                timed("factor", _subtract_product, device, panel, panels.read(earlier, start), advance)
+            if scale is not None:
+                panel *= scale[start:, None]
+                panel *= scale[start:stop]
+            before = top.diagonal().copy()
+            timed("factor", subtract, panel, j)
             failed = timed("factor", _factor_panel, device, panel, advance)
-            roots[start:stop] = device.host(top.diagonal())
-            check_pivots(gram, ridge, start, device.host(top.diagonal()), diagonals[start:stop], failed)
-            timed("factor", panels.close, j, panel)
+            units = 1.0 if scale is None else device.host(scale[start:stop])
+            both = device.host(device.xp.stack([before, top.diagonal()]))
+            diagonals[start:stop], roots[start:stop] = both[0] / units**2, both[1] / units
+            check_pivots(gram, ridge, start, (both[1] / units).astype(panel.dtype), diagonals[start:stop], failed)
+            panels.close(j, panel)
+        if scale is not None:
+            for j, (start, _) in enumerate(panels.bounds):
+                whole = panels.open(j)
+                whole /= scale[start:, None]
     factor = PanelFactor(panels, float(ridge), float(shift), seconds)
     # Panels elsewhere would be read whole for every solve.
     if panels.dtype != np.float64 or not isinstance(panels, MemoryPanels):
@@ -305,17 +326,30 @@ def work_of_panels(n: int, bounds: Sequence[tuple[int, int]], device: backend.De
     return work
 
 
-def _subtract_product(device, panel, pieces, advance):
+def _subtract_product(device, panel, pieces, tell, halves):
     """panel -= E E[:width]^T for an earlier panel E that comes in pieces; only the lower triangle of the top block."""
     width, right, at, told = panel.shape[1], None, 0, 0
     for _, rows in pieces:
         if right is None:
-            right, rows, at = rows[:width], rows[width:], width
-            device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
-        device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
-        device.synchronize()  # so that the time until here is that of the products
-        advance((at + len(rows) - told) * right.size, kind="products")
+            right = rows[:width]
+            if not halves:
+                device.syrk(right, panel[:width], alpha=-1.0, beta=1.0)
+                rows, at = rows[width:], width
+        if halves:
+            device.subtract_halves(rows, right, panel[at : at + len(rows)])
+        else:
+            device.gemm(rows, right, panel[at : at + len(rows)], alpha=-1.0, beta=1.0, transpose_b=True)
+        tell((at + len(rows) - told) * right.size)
         at = told = at + len(rows)
+
+
+def _scale(gram, added):
+    """Return powers of two, (n,) on the device, that bring the diagonal of K + added I to between 1/2 and 2; or None.
+
+    |L_ij|^2 is at most the sum of squares of row i, which is A_ii: no entry of the factor is above sqrt(2) then.
+    """
+    scale = np.exp2(-np.round(np.log2(gram.diagonal() + added) / 2)).astype(np.float32)
+    return None if (scale == 1).all() else gram.device.array(scale)
 
 
 def _factor_panel(device, panel, advance):

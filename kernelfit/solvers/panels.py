@@ -40,26 +40,17 @@ class MemoryPanels:
     def __init__(self, n: int, width: int, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU):
         self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
         self.bounds = panel_bounds(n, width)
-        self._panels: list[Array] = []
-
-    @classmethod
-    def of(cls, panels: list[Array], width: int, device: backend.Device) -> "MemoryPanels":
-        """Return a storage of arrays that are the panels of a factor, of any numbers of columns."""
-        made = cls(len(panels[0]), width, panels[0].dtype, device)
-        starts = [made.n - len(panel) for panel in panels]
-        made.bounds = [(start, start + panel.shape[1]) for start, panel in zip(starts, panels, strict=True)]
-        made._panels = panels
-        return made
+        self._panels: list[list[Array]] = []  # each panel in pieces, from its first row to its last
 
     def allocate(self, advance: Callable[..., None]) -> None:
         """Take all memory (or disk) at once, so that it runs out now or never; calls advance(entries) as it goes on."""
         for start, stop in self.bounds:
-            self._panels.append(self.device.touched((self.n - start, stop - start), self.dtype))
-            advance(self._panels[-1].size)
+            self._panels.append([self.device.touched((self.n - start, stop - start), self.dtype)])
+            advance(self._panels[-1][0].size)
 
     def open(self, j: int) -> Array:
         """Return an array (n - start, stop - start) in which panel j can be made."""
-        return self._panels[j]
+        return self._panels[j][0]
 
     def close(self, j: int, panel: Array) -> None:
         """Take back the array that open(j) gave, now panel j of the factor."""
@@ -70,12 +61,36 @@ class MemoryPanels:
         The first piece holds at least stop - start rows and stays valid until the last has been used; any other stays
         valid until the next is asked for.
         """
-        yield row, self._panels[j][row - self.bounds[j][0] :]
+        first = self.bounds[j][0]
+        for piece in self._panels[j]:
+            skipped, first = max(0, row - first), first + len(piece)
+            if skipped < len(piece):
+                yield first - len(piece) + skipped, piece[skipped:]
 
-    def take(self, j: int) -> Array:
-        """Return panel j, and hold it no more."""
-        panel, self._panels[j] = self._panels[j], None
-        return panel
+    def grown(self, border: Array, corner: Array) -> "MemoryPanels":
+        """Return a storage of [[L, 0], [border, corner]], for a border (m, n) with m <= width; it shares these panels.
+
+        Rows are added as pieces and not copied, but for a last panel that has room for the new columns. Two pieces
+        below the first become one unless the upper is longer: there are no more than the logarithm of their rows.
+        """
+        made = MemoryPanels(self.n + len(corner), self.width, self.dtype, self.device)
+        xp, (start, stop) = self.device.xp, self.bounds[-1]
+        made.bounds, made._panels = [*self.bounds], [[*each] for each in self._panels]
+        if stop - start + len(corner) <= self.width:
+            (square,) = self._panels[-1]
+            filled = self.device.empty((made.n - start, made.n - start), self.dtype)
+            filled[: stop - start, : stop - start] = square
+            filled[stop - start :, : stop - start], filled[stop - start :, stop - start :] = border[:, start:], corner
+            made.bounds[-1], made._panels[-1] = (start, made.n), [filled]
+        else:
+            made.bounds.append((self.n, made.n))
+            made._panels.append([corner])
+        for (first, last), pieces in zip(made.bounds, made._panels, strict=True):
+            if last <= self.n:
+                pieces.append(xp.ascontiguousarray(border[:, first:last]))
+                while len(pieces) > 2 and len(pieces[-2]) <= len(pieces[-1]):
+                    pieces[-2:] = [xp.concatenate(pieces[-2:])]
+        return made
 
     def finish(self) -> None:
         """Free all memory, and all that outlives the process."""

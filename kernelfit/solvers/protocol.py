@@ -200,10 +200,12 @@ class Factor:
                 advance(stop - start)
         return diagonal
 
-    def extended(self, K: Gram, *, progress: Progress | None = None) -> "Factor":
-        """Return the Factor, with the same ridge, of a larger K whose leading block is that of this one.
+    def extended(
+        self, K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None = None
+    ) -> "tuple[Factor, npt.NDArray[np.float64]]":
+        """Return (factor, its half_solve(Y)) with the same ridge for a K of more points, of which these are the first.
 
-        This factor is used up: it is closed, and its memory taken over, even where the larger matrix is singular.
+        Both factors can be used, and share memory, which is free when both are closed.
 
         Raises
         ------

@@ -38,7 +38,7 @@ def test_a_device_has_the_members_of_the_contract_and_no_others(kind):
 def test_the_contract_tells_what_each_member_is():
     assert all(getattr(Device, name).__doc__ for name in METHODS)
     attributes = public(Device) - set(METHODS)
-    assert {"name", "xp", "tile", "panel", "probe", "fixed_bytes"} == attributes
+    assert {"name", "xp", "tile", "panel", "probe", "fixed_bytes", "pixel", "longest", "number"} == attributes
     assert all(f"    {name} : " in Device.__doc__ for name in attributes)
 
 

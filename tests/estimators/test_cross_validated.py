@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
+from sklearn.metrics import mean_squared_error
 from sklearn.model_selection import (
     GridSearchCV,
     GroupKFold,
@@ -25,6 +26,7 @@ from kernelfit import (
     KernelInterpolator,
     KernelInterpolatorCV,
     Matern,
+    load_model,
 )
 from kernelfit.common.errors import InputError, SingularMatrixError
 
@@ -81,6 +83,40 @@ def test_two_classes_have_the_decision_function_that_ranks_them():
     y, cv = LABELS == "a", KFold(3)
     model = KernelInterpolationClassifierCV(bandwidths=BANDWIDTHS, ridges=RIDGES, cv=cv, scoring="roc_auc").fit(X, y)
     searched(model, KernelInterpolationClassifier("gaussian"), X, y, cv, "roc_auc")
+
+
+def test_weights_of_samples_are_those_of_fits_and_scores():
+    weights = RNG.uniform(0.2, 5.0, 230)
+    options = {"bandwidths": BANDWIDTHS, "ridges": RIDGES, "scoring": "neg_mean_squared_error"}
+    model = KernelInterpolatorCV(**options, cv=4).fit(X, Y, sample_weight=weights)
+    for parameters, found in zip(model.cv_results_["params"], model.cv_results_["mean_test_score"], strict=True):
+        scores = []
+        for train, test in KFold(4).split(X):
+            plain = KernelInterpolator(**parameters).fit(X[train], Y[train], sample_weight=weights[train])
+            scores.append(-mean_squared_error(Y[test], plain.predict(X[test]), sample_weight=weights[test]))
+        np.testing.assert_allclose(found, np.mean(scores), rtol=1e-8)
+    plain = KernelInterpolator(**model.best_params_).fit(X, Y, sample_weight=weights)
+    assert np.array_equal(model.predict(X), plain.predict(X))
+    single = clone(model).set_params(cv=None).fit(X, Y, sample_weight=weights)
+    plain = KernelInterpolator(**single.best_params_, loo=True).fit(X, Y, sample_weight=weights)
+    expected = np.average(np.mean(plain.loo_residuals_**2, axis=1), weights=weights)
+    np.testing.assert_allclose(-single.best_score_, expected, rtol=1e-9)
+    with pytest.raises(InputError, match="takes no sample_weight"):
+        clone(model).set_params(scoring=lambda model, X, y: 0.0).fit(X, Y, sample_weight=weights)
+    weights[::3] = 0.0
+    kept = np.flatnonzero(weights)
+    some = clone(model).fit(X, Y, sample_weight=weights)
+    place = [(np.searchsorted(kept, np.intersect1d(part, kept)) for part in split) for split in KFold(4).split(X)]
+    without = clone(model).set_params(cv=place).fit(X[kept], Y[kept], sample_weight=weights[kept])
+    np.testing.assert_allclose(some.cv_results_["mean_test_score"], without.cv_results_["mean_test_score"], rtol=1e-12)
+
+
+def test_a_saved_choice_is_its_best_estimator(tmp_path):
+    model = KernelInterpolationClassifierCV(bandwidths=BANDWIDTHS, ridges=RIDGES).fit(X, LABELS)
+    model.save(tmp_path / "model.npz")
+    loaded = load_model(tmp_path / "model.npz")
+    assert isinstance(loaded, KernelInterpolationClassifier) and loaded.ridge == model.best_params_["ridge"]
+    assert np.array_equal(loaded.predict(X), model.predict(X))
 
 
 def test_groups_stay_together():

@@ -424,8 +424,8 @@ def test_more_than_fits_into_memory_goes_to_a_scratch_folder(tmp_path):
     y, limit = np.sin(9 * X.sum(axis=1)), backend.CPU.fixed_bytes + 7 * n * n // 2  # half of K alone takes 4 n^2 bytes
     kernel = "laplacian(bandwidth=0.1)"
     with pytest.raises(NotEnoughMemoryError):
-        KernelInterpolator(kernel, memory=limit).fit(X, y)
-    model = KernelInterpolator(kernel, memory=limit, scratch=scratch).fit(X, y)
+        KernelInterpolator(kernel, precision="float64", memory=limit).fit(X, y)
+    model = KernelInterpolator(kernel, precision="float64", memory=limit, scratch=scratch).fit(X, y)
     assert "on disk" in model.report_.method and list(scratch.iterdir()) == []
     plain = KernelInterpolator(kernel).fit(X, y)
     np.testing.assert_allclose(model.norm_, plain.norm_, rtol=1e-10)

@@ -4,7 +4,12 @@ import numpy as np
 import pytest
 
 import kernelfit as kf
-from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.estimators import (
+    KernelInterpolationClassifier,
+    KernelInterpolationClassifierCV,
+    KernelInterpolator,
+    KernelInterpolatorCV,
+)
 from tests.support import fake_cuda
 
 
@@ -51,6 +56,24 @@ def test_classes_that_are_numbers_are_tensors_and_names_are_not():
     assert model.score(torch.from_numpy(X), torch.from_numpy(labels)) == 1
     named = KernelInterpolationClassifier(bandwidth=1.5).fit(X, np.where(y > 0, "up", "down"))
     assert named.predict(torch.from_numpy(Z)).tolist() == np.where(plain.predict(Z), "up", "down").tolist()
+
+
+def test_choices_take_and_give_what_came():
+    torch = pytest.importorskip("torch")
+    X, y, Z = problem()
+    options = {"bandwidths": (1.0, 2.0), "ridges": (1e-3, 0.1), "cv": 3}
+    for estimator, targets in ((KernelInterpolatorCV, y), (KernelInterpolationClassifierCV, (y > 0).astype(int))):
+        plain = estimator(**options).fit(X, targets)
+        model = estimator(**options).fit(torch.from_numpy(X), torch.from_numpy(targets))
+        found = model.predict(torch.from_numpy(Z))
+        assert isinstance(found, torch.Tensor) and np.array_equal(found, plain.predict(Z))
+        assert model.best_params_ == plain.best_params_
+        assert model.score(torch.from_numpy(X), torch.from_numpy(targets)) == plain.score(X, targets)
+    with fake_cuda.installed():
+        import cupy
+
+        found = model.decision_function(cupy.asarray(Z))
+        assert isinstance(found, cupy.ndarray) and np.array_equal(found.get(), plain.decision_function(Z))
 
 
 def test_arrays_of_a_gpu_come_and_go():

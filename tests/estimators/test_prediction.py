@@ -15,6 +15,7 @@ from sklearn.gaussian_process.kernels import RBF, Matern
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
+from kernelfit.solvers import auto
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
@@ -98,6 +99,26 @@ def test_a_solver_that_cannot_says_so(way):
     assert "_factor" not in vars(model) and model.predict(Z).shape == (90,)
 
 
+@pytest.mark.parametrize(
+    ("options", "weighted"), [({}, False), ({"ridge": 0.1}, True), ({"ridge": 0.1, "trend": "linear"}, False)]
+)
+def test_after_a_float32_factor_a_float64_one_tells_the_same(options, weighted, monkeypatch):
+    X, Y, Z = problem(150, 2)
+    weights = np.random.default_rng(0).uniform(0.5, 2.0, 150) if weighted else None
+    plain = KernelInterpolator("laplacian(bandwidth=2.0)", precision="float64", **options).fit(X, Y, weights)
+    plan = auto.plan_solve
+    chosen = {False: {"precision": "mixed"}, True: {}}  # as if n were large; True: what needs a float64 factor
+    monkeypatch.setattr(auto, "plan_solve", lambda problem, **asked: plan(problem, **asked | chosen[problem.loo]))
+    model = KernelInterpolator("laplacian(bandwidth=2.0)", **options).fit(X, Y, weights)
+    assert (plain.report_.precision, model.report_.precision) == ("float64", "mixed")
+    assert model.report_.log_marginal_likelihood is None
+    assert model.log_marginal_likelihood_ == pytest.approx(plain.log_marginal_likelihood_, rel=1e-9)
+    np.testing.assert_allclose(model.predict(Z, return_std=True)[1], plain.predict(Z, return_std=True)[1], rtol=1e-8)
+    for asked in ({"loo": True}, {"keep_factor": True}):
+        needs = KernelInterpolator("laplacian(bandwidth=2.0)", **asked).fit(X, Y)
+        assert needs.report_.precision == "float64", "what is asked for needs it"
+
+
 def test_what_is_refused():
     X, y, Z = problem(150)
     model = KernelInterpolator(bandwidth=1.5).fit(X, y)
@@ -135,22 +156,20 @@ def test_the_factor_is_made_once_and_goes_with_the_model(tmp_path, monkeypatch):
 
 
 PEAK = """
-import resource, sys
+import resource
 import numpy as np
 from kernelfit.estimators import KernelInterpolator
 n = 3000
 X = np.random.default_rng(0).standard_normal((2 * n, 10))
 model = KernelInterpolator(bandwidth=3.0, ridge=1e-2).fit(X[:n], X[:n, 0])
-if sys.argv[1] == "std":
-    model.predict(X[n:], return_std=True)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+model.predict(X[n:], return_std=True)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """
 
 
 def test_a_deviation_takes_no_more_memory_than_the_fit():
     """No n x m array, and no second factor: 72 MB each here, beside about 250 MB of the fit."""
-    fit, std = (
-        int(subprocess.run([sys.executable, "-c", PEAK, what], capture_output=True, check=True, text=True).stdout)
-        for what in ("fit", "std")
-    )
+    done = subprocess.run([sys.executable, "-c", PEAK], capture_output=True, check=True, text=True)
+    fit, std = map(int, done.stdout.split())
     assert std <= 1.2 * fit

@@ -5,6 +5,7 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.matrix import gram
+from kernelfit.grams.points import CoordinatePoints
 from kernelfit.kernels import Gaussian, Laplacian, Linear
 from kernelfit.models.bandwidth import choose_bandwidth, median_distance
 from kernelfit.solvers.panel_cholesky import cholesky
@@ -28,6 +29,20 @@ def test_the_choice_minimises_leave_one_out_among_its_candidates(digits):
     assert choice.bandwidth in [candidate["bandwidth"] for candidate in choice.candidates]
     errors = {candidate["bandwidth"]: candidate["loo_error"] for candidate in choice.candidates}
     assert errors[choice.bandwidth] == min(errors.values())
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float64])
+def test_inner_products_are_made_once_for_all_candidates(digits, dtype, monkeypatch):
+    X, Y, made, products = digits.X_train[:300], one_hot(digits.y_train[:300], 10), [], CoordinatePoints.inner_products
+
+    def counted(points, other, out=None):
+        if points.products is None:
+            made.append(len(points) * len(other))
+        return products(points, other, out)
+
+    monkeypatch.setattr(CoordinatePoints, "inner_products", counted)
+    assert len(choose_bandwidth(X.astype(dtype), Y, Gaussian()).candidates) > 5
+    assert sum(made) <= 300**2 + 64**2  # 64 points tell whether a kernel is symmetric
 
 
 def test_subsample_is_seeded_and_bounded(digits):

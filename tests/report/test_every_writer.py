@@ -6,8 +6,6 @@ tests/experiments.
 
 import importlib.util
 import io
-import json
-import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +14,7 @@ from rich.console import Console
 
 from kernelfit.backend import CPU
 from kernelfit.datasets import load
-from kernelfit.experiments import bench, peers
+from kernelfit.experiments import peers
 from kernelfit.experiments.bench import BenchSpec, run_bench
 from kernelfit.experiments.randomize import RandomizeSpec, run_randomize
 from kernelfit.experiments.registry import kinds, read_records, run
@@ -25,6 +23,7 @@ from kernelfit.report.plots import PLOTS
 from kernelfit.report.render.terminal import renderable
 from kernelfit.report.views import VIEWS
 from tests.report import folders
+from tests.support.contenders import measure_here
 
 SMALL = {"n_train": 60, "n_test": 20, "bandwidth": 1.0}
 RUNS = {
@@ -90,12 +89,7 @@ def test_what_an_experiment_writes_is_shown(kind, tmp_path, own_data):
 
 
 def test_what_a_benchmark_writes_is_shown(tmp_path, monkeypatch):
-    def here(command, **_):
-        task = peers.Task(**json.loads(command[-1]))
-        return subprocess.CompletedProcess(command, 0, json.dumps(peers.measure(task)), "")
-
-    monkeypatch.setattr(bench.subprocess, "run", here)
-    monkeypatch.setattr(bench, "measure_gemm", lambda n: 1e10)
+    measure_here(monkeypatch)
     ours = peers.CONTENDERS["kernelfit float64"]
     chosen = {"absent": peers.Contender(None, 1.0, "no_such_module"), "kernelfit float64": ours}
     monkeypatch.setattr(peers, "CONTENDERS", chosen | {"scipy": peers.CONTENDERS["scipy"]})

@@ -45,12 +45,12 @@ def cholesky(precision, storage, device="cpu", **options):
     return Case(f"cholesky-{device}-{storage}{kept}", make, precision=precision, on_disk=storage == "disk")
 
 
-def planned(precision, storage="auto", **others):
+def planned(precision, storage="auto", device="cpu", **others):
     def make(folder):
-        return Auto(precision=precision, storage=storage, device="cpu", scratch=folder if storage == "disk" else None)
+        return Auto(precision=precision, storage=storage, device=device, scratch=folder if storage == "disk" else None)
 
     solved = precision if precision != "auto" else "float64"
-    return Case(f"auto-{precision}-{storage}", make, precision=solved, on_disk=storage == "disk", **others)
+    return Case(f"auto-{precision}-{storage}-{device}", make, precision=solved, on_disk=storage == "disk", **others)
 
 
 def dask(folder):
@@ -65,7 +65,7 @@ CASES = [
         for precision in ("float64", "mixed")
         for storage in ("memory", "host", "disk")
     ),
-    *(planned(precision) for precision in ("auto", "float64", "mixed")),
+    *(planned(precision, device=device) for precision in ("auto", "float64", "mixed") for device in ("cpu", "cuda")),
     *(planned(precision, "disk") for precision in ("float64", "mixed")),
     Case("eigen", lambda folder: Eigen()),
     Case("band", lambda folder: Banded()),
@@ -89,7 +89,7 @@ def small_pieces(monkeypatch):
         monkeypatch.setattr(Cuda, name, value)
     monkeypatch.setattr(out_of_core, "PIECE", 600)
     monkeypatch.setattr(os, "fsync", lambda number: None)  # nothing here outlives the machine
-    monkeypatch.setattr(auto, "_rates", lambda device, scratch: RATES)
+    monkeypatch.setattr(auto, "_rates", lambda device, scratch, probe: RATES)
 
 
 @pytest.fixture(autouse=True)

@@ -89,6 +89,24 @@ def test_kept_inner_products_lead_to_the_same_answer(ridge):
     assert "check" in kept.seconds, "by blocks that are made again"
 
 
+def test_the_points_are_asked_at_once_where_the_last_gain_promises_enough(monkeypatch):
+    """One product with what is kept for each correction but the last, whose residual the points alone tell."""
+    made, product = [], Gram._product
+
+    def counted(K, V, *arguments, **options):
+        made.append(K.points.products is not None)
+        return product(K, V, *arguments, **options)
+
+    X = np.random.default_rng(3).integers(0, 256, (150, 300), dtype=np.uint8)
+    K, Y = gram(X, Gaussian(6.0)), np.random.default_rng(4).standard_normal((150, 4))
+    monkeypatch.setattr(Gram, "_product", counted)
+    found = corrected(K, Y, cached=True)
+    steps = found.report["residuals"]
+    assert len(steps) > 1 and steps[-2] ** 2 / (steps[-3] if len(steps) > 2 else 1.0) < TOLERANCE / 3
+    assert made == [True] * (len(steps) - 1) + [False]
+    assert found.relative_residual == steps[-1] <= TOLERANCE
+
+
 def test_what_is_kept_is_not_trusted_in_the_end(monkeypatch):
     """One wrong inner product solves another problem, and the check from blocks that are made again tells."""
     honest = InnerProducts.of.__func__

@@ -146,18 +146,24 @@ def test_an_extended_factor_multiplies_back_to_the_larger_matrix(shape, width):
     n, N = shape[0], sum(shape)
     K, _ = symmetric_matrix(N, 1e3, seed=N)
     whole = as_gram(K)
-    small = cholesky(as_gram(K[:n, :n].copy()), width=width, ridge=0.1)
-    factor = small.extended(whole)
+    small_K = as_gram(K[:n, :n].copy())
+    small = cholesky(small_K, width=width, ridge=0.1)
+    Y = np.random.default_rng(N).standard_normal((N, 3))
+    factor, half = small.extended(whole, Y)
+    np.testing.assert_allclose(half, factor.half_solve(Y), atol=1e-10)
     L = np.zeros((N, N))
     for j, (start, stop) in enumerate(factor.panels.bounds):
         assert stop - start <= width
-        [(_, L[start:, start:stop])] = factor.panels.read(j, start)
+        for row, rows in factor.panels.read(j, start):
+            L[row : row + len(rows), start:stop] = rows
     L = np.tril(L)
     np.testing.assert_allclose(L @ L.T, K + 0.1 * np.eye(N), rtol=0, atol=4 * (N + 1) * EPS)
+    unchanged = cholesky(small_K, width=width, ridge=0.1)
+    assert np.array_equal(small.half_solve(K[:n, :2]), unchanged.half_solve(K[:n, :2]))
     again = cholesky(whole, width=width, ridge=0.1)
     np.testing.assert_allclose(factor.inverse_diagonal(), again.inverse_diagonal(), rtol=1e-10)
     with pytest.raises(InputError):
-        CholeskyFactor(whole, again, ridge=0.1, method="", report={}).extended(as_gram(K[:n, :n].copy()))
+        CholeskyFactor(whole, again, ridge=0.1, method="", report={}).extended(small_K, Y[:n])
 
 
 def test_a_new_point_that_depends_on_others_is_named():
@@ -165,5 +171,5 @@ def test_a_new_point_that_depends_on_others_is_named():
     X = rng.standard_normal((12, 4))
     K = X @ X.T
     with pytest.raises(SingularMatrixError) as error:
-        cholesky(as_gram(K[:3, :3].copy())).extended(as_gram(K))
+        cholesky(as_gram(K[:3, :3].copy())).extended(as_gram(K), X)
     assert error.value.row == 4  # the fifth point is in the span of four

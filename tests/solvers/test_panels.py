@@ -37,3 +37,27 @@ def test_memory_panels_keep_what_was_put_there(dtype):
         assert first == row and np.array_equal(rows[:, 0], np.arange(row, 10))
     panels.finish()
     panels.abandon()
+
+
+def test_rows_are_added_without_copies_of_those_above():
+    n, width = 6, 4
+    panels = MemoryPanels(n, width)
+    panels.allocate(lambda entries: None)
+    L = np.tril(np.arange(1.0, 1601).reshape(40, 40))
+    for j, (start, stop) in enumerate(panels.bounds):
+        panels.open(j)[...] = L[start:n, start:stop]
+    first, grown = panels.open(0), panels
+    for m in [1] * 24 + [4, 3, 2, 1]:
+        new = slice(grown.n, grown.n + m)
+        grown = grown.grown(L[new, : grown.n].copy(), L[new, new].copy())
+    assert grown.n == 40 and np.shares_memory(first, grown.open(0)) and panels.n == n
+    found = np.zeros((40, 40))
+    for j, (start, stop) in enumerate(grown.bounds):
+        assert stop - start <= width
+        pieces = list(grown.read(j, start))
+        assert len(pieces) <= 1 + np.ceil(np.log2(40))
+        for row, rows in pieces:
+            found[row : row + len(rows), start:stop] = rows
+    assert np.array_equal(np.tril(found), L)
+    [(row, rows)] = list(grown.read(1, 39))
+    assert row == 39 and np.array_equal(rows, L[39:, 4 : grown.bounds[1][1]])

@@ -165,19 +165,21 @@ def _check_workers(client, K, r, device):
     n, d = K.shape[0], K.points.d
     # As they came and as they are used, and a vector and its product, whole and in part.
     needed = n * d * (1 + 4 if K.points.exact else 2 * 8) + 8 * 4 * n * r + _TILES
-    hosts = collections.Counter(_host(address) for address in there)
+    sharing = collections.Counter((_host(address), told["number"]) for address, told in there.items())
     kept = np.inf
     for address, told in there.items():
         if told["version"] != version:
             raise InputError(f"worker {address} has kernelfit {told['version']}, this is {version}: install one")
-        memory = min(told["free"] // hosts[_host(address)], told["limit"] or told["free"])
-        if memory < needed:
+        workers, wanted = sharing[_host(address), told["number"]], needed + told["fixed"]
+        memory = min(told["free"] // workers, told["limit"] or told["free"])
+        if memory < wanted:
+            place = "host" if told["number"] is None else "GPU"
             raise NotEnoughMemoryError(
-                f"worker {address} may use {format_bytes(memory)}, and needs {format_bytes(needed)} for n = {n:,} "
-                f"points of {d:,} coordinates; its host has {hosts[_host(address)]} workers. Give it more "
+                f"worker {address} may use {format_bytes(memory)}, and needs {format_bytes(wanted)} for n = {n:,} "
+                f"points of {d:,} coordinates; its {place} has {workers} workers. Give it more "
                 "(the memory limit of dask worker), or use fewer workers per host, each with more threads"
             )
-        kept = min(kept, max(0, memory // 2 - needed))
+        kept = min(kept, max(0, memory // 2 - wanted))
     return there, int(kept)
 
 

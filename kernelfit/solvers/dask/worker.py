@@ -46,7 +46,9 @@ class PointsOnWorkers(WorkerPlugin):
         # One task at a time has all threads of the worker; Dask starts it with one thread for BLAS.
         backend.set_threads(worker.state.nthreads)
         backend.keep_freed_memory()
-        K = Gram(self.raw, self.kernel, device=backend.device(self.device))
+        device = backend.own_device(self.device)
+        with device.current():
+            K = Gram(self.raw, self.kernel, device=device)
         _GRAMS[self.name] = K
         if self.kernel.of_products and K.device.name == "cpu":
             points: Any = K.points  # with coordinates, a dataclass
@@ -98,17 +100,26 @@ class PointsOfClient(SchedulerPlugin):
 
 def raw_points(points: Points) -> npt.NDArray:
     """Return the points as they travel: uint8 pixels, or float64."""
-    return (points.values + 128).astype(np.uint8) if points.exact else points.coordinates()
+    return (points.values.astype(np.int16) + 128).astype(np.uint8) if points.exact else points.coordinates()
 
 
 def describe(device: str, dask_worker: Any = None) -> dict[str, Any]:
-    """Return what an engine must know of a worker before it is used; memory in bytes, limit 0 for none."""
-    return {
-        "version": __version__,
-        "free": backend.free_memory(),
-        "limit": dask_worker.memory_manager.memory_limit or 0,
-        "device": backend.device(device).name,
-    }
+    """Return what an engine must know of a worker before it is used.
+
+    Memory is that of its device, in bytes: what is free, of which `fixed` goes to any problem, and a limit, 0 for none.
+    Workers with the same `number` of a host share it: that of a GPU, or None for the host itself.
+    """
+    chosen = backend.own_device(device)
+    on_cpu = chosen.name == "cpu"
+    with chosen.current():
+        return {
+            "version": __version__,
+            "free": chosen.free_memory(),
+            "fixed": 0 if on_cpu else chosen.fixed_bytes,
+            "limit": (on_cpu and dask_worker.memory_manager.memory_limit) or 0,
+            "device": chosen.name,
+            "number": None if on_cpu else chosen.number,
+        }
 
 
 def multiply(
@@ -127,6 +138,11 @@ def multiply(
         One more column of the result has the absolute row sums; this is a check, which knows nothing but the points.
     """
     K = _GRAMS[key] if with_sums else _QUICK.get(key, _GRAMS[key])
+    with K.device.current():
+        return _multiplied(K, bounds, share, V, with_sums)
+
+
+def _multiplied(K, bounds, share, V, with_sums):
     device, n = K.device, K.shape[0]
     rows = device.array(rows_of(bounds, share))
     whole = device.xp.zeros((n, V.shape[1]))
@@ -147,7 +163,8 @@ def multiply(
 def predict(key: str, raw: npt.NDArray, coef: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return K(raw, X) coef for test points as raw_points returns them."""
     K = _GRAMS[key]
-    return Gram(raw, K.kernel, K.points).product(coef)
+    with K.device.current():
+        return Gram(raw, K.kernel, K.points).product(coef)
 
 
 def rows_of(bounds: Sequence[Span], share: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:

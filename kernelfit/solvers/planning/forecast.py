@@ -9,8 +9,9 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.planning.problem import eighth
 
-_SIZES = (1024, 2048, 4096)
+_LEAST, _MOST = 1024, 4096  # points of the largest submatrix
 # |E|_2, the backward error of a float32 panel Cholesky with unit diagonal, in units of sqrt(n) eps: measured at 0.1 to
 # 0.2 for Gaussian and polynomial kernels on images, n = 2,000 to 60,000.
 _ERROR = 0.15
@@ -46,8 +47,9 @@ def forecast(gram: Gram, *, ridge: float = 0.0, tolerance: float = 1e-10, seed: 
     gains the ratio of s to this, or better (Higham, "Accuracy and Stability", 2nd ed., theorem 10.7 and chapter 12).
     """
     n = gram.shape[0]
-    rows = generator(seed, "forecast").permutation(n)[: _SIZES[-1]]
-    sizes = sorted({min(size, n) for size in _SIZES})
+    largest = eighth(n, _LEAST, _MOST)
+    rows = generator(seed, "forecast").permutation(n)[:largest]
+    sizes = sorted({min(size, n) for size in (largest // 4, largest // 2, largest)})
     try:
         found = [_scaled_eigenvalue(gram.subset(rows[:size])) for size in sizes]
     except InputError:  # its message counts points of a subset; the float64 factor has the right one

@@ -16,19 +16,21 @@ from kernelfit.grams.points import product_dtype
 from kernelfit.solvers.cholesky import PRECISIONS, Cholesky, described
 from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
-from kernelfit.solvers.panels import panel_width
+from kernelfit.solvers.panels import panel_bounds, panel_width
 from kernelfit.solvers.planning.problem import Problem
-from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates
+from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates, probe_of
 from kernelfit.solvers.scratch import bytes_taken
 
 STEPS = 5  # corrections in mixed precision, until the matrix is looked at
-# What kernelfit.grams.points makes of a coordinate: float32 of a pixel, float64 of a float32, nothing of a float64.
-_COPIED_BYTES = {"uint8": 4, "float32": 8, "float64": 0}
+# What kernelfit.grams.points makes of a coordinate that is no pixel: float64 of a float32, nothing of a float64.
+_COPIED_BYTES = {"float32": 8, "float64": 0}
 _SHARE = 0.95  # of the matrix-product rate, that the panels reach
 _STREAMED_SHARE = 0.85  # and that wide panels reach, whose inner updates and triangular solves weigh more
 # A product or a triangular solve with few right-hand sides waits for memory as long as so many more of them would take:
 # with ten it was measured at a tenth to a fifth of the matrix-product rate.
 _WAITING = 50
+# Ways that take no longer are as good as each other, and float64 is the first: it has more digits, and answers more.
+SOON = 2.0
 _FEWEST_PANELS = 10  # on disk: what a killed run loses at most is one of them
 
 
@@ -53,6 +55,8 @@ class Way:
         What there is too little of: "memory", "host memory", "disk"; empty if it fits.
     cached_bytes : int
         Bytes of `memory` that hold inner products, so that corrections need not make them again.
+    halves : bool
+        Whether products of float16 halves, which are quicker on this device than those of float32, make a mixed factor.
     phases : tuple of (str, float)
         What the seconds consist of, in order, by the names that the solve tells to a Progress.
     """
@@ -68,13 +72,14 @@ class Way:
     missing: tuple[str, ...] = ()
     cached_bytes: int = 0
     phases: tuple[tuple[str, float], ...] = ()
+    halves: bool = False
 
     def __str__(self):
-        return described(self.precision, self.storage, cached=bool(self.cached_bytes))
+        return described(self.precision, self.storage, cached=bool(self.cached_bytes), halves=self.halves)
 
     def solver(self, **options: Any) -> Cholesky:
         """Return the Cholesky solver that goes this way."""
-        same = {name: getattr(self, name) for name in ("precision", "storage", "device", "width")}
+        same = {name: getattr(self, name) for name in ("precision", "storage", "device", "width", "halves")}
         return Cholesky(**same, cached=bool(self.cached_bytes), **options)
 
 
@@ -90,7 +95,7 @@ class Plan:
         Bytes free of "memory" (of the device), "host" and "disk".
     ways : tuple of Way
     chosen : Way or None
-        The quickest of those that fit.
+        The quickest of those that fit; float64 where it takes no more than `SOON` seconds.
     largest_n : int
         The problem's n if a way fits, else about the largest n for which one does; 0 if there is none.
     """
@@ -106,10 +111,11 @@ class Plan:
         way, n = self.chosen, self.problem.n
         if way is None:
             return f"plan: n = {n:,} does not fit"
+        rate = self.rates.gemm(way.precision, halves=way.halves) / 1e9
         disk = f" and {format_bytes(way.disk)} of {format_bytes(self.free['disk'])} disk" if way.disk else ""
         return (
             f"plan: {way}, n = {n:,}: {format_bytes(way.memory)} of {format_bytes(self.free['memory'])} free{disk}, "
-            f"{operations(self.problem) / 1e12:.3g} TFLOP at {self.rates.gemm(way.precision) / 1e9:.0f} GFLOP/s, about "
+            f"{operations(self.problem) / 1e12:.3g} TFLOP at {rate:.0f} GFLOP/s, about "
             f"{duration(way.seconds)}"
         )
 
@@ -184,7 +190,7 @@ def plan_solve(
         The scratch folder cannot be written.
     """
     check_precision(precision, problem.loo)
-    rates = rates or measure_rates(device, scratch)
+    rates = rates or measure_rates(device, scratch, probe_of(problem.n, device))
     free = {"memory": device.free_memory(), "host": backend.free_memory(), "disk": 0}
     free["memory"] = min(free["memory"], memory or free["memory"])
     if scratch is not None:
@@ -206,7 +212,7 @@ def plan_solve(
     largest = problem.n
     while largest and not any(not way.missing for way in ways(largest)):
         largest = int(largest * 0.99) // 100 * 100
-    chosen = min(fitting, key=lambda way: way.seconds, default=None)
+    chosen = min(fitting, key=lambda way: max(way.seconds, SOON), default=None)  # the first of those that take no time
     return Plan(problem, rates, free, all_ways, chosen, largest)
 
 
@@ -230,7 +236,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     elif storage == "host" or width is None:
         width = _streamed_width(problem, size, free["memory"], device)
     width = min(width, n)
-    half = size * (n * n // 2 + n * width // 2)
+    half = size * sum((n - start) * (stop - start) for start, stop in panel_bounds(n, width))
     inverse = max(INVERSE_WIDTH, width if storage != "memory" else 0)
     memory = _other_bytes(problem, inverse, device) + (
         half if storage == "memory" else size * sum(buffer_sizes(n, width))
@@ -239,7 +245,8 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     kept = _kept_bytes(problem, device, rates) if precision == "mixed" and storage == "memory" else 0
     kept = kept if memory + kept <= free["memory"] else 0
     memory += kept
-    phases = _phases(problem, precision, storage, width, rates, steps, bool(kept))
+    halves = (precision, storage) == ("mixed", "memory") and rates.halves > rates.float32
+    phases = _phases(problem, precision, storage, width, rates, steps, bool(kept), halves)
     bounds = {"memory": (memory, "memory"), "host memory": (host, "host"), "disk": (disk, "disk")}
     short = tuple(name for name, (needed, where) in bounds.items() if needed > free[where])
     return Way(
@@ -254,6 +261,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
         short,
         kept,
         phases,
+        halves,
     )
 
 
@@ -261,7 +269,7 @@ def _kept_bytes(problem, device, rates):
     """Return the bytes of all inner products, or 0 where they are not worth keeping: one is as cheap as the rest."""
     if not problem.of_products or _product_seconds(problem, rates) <= rates.entry:
         return 0
-    dtype = product_dtype(problem.d, pixels=problem.dtype == np.uint8)
+    dtype = product_dtype(problem.d, pixels=problem.dtype == np.uint8, device=device)
     return InnerProducts.bytes_needed(problem.n, problem.n, device, dtype)
 
 
@@ -270,11 +278,11 @@ def _product_seconds(problem, rates):
     return 2 * problem.d / (rates.float32 if problem.dtype == np.uint8 else rates.float64)
 
 
-def _phases(problem, precision, storage, width, rates, steps, kept):
+def _phases(problem, precision, storage, width, rates, steps, kept, halves):
     n, m = problem.n, problem.n_test
     share = _SHARE if storage == "memory" else _STREAMED_SHARE
     half = (8 if precision == "float64" else 4) * n * n / 2
-    factor = operations(problem) / (share * rates.gemm(precision))
+    factor = operations(problem) / (share * rates.gemm(precision, halves=halves))
     if storage != "memory":  # reading and writing go on beside the arithmetic
         read, write = (rates.read, rates.write) if storage == "disk" else (rates.upload, rates.upload)
         factor = max(factor, half * n / (3 * width) / read, half / write)
@@ -316,6 +324,7 @@ def _other_bytes(problem, inverse_width, device):
     vectors of an iteration are n x outputs each.
     """
     n, rows = problem.n, problem.n + problem.n_test
-    coordinates = 0 if problem.held else _COPIED_BYTES[np.dtype(problem.dtype).name] * problem.d * rows
+    copied = {"uint8": device.pixel.itemsize} | _COPIED_BYTES
+    coordinates = 0 if problem.held else copied[np.dtype(problem.dtype).name] * problem.d * rows
     inverse = 8 * n * min(inverse_width, n) if problem.loo else 0
     return coordinates + 8 * 12 * rows * problem.outputs + inverse + device.fixed_bytes

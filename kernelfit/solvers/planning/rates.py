@@ -13,13 +13,15 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import ScratchError
+from kernelfit.solvers.planning.problem import eighth
 
 
 @dataclasses.dataclass(frozen=True)
 class Rates:
     """Speed of this machine: operations per second of matrix products, seconds per Gram entry, bytes per second.
 
-    read and write are those of the scratch disk, upload that from the host to a GPU.
+    read and write are those of the scratch disk, upload that from the host to a GPU; halves is the rate of products of
+    float32 as float16 halves (`Device.subtract_halves`), counted as if they were one, and 0 where no units are for it.
     """
 
     float64: float
@@ -28,31 +30,50 @@ class Rates:
     read: float = math.inf
     write: float = math.inf
     upload: float = math.inf
+    halves: float = 0.0
 
-    def gemm(self, precision: str) -> float:
+    def gemm(self, precision: str, *, halves: bool = False) -> float:
         """Return the rate at which a factor of this precision is multiplied."""
-        return self.float64 if precision == "float64" else self.float32
+        return self.float64 if precision == "float64" else self.halves if halves else self.float32
 
 
-def measure_rates(device: backend.Device = backend.CPU, scratch: str | Path | None = None) -> Rates:
-    """Return the Rates of this machine, from a few large products and, with a scratch folder, a file of 256 MB."""
+_SMALLEST_PROBE = 512
+
+
+def probe_of(n: int, device: backend.Device) -> int:
+    """Return the order of a matrix product that tells the rate for n points; the full one from 16,384 on a CPU."""
+    return eighth(n, _SMALLEST_PROBE, device.probe)
+
+
+def measure_rates(
+    device: backend.Device = backend.CPU, scratch: str | Path | None = None, probe: int | None = None
+) -> Rates:
+    """Return the Rates of this machine, from a few products of order `probe`, and of a file of 256 MB in `scratch`."""
+    probe = probe or device.probe
     rates = Rates(
-        float64=measure_gemm(device.probe, device=device),
-        float32=measure_gemm(device.probe, dtype=np.float32, device=device),
+        float64=measure_gemm(probe, device=device),
+        float32=measure_gemm(probe, dtype=np.float32, device=device),
         entry=1.2e-9 / backend.num_threads() if device.name == "cpu" else 5e-11,  # one pass, see kernels.compiled
     )
     if device.name != "cpu":
-        rates = dataclasses.replace(rates, upload=_measure_upload(device))
+        halves = measure_gemm(device.probe, dtype=np.float32, device=device, halves=True)
+        rates = dataclasses.replace(rates, upload=_measure_upload(device), halves=halves)
     if scratch is not None:
         rates = dataclasses.replace(rates, **_measure_disk(existing_folder(scratch)))
     return rates
 
 
 def measure_gemm(
-    n: int = 2048, repeats: int = 5, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU
+    n: int = 2048,
+    repeats: int = 5,
+    dtype: npt.DTypeLike = np.float64,
+    device: backend.Device = backend.CPU,
+    *,
+    halves: bool = False,
 ) -> float:
     """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s."""
-    A = device.array(np.random.default_rng(0).standard_normal((n, n)).astype(dtype))
+    # Made on the device: 67 million numbers from the host take seconds. Of equal ones a GPU multiplies more a second.
+    A = device.xp.sin(device.xp.arange(n * n, dtype=dtype)).reshape(n, n)
     C = device.touched((n, n), dtype)
     best, begin = math.inf, time.perf_counter()
     for done in range(repeats):
@@ -60,7 +81,7 @@ def measure_gemm(
             break
         device.synchronize()
         start = time.perf_counter()
-        device.gemm(A, A, C)
+        device.subtract_halves(A, A, C) if halves else device.gemm(A, A, C, transpose_b=True)
         device.synchronize()
         best = min(best, time.perf_counter() - start)
     return 2 * n**3 / best

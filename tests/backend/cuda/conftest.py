@@ -26,7 +26,8 @@ def small_tiles(monkeypatch):
 @pytest.fixture
 def card():
     """The stand-in in the place of CuPy."""
-    gc.collect()  # an error that an earlier test caught holds the frames, and so the arrays, that it came through
+    if fake_cuda.CARD.used:  # an error that an earlier test caught holds the frames, and so arrays, it came through
+        gc.collect()
     with fake_cuda.installed() as card:
         yield card
 
@@ -45,13 +46,14 @@ def images():
 @pytest.fixture
 def planned(monkeypatch):
     """Plans with rates that are not measured, and no forecast from submatrices that are larger than the problem."""
-    monkeypatch.setattr(auto_module, "_rates", lambda device, scratch: RATES)
-    monkeypatch.setattr(forecast_module, "_SIZES", (100, 150, 200))
+    monkeypatch.setattr(auto_module, "_rates", lambda device, scratch, probe: RATES)
+    for name in ("_LEAST", "_MOST"):
+        monkeypatch.setattr(forecast_module, name, 200)
 
 
 @pytest.fixture(scope="session")
 def solved():
     """Record and model of the main job on the CPU."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(auto_module, "_rates", lambda device, scratch: RATES)
+        patch.setattr(auto_module, "_rates", lambda device, scratch, probe: RATES)
         return run_solve(SolveSpec(bandwidth=1.0, loo=True, n_train=500, device="cpu"))

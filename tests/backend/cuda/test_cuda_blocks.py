@@ -16,10 +16,12 @@ from kernelfit.kernels import (
     Custom,
     Gaussian,
     Laplacian,
+    LaplacianL1,
     Linear,
     Matern,
     NeuralTangent,
     Polynomial,
+    RationalQuadratic,
 )
 from kernelfit.solvers.panel_cholesky import cholesky
 from tests.support.problems import as_gram, symmetric_matrix
@@ -30,6 +32,8 @@ KERNELS = [
     Matern(0.5, 3.0),
     Matern(1.5, 3.0),
     Matern(2.5, 3.0),
+    RationalQuadratic(bandwidth=2.0),
+    LaplacianL1(9.0),
     Polynomial(degree=5, gamma=0.1),
     Cosine(4),
     Linear(),
@@ -84,12 +88,19 @@ def test_blocks_and_products_equal_those_of_the_cpu(device, kernel, kind, images
     np.testing.assert_allclose(K_test.product(V), gram(Z, kernel, here.points).product(V), rtol=0, atol=slack)
 
 
-@pytest.mark.parametrize("d", [36, 1030])
-def test_distances_of_pixels_have_the_same_bits(device, d):
+@pytest.mark.parametrize("d", [36, 1030, 1029])
+def test_distances_of_pixels_have_the_same_bits(device, d, monkeypatch):
     X = np.random.default_rng(2).integers(0, 256, (70, d), dtype=np.uint8)
     here, there = points(X), points(X, device=device)
     assert np.array_equal(device.host(there.inner_products(there)), here.inner_products(here))
     assert np.array_equal(device.host(there.sq_norms), here.sq_norms)
+    assert np.array_equal(device.host(there.unshift), here.unshift) and there.largest == here.largest
+    assert there.values.dtype == np.int8 and there.product_dtype == np.int32, "a quarter of float32"
+    exact = X.astype(np.int64) - 128
+    assert np.array_equal(device.host(there.inner_products(there)), exact @ exact.T)
+    monkeypatch.setattr(type(device), "longest", 100)  # then summed in chunks
+    assert np.array_equal(device.host(there.inner_products(there)), exact @ exact.T)
+    monkeypatch.undo()
     K = gram(X, Gaussian(5.0), device=device)
     assert (device.host(K.block((0, 70), (0, 70))).diagonal() == 1).all()
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit import backend
+from kernelfit.backend import cuda as cuda_module
 from kernelfit.common.errors import SingularMatrixError
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
@@ -81,3 +82,27 @@ def test_kept_inner_products_are_those_of_the_cpu(device, images):
     Y = np.random.default_rng(1).standard_normal((n, 3))
     done = corrected(gram(images, Gaussian(2.0), device=device), Y, cached=True)
     assert done.relative_residual <= 1e-10
+
+
+def test_the_host_waits_a_few_times_a_panel(card, monkeypatch):
+    """For its entries, for its products with all earlier panels, for potrf's word, for its rows, and for the pivots."""
+    monkeypatch.setattr(cholesky_module, "_TELLING", 1e9)
+    device = backend.device("cuda")
+    K, waits = as_gram(symmetric_matrix(240, 10.0)[0], device=device), []
+    for width in (24, 12):
+        before = card.synchronised
+        cholesky(K, panels=MemoryPanels(240, width, np.float32, device))
+        waits.append(card.synchronised - before)
+    assert waits[0] <= 10 * 8 + 10 and waits[1] <= 20 * 8 + 10, "as many times as there are panels, not their square"
+
+
+@pytest.mark.parametrize("condition", [1e4, 1e10])
+def test_inverted_blocks_lose_no_digits_that_the_condition_leaves(device, condition, monkeypatch):
+    monkeypatch.setattr(cuda_module, "_BLOCK", 8)
+    n, rng = 400, np.random.default_rng(0)
+    K, inverse = symmetric_matrix(n, condition)
+    Y = rng.standard_normal((n, 3))
+    found = cholesky(as_gram(K, device=device), panels=MemoryPanels(n, 24, device=device)).solve(Y)
+    residual = np.linalg.norm(K @ found - Y, axis=0) / (np.linalg.norm(found, axis=0) + np.linalg.norm(Y, axis=0))
+    assert residual.max() < 10 * n * EPS, "backward stable, as with LAPACK's triangular solves"
+    assert np.linalg.norm(found - inverse @ Y) <= 10 * n * EPS * condition * np.linalg.norm(inverse @ Y)

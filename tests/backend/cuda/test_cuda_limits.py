@@ -116,6 +116,29 @@ def test_host_memory_that_cannot_be_locked_is_an_error_with_a_way_out(card, plan
         way.solver().factor(K)
 
 
+@pytest.mark.parametrize("precision", ["float64", "mixed"])
+def test_page_locked_memory_is_what_was_planned(card, planned, precision):
+    device = backend.device("cuda")
+    K = gram(load("digits").X_train[:1000], Gaussian(1.0), device=device)
+    way = plan_solve(Problem(1000, 0, 64, 1), device=device, precision=precision, storage="host", rates=RATES).require()
+    with way.solver().factor(K, ridge=1e-3) as factor:
+        assert abs(card.locked / way.host - 1) < 0.02, "CuPy's pool would take 16,777,216 bytes in place of 8,388,609"
+        factor.solve(np.ones((1000, 1)))
+        assert abs(card.locked / way.host - 1) < 0.02
+    del factor
+    assert card.locked == 0
+
+
+@pytest.mark.parametrize("kind", ["pixels", "floats"])
+def test_the_diagonal_waits_for_the_card_few_times(card, kind):
+    """Once for the copy, and where distances may have lost their digits once for every tile."""
+    X = load("digits").X_train[:1000]
+    K = gram(X if kind == "pixels" else X.reshape(1000, -1) / 255, Gaussian(1.0), device=backend.device("cuda"))
+    before = card.synchronised
+    assert K.diagonal().tolist() == [1.0] * 1000
+    assert card.synchronised - before <= (1 if kind == "pixels" else 1 + -(-1000 // 64))
+
+
 def test_rates_are_measured_on_the_card(device, monkeypatch):
     upload = rates_module._measure_upload
     monkeypatch.setattr(rates_module, "_measure_upload", lambda device: upload(device, count=1000))

@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 
 from kernelfit import backend
+from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
+from kernelfit.solvers import Banded, ConjugateGradients, Eigen
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.planning.plan import plan_solve
@@ -53,6 +55,23 @@ def _planned_for(storage):
         return plan_solve(problem, **(options | {"storage": storage}))
 
     return plan
+
+
+@pytest.mark.parametrize(
+    "features", ["gabor", "scattering", "wavelet", "randomconv(filters=256,patch=3,pool=2,stride=2)"]
+)
+def test_features_go_to_the_card(device, planned, features):
+    same = {"features": features, "kernel": "linear", "ridge": 1e-2, "n_train": 120, "precision": "float64"}
+    found, expected = (run_solve(SolveSpec(**same, device=where))[0].results for where in ("cuda", "cpu"))
+    assert (found.device, found.d, found.test_error) == ("cuda", expected.d, expected.test_error)
+    # Products of random features are summed in float32.
+    np.testing.assert_allclose(found.norm, expected.norm, rtol=1e-4 if "random" in features else 1e-9)
+
+
+@pytest.mark.parametrize("solver", [ConjugateGradients(), Eigen(), Banded()], ids=str)
+def test_a_solver_of_the_cpu_says_so(device, solver, images):
+    with pytest.raises(InputError, match="on the cpu"):
+        solver.factor(gram(images, Gaussian(2.0), device=device), ridge=1.0)
 
 
 def test_nothing_leaves_the_card_but_the_coefficients(card, planned):

@@ -5,6 +5,7 @@ import pytest
 
 from kernelfit import backend
 from tests.support import fake_cuda
+from tests.support.fake_cuda.signatures import checked, like_cupys
 
 
 def test_the_stand_in_refuses_what_cupy_refuses(card):
@@ -48,3 +49,44 @@ def test_the_stand_in_notices_pointers_outside_of_the_card_and_races(card):
     device.synchronize()
     device.fill(A, np.full((4, 4), 2.0))
     assert (device.host(A) == 2).all()
+
+
+def test_the_stand_in_takes_no_argument_and_has_no_name_that_cupy_lacks(card):
+    xp = fake_cuda.cupy
+    array = xp.zeros((3, 4))
+    for call in (
+        lambda: array.max(initial=0),
+        lambda: array.sum(where=array > 0),
+        lambda: array.copy(subok=True),
+        lambda: xp.exp(array, where=array > 0),
+        lambda: xp.linalg.svd(array, hermitian=True),
+        lambda: xp.linalg.norm(array, axes=0),
+        lambda: xp.where(array, array, array, array),
+        lambda: xp.cuda.Stream(flags=1),
+        lambda: fake_cuda.cublas.dgemm(fake_cuda.HANDLE, 0, 0),
+    ):
+        with pytest.raises(TypeError, match="CuPy's"):
+            call()
+    for owner, name in ((array, "__array_namespace__"), (array, "__imatmul__"), (xp, "float128")):
+        assert not hasattr(owner, name)
+    with pytest.raises(AssertionError, match=r"CuPy has no linalg\.expm"):
+        checked("linalg.expm", lambda a: a)
+    with pytest.raises(AssertionError, match=r"CuPy's cuda\.Stream has no wait"):
+        like_cupys("cuda.Stream")(type("Stream", (), {"wait": lambda self: None}))
+
+
+def test_a_singular_matrix_gives_numbers_that_are_none_instead_of_an_error(card):
+    xp = fake_cuda.cupy
+    solved = xp.linalg.solve(xp.zeros((3, 3)), xp.asarray(np.ones((3, 2)))).get()
+    assert not np.isfinite(solved).any()
+
+
+def test_page_locked_memory_is_of_the_size_that_was_asked_for_and_given_back(card):
+    device = backend.device("cuda")
+    buffer = device.transfer_buffer(1000, np.float32)
+    rows = buffer[10:].reshape(-1, 10)
+    assert card.locked == 4000 and buffer.shape == (1000,)
+    del buffer
+    assert card.locked == 4000 and rows.base is not None, "a view keeps it"
+    del rows
+    assert card.locked == 0

@@ -69,7 +69,9 @@ def test_a_gzip_bomb_is_given_up_early(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "data", [gzip.compress(IDX)[:-9], gzip.compress(IDX)[:20] + b"damage", gzip.compress(IDX)[:-8] + bytes(8)]
+    "data",
+    [gzip.compress(IDX)[:-9], gzip.compress(IDX)[:20] + b"damage", gzip.compress(IDX)[:-8] + bytes(8)],
+    ids=["short", "damaged", "wrong sum"],
 )
 def test_a_damaged_gzip_is_an_integrity_error(tmp_path, data):
     (tmp_path / "images.gz").write_bytes(data)

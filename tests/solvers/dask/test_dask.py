@@ -8,13 +8,16 @@ import subprocess
 import sys
 import threading
 import time
+import types
 
 import numpy as np
 import pytest
 
+from kernelfit import backend
+from kernelfit.backend import select
 from kernelfit.backend.cuda import open_cuda
 from kernelfit.cli import main
-from kernelfit.common.errors import InputError, NotConvergedError, WorkersLostError
+from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.solve import SolveSpec, run_solve
@@ -25,6 +28,7 @@ from tests.support import fake_cuda
 
 distributed = pytest.importorskip("distributed", reason="needs the extra dask: pip install 'kernelfit[dask]'")
 
+from kernelfit.solvers.dask import solver as dask_solver  # noqa: E402
 from kernelfit.solvers.dask import worker as dask_worker  # noqa: E402 (needs distributed)
 from kernelfit.solvers.dask.gram import DaskGram  # noqa: E402
 from kernelfit.solvers.dask.solver import Dask  # noqa: E402
@@ -170,6 +174,33 @@ def test_a_worker_with_a_gpu(monkeypatch):
         scores = dask_worker.predict("on card", dask_worker.raw_points(K_test.left), V)
     np.testing.assert_allclose(out, np.hstack([total @ V, np.abs(total).sum(axis=1)[:, None]]), rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(scores, dense(K_test) @ V, rtol=1e-9, atol=1e-9)
+
+
+def test_workers_share_the_gpus_of_their_host_out(monkeypatch):
+    """A process has the first GPU that no other has; it says what that GPU has of memory, and works on it."""
+    of_dask = types.SimpleNamespace(memory_manager=types.SimpleNamespace(memory_limit=10**6))
+    with fake_cuda.installed() as card:
+        card.gpus, told = 2, []
+        for _ in range(3):
+            select._own_cuda.cache_clear()  # as if it were another process
+            told.append(dask_worker.describe("auto", of_dask))
+        assert [worker["number"] for worker in told[:2]] == [0, 1] and told[2]["number"] in (0, 1)
+        assert all(worker["free"] == fake_cuda.TOTAL_MEMORY - card.used for worker in told)
+        assert {worker["device"] for worker in told} == {"cuda"} and not any(worker["limit"] for worker in told)
+        device = backend.own_device("cuda")
+        with device.current():
+            assert fake_cuda.cupy.cuda.Device().id == told[2]["number"]
+        assert fake_cuda.cupy.cuda.Device().id == 0
+    on_cpu = dask_worker.describe("cpu", of_dask)
+    assert on_cpu["limit"] == 10**6 and on_cpu["number"] is None and on_cpu["fixed"] == 0
+
+    K, client = problem(Gaussian(3.0))[0], types.SimpleNamespace()
+    there = {f"tcp://one:{port}": dict(worker) for port, worker in enumerate(told)}
+    client.run = lambda function, device: there
+    assert dask_solver._check_workers(client, K, 10, "auto")[0] is there
+    there["tcp://one:2"]["free"] = there["tcp://one:2"]["fixed"] + 1000
+    with pytest.raises(NotEnoughMemoryError, match="its GPU has 2 workers"):
+        dask_solver._check_workers(client, K, 10, "auto")
 
 
 @pytest.mark.heavy

@@ -21,7 +21,7 @@ def cluster(machines=16, cores=24, **options):
     return Cluster(machines, cores, 256 * 10**9, 1.25e9, RATES, **options)
 
 
-@pytest.mark.parametrize(("n", "machines"), [(10**6, 1), (10**6, 16), (10**7, 16), (200_000, 4)])
+@pytest.mark.parametrize(("n", "machines"), [(10**6, 1), (10**6, 16), (4 * 10**6, 16), (200_000, 4)])
 def test_the_closed_form_is_what_the_simulation_of_every_step_says(n, machines):
     """They differ by what processes wait for each other: a few per cent where there are many blocks for each."""
     problem = Problem(n, 10_000, 784, 10)

@@ -15,7 +15,8 @@ from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 @pytest.fixture
 def small_sizes(monkeypatch):
-    monkeypatch.setattr(module, "_SIZES", (100, 200, 400))
+    for name in ("_LEAST", "_MOST"):
+        monkeypatch.setattr(module, name, 400)
 
 
 def scaled_eigenvalue(K, ridge):
@@ -57,7 +58,8 @@ def test_eigenvalue_and_steps_on_digits(kernel, ridge):
 @pytest.mark.mnist
 @pytest.mark.parametrize("kernel", [Gaussian(3.0), Gaussian(5.0), Gaussian(10.0), Cosine(4), Polynomial(degree=5)])
 def test_eigenvalue_and_steps_on_mnist(mnist, monkeypatch, kernel):
-    monkeypatch.setattr(module, "_SIZES", (128, 256, 512))
+    for name in ("_LEAST", "_MOST"):
+        monkeypatch.setattr(module, name, 512)
     order = np.random.default_rng(0).permutation(60_000)[:1500]
     subset = type("Subset", (), {"X_train": mnist.X_train[order], "y_train": mnist.y_train[order]})
     compare(subset, kernel, 0.0)

@@ -16,7 +16,7 @@ import contextlib
 import sys
 import types
 
-from kernelfit.backend import select
+from kernelfit.backend import cuda, select
 from tests.support.fake_cuda.card import CARD, HANDLE, TOTAL_MEMORY
 from tests.support.fake_cuda.libraries import libraries
 from tests.support.fake_cuda.namespace import namespace
@@ -43,7 +43,7 @@ def installed():
     before = {name: sys.modules.get(name) for name in modules}
     CARD.reset()
     sys.modules.update(modules)
-    select._cuda.cache_clear()
+    _forget()
     try:
         yield CARD
     finally:
@@ -52,5 +52,13 @@ def installed():
                 del sys.modules[name]
             else:
                 sys.modules[name] = module
-        select._cuda.cache_clear()
+        _forget()
         CARD.reset()
+
+
+def _forget():
+    """Open GPUs anew."""
+    select._cuda.cache_clear()
+    select._own_cuda.cache_clear()
+    while cuda._CLAIMS:
+        cuda._CLAIMS.pop().close()

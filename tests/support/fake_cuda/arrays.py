@@ -1,12 +1,12 @@
 """Device arrays."""
 
-import sys
 import threading
 import types
 
 import numpy as np
 
 from tests.support.fake_cuda.card import CARD
+from tests.support.fake_cuda.signatures import like_cupys
 from tests.support.fake_cuda.streams import Device, copy
 
 LOCAL = threading.local()  # .fusing
@@ -65,10 +65,10 @@ def _method(name):
 
 
 def _view_method(name):
-    def run(self, *arguments):
+    def run(self, *arguments, **options):
         _not_in_fusion(name)
         before = self._memory
-        after = getattr(before, name)(*arguments)
+        after = getattr(before, name)(*arguments, **options)
         return device_array(after, self._block if np.shares_memory(before, after) or not after.size else None)
 
     return run
@@ -83,6 +83,7 @@ class ndarray:  # noqa: N801 (CuPy's name)
     """A device array. It holds a NumPy array that nothing outside of this module may see."""
 
     __hash__ = None
+    __module__ = "cupy"
 
     def __init__(self, memory, block=None):
         self._memory = memory
@@ -114,13 +115,10 @@ class ndarray:  # noqa: N801 (CuPy's name)
         for name in ("shape", "dtype", "ndim", "size", "itemsize", "nbytes")
     )
     T = property(lambda self: self.transpose())
-    transpose, reshape, ravel, view = map(_view_method, ("transpose", "reshape", "ravel", "view"))
+    transpose, reshape, ravel, view, diagonal = map(_view_method, ("transpose", "reshape", "ravel", "view", "diagonal"))
     sum, max, min, all, any, argmax, mean, copy, astype, clip = map(
         _method, ("sum", "max", "min", "all", "any", "argmax", "mean", "copy", "astype", "clip")
     )
-
-    def diagonal(self):
-        return _view_method("diagonal")(self)
 
     def fill(self, value):
         self._host().fill(value)
@@ -151,7 +149,8 @@ class ndarray:  # noqa: N801 (CuPy's name)
         CARD.to_host.append(self.nbytes)
         return host
 
-    def set(self, host, stream=None):
+    def set(self, arr, stream=None):
+        host = arr
         if not isinstance(host, np.ndarray):
             raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
         if (host.dtype, host.shape) != (self.dtype, self.shape):
@@ -167,9 +166,6 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
-
-    def __array_namespace__(self, *, api_version=None):
-        return sys.modules["cupy"]
 
     def __dlpack_device__(self):
         return (2, 0)
@@ -195,11 +191,13 @@ class ndarray:  # noqa: N801 (CuPy's name)
 for _name in ("add", "sub", "mul", "truediv", "pow", "matmul"):
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
     setattr(ndarray, f"__r{_name}__", _operator(f"__r{_name}__"))
-    setattr(ndarray, f"__i{_name}__", _in_place(f"__i{_name}__"))
-for _name in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or"):
+    if _name != "matmul":
+        setattr(ndarray, f"__i{_name}__", _in_place(f"__i{_name}__"))
+for _name in ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "xor"):
     setattr(ndarray, f"__{_name}__", _operator(f"__{_name}__"))
 ndarray.__neg__ = lambda self: device_array(-self._host())
 ndarray.__invert__ = lambda self: device_array(~self._host())
+like_cupys("ndarray")(ndarray)
 
 
 def _index(index):

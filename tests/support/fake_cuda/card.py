@@ -29,18 +29,23 @@ class Card:
         Bytes of each copy from the card.
     fail_after : int or None
         Allocations until one fails for lack of memory.
-    present : bool
-        Whether there is a GPU.
+    present, gpus : bool, int
+        Whether there is a GPU, and how many.
+    locked, pinned_limit : int, int or None
+        Bytes of page-locked host memory, now, and at most.
+    synchronised : int
+        How often the host waited for the default stream.
     """
 
     def __init__(self):
         self.blocks = {}
-        self.used = 0
+        self.used = self.locked = 0
         self.reset()
 
     def reset(self):
         self.limit, self.peak, self.to_host, self.fail_after, self.present = 0, self.used, [], None, True
-        self.pinned_limit = None
+        self.gpus = 1
+        self.pinned_limit, self.synchronised = None, 0
         self.pending = set()  # blocks that the default stream works with
         self.pointer_mode = self.math_mode = 0
 
@@ -65,6 +70,23 @@ class Card:
     def _free(self, address, size):
         del self.blocks[address]
         self.used -= size
+
+    def lock(self, size):
+        """Return page-locked memory of the host."""
+        if self.pinned_limit is not None and self.locked + size > self.pinned_limit:
+            raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
+        memory = np.full(size, 0xFF, np.uint8)
+        self.locked += size
+        weakref.finalize(memory, self._unlock, size)
+        return memory
+
+    def _unlock(self, size):
+        self.locked -= size
+
+    def waited(self):
+        """Note that the host waited until all that the default stream was asked for is done."""
+        self.pending.clear()
+        self.synchronised += 1
 
     def block_of(self, pointer, size):
         """Return the address of the living block that holds `size` bytes at a pointer."""

@@ -7,9 +7,12 @@ import numpy as np
 
 from kernelfit.backend import lapack
 from tests.support.fake_cuda.card import CARD, HANDLE
+from tests.support.fake_cuda.signatures import hold
 
 _TRANSPOSE, _FILL, _SIDE, _DIAGONAL = "NT", "LU", "LR", "NU"  # by their enumeration values
-_REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
+_REAL = {"s": ctypes.c_float, "d": ctypes.c_double, "b": ctypes.c_int8, "i": ctypes.c_int32, "h": ctypes.c_uint16}
+# Letters of what gemmEx multiplies, sums and scales with, by CUDA's types of A, B and C and cuBLAS's of sums.
+_WIDER = {(3, 3, 10, 72): "bii", (2, 2, 0, 68): "hss"}
 
 
 def _matrix(letter, pointer, rows, columns, leading):
@@ -49,6 +52,28 @@ def _gemm(letter):
         lapack.call(letter + "gemm", *letters, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc)
 
     return gemm
+
+
+def _gemm_ex(handle, transa, transb, m, n, k, alpha, A, Atype, lda, B, Btype, ldb, beta, C, Ctype, ldc, compute, algo):
+    """Products of int8 summed in int32, as the integer units take them, and of float16 summed in float32."""
+    _check_handle(handle)
+    letter, sums, real = _WIDER[Atype, Btype, Ctype, compute]
+    alpha, beta = _scalar(real, alpha), _scalar(real, beta)
+    aligned = letter != "b" or not (m % 4 or k % 4 or lda % 4 or ldb % 4 or ldc % 4 or A % 4 or B % 4 or C % 4)
+    if not aligned or (transa, transb, algo) != (1, 0, -1):
+        raise RuntimeError(f"CUBLAS_STATUS_NOT_SUPPORTED: {(transa, transb, m, n, k, lda, ldb, ldc, algo)}")
+    A, B = _columns(_matrix(letter, A, k, m, lda), k, m, lda), _columns(_matrix(letter, B, k, n, ldb), k, n, ldb)
+    C = _columns(_matrix(sums, C, m, n, ldc), m, n, ldc)
+    if letter == "h":
+        A, B = A.view(np.float16).astype(np.float32), B.view(np.float16).astype(np.float32)
+        C[...] = alpha * (A.T @ B) + (beta * C if beta else 0)
+    else:
+        C[...] = alpha * (A.T.astype(np.float64) @ B.astype(np.float64)).astype(np.int32) + (beta * C if beta else 0)
+
+
+def _columns(flat, rows, columns, leading):
+    """Return the matrix (rows, columns) whose columns begin `leading` entries apart."""
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (flat.itemsize, leading * flat.itemsize))
 
 
 def _gemv(letter):
@@ -102,9 +127,10 @@ def libraries():
     cublas.setPointerMode = lambda handle, mode: setattr(CARD, "pointer_mode", mode)
     cublas.setMathMode = lambda handle, mode: setattr(CARD, "math_mode", mode)
     cublas.getMathMode = lambda handle: CARD.math_mode
+    cublas.gemmEx = _gemm_ex
     for letter in "sd":
         for name, make in (("gemm", _gemm), ("gemv", _gemv), ("trsm", _trsm)):
             setattr(cublas, letter + name, make(letter))
         setattr(cusolver, letter + "potrf_bufferSize", _potrf_buffer_size(letter))
         setattr(cusolver, letter + "potrf", _potrf(letter))
-    return cublas, cusolver
+    return hold(cublas, "cublas."), hold(cusolver, "cusolver.")

@@ -1,16 +1,21 @@
 """The module cupy."""
 
 import types
+import warnings
 
 import numpy as np
+from scipy.linalg import LinAlgWarning, lu_factor, lu_solve
 
 from tests.support.fake_cuda.arrays import LOCAL, device_array, elementwise, host_array, ndarray
 from tests.support.fake_cuda.card import CARD, HANDLE, TOTAL_MEMORY, CUDARuntimeError, OutOfMemoryError
+from tests.support.fake_cuda.signatures import hold
 from tests.support.fake_cuda.streams import (
     Device,
+    PinnedMemory,
+    PinnedMemoryPointer,
+    PinnedPool,
     Pool,
     Stream,
-    alloc_pinned_memory,
     get_current_stream,
     get_device_count,
 )
@@ -69,6 +74,13 @@ def _ondevice_array(function):
     return run
 
 
+def _solve(a, b):
+    """LU as cuSOLVER does it, whose word that a matrix is singular CuPy does not pass on: it divides by zero."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        return lu_solve(lu_factor(a, check_finite=False), b, check_finite=False)
+
+
 def namespace():
     cupy = types.ModuleType("cupy")
     for name in (
@@ -76,6 +88,7 @@ def namespace():
         "minimum",
         "exp",
         "sqrt",
+        "sin",
         "arccos",
         "arcsin",
         "log1p",
@@ -94,16 +107,18 @@ def namespace():
     cupy.ascontiguousarray, cupy.fill_diagonal, cupy.fuse = _ascontiguousarray, _fill_diagonal, _fuse
     cupy.asnumpy = lambda array: array.get() if isinstance(array, ndarray) else np.asarray(array)
     cupy.linalg = types.SimpleNamespace(
-        **{name: _ondevice_array(getattr(np.linalg, name)) for name in ("norm", "solve", "qr", "svd")}
+        **{name: _ondevice_array(getattr(np.linalg, name)) for name in ("norm", "qr", "svd")},
+        solve=_ondevice_array(_solve),
     )
-    cupy.get_default_memory_pool = cupy.get_default_pinned_memory_pool = Pool
+    cupy.get_default_memory_pool, cupy.get_default_pinned_memory_pool = (lambda: Pool()), (lambda: PinnedPool())
     cupy.nan = np.nan
     cupy.__version__ = "14.0.0-stand-in"
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
         Stream=Stream,
         get_current_stream=get_current_stream,
-        alloc_pinned_memory=alloc_pinned_memory,
+        PinnedMemory=PinnedMemory,
+        PinnedMemoryPointer=PinnedMemoryPointer,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         device=types.SimpleNamespace(get_cublas_handle=lambda: HANDLE, get_cusolver_handle=lambda: HANDLE),
         runtime=types.SimpleNamespace(
@@ -113,4 +128,4 @@ def namespace():
             runtimeGetVersion=lambda: 0,
         ),
     )
-    return cupy
+    return hold(cupy)

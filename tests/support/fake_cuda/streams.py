@@ -3,10 +3,12 @@
 import threading
 
 from tests.support.fake_cuda.card import CARD, TOTAL_MEMORY, CUDARuntimeError
+from tests.support.fake_cuda.signatures import like_cupys
 
-_LOCAL = threading.local()  # .streams
+_LOCAL = threading.local()  # .streams, .devices
 
 
+@like_cupys("cuda.Stream")
 class Stream:
     """The default stream works at once; what is copied on another one has happened when that is synchronized."""
 
@@ -22,7 +24,7 @@ class Stream:
 
     def synchronize(self):
         if self.null:
-            CARD.pending.clear()
+            CARD.waited()
         while self._waiting:
             self._waiting.pop(0)()
 
@@ -38,7 +40,7 @@ def copy(stream, block, action, *, wait):
     stream = stream or get_current_stream()
     if stream.null:
         action()
-        CARD.pending.clear()  # the copy came after all that was asked before
+        CARD.waited()  # the copy came after all that was asked before
         return
     if block in CARD.pending:
         raise CUDARuntimeError("a copy on a stream of its own races with what the default stream was asked for")
@@ -47,23 +49,40 @@ def copy(stream, block, action, *, wait):
         stream.synchronize()
 
 
+@like_cupys("cuda.Device")
 class Device:
-    id = 0
+    """One of the GPUs, all of which have the memory of the card; every thread begins with the first."""
 
-    def __init__(self, id=0):
-        pass
+    def __init__(self, device=None):
+        self._number = _current()[-1] if device is None else device
 
     def __enter__(self):
+        _current().append(self._number)
         return self
 
     def __exit__(self, *_):
-        pass
+        _current().pop()
+
+    @property
+    def id(self):
+        return self._number
+
+    @property
+    def pci_bus_id(self):
+        return f"0000:{self._number:02x}:00.0"
 
     @property
     def mem_info(self):
         return TOTAL_MEMORY - CARD.used, TOTAL_MEMORY
 
 
+def _current():
+    if not hasattr(_LOCAL, "devices"):
+        _LOCAL.devices = [0]
+    return _LOCAL.devices
+
+
+@like_cupys("cuda.MemoryPool")
 class Pool:
     def get_limit(self):
         return CARD.limit
@@ -84,13 +103,25 @@ class Pool:
         pass
 
 
-def alloc_pinned_memory(size):
-    if CARD.pinned_limit is not None and size > CARD.pinned_limit:
-        raise CUDARuntimeError("cudaErrorMemoryAllocation: out of memory")
-    return bytearray(size)
+@like_cupys("cuda.PinnedMemoryPool")
+class PinnedPool:
+    def free_all_blocks(self):
+        pass
+
+
+@like_cupys("cuda.PinnedMemory")
+class PinnedMemory:
+    """Page-locked memory of exactly this size, given back with the last array that looks into it."""
+
+    def __init__(self, size, flags=0):
+        self._memory = CARD.lock(size)
+
+
+def PinnedMemoryPointer(mem, offset):  # noqa: N802 (CuPy's name); a buffer
+    return mem._memory[offset:]
 
 
 def get_device_count():
     if not CARD.present:
         raise CUDARuntimeError("cudaErrorInsufficientDriver: CUDA driver version is insufficient for CUDA runtime")
-    return 1
+    return CARD.gpus
