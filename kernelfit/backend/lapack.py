@@ -6,6 +6,11 @@ which SciPy's Python wrappers do.
 
 import ctypes
 import functools
+import importlib.machinery
+import importlib.util
+import os
+import sys
+import types
 from typing import Any
 
 import numpy as np
@@ -44,12 +49,24 @@ def potrf(prefix: str, uplo: str, n: int, A: np.ndarray, leading: int) -> int:
     return info.value
 
 
+def of_scipy(name: str) -> types.ModuleType:
+    """Return an extension module of scipy.linalg, without the rest of that package, which takes a sixth of a second."""
+    import scipy
+
+    whole = f"scipy.linalg.{name}"
+    folders = [os.path.join(folder, "linalg") for folder in scipy.__path__]
+    spec = importlib.machinery.PathFinder.find_spec(whole, folders)
+    if whole not in sys.modules and "scipy.linalg" not in sys.modules and spec and spec.loader:
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        sys.modules[whole] = module  # so that the package, where it is imported later, has the same one
+    return importlib.import_module(whole)
+
+
 @functools.cache
 def _routine(name):
     """Return (ctypes function, integer type) of a BLAS or LAPACK routine, e.g. "dgemm"."""
-    from scipy.linalg import cython_blas, cython_lapack
-
-    module = cython_lapack if name.endswith("potrf") else cython_blas
+    module = of_scipy("cython_lapack" if name.endswith("potrf") else "cython_blas")
     capsule = module.__pyx_capi__[name]
     get_name, get_pointer = ctypes.pythonapi.PyCapsule_GetName, ctypes.pythonapi.PyCapsule_GetPointer
     get_name.restype, get_name.argtypes = ctypes.c_char_p, [ctypes.py_object]

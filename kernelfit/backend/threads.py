@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+from kernelfit.backend.lapack import of_scipy
+
 _THREAD = threading.local()
 _ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
 
@@ -53,10 +55,9 @@ def parallel_map(function: Callable, items: Iterable) -> list:
 @functools.cache
 def blas_pools() -> list[Any]:
     """Return threadpoolctl's live handles on the BLAS libraries of this process."""
-    import scipy.linalg.cython_blas  # SciPy's BLAS must be loaded to be found
     import threadpoolctl
 
-    assert scipy.linalg.cython_blas
+    of_scipy("cython_blas")  # SciPy's BLAS must be loaded to be found
     return [pool for pool in threadpoolctl.ThreadpoolController().lib_controllers if pool.user_api == "blas"]
 
 

@@ -82,8 +82,9 @@ class AccumulatedPoints(Points):
 
     def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
         G, norms = self.device.host(self.inner_products(self)), self.device.host(self.sq_norms)
-        squares = norms[:, None] + norms[None] - 2 * G
-        return np.sqrt(np.maximum(squares[np.triu_indices(len(self), 1)], 0.0) * self.unit)
+        squares = np.maximum(norms[:, None] + norms[None] - 2 * G, 0.0) * self.unit
+        np.fill_diagonal(squares, 0.0)
+        return np.sqrt(squares)
 
     def fingerprint(self) -> str:
         host = self.device.host

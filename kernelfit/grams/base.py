@@ -138,7 +138,7 @@ class Points:
         raise InputError("points of inner products alone have no coordinates that could be scaled")
 
     def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
-        """Return the distances between all pairs i < j, a flat array on the host, in units of the kernel."""
+        """Return the distances between all pairs, (n, n) on the host, in units of the kernel."""
         raise NotImplementedError
 
     def twin_of(self, row: int) -> int | None:

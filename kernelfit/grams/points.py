@@ -22,9 +22,16 @@ from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
 from kernelfit.grams.base import Points
 from kernelfit.grams.inner_products import InnerProducts
+from kernelfit.kernels.distances import DistanceKernel
+from kernelfit.kernels.formula import difference_pass
 from kernelfit.kernels.norms import SMALLEST_SQ_NORM
 
 _SHIFT = 128
+# A metric's distance of the sum of powers of differences, its integers, and the power.
+_OF_SUMS = {
+    "euclidean": (lambda xp, squared: xp.sqrt(squared), (), 2),
+    "cityblock": (lambda xp, total: total, (), 1),
+}
 _SUMS = {np.dtype(np.float32): np.dtype(np.float32), np.dtype(np.int8): np.dtype(np.int32)}  # of products of pixels
 
 
@@ -146,9 +153,12 @@ class CoordinatePoints(Points):
         return dataclasses.replace(self, values=values, sq_norms=sq_norms, unshift=unshift, products=None, bound=None)
 
     def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
-        from scipy.spatial.distance import pdist  # subtracts before it squares: an offset of the data costs no digits
-
-        return pdist(self.device.host(self.coordinates() if self.exact else self.values), metric)
+        X = self.device.host(self.coordinates() if self.exact else self.values)
+        norms, out = np.zeros(len(X)), np.full((len(X), len(X)), np.nan)
+        # From differences: an offset of the data costs no digits.
+        entry = (DistanceKernel.from_differences, *_OF_SUMS[metric])
+        difference_pass(backend.CPU, entry)(X, X, None, norms, norms, 1.0, (), out)
+        return out
 
     def twin_of(self, row: int) -> int | None:
         same = (self.values[:row] == self.values[row]).all(axis=1)

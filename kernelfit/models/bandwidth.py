@@ -177,9 +177,7 @@ def _distances(X, metric):
 
 def _narrowest(X, metric):
     """Return k of the narrowest candidate that is tried, from the median distance of a point to its nearest."""
-    from scipy.spatial.distance import squareform
-
-    distances = squareform(_distances(X, metric))
+    distances = _distances(X, metric)
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
     steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X, metric))
     return max(_LAST, min(_LIMIT, math.floor(steps) - _FURTHER))

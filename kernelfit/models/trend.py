@@ -10,7 +10,6 @@ from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
-from scipy.linalg import solve_triangular
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
@@ -124,8 +123,8 @@ class Generalised:
             return cls(np.zeros((0, r)), both, np.zeros(len(Y)))
         Q = (both.quadratic + both.quadratic.T) / 2
         root = _root(Q[r:, r:])
-        beta = solve_triangular(root, solve_triangular(root, Q[r:, :r], lower=True), lower=True, trans="T")
-        half = solve_triangular(root, both.coef[:, r:].T, lower=True)
+        beta = _solved(root, _solved(root, Q[r:, :r]), trans="T")
+        half = _solved(root, both.coef[:, r:].T)
         # Solved again, and not combined, so that the residual is that of these targets, however small they are.
         return cls(beta, factor.solve(Y - H @ beta, progress=progress), np.einsum("ij,ij->j", half, half))
 
@@ -146,7 +145,7 @@ def trend_deviation(
     V = L^-1 (H_test - K_test A^-1 H)^T with L L^T = H^T A^-1 H (Rasmussen and Williams, 2006, equation 2.42).
     """
     coef = K_test.device.host(factor.apply_inverse(K_test.device.array(H)))
-    return solve_triangular(_root(H.T @ coef), (H_test - K_test.product(coef)).T, lower=True)
+    return _solved(_root(H.T @ coef), (H_test - K_test.product(coef)).T)
 
 
 def _root(Q):
@@ -162,3 +161,9 @@ def _coordinates(X: Any) -> npt.NDArray[np.float64]:
     X = np.asarray(X)
     C = X.reshape(len(X), -1).astype(np.float64)
     return C / 255 if X.dtype == np.uint8 else C
+
+
+def _solved(root, B, trans="N"):
+    from scipy.linalg import solve_triangular  # loads much that a fit without a trend does not need
+
+    return solve_triangular(root, B, lower=True, trans=trans)

@@ -6,9 +6,11 @@ from kernelfit.datasets import load
 from kernelfit.datasets import made as module
 
 
-def test_digits_are_those_of_scikit_learn():
+@pytest.mark.parametrize("folder", ["data", "elsewhere"])
+def test_digits_are_those_of_scikit_learn_wherever_it_keeps_them(folder, monkeypatch):
     from sklearn.datasets import load_digits
 
+    monkeypatch.setattr(module, "_DIGITS", ("datasets", folder, "digits.csv.gz"))
     data, bunch = load("digits"), load_digits()
     assert data.X_train.shape == (1437, 8, 8) and data.X_test.shape == (360, 8, 8)
     assert data.X_train.dtype == np.uint8

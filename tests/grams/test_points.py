@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.grams.matrix import gram
@@ -86,3 +87,13 @@ def test_points_of_another_kind_are_not_joined():
     own, _ = of_a_matrix()
     with pytest.raises(UnsupportedError):
         own.joined(own)
+
+
+@pytest.mark.parametrize("metric", ["euclidean", "cityblock"])
+@pytest.mark.parametrize("shape", [(1, 3), (5, 1), (130, 40)])
+def test_distances_are_summed_from_differences(shape, metric):
+    """As SciPy's are, to the last bit: an offset of a million takes nothing from them."""
+    numbers = np.random.default_rng(0).normal(size=shape)
+    for X in (numbers, numbers + 1e6, np.random.default_rng(1).integers(0, 256, shape, np.uint8)):
+        exact = X / 255 if X.dtype == np.uint8 else X
+        assert np.array_equal(points(X).distances(metric), cdist(exact, exact, metric))

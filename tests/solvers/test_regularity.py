@@ -1,13 +1,17 @@
 """What is singular to float64 is refused in either precision, whatever the targets; what has 1e12 to lose is not."""
 
+import types
+
 import numpy as np
 import pytest
+from scipy.sparse.linalg import onenormest
 
 from kernelfit.common.errors import SingularMatrixError
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.regularity import inverse_norm
 from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 
@@ -92,3 +96,12 @@ def test_a_shift_changes_the_factor_and_not_the_condition_that_is_told():
     assert shifted.report["shift"] > 0
     # Of the matrix with the shift it would be below 1e7.
     assert 1e9 < shifted.condition_estimate <= 1.01 * np.linalg.norm(dense(K), 1) * 1e10
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 40])
+def test_the_norm_of_an_inverse_is_what_scipy_estimates(n):
+    for seed in range(10):
+        (A, _), roots = symmetric_matrix(n, 1e4, seed), np.random.default_rng(seed).uniform(0.5, 2.0, n)
+        factor, scaled = types.SimpleNamespace(n=n, solve=A.__matmul__), roots[:, None] * A * roots
+        # An estimate is a column's sum of absolute values, which both round alike but for the order of sums.
+        assert inverse_norm(factor, roots) == pytest.approx(onenormest(scaled, t=1), rel=n * 1e-15)
