@@ -1,4 +1,4 @@
-"""Devices: the CPU, and one GPU through CuPy. The only package with ctypes or cupy in it.
+"""Devices: the CPU, and one GPU through CuPy. The only package with ctypes, cupy or llvmlite in it.
 
 `Device` is the contract: array routines, `gemm`, `syrk`, `trsm` and `potrf` in place on row-major blocks, and the
 memory that is free. `device("cuda")` is the device of a name.

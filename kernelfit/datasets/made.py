@@ -1,5 +1,10 @@
 """Data that need no file: the embedded digits, and synthetic classes of any size."""
 
+import contextlib
+import gzip
+import importlib.util
+from pathlib import Path
+
 import numpy as np
 
 from kernelfit.common.rng import generator
@@ -9,21 +14,30 @@ from kernelfit.datasets.dataset import Dataset
 CLASSES = 10
 SEPARATION = 4.0
 SPREAD = 48.0
+_DIGITS = "datasets", "data", "digits.csv.gz"  # in the folder of scikit-learn
 _BLOCK = 1 << 22  # values made at a time: 16 MiB of float32
 
 
 def digits() -> Dataset:
     """Return scikit-learn's 1,797 digits of 8 x 8, grey levels 0..16 times 15 as uint8; the last 360 are the test."""
-    from sklearn.datasets import load_digits
-
-    bunch = load_digits()
-    X = (15 * bunch.images).astype(np.uint8)
-    y = bunch.target
+    table = _digits_of_sklearn()
+    X, y = (15 * table[:, :-1].reshape(-1, 8, 8)).astype(np.uint8), table[:, -1].astype(int)
     provenance = (
         "digits: load_digits of scikit-learn in its own order, grey levels 0..16 times 15; the first 1437 are the "
         "training split, the last 360 the test split"
     )
     return Dataset("digits", X[:1437], y[:1437], X[1437:], y[1437:], tuple("0123456789"), provenance)
+
+
+def _digits_of_sklearn():
+    """Return (1797, 65): grey levels and the class. From its file, as scikit-learn takes a second to load."""
+    package = importlib.util.find_spec("sklearn")
+    for folder in package.submodule_search_locations or () if package else ():
+        with contextlib.suppress(FileNotFoundError), gzip.open(Path(folder, *_DIGITS), "rt") as lines:
+            return np.array([line.split(",") for line in lines], np.uint8)
+    from sklearn.datasets import load_digits  # a scikit-learn that keeps it elsewhere
+
+    return np.column_stack(load_digits(return_X_y=True))
 
 
 def synthetic(n_train: int = 2000, n_test: int = 1000, dimension: int = 784, seed: int = 0) -> Dataset:
