@@ -70,6 +70,50 @@ def _row(name, found, n, avx2):
     return row
 
 
+OURS, REFERENCE = "kernelfit estimator", "scikit-learn"
+EVERYBODY = (OURS, "kernelfit mixed", REFERENCE, "scikit-learn GP", "torch", "gpytorch")
+TIMES = {500: 1.0, 2_000: 1.0, 5_000: 1.5, 10_000: 2.0, 20_000: 3.0}
+
+
+@case(
+    targets={f"{REFERENCE}, n = {n:,}: process / {OURS}": at_least(times) for n, times in TIMES.items()},
+    smoke={"data": "digits", "sizes": (100, 200), "bandwidth": 1.0, "repeats": 1, "contenders": (OURS, REFERENCE)},
+)
+def sizes(data="mnist", sizes=tuple(TIMES), bandwidth=5.0, repeats=3, contenders=EVERYBODY, kernels="Haswell"):
+    """Whole processes, from their start to their predictions, from n = 500 up: float64 points, the same BLAS kernels.
+
+    Imports and reading the points count. kernelfit's estimator runs cold too: without code that earlier runs compiled
+    and kept. Everybody gets the kernels of OpenBLAS that are named here; torch brings a library of its own.
+    """
+    for n in sizes:
+        runs = {name: {"contenders": (name,)} for name in contenders}
+        runs |= {f"{name}, cold": {"contenders": (name,), "cold": True} for name in contenders if name == OURS}
+        options = {"data": data, "sizes": (n,), "bandwidth": bandwidth, "floats": True}
+        contend = {
+            name: functools.partial(apart, outcome, "bench", options | own, OPENBLAS_CORETYPE=kernels)
+            for name, own in runs.items()
+        }
+        found = rounds(repeats, contend)
+        yield Table(f"n = {n:,} of {data}: medians of {repeats} rounds", [_whole(name, found, n) for name in runs])
+
+
+def _whole(name, found, n):
+    runs, ours = found[name], found.get(OURS, [])
+    row = {"solver": f"{name}, n = {n:,}"}
+    skipped = [run["skipped"] for run in runs if run.get("skipped")]
+    if skipped:
+        return row | {"whole process": skipped[0]}
+    row |= {
+        "whole process": of(runs, "process_seconds", unit="s"),
+        "fit and predict": of(runs, "seconds", unit="s"),
+        "peak memory": of(runs, "peak_bytes", unit="GB", scale=1e9),
+        "kernels": " ".join(runs[0]["blas"]),
+    }
+    if not name.startswith(OURS) and ours and not any(run.get("skipped") for run in ours):
+        row[f"process / {OURS}"] = ratio(of(runs, "process_seconds"), of(ours, "process_seconds"))
+    return row
+
+
 def differences(data, n, bandwidth):
     """Return how far the coefficients and the predictions of scikit-learn are from ours."""
     import numpy as np

@@ -226,12 +226,16 @@ def machine(smoke=False):
 
 
 def commit():
-    """Return the commit that is measured, "unknown" where there is no git."""
+    """Return the commit that is measured, "commit unknown" where there is none."""
     with contextlib.suppress(OSError):
         command = ["git", "describe", "--always", "--dirty"]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         if done.returncode == 0:
             return done.stdout.strip()
+    with contextlib.suppress(OSError):  # no git on this machine
+        head = (ROOT / ".git" / "HEAD").read_text().removeprefix("ref: ").strip()
+        branch = ROOT / ".git" / head
+        return (branch.read_text() if branch.exists() else head)[:8]
     return "commit unknown"
 
 

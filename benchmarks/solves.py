@@ -57,6 +57,24 @@ def start(repeats=5):
     yield measures("`kernelfit solve`, embedded digits", rows)
 
 
+@case(targets={"whole process / limit": at_most(1.6)}, smoke=SMOKE | NARROW | {"repeats": 1})
+def middle(data="mnist", n=20_000, bandwidth=5.0, repeats=3):
+    """A solve in mixed precision where most people are, as a whole process, against n^3 / 3 in float32."""
+    runs = [apart(sampled_solve, settings(data, n, bandwidth, precision="mixed")) for _ in range(repeats)]
+    wall = of(runs, "wall", unit="s")
+    limit = figure([n**3 / 3 / run["rate32"] for run in runs], "s")
+    rows = {
+        "whole process": wall,
+        "limit: n^3 / 3 at the float32 rate": limit,
+        "whole process / limit": ratio(wall, limit),
+        "float32 matrix product, median of the run": of(runs, "rate32", unit="GFLOP/s", scale=1e9),
+        "relative residual": of(runs, "relative_residual", digits=2),
+        "residual after each step": " ".join(f"{value:.0e}" for value in runs[0]["solver"]["residuals"]),
+        "seconds": phases(runs[0]["seconds"]),
+    }
+    yield measures(f"`{runs[0]['command']}`, n = {n:,}, {runs[0]['method']}", rows)
+
+
 @case(targets=GAUSSIAN | EXACT | TIMES, smoke=SMOKE | NARROW)
 def gaussian(data="mnist", n=MNIST, bandwidth=5.0, repeats=1):
     """All of MNIST in float64: the Gaussian kernel of the paper, against the limit of the machine."""

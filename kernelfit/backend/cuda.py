@@ -192,13 +192,11 @@ class Cuda(Blas):
             self.gemm(B[:, :start], L[start:stop, :start], block, alpha=-1.0, beta=1.0, transpose_b=True)
             self.xp.fill_diagonal(inverse, 1.0)
             super().trsm(L[start:stop, start:stop], inverse)
-            block[...] = self._product(block, inverse)
-
-    def _product(self, A, B):
-        """Return A B^T."""
-        C = self.empty((len(A), len(B)), A.dtype)
-        self.gemm(A, B, C, transpose_b=True)
-        return C
+            for row in range(0, len(B), 4 * self.tile):  # what is held beside B is small
+                part = block[row : row + 4 * self.tile]
+                product = self.empty(part.shape, B.dtype)
+                self.gemm(part, inverse, product, transpose_b=True)
+                part[...] = product
 
     def potrf(self, A: Array) -> int:
         prefix = common_prefix(A)

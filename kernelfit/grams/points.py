@@ -165,8 +165,8 @@ class CoordinatePoints(Points):
         return int(same.argmax()) if same.any() else None
 
     def fingerprint(self) -> str:
-        values = self.device.host(self.values)
-        values = sha256(values.astype(np.float32) if self.exact else values)  # the same on every device
+        host = self.device.host(self.values)
+        values = sha256(host.astype(np.float32) if self.exact else host)  # the same on every device
         return values if self.centre is None else sha256(f"{values} {sha256(self.centre)}".encode())
 
 

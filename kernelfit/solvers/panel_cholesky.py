@@ -280,7 +280,7 @@ def cholesky(
         for j, (start, stop) in enumerate(panels.bounds):
             if j < panels.finished:
                 continue
-            panel = panels.open(j)
+            panel = timed("factor", panels.open, j)
             timed("gram", gram.block, (start, n), (start, stop), out=panel)
             advance(panel.size, kind="entries")
             top = panel[: stop - start]
@@ -295,7 +295,7 @@ def cholesky(
             both = device.host(device.xp.stack([before, top.diagonal()]))
             diagonals[start:stop], roots[start:stop] = both[0] / units**2, both[1] / units
             check_pivots(gram, ridge, start, (both[1] / units).astype(panel.dtype), diagonals[start:stop], failed)
-            panels.close(j, panel)
+            timed("factor", panels.close, j, panel)
         if scale is not None:
             for j, (start, _) in enumerate(panels.bounds):
                 whole = panels.open(j)

@@ -35,7 +35,7 @@ def test_every_part_runs_on_the_stand_in_on_a_bare_checkout(tmp_path):
     assert not any(word in done.stdout for word in ("failed", "Error", "nan")), done.stdout
     titles = re.findall(r"^### (\w+)", done.stdout, re.M)
     assert list(dict.fromkeys(titles[1:])) == list(PARTS)
-    assert "gpu | stand-in" in done.stdout and "in float32 | 0 (target <= 0)" in done.stdout
+    assert "gpu | stand-in" in done.stdout and "products of pixels | 0 (target <= 0)" in done.stdout
     small = re.findall(r"### small: .*?factor in \| (\w+), (\w+)", done.stdout, re.S)
     assert small == [("mixed", "memory"), ("float64", "host"), ("mixed", "host")]
     assert (tmp_path / "gpu.md").read_text().count("### ") == len(titles)

@@ -194,6 +194,19 @@ def label_issues(**changes):
     return line | changes
 
 
+def hardness(**changes):
+    net = {"net": "n", "model": "mlp1x512", "seed": 0, "epochs": 9, "train_error": 0.0, "test_error": 0.1}
+    net |= {"learnt_for_good": 0.61, "first_learnt": 0.5, "forgetting": 0.4, "clean": 0.61, "corrupted": None}
+    net |= {"epoch_by_group": list(range(10)), "events_by_group": [0.1 * k for k in range(10)]}
+    results = {"kernel": "gaussian(bandwidth=1.0)", "features": "pixels", "method": "panels", "ridge": 0.0, "n": 1000}
+    results |= {"corruption": {"labels": 0.0, "pixels": "true", "seed": 0, "labels_changed": 0}, "loo_error": 0.02}
+    results |= {"test_error": 0.02, "norm": 23.0, "relative_residual": 1e-14, "margins": {"mean": 0.5}}
+    results |= {"margin_by_group": [1 - 0.1 * k for k in range(10)], "nets": [net, net | {"seed": 1}]}
+    line = measures() | {"kind": "hardness", "id": "h", "command": "kernelfit hardness", "results": results}
+    results["among_nets"] = 0.8
+    return line | changes
+
+
 def everything():
     """Return lines of every kind, enough of each for its tables and figures."""
     lines = [solve(), solve(n_train=500, test_error=0.05, seconds={"total": 1.0})]
@@ -207,7 +220,7 @@ def everything():
     lines += [bench(n=n, contender=name, seconds=n / 1e3) for n in (1000, 2000) for name in ("scipy", "numpy")]
     lines += [bench(contender="torch", skipped="torch is not installed", seconds=None)]
     lines += [fit(identity=f"{p} {s}", level=p, seed=s) for p in (0.0, 1.0) for s in (0, 1)]
-    lines += [descent(), measures(), likelihood(), label_issues()]
+    lines += [descent(), measures(), likelihood(), label_issues(), hardness()]
     for k, p in enumerate((0.0, 0.5, 1.0)):
         about = {"labels": p, "pixels": "true", "seed": 0}
         steps = {"epochs": 3, "steps": 300 + 100 * k, "seconds": 9.0}

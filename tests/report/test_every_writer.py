@@ -119,10 +119,15 @@ def test_what_nets_write_is_shown(tmp_path, own_data):
     records, view = check(tmp_path, "net", 4)
     for record in records:
         assert view.table(record).rows and view.figure(record).panels
+    beside = {"data": own_data, "n_train": 40, "n_test": 20, "bandwidth": 1.0, "nets": str(tmp_path)}
+    run("hardness", runs=tmp_path / "beside", **beside)
+    found, view = check(tmp_path / "beside", "hardness", 1)
+    for record in found:
+        assert len(view.table(record).rows) == 1 and view.figure(record).panels and len(view.findings(found)) <= 1
 
 
 def test_every_kind_that_is_written_has_a_view():
-    assert set(kinds()) == {*RUNS, "bench", "randomize", "net", "section5"}
+    assert set(kinds()) == {*RUNS, "bench", "hardness", "randomize", "net", "section5"}
     assert {view.__name__.rpartition(".")[2] for view in VIEWS} > set(kinds())
     assert {record.kind for record in folders.records(folders.everything())} == set(kinds())
 

@@ -77,6 +77,20 @@ def test_curves_end_where_the_training_did_and_chance_is_drawn_where_it_is_one()
         assert [rule.name for rule in errors_panel(found).rules] == names
 
 
+def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
+    found = nets({"labels": 0.0}, {"labels": 1.0, "error": 0.9})
+    [sweep] = folders.records([folders.sweep(level=p, test_error=0.9 * p) for p in (0, 1)]).of("sweep")
+    assert len(errors_panel(found, [sweep]).series) == 1, "what images they were is not known"
+
+    def seen(record, digest):
+        return dataclasses.replace(record, dataset=dataclasses.replace(record.dataset, sha256={"X_train": digest}))
+
+    found = [seen(record, "a") for record in found]
+    assert len(errors_panel(found, [seen(sweep, "b")]).series) == 1
+    _, exact = errors_panel(found, [seen(sweep, "a")]).series
+    assert [(point.x, point.y) for point in exact.points] == [(0, 0), (100, 90)] and "exact, gaussian" in exact.name
+
+
 @pytest.mark.parametrize(
     ("about", "expected"),
     [

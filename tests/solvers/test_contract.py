@@ -41,7 +41,7 @@ def cholesky(precision, storage, device="cpu", **options):
             **options,
         )
 
-    kept = "-cached" if options else ""
+    kept = "".join(f"-{option}" for option in options)
     return Case(f"cholesky-{device}-{storage}{kept}", make, precision=precision, on_disk=storage == "disk")
 
 
@@ -60,6 +60,7 @@ def dask(folder):
 CASES = [
     *(cholesky(precision, storage) for precision in ("float64", "mixed") for storage in ("memory", "disk")),
     cholesky("mixed", "memory", cached=True),
+    *(cholesky("mixed", "memory", device, halves=True) for device in ("cpu", "cuda")),
     *(
         cholesky(precision, storage, "cuda")
         for precision in ("float64", "mixed")

@@ -1,5 +1,7 @@
 """Trained nets: one of them, and all of them."""
 
+import functools
+
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Rule, Series
 from kernelfit.report.section import Finding, Section, last
 from kernelfit.report.table import Cell, Row, Table, listing
@@ -93,7 +95,8 @@ def section(records):
     nets = records.latest("net")
     curves, note = last(by_key(nets), "nets")
     figures = [*map(training_figure, curves)]
-    figures += [levels_figure(nets, errors_panel), levels_figure(nets, overfit_panel), _test_figure(nets)]
+    errors = functools.partial(errors_panel, sweeps=records.latest("sweep"))
+    figures += [levels_figure(nets, errors), levels_figure(nets, overfit_panel), _test_figure(nets)]
     rows = tuple(map(_overview, reversed(nets)))
     overview = Table(title="", columns=_COLUMNS, rows=rows, caption="Every training.") if rows else None
     return Section("nets", "Neural nets", (*figures, _norms_figure(nets), note, overview))

@@ -5,7 +5,18 @@ import json
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Series, chance, thinned
 from kernelfit.report.table import Cell, Row, Table
 from kernelfit.report.views.levels import LEVEL, against
-from kernelfit.report.words import count, data_of, known, labels_of, mean_sd, number, quotient, share, sparkline
+from kernelfit.report.words import (
+    count,
+    data_of,
+    kernel_of,
+    known,
+    labels_of,
+    mean_sd,
+    number,
+    quotient,
+    share,
+    sparkline,
+)
 
 # Settings that say when a training ends; steps to fit do not depend on them, and random labels are trained for longer.
 _LIMITS = ("epochs", "steps", "stop_when_fitted", "loss_below")
@@ -110,11 +121,23 @@ def overfit_panel(nets):
     return Panel(title="Time to overfit", x=LEVEL, y=_TIME, series=_levels(times_to_fit(nets), 1), caption=about)
 
 
-def errors_panel(nets):
-    """Return the test error against the level of corruption: the paper's figure 1c."""
+def errors_panel(nets, sweeps=()):
+    """Return the test error against the level of corruption: the paper's figure 1c.
+
+    Beside it that of the exact kernel, from the Records of sweeps on the same images: with the labels of a seed, the
+    same bytes.
+    """
     classes = {record.dataset.n_classes for record in nets}
     rules = chance(classes.pop()) if len(classes) == 1 else ()
     series = _levels(errors_at_levels(nets), 100)
+    seen = [record.dataset.sha256 for record in nets if record.dataset.sha256]
+    for record in sweeps:
+        if record.dataset.sha256 in seen:
+            levels = {}
+            for row in record.results.rows:
+                if row.pixels == "true":
+                    levels.setdefault(row.level, []).append(row.test_error)
+            series += (against(levels, 100, name=f"exact, {kernel_of(record)}", style=len(series) % 6, dashed=True),)
     about = "The paper's figure 1c."
     return Panel(title="Test error against corruption", x=LEVEL, y=_ERROR, series=series, rules=rules, caption=about)
 

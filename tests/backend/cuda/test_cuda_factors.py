@@ -85,7 +85,8 @@ def test_kept_inner_products_are_those_of_the_cpu(device, images):
 
 
 def test_the_host_waits_a_few_times_a_panel(card, monkeypatch):
-    """For its entries, for its products with all earlier panels, for potrf's word, for its rows, and for the pivots."""
+    """For its entries, for its products with all earlier panels, for potrf's word and for its rows: four times. Nothing
+    is left to wait for at five other calls."""
     monkeypatch.setattr(cholesky_module, "_TELLING", 1e9)
     device = backend.device("cuda")
     K, waits = as_gram(symmetric_matrix(240, 10.0)[0], device=device), []
@@ -93,7 +94,7 @@ def test_the_host_waits_a_few_times_a_panel(card, monkeypatch):
         before = card.synchronised
         cholesky(K, panels=MemoryPanels(240, width, np.float32, device))
         waits.append(card.synchronised - before)
-    assert waits[0] <= 10 * 8 + 10 and waits[1] <= 20 * 8 + 10, "as many times as there are panels, not their square"
+    assert waits[0] <= 10 * 9 + 10 and waits[1] <= 20 * 9 + 10, "as many times as there are panels, not their square"
 
 
 @pytest.mark.parametrize("condition", [1e4, 1e10])
