@@ -126,7 +126,9 @@ def choose_bandwidth(
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
     both, w = np.hstack([Y, H]), None if weights is None else weights[rows]
     solver: Solver = Cholesky() if w is None else Weighted(Cholesky(), w)
-    median, limit, failures = median_distance(X, kernel.metric), _narrowest(X, kernel.metric), []
+    distances, failures = _distances(X, kernel.metric), []
+    median = _median(distances)
+    limit = _narrowest(distances, median)
     seen = gram(X, kernel.with_bandwidth(float(median))).cached().points  # inner products are those of every bandwidth
 
     @functools.cache
@@ -163,23 +165,24 @@ def median_distance(X: npt.NDArray | Points, metric: str = "euclidean") -> float
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
     """
-    distances = _distances(X, metric)
-    if not (distances > 0).any():
-        raise InputError(
-            f"the first {min(len(X), _MEDIAN_SAMPLE)} training points are identical; no bandwidth can tell them apart"
-        )
-    return float(np.median(distances[distances > 0]))
+    return _median(_distances(X, metric))
 
 
 def _distances(X, metric):
     return points(X[:_MEDIAN_SAMPLE]).distances(metric)
 
 
-def _narrowest(X, metric):
+def _median(distances):
+    positive = distances[distances > 0]
+    if not len(positive):
+        raise InputError(f"the first {len(distances)} training points are identical; no bandwidth can tell them apart")
+    return float(np.median(positive))
+
+
+def _narrowest(distances, median):
     """Return k of the narrowest candidate that is tried, from the median distance of a point to its nearest."""
-    distances = _distances(X, metric)
     nearest = np.where(distances > 0, distances, np.inf).min(axis=1)
-    steps = 2 * math.log2(float(np.median(nearest)) / median_distance(X, metric))
+    steps = 2 * math.log2(float(np.median(nearest)) / median)
     return max(_LAST, min(_LIMIT, math.floor(steps) - _FURTHER))
 
 
