@@ -192,3 +192,27 @@ def test_the_lower_layers_load_heavy_libraries_only_when_used():
     program = f"import sys\nfor name in {lower}: __import__('kernelfit.' + name)\nprint(*sys.modules)"
     loaded = {name.partition(".")[0] for name in run(program).split()}
     assert "numpy" in loaded and not HEAVY & loaded
+
+
+def test_a_solve_loads_only_what_it_computes_with(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where the record goes
+    monkeypatch.setenv("KERNELFIT_CACHE", str(tmp_path))
+    program = (
+        "import sys; from kernelfit.cli import main\n"
+        "main(['solve', '--n-train', '40', '--n-test', '20', '--quiet']); print(*sys.modules)"
+    )
+    run(program)  # compiles what the next loads
+    loaded = set(run(program).splitlines()[-1].split())
+    assert "scipy.linalg.cython_blas" in loaded
+    assert not loaded & {"numba", "sklearn", "pandas", "matplotlib", "scipy.linalg", "scipy.spatial", "scipy.sparse"}
+
+
+def test_scipy_finds_what_was_loaded_without_it():
+    program = (
+        "import sys; from kernelfit.backend import num_threads; num_threads()\n"
+        "early = sys.modules['scipy.linalg.cython_blas']; assert 'scipy.linalg' not in sys.modules\n"
+        "import scipy.linalg, scipy.sparse.linalg, scipy.optimize, sklearn.linear_model\n"
+        "from scipy.linalg import cython_blas; import scipy.linalg.cython_blas as again\n"
+        "print(early is cython_blas is again, scipy.linalg.solve([[2.0]], [1.0])[0])"
+    )
+    assert run(program).split() == ["True", "0.5"]
