@@ -13,6 +13,10 @@ import numpy as np
 from kernelfit.backend.device import Array, Device
 
 _SCALE, _APART = 2.0**10, 2.0**11  # of entries up to 2: the lower half of one of 2^-24 is no subnormal number yet
+# Products of high halves in one sum. Tensor cores cut sums off where others round, so that errors add up. Emulated (cut
+# off after every 16 products) for 1,536 images of MNIST, the first two corrections gain 3 and 8 times less than after
+# float32 with sums of 768, and 1 and 2 times less with sums of 192. Shorter ones write the result more often.
+_DEEP = 256
 _PREFIX = {np.dtype(np.float32): "s", np.dtype(np.float64): "d"}
 
 
@@ -57,7 +61,9 @@ class Blas(Device):
         for start in range(0, len(A), self.tile):  # so that the halves of a whole panel are never held
             rows = slice(start, start + self.tile)
             high, low = _halves(A[rows])
-            self._subtract(high, B_high, C[rows], 1 / _SCALE**2)
+            for k in range(0, A.shape[1], _DEEP):
+                columns = slice(k, k + _DEEP)
+                self._subtract(high[:, columns], B_high[:, columns], C[rows], 1 / _SCALE**2)
             self._subtract(high, B_low, C[rows], 1 / _SCALE**2 / _APART)
             self._subtract(low, B_high, C[rows], 1 / _SCALE**2 / _APART)
 

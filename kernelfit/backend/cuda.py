@@ -261,9 +261,11 @@ def claim_gpu() -> int:
     count = cupy.cuda.runtime.getDeviceCount()
     for number in range(count):
         name = cupy.cuda.Device(number).pci_bus_id.replace(":", "-")  # whatever number the GPU has in other processes
-        with contextlib.suppress(OSError):  # another process has it
+        with contextlib.suppress(OSError), contextlib.ExitStack() as unless_claimed:  # another process has it
             file = open(Path(tempfile.gettempdir()) / f"kernelfit-gpu-{name}.lock", "a")  # noqa: SIM115 (kept open)
+            unless_claimed.enter_context(file)
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            unless_claimed.pop_all()
             _CLAIMS.append(file)
             return number
     return os.getpid() % count

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import types
@@ -176,8 +177,9 @@ def test_a_worker_with_a_gpu(monkeypatch):
     np.testing.assert_allclose(scores, dense(K_test) @ V, rtol=1e-9, atol=1e-9)
 
 
-def test_workers_share_the_gpus_of_their_host_out(monkeypatch):
+def test_workers_share_the_gpus_of_their_host_out(monkeypatch, tmp_path):
     """A process has the first GPU that no other has; it says what that GPU has of memory, and works on it."""
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # where the claims lie
     of_dask = types.SimpleNamespace(memory_manager=types.SimpleNamespace(memory_limit=10**6))
     with fake_cuda.installed() as card:
         card.gpus, told = 2, []
