@@ -123,21 +123,21 @@ class PanelFactor:
         with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
             for n, stop in bounds:
                 m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
-                both = device.empty((n, m + above.shape[1]), panels.dtype)
-                gram.block((0, n), (n, stop), out=both[:, :m])
-                both[:, m:] = above
-                factor._forward(both)
-                border, above[...] = both[:, :m], both[:, m:]
+                both = device.empty((m + above.shape[1], n), panels.dtype)
+                border, both[m:] = both[:m], above.T
+                gram.block((n, stop), (0, n), out=border)
+                factor._forward_rows(both)
+                above[...] = both[m:].T
                 corner = device.empty((m, m), panels.dtype)
                 gram.block((n, stop), (n, stop), out=corner)
                 device.xp.fill_diagonal(corner, corner.diagonal() + (self.ridge + self.shift))
                 diagonal = device.host(corner.diagonal().copy())
-                device.gemm(border, border, corner, alpha=-1.0, beta=1.0, transpose_a=True)
+                device.syrk(border, corner, alpha=-1.0, beta=1.0)
                 failed = _factor_panel(device, corner, lambda *count, **kind: None)
                 check_pivots(gram, self.ridge, n, device.host(corner.diagonal().copy()), diagonal, failed)
-                device.gemm(border, half[:n], half[n:stop], alpha=-1.0, beta=1.0, transpose_a=True)
+                device.gemm(border, half[:n], half[n:stop], alpha=-1.0, beta=1.0)
                 device.trsm(corner, half[n:stop])
-                panels = panels.grown(border.T, corner)
+                panels = panels.grown(border, corner)
                 factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
                 advance(m * n**2)
         device.synchronize()
@@ -173,6 +173,18 @@ class PanelFactor:
                     row, rows = stop, rows[stop - start :]
                 below = Z[row - first_row : row - first_row + len(rows)]
                 device.gemm(rows[:, inside:], block, below, alpha=-1.0, beta=1.0)
+
+    def _forward_rows(self, B):
+        """Overwrite B with B L^-T, the transpose of L^-1 B^T: with as many rows, a sixth quicker than the latter."""
+        device = self.panels.device
+        for j, (start, stop) in enumerate(self.panels.bounds):
+            block = B[:, start:stop]
+            for row, rows in self.panels.read(j, start):
+                if row == start:
+                    device.trsm(rows[: stop - start], block, right=True, transpose=True)
+                    row, rows = stop, rows[stop - start :]
+                below = B[:, row : row + len(rows)]
+                device.gemm(block, rows, below, alpha=-1.0, beta=1.0, transpose_b=True)
 
     def _backward(self, X):
         """Overwrite X with L^-T X."""
