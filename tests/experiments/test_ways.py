@@ -104,7 +104,7 @@ def test_leave_one_out_from_disk(disk):
 def test_what_float32_cannot_do_is_done_in_float64_and_told(monkeypatch):
     """A bandwidth of 30 on pixels in 0..1 makes all kernel values nearly one: float32 sees a singular matrix."""
     spec = SolveSpec(bandwidth=30.0, n_train=300)
-    monkeypatch.setattr(Rates, "gemm", lambda rates, precision: 1e6 if precision == "float64" else 1e11)
+    monkeypatch.setattr(Rates, "gemm", lambda rates, precision, **_: 1e6 if precision == "float64" else 1e11)
     monkeypatch.setattr(auto, "_FORECAST_PAYS", 1e9)  # no forecast: mixed is tried
     results = run_solve(spec)[0].results
     assert results.precision == "float64" and results.solver["fallback"]

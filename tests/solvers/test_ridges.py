@@ -31,7 +31,7 @@ N = 60
 
 @pytest.fixture(autouse=True)
 def known_rates(monkeypatch):
-    monkeypatch.setattr(auto, "measure_rates", lambda device, scratch=None: RATES)
+    monkeypatch.setattr(auto, "measure_rates", lambda *_: RATES)
     auto._rates.cache_clear()
     yield
     auto._rates.cache_clear()
