@@ -71,7 +71,7 @@ def measure_gemm(
     *,
     halves: bool = False,
 ) -> float:
-    """Return the matrix-product rate of a device in operations per second: the best of `repeats`, or of 0.3 s; of less if n is small."""
+    """Return the operations per second of matrix products on a device: the best of `repeats`, or of at most 0.3 s."""
     # Made on the device: 67 million numbers from the host take seconds. Of equal ones a GPU multiplies more a second.
     A = device.xp.sin(device.xp.arange(n * n, dtype=dtype)).reshape(n, n)
     C = device.touched((n, n), dtype)
