@@ -41,7 +41,9 @@ class HardnessSpec(Machine, KernelOptions, Data):
     labels: str = option("true", "Training labels: true, random, or the probability of replacement.")
     pixels: PixelSetting = option("true", PIXELS)
     ridge: float = option(0.0, RIDGE)
-    nets: str = option("runs", "Folder of the runs that trained nets on the same images and labels.", path=True)
+    nets: str = option(
+        "runs", "Folder of the runs that trained nets on the same images and labels.", path=True, incidental=True
+    )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
