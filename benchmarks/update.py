@@ -17,8 +17,8 @@ def update(data="mnist", n=5000, more=100, bandwidth=4.0, ridge=0.01, repeats=5)
     """KernelInterpolationClassifier.update with some points more, beside a fit to all; remove, beside a fit without.
 
     The factor is kept by the first fit, as `keep_factor=True` asks. Processor time, with one thread, does not see what
-    else the machine does. A fit measures the residual of all rows and the
-    condition, an update the residual of the new rows and of 64 others.
+    else the machine does. A fit measures the residual of all rows and the condition, an update the residual of the new
+    rows and of 64 others.
     """
     import numpy as np
 

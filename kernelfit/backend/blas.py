@@ -52,6 +52,9 @@ class Blas(Device):
         elif C.size and not (k == 0 and beta == 1.0):  # a library may refuse a product of nothing
             self._call(prefix + "gemm", b, a, n, m, k, alpha, B, leading(B), A, leading(A), beta, C, leading(C))
 
+    def multiply_pixels(self, A: Array, B: Array, C: Array) -> None:
+        self.gemm(A, B, C, transpose_b=True)
+
     def subtract_halves(self, A: Array, B: Array, C: Array) -> None:
         if (len(A), len(B)) != C.shape or A.shape[1] != B.shape[1]:
             raise ValueError(f"subtract_halves of shapes {A.shape} and {B.shape} from {C.shape}")

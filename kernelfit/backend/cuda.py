@@ -35,7 +35,6 @@ _CLAIMS: list[IO[str]] = []  # files that are locked while this process lives
 class Cuda(Blas):
     """The device of CuPy arrays: the GPU that is current when it is opened.
 
-
     Parameters
     ----------
     cupy, cublas, cusolver : module
@@ -121,25 +120,10 @@ class Cuda(Blas):
             "cuda": self.xp.cuda.runtime.runtimeGetVersion(),
         }
 
-    def gemm(
-        self,
-        A: Array,
-        B: Array,
-        C: Array,
-        *,
-        alpha: float = 1.0,
-        beta: float = 0.0,
-        transpose_a: bool = False,
-        transpose_b: bool = False,
-    ) -> None:
-        if A.dtype != np.int8:
-            super().gemm(A, B, C, alpha=alpha, beta=beta, transpose_a=transpose_a, transpose_b=transpose_b)
-            return
+    def multiply_pixels(self, A: Array, B: Array, C: Array) -> None:
         shapes, dtypes = (len(A), len(B), A.shape[1]), (A.dtype, B.dtype, C.dtype)
         if (*C.shape, B.shape[1]) != shapes or dtypes != (np.int8, np.int8, np.int32):
-            raise ValueError(f"gemm of {dtypes[0]} {A.shape} and {dtypes[1]} {B.shape} into {dtypes[2]} {C.shape}")
-        if (alpha, beta, transpose_a, transpose_b) != (1.0, 0.0, False, True):
-            raise ValueError("of integers, gemm makes the product A B^T alone")
+            raise ValueError(f"pixels: {dtypes[0]} {A.shape} and {dtypes[1]} {B.shape} into {dtypes[2]} {C.shape}")
         if C.size:
             # The integer units take rows and numbers of them in fours, and are quickest with rows in sixteens.
             A, B = self._padded(A, 1), self._padded(B, 4)

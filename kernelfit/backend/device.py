@@ -35,9 +35,9 @@ class Device:
     fixed_bytes : int
         What a solve takes of the device whatever the size of the problem.
     pixel : dtype
-        What pixels less 128 are held as: float32, whose products `gemm` sums in float32, or int8, in int32.
+        What pixels less 128 are held as: float32, whose products are summed in float32, or int8, in int32.
     longest : int
-        So many products of pixels it sums exactly.
+        So many products of pixels `multiply_pixels` sums exactly.
     number : int
         Which of several of its kind it is.
 
@@ -141,6 +141,13 @@ class Device:
         included. C shares no memory with A or B.
 
         Where `pixel` is int8, A and B may be of it, with C of int32, for the product A B^T alone.
+        """
+        raise NotImplementedError
+
+    def multiply_pixels(self, A: Array, B: Array, C: Array) -> None:
+        """Overwrite C (m, n) with A B^T, exactly, for A (m, k) and B (n, k) of dtype `pixel` with k up to `longest`.
+
+        C is float32 for pixels in float32, int32 for those in int8.
         """
         raise NotImplementedError
 

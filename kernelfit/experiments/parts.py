@@ -98,7 +98,9 @@ class Factor(Spec):
     group = "How it is solved"
 
     precision: Literal["auto", "float64", "mixed"] = option(
-        "auto", "mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits."
+        "auto",
+        "mixed: a float32 factor corrected to the float64 answer; auto: whichever is quicker and fits, float64 where "
+        "that takes a second or two.",
     )
 
     def check(self):

@@ -233,7 +233,7 @@ CONTENDERS = {
     "kernelfit float64": Contender(_ours("float64", "memory"), 0.55),
     "kernelfit mixed": Contender(_ours("mixed", "memory"), 0.28),
     "kernelfit disk": Contender(_ours("float64", "disk"), 0.25),
-    "kernelfit estimator": Contender(_estimator, 0.55, "kernelfit", "KernelInterpolator(), float64"),
+    "kernelfit estimator": Contender(_estimator, 0.55, "kernelfit", "KernelInterpolator(), precision auto"),
     "scipy": Contender(_scipy, 1.1, "scipy", "dpotrf on a matrix that is ready before the clock starts"),
     "numpy": Contender(_numpy, 3.1, "numpy", "a script: matrix product, exp, numpy.linalg.solve (LU)"),
     "scikit-learn": Contender(_scikit_learn, 2.3, "sklearn", "KernelRidge(alpha=1e-12)"),

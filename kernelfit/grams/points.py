@@ -124,15 +124,17 @@ class CoordinatePoints(Points):
             return self.products.tile((self.start, self.start + len(self)), (other.start, other.start + len(other)))
         device = self.device
         out = device.empty((len(self), len(other)), self.product_dtype) if out is None else out
-        sums = _SUMS.get(self.values.dtype, self.values.dtype)
-        if self.product_dtype == sums:
+        if not self.exact:
             device.gemm(self.values, other.values, out, transpose_b=True)
             return out
-        tile = device.empty(out.shape, sums)
+        if self.d <= device.longest:
+            device.multiply_pixels(self.values, other.values, out)
+            return out
+        tile = device.empty(out.shape, _SUMS[device.pixel])
         out[...] = 0.0
         for k in range(0, self.d, device.longest):
             columns = slice(k, k + device.longest)
-            device.gemm(self.values[:, columns], other.values[:, columns], tile, transpose_b=True)
+            device.multiply_pixels(self.values[:, columns], other.values[:, columns], tile)
             out += tile
         return out
 

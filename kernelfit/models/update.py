@@ -83,6 +83,7 @@ def extend(
     updated = dataclasses.replace(
         report,
         n=N,
+        precision=made.precision,
         method=f"{made.method}, extended by {len(points):,} points; residual of {len(rows):,} rows",
         relative_residual=residual,
         norm_disagreement=norm.disagreement,

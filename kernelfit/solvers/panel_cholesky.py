@@ -22,7 +22,7 @@ from kernelfit.common.validation import check_number
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
-from kernelfit.solvers.regularity import require_regular, rounding, singular
+from kernelfit.solvers.regularity import check_pivots, require_regular
 
 Panels = MemoryPanels | OutOfCorePanels
 _TELLING = 0.1  # seconds between two reports of progress within the products of a panel
@@ -386,34 +386,3 @@ def _factor_panel(device, panel, advance):
             device.synchronize()
             advance(below.size * (width - stop), kind="products")
     return 0
-
-
-def check_pivots(gram: Gram, ridge: float, start: int, roots: npt.NDArray, diagonal: npt.NDArray, failed: int) -> None:
-    """Raise SingularMatrixError unless every pivot is far enough above the rounding error of its diagonal entry.
-
-    Parameters
-    ----------
-    gram, ridge
-        Of the matrix that is factored, for the message.
-    start : int
-        Row of the first of the pivots.
-    roots, diagonal : array
-        Diagonal of the factor, whose squares are the pivots, and of the matrix.
-    failed : int
-        0, or the number of the pivot, counted from 1, at which the factorisation stopped.
-    """
-    n = gram.shape[0]
-    pivots = np.square(roots)
-    error = rounding(n) if roots.dtype == np.float64 else 0.0  # a pivot / K_ii is not below the smallest eigenvalue
-    bad = ~(pivots > error * np.abs(diagonal))
-    if failed:
-        bad[failed - 1 :] = True
-    if not bad.any():
-        return
-    local = int(np.argmax(bad))
-    row = start + local
-    if not np.isfinite(diagonal[local]):
-        raise InputError(f"the kernel is not finite at training point {row}: K[{row}, {row}] = {diagonal[local]}")
-    pivot = float("nan") if failed == local + 1 else float(pivots[local])
-    seen = "its pivot is not positive" if np.isnan(pivot) else f"its pivot is {pivot:.1e} of {diagonal[local]:.1e}"
-    raise singular(gram, ridge, row, seen, pivot=pivot)

@@ -16,7 +16,7 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import SingularMatrixError
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Triangular
@@ -90,6 +90,37 @@ def require_regular(gram: Gram, factor: Triangular, roots: npt.NDArray, pivots: 
         row = int(np.argmin(pivots / roots**2))
         raise singular(gram, factor.ridge, row, _seen(1 / found, factor.n), pivot=float(pivots[row]))
     return found / roots[0] ** 2 if (roots == roots[0]).all() else None
+
+
+def check_pivots(gram: Gram, ridge: float, start: int, roots: npt.NDArray, diagonal: npt.NDArray, failed: int) -> None:
+    """Raise SingularMatrixError unless every pivot is far enough above the rounding error of its diagonal entry.
+
+    Parameters
+    ----------
+    gram, ridge
+        Of the matrix that is factored, for the message.
+    start : int
+        Row of the first of the pivots.
+    roots, diagonal : array
+        Diagonal of the factor, whose squares are the pivots, and of the matrix.
+    failed : int
+        0, or the number of the pivot, counted from 1, at which the factorisation stopped.
+    """
+    n = gram.shape[0]
+    pivots = np.square(roots)
+    error = rounding(n) if roots.dtype == np.float64 else 0.0  # a pivot / K_ii is not below the smallest eigenvalue
+    bad = ~(pivots > error * np.abs(diagonal))
+    if failed:
+        bad[failed - 1 :] = True
+    if not bad.any():
+        return
+    local = int(np.argmax(bad))
+    row = start + local
+    if not np.isfinite(diagonal[local]):
+        raise InputError(f"the kernel is not finite at training point {row}: K[{row}, {row}] = {diagonal[local]}")
+    pivot = float("nan") if failed == local + 1 else float(pivots[local])
+    seen = "its pivot is not positive" if np.isnan(pivot) else f"its pivot is {pivot:.1e} of {diagonal[local]:.1e}"
+    raise singular(gram, ridge, row, seen, pivot=pivot)
 
 
 def judged(

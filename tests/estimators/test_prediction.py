@@ -114,6 +114,11 @@ def test_after_a_float32_factor_a_float64_one_tells_the_same(options, weighted, 
     assert model.report_.log_marginal_likelihood is None
     assert model.log_marginal_likelihood_ == pytest.approx(plain.log_marginal_likelihood_, rel=1e-9)
     np.testing.assert_allclose(model.predict(Z, return_std=True)[1], plain.predict(Z, return_std=True)[1], rtol=1e-8)
+    if not options:  # an update is one of that float64 factor, and says so
+        more = problem(150 + 5, 2)
+        updated, whole = model.update(more[0][:5], more[1][:5]).report_, plain.update(more[0][:5], more[1][:5]).report_
+        assert updated.precision == "float64" and updated.method == whole.method
+        assert updated.log_marginal_likelihood == pytest.approx(whole.log_marginal_likelihood, rel=1e-9)
     for asked in ({"loo": True}, {"keep_factor": True}):
         needs = KernelInterpolator("laplacian(bandwidth=2.0)", **asked).fit(X, Y)
         assert needs.report_.precision == "float64", "what is asked for needs it"

@@ -26,10 +26,9 @@ from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.mpi.memory import choose_precision
 from kernelfit.solvers.mpi.share import Share
 from kernelfit.solvers.mpi.team import Team
-from kernelfit.solvers.panel_cholesky import check_pivots
 from kernelfit.solvers.planning.plan import check_precision
 from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
-from kernelfit.solvers.regularity import require_regular
+from kernelfit.solvers.regularity import check_pivots, require_regular
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
