@@ -15,7 +15,7 @@ from torch.nn import functional
 from kernelfit.common.errors import InputError, ScratchError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets import load
-from kernelfit.nn import draws
+from kernelfit.nn import draws, evaluation
 from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, weight_norms
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
@@ -105,7 +105,7 @@ def test_other_ends():
 
 
 def test_wrong_examples_are_counted_in_any_order_and_up_to_a_bound(monkeypatch):
-    monkeypatch.setattr("kernelfit.nn.evaluation._BATCH", 7)
+    monkeypatch.setitem(evaluation._BATCH, "cpu", 7)
     net, images, y = problem("alexnet(width=0.1)", dropout=0.5)
     said = evaluate(net, images, y)
     wrong = int((said.predicted != DIGITS.y_train).sum())

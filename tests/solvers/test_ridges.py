@@ -184,12 +184,15 @@ def test_the_decomposition_holds_two_matrices():
     n = 500
     K = gram(np.random.default_rng(0).standard_normal((n, 5)), Gaussian(1.0))
     spectrum(K)  # compiles
-    tracemalloc.start()
-    made = spectrum(K)
-    _, peak = tracemalloc.get_traced_memory()
-    tracemalloc.stop()
-    assert made.vectors.flags.f_contiguous
-    assert peak < 2.3 * 8 * n * n  # a copy would make it three; LAPACK's workspace is some rows
+    peaks = []
+    for _ in range(2):  # Python's table of all attribute names may grow by megabytes in one of them
+        tracemalloc.start()
+        made = spectrum(K)
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+        assert made.vectors.flags.f_contiguous
+        del made
+    assert min(peaks) < 2.3 * 8 * n * n  # a copy would make it three; LAPACK's workspace is some rows
 
 
 def test_a_kernel_that_is_not_finite_is_named():

@@ -80,7 +80,7 @@ def test_inner_products_are_kept_where_they_fit_and_pay(free):
 @pytest.mark.parametrize("storage", ["memory", "disk"])
 @pytest.mark.parametrize(("precision", "loo"), [("float64", False), ("float64", True), ("mixed", False)])
 def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, precision, storage, loo):
-    """All allocations of NumPy, against the count without its fixed part; tiles are too small to matter."""
+    """All allocations, against the count without its fixed part; tiles are too small to matter."""
     n, device = 1500, Cpu(tile=64)
     monkeypatch.setattr(out_of_core, "PIECE", 2**16)
     X = np.random.default_rng(0).integers(0, 256, (n, 20, 20), dtype=np.uint8)
@@ -98,21 +98,24 @@ def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, preci
     with dataclasses.replace(way, storage="memory").solver().factor(few) as factor:
         factor.solve(Y[:200])  # compiles, imports
     del factor
-    tracemalloc.start()
-    try:
-        with way.solver(scratch=tmp_path).factor(gram(X, Gaussian(2.0), device=device)) as factor:
-            factor.solve(Y)
-            if loo:
-                factor.inverse_diagonal()
-            peak = tracemalloc.get_traced_memory()[1]
-            taken = bytes_taken(tmp_path)
-    finally:
-        tracemalloc.stop()
+    peaks = []
+    for _ in range(2):  # Python's table of all attribute names may grow by megabytes in one of them
+        tracemalloc.start()
+        try:
+            with way.solver(scratch=tmp_path).factor(gram(X, Gaussian(2.0), device=device)) as factor:
+                factor.solve(Y)
+                if loo:
+                    factor.inverse_diagonal()
+                peaks.append(tracemalloc.get_traced_memory()[1])
+                taken, panels = bytes_taken(tmp_path), len(factor.L.panels.bounds)
+        finally:
+            tracemalloc.stop()
+        del factor
     if storage == "disk":
         # One last block of the file system for each panel, and what n (n + width) / 2 leaves over for the last one.
         planned = only_disk(problem, precision, tmp_path)
-        assert taken <= planned * 1.1 + 4096 * len(factor.L.panels.bounds)
-    assert peak <= counted - device.fixed_bytes + 2e6, "2 MB for everything that is small"
+        assert taken <= planned * 1.1 + 4096 * panels
+    assert min(peaks) <= counted - device.fixed_bytes + 2e6, "2 MB for everything that is small"
 
 
 def only_disk(problem, precision, folder):
