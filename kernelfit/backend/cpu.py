@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.backend import lapack
+from kernelfit.backend import lapack, shares
 from kernelfit.backend.blas import Blas, common_prefix, leading
 from kernelfit.backend.device import Array, Shape
 from kernelfit.backend.machine import describe, free_memory
-from kernelfit.backend.threads import num_threads, parallel_map
+from kernelfit.backend.threads import num_threads, parallel_map, single_threaded_blas
 
+_LEAF = 256  # rows of a matrix that LAPACK factors on one thread
 _PRIVATE = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS
 
 
@@ -80,8 +81,61 @@ class Cpu(Blas):
     def describe(self) -> dict:
         return describe()
 
+    def gemm(
+        self,
+        A: Array,
+        B: Array,
+        C: Array,
+        *,
+        alpha: float = 1.0,
+        beta: float = 0.0,
+        transpose_a: bool = False,
+        transpose_b: bool = False,
+    ) -> None:
+        options: Any = {"alpha": alpha, "beta": beta, "transpose_a": transpose_a, "transpose_b": transpose_b}
+        count = shares.count_shares(C.size * A.shape[0 if transpose_a else -1], num_threads())
+        whole, parts = super().gemm, [(A, B, C)]
+        if count > 1 and C.shape == (A.shape[1 if transpose_a else 0], B.shape[0 if transpose_b else 1]):
+            parts = list(shares.of_product(A, B, C, transpose_a, transpose_b, count))
+        parallel_map(lambda part: whole(*part, **options), parts)
+
+    def syrk(self, A: Array, C: Array, *, alpha: float = 1.0, beta: float = 0.0) -> None:
+        count = shares.count_shares(A.size * len(A) / 2, num_threads())
+        if count == 1 or C.shape != (len(A), len(A)):
+            return super().syrk(A, C, alpha=alpha, beta=beta)
+        whole = super().syrk
+
+        def run(block):
+            rows, columns = (slice(*span) for span in block)
+            if rows == columns:
+                whole(A[rows], C[rows, rows], alpha=alpha, beta=beta)
+            else:
+                self.gemm(A[rows], A[columns], C[rows, columns], alpha=alpha, beta=beta, transpose_b=True)
+
+        parallel_map(run, shares.of_square(len(A), count))
+
+    def trsm(self, L: Array, B: Array, *, right: bool = False, transpose: bool = False) -> None:
+        whole, n = super().trsm, len(B) if right else B.shape[1]
+        parts = shares.edges(n, shares.count_shares(B.size * len(L) / 2, num_threads())) if B.size else [(0, n)]
+        parallel_map(
+            lambda part: whole(L, B[slice(*part)] if right else B[:, slice(*part)], right=right, transpose=transpose),
+            parts,
+        )
+
     def potrf(self, A: Array) -> int:
-        return lapack.potrf(common_prefix(A), "U", len(A), A, leading(A))
+        n, half = len(A), len(A) // 2
+        if n < _LEAF or num_threads() == 1:
+            with single_threaded_blas():
+                return lapack.potrf(common_prefix(A), "U", n, A, leading(A))
+        # By halves (Golub and Van Loan, section 4.2.6): all but the leaves are products and solves that are shared out.
+        failed = self.potrf(A[:half, :half])
+        if failed:
+            return failed
+        self.trsm(A[:half, :half], A[half:, :half], right=True, transpose=True)
+        self.syrk(A[half:, :half], A[half:, half:], alpha=-1.0, beta=1.0)
+        failed = self.potrf(A[half:, half:])
+        return failed and half + failed
 
     def _call(self, name: str, *arguments: Any) -> None:
-        lapack.call(name, *arguments)
+        with single_threaded_blas():
+            lapack.call(name, *arguments)

@@ -1,21 +1,51 @@
-"""Threads of BLAS and of Python, which compete for the same cores unless one of them yields."""
+"""Threads: kernelfit's own share out the work, and BLAS runs on one thread in each of them.
+
+A BLAS that shares out a product itself lets its threads spin for some 25 ms after it, in case another call comes; on
+few cores they take them from whatever runs in between. Shared out here, products are as fast, and nothing spins.
+"""
 
 import contextlib
 import functools
+import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from kernelfit.backend.lapack import of_scipy
 
-_THREAD = threading.local()
-_ONE_AT_A_TIME = threading.RLock()  # parallel_map changes the threads of BLAS, which the whole process shares
+
+class _State:
+    """What a process shares: the threads that wait for work, and how BLAS is set while it runs on one thread."""
+
+    def __init__(self):
+        self.pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "kernelfit")  # the caller works too
+        self.alone = threading.RLock()
+        self.before: list[int] = []  # threads that BLAS used before a block that lets it use one
+        self.thread = threading.local()
+
+
+_state = _State()
+
+
+def _renew():
+    global _state
+    _state = _State()  # a forked process has none of these threads, and locks as they happened to be
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew)
 
 
 def num_threads() -> int:
-    """Return the number of threads that BLAS uses (set it with OMP_NUM_THREADS or threadpoolctl)."""
-    return max((pool.num_threads for pool in blas_pools()), default=1)
+    """Return the number of threads that work is shared out to, 1 in each of them.
+
+    That is how many BLAS was set to (OMP_NUM_THREADS, threadpoolctl).
+    """
+    if getattr(_state.thread, "is_worker", False):
+        return 1
+    before = _state.before  # is never changed, but replaced
+    return max(before or _counts(), default=1)
 
 
 def limit_threads(count: int) -> None:
@@ -31,25 +61,40 @@ def set_threads(count: int) -> None:
 
 
 def parallel_map(function: Callable, items: Iterable) -> list:
-    """Return [function(item) for item in items], computed on as many threads as BLAS has.
+    """Return [function(item) for item in items], computed on as many threads as BLAS has, this one among them.
 
-    Each thread's own BLAS calls run on that thread alone: BLAS workers that wait for their next call would otherwise
-    compete with Python's threads for the cores. Worth it where function releases the GIL. Inside of function, another
-    parallel_map runs on its own thread.
+    BLAS runs on one thread in each. Worth it where function releases the GIL. Inside of function, another parallel_map
+    runs on its own thread; a single item is as if function were called. An error ends the others after what they do.
     """
-    if getattr(_THREAD, "is_worker", False):
+    items = list(items)
+    if min(num_threads(), len(items)) <= 1:
         return [function(item) for item in items]
+    state = _state
+    with single_threaded_blas():
+        results, failed, left, taking = [None] * len(items), [], iter(range(len(items))), threading.Lock()
 
-    def work(item):
-        _THREAD.is_worker = True
-        return function(item)
+        def work():
+            state.thread.is_worker = True
+            try:
+                while not failed:
+                    with taking:
+                        k = next(left, None)
+                    if k is None:
+                        break
+                    results[k] = function(items[k])
+            except BaseException as error:
+                failed.append(error)
+            finally:
+                state.thread.is_worker = False
 
-    with _ONE_AT_A_TIME:
-        threads = num_threads()
-        if threads == 1:
-            return [function(item) for item in items]
-        with single_threaded_blas(), ThreadPoolExecutor(threads) as pool:
-            return list(pool.map(work, items))
+        others = [state.pool.submit(work) for _ in range(min(num_threads(), len(items)) - 1)]
+        try:
+            work()
+        finally:
+            wait(others)
+        if failed:
+            raise failed.pop()  # or the error's frames would hold the error
+        return results
 
 
 @functools.cache
@@ -63,12 +108,28 @@ def blas_pools() -> list[Any]:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Let BLAS use one thread inside of the block: threads that wait for each other cost small matrices more."""
-    before = [pool.num_threads for pool in blas_pools()]
-    try:
-        for pool in blas_pools():
-            pool.set_num_threads(1)
+    """Let BLAS use one thread inside of the block, in one block of the process at a time.
+
+    Whoever changed the setting must set it back: threadpoolctl obeys only the first thread that changes anything.
+    """
+    state = _state
+    if getattr(state.thread, "is_worker", False):
         yield
-    finally:
-        for pool, threads in zip(blas_pools(), before, strict=True):
-            pool.set_num_threads(threads)
+        return
+    with state.alone:
+        if state.before:
+            yield
+            return
+        state.before = _counts()
+        try:
+            for pool in blas_pools():
+                pool.set_num_threads(1)
+            yield
+        finally:
+            before, state.before = state.before, []
+            for pool, threads in zip(blas_pools(), before, strict=True):
+                pool.set_num_threads(threads)
+
+
+def _counts():
+    return [pool.num_threads for pool in blas_pools()]

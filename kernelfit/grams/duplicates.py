@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import SingularMatrixError
 
-_BYTES = 1 << 24  # of rows that are converted together
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Duplicates:
@@ -107,8 +105,11 @@ def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise
     kernelfit.common.errors.SingularMatrixError: training points 1 and 3 are identical but their targets are not ...
     """
     X = np.asarray(X)
+    rows, first = X.reshape(len(X), -1), np.arange(len(X), dtype=np.intp)
     seen: dict[bytes, int] = {}
-    first = np.array([seen.setdefault(digest, j) for j, digest in enumerate(_digests(X))], np.intp)
+    _, kinds, counts = np.unique(_sums(rows), return_inverse=True, return_counts=True)
+    for j in np.flatnonzero(counts[kinds] > 1):  # rows whose sums differ are not equal; hashes take five times as long
+        first[j] = seen.setdefault(hashlib.blake2b(_as_compared(rows[j]), digest_size=16).digest(), j)
     if pairwise:
         for j in np.flatnonzero(first != np.arange(len(X))):
             if not _columns_agree(X[:, first[j]], X[:, j]):
@@ -141,11 +142,18 @@ def find_copies(X: npt.NDArray, others: npt.NDArray) -> npt.NDArray[np.intp]:
 
 
 def _sums(X):
-    bits = (np.ascontiguousarray(X) + X.dtype.type(0)).view(f"u{X.itemsize}")  # 0.0 where there is -0.0
+    """Return a sum of bits times odd numbers of each row, the same for equal numbers, uint64 (n,)."""
     odd = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
-    return np.concatenate(
-        [np.zeros(0, np.uint64)] + [bits[k : k + 512].astype(np.uint64) @ odd for k in range(0, len(bits), 512)]
-    )
+    sums = np.zeros(len(X), np.uint64)
+    for k in range(0, len(X), 512):
+        part = _as_compared(X[k : k + 512])
+        sums[k : k + 512] = part.view(f"u{part.itemsize}").astype(np.uint64, copy=False) @ odd
+    return sums
+
+
+def _as_compared(X):
+    """Return numbers whose bytes are equal where they are: -0.0 is 0.0, and all but uint8 is float64."""
+    return np.ascontiguousarray(X) if X.dtype == np.uint8 else X.astype(np.float64, order="C") + 0.0
 
 
 def _columns_agree(a, b):
@@ -154,14 +162,3 @@ def _columns_agree(a, b):
     Where rows are equal and columns are not, the matrix is not symmetric; merging would hide that from its check.
     """
     return np.abs(a - b).max() <= 1e3 * np.finfo(np.float32).eps * np.abs(a).max()
-
-
-def _digests(X):
-    """Yield a hash of each row, the same for equal numbers."""
-    count = max(1, _BYTES // max(1, X[:1].size * max(8, X.itemsize)))
-    for start in range(0, len(X), count):
-        rows = X[start : start + count].reshape(len(X[start : start + count]), -1)
-        if rows.dtype != np.uint8:
-            rows = rows.astype(np.float64) + 0.0  # which makes 0.0 of -0.0
-        for row in np.ascontiguousarray(rows):
-            yield hashlib.blake2b(row, digest_size=16).digest()

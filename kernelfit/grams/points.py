@@ -251,8 +251,7 @@ def _checked_sq_norms(values):
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(f"point {row} holds NaN or infinite values, or its squared norm overflows")
-    largest = np.abs(values).max()
-    if sq_norms.max() < SMALLEST_SQ_NORM and largest > 0:
+    if sq_norms.max() < SMALLEST_SQ_NORM and (largest := np.abs(values).max()) > 0:
         raise InputError(
             f"no coordinate is larger than {largest:.1e}: squares of such numbers have lost their digits in float64. "
             "Scale the points, and the bandwidth with them"

@@ -1,6 +1,5 @@
 import numpy as np
 import pytest
-import threadpoolctl
 
 from kernelfit import backend
 from kernelfit.backend import machine
@@ -76,25 +75,6 @@ def test_what_blas_cannot_do_in_place_is_refused():
     C.flags.writeable = False
     with pytest.raises(ValueError, match="read-only"):
         backend.CPU.gemm(A, A, C)
-
-
-def test_parallel_map_keeps_the_order_and_restores_blas_threads():
-    with threadpoolctl.threadpool_limits(2, user_api="blas"):
-        for n in (0, 1, 10):
-            assert backend.parallel_map(lambda i: (i * i, backend.num_threads()), range(n)) == [
-                (i * i, 1) for i in range(n)
-            ]
-            assert backend.num_threads() == 2
-        with pytest.raises(ZeroDivisionError):
-            backend.parallel_map(lambda i: 1 / i, [1, 0, 2])
-        assert backend.num_threads() == 2
-
-
-def test_parallel_map_inside_of_itself_does_not_wait_for_itself():
-    def outer(i):
-        return sum(backend.parallel_map(lambda j: i * j, range(4)))
-
-    assert backend.parallel_map(outer, range(5)) == [6 * i for i in range(5)]
 
 
 def test_touched_has_the_shape_and_is_writeable():

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+import types
 
 import numpy as np
 import pytest
@@ -110,7 +111,7 @@ def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
 )
 def test_a_net_belongs_to_its_row_of_table_1(about, expected):
     found = nets({"data": "cifar10"} | about)
-    assert [name for name in TABLE_1 if table1.records_of(name, found)] == expected
+    assert [name for name in TABLE_1 if table1.groups_of(name, found)] == expected
 
 
 def test_a_row_of_table_1_has_the_seeds_of_one_data_set_at_its_largest():
@@ -118,9 +119,19 @@ def test_a_row_of_table_1_has_the_seeds_of_one_data_set_at_its_largest():
     assert len(words) == len(TABLE_1) and ("Inception without batch norm", "wd") in words
     sizes = [{"data": "cifar10", "n_train": n, "seed": seed} for n, seed in ((100, 0), (3000, 0), (3000, 1), (2000, 0))]
     found = nets(*sizes)
-    assert table1.records_of("inception-none", found) == found[1:3]
+    assert table1.groups_of("inception-none", found) == [("", found[1:3])]
     found = nets(*({"data": f"cifar10{end}", "seed": seed} for end, seed in (("", 0), ("-own", 0), ("-own", 1))))
-    assert table1.records_of("inception-none", found) == found[1:], "no mean over data sets"
+    assert table1.groups_of("inception-none", found) == [("", found[1:])], "no mean over data sets"
+
+
+def test_a_row_of_table_1_that_was_trained_in_several_ways_shows_each_the_papers_first():
+    shared = {"data": "cifar10", "model": "mlp1x512", "labels": 1.0}
+    found = nets(*(shared | {"lr_decay": decay, "seed": seed} for decay, seed in ((0.95, 0), (0.98, 0), (0.95, 1))))
+    assert table1.groups_of("mlp1x512-random", found) == [("", found[::2]), (", lr_decay 0.98", found[1:2])]
+    table = table1.section(types.SimpleNamespace(latest=lambda kind: found)).parts[0]
+    shown = [[str(cell) for cell in row.cells] for row in table.rows if not row.grey]
+    assert [row[1] for row in shown] == ["random labels", "random labels, lr_decay 0.98"]
+    assert "±" in shown[0][3] and "2 seeds" in shown[0][6] and "±" not in shown[1][3]
 
 
 def arriving(order):

@@ -67,10 +67,7 @@ def by_key(nets):
     for record in nets:
         setting = setting_of(record)
         name = f"{record.results.model}{'' if setting == 'none' else f', {setting}'} on {data_of(record)}"
-        settings = {"data": record.dataset.asked, "precision": record.results.precision} | {
-            name: value for name, value in record.results.training.items() if name not in _LIMITS
-        }
-        key = name, json.dumps(settings, sort_keys=True)
+        key = name, json.dumps(settings_of(record), sort_keys=True)
         found[key] = [*found.pop(key, []), record]
     alike = {}
     for name, settings in found:
@@ -81,6 +78,13 @@ def by_key(nets):
         told = [f", {key} {own[key]}" for key in own if any(each.get(key) != own[key] for each in others)]
         named.append((name + "".join(told), records))
     return named
+
+
+def settings_of(record):
+    """Return all that decides the outcome of a training but net, size, labels, pixels, seed, and when it ends."""
+    return {"data": record.dataset.asked, "precision": record.results.precision} | {
+        name: value for name, value in record.results.training.items() if name not in _LIMITS
+    }
 
 
 def setting_of(record):

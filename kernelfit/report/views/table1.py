@@ -4,10 +4,11 @@ import re
 
 from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
 from kernelfit.report.section import Section
-from kernelfit.report.table import Row, Table
+from kernelfit.report.table import Cell, Row, Table
 from kernelfit.report.views import net_curves
-from kernelfit.report.words import count, is_true, mean_sd, percent, share
+from kernelfit.report.words import averaged, count, is_true, percent, share
 
+PAPERS_DECAY = 0.95  # of the learning rate, each epoch
 ACCURACIES = ("training accuracy: paper", "kernelfit", "test accuracy: paper", "kernelfit")
 _NETS = {
     "inception-nobn": "Inception without batch norm",
@@ -23,19 +24,18 @@ _SETTINGS = {"crop-wd": "crop + wd", "crop": "crop", "wd": "wd", "none": "none",
 def section(records):
     """Return the paper's table 1; rows that no net has answered yet are grey."""
     nets, rows = records.latest("net"), []
-    for name, (train, test) in TABLE_1.items():
-        found = records_of(name, nets)
-        cells, data = ["not run yet", ""], "ImageNet" if name.startswith("imagenet") else "CIFAR10"
-        command = f"kernelfit reproduce table1 --scale full --rows {name}"
-        if found:
-            cells = [percent(mean_sd(accuracies(found, which))[0]) for which in ("train_error", "test_error")]
-            seeds = f", {len(found)} seeds" if len(found) > 1 else ""
-            data, command = (
-                f"{found[-1].dataset.name}, n = {count(found[-1].dataset.n_train)}{seeds}",
-                found[-1].command,
-            )
-        paper = [share(None if value is None else value / 100) for value in (train, test)]
-        rows.append(Row((*in_words(name), paper[0], cells[0], paper[1], cells[1], data), command, grey=not found))
+    for name, paper in TABLE_1.items():
+        train, test = (share(None if value is None else value / 100) for value in paper)
+        groups = groups_of(name, nets)
+        for k, (told, found) in enumerate(groups):
+            reached = [averaged(accuracies(found, error), percent) for error in ("train_error", "test_error")]
+            net, setting = in_words(name)
+            cells = (net, f"{setting}{told}", Cell() if k else train, reached[0], Cell() if k else test, reached[1])
+            rows.append(Row((*cells, _data(found)), found[-1].command))
+        if not groups:
+            command = f"kernelfit reproduce table1 --scale full --rows {name}"
+            data = "ImageNet" if name.startswith("imagenet") else "CIFAR10"
+            rows.append(Row((*in_words(name), train, "not run yet", test, "", data), command, grey=True))
     steps = ", ".join(f"{name} {count(value)}" for name, value in FIGURE_1A_STEPS.items())
     made = Table(
         title="",
@@ -58,15 +58,29 @@ def in_words(row):
     return _NETS[name], _SETTINGS[row.removeprefix(f"{name}-")]
 
 
-def records_of(row, nets):
-    """Return the Records of a row, one of each seed: those on the most images where there are several sizes.
+def groups_of(row, nets):
+    """Return (how they were trained, Records of each seed) for each way that a row was trained, the paper's first.
 
-    Of several data sets, or ways to train, that of the last: accuracies of different ones have no mean.
+    Those on the most images, and of the data set that was used last: accuracies of different ones have no mean. The
+    first way is told as "", each other by its settings that differ: ", lr_decay 0.98".
     """
     found = [record for record in nets if _row_of(record) == row]
     largest = max((record.dataset.n_train for record in found), default=0)
-    alike = net_curves.by_key([record for record in found if record.dataset.n_train == largest])
-    return list({record.results.seed: record for record in alike[-1][1]}.values()) if alike else []
+    found = [record for record in found if record.dataset.n_train == largest]
+    found = [record for record in found if record.dataset.name == found[-1].dataset.name]
+    ways = [list({record.results.seed: record for record in alike}.values()) for _, alike in net_curves.by_key(found)]
+    ways = sorted(reversed(ways), key=lambda alike: alike[0].results.training.get("lr_decay") != PAPERS_DECAY)
+    settings = [net_curves.settings_of(alike[0]) for alike in ways]
+    told = ("".join(f", {key} {own[key]}" for key in own if own[key] != settings[0].get(key)) for own in settings)
+    return list(zip(told, ways, strict=True))
+
+
+def _data(records):
+    """Return the data set, its size, and what else belongs to the accuracies of a row."""
+    last = records[-1]
+    seeds = f", {len(records)} seeds" if len(records) > 1 else ""
+    precision = "" if last.results.precision == "float32" else f", {last.results.precision}"
+    return f"{last.dataset.name}, n = {count(last.dataset.n_train)}{seeds}{precision}"
 
 
 def _row_of(record):
