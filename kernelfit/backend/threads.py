@@ -71,7 +71,9 @@ def parallel_map(function: Callable, items: Iterable) -> list:
         return [function(item) for item in items]
     state = _state
     with single_threaded_blas():
-        results, failed, left, taking = [None] * len(items), [], iter(range(len(items))), threading.Lock()
+        results: list[Any] = [None] * len(items)
+        left, taking = iter(range(len(items))), threading.Lock()
+        failed: list[BaseException] = []
 
         def work():
             state.thread.is_worker = True

@@ -108,10 +108,11 @@ def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise
     rows, first = X.reshape(len(X), -1), np.arange(len(X), dtype=np.intp)
     seen: dict[bytes, int] = {}
     _, kinds, counts = np.unique(_sums(rows), return_inverse=True, return_counts=True)
-    for j in np.flatnonzero(counts[kinds] > 1):  # rows whose sums differ are not equal; hashes take five times as long
+    again = np.flatnonzero(counts[kinds] > 1)  # rows whose sums differ are not equal; hashes take five times as long
+    for j in again.tolist():
         first[j] = seen.setdefault(hashlib.blake2b(_as_compared(rows[j]), digest_size=16).digest(), j)
     if pairwise:
-        for j in np.flatnonzero(first != np.arange(len(X))):
+        for j in np.flatnonzero(first != np.arange(len(X))).tolist():
             if not _columns_agree(X[:, first[j]], X[:, j]):
                 first[j] = j
     support = np.flatnonzero(first == np.arange(len(X)))

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.common.files import atomic_write
 from kernelfit.common.progress import Progress
-from kernelfit.features import Features, Pixels, parse_features
+from kernelfit.features.base import Features, Pixels
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.matrix_points import MatrixPoints
@@ -143,6 +143,8 @@ def read_model(
         raise DataError(f"{path}: coefficients {coef.dtype} {coef.shape} and points {X.shape} are not those of a model")
     if coef.shape != (len(X), len(classes)):
         raise DataError(f"{path}: coefficients {coef.shape} do not fit {len(X)} points and {len(classes)} classes")
+    from kernelfit.features.text import parse_features  # all features: a tenth of a fit to 500 points takes as long
+
     try:
         features = parse_features(features)
     except InputError as error:

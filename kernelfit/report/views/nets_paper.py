@@ -128,11 +128,12 @@ def _figure2_cells(outcome, _):
 def _table1_verdicts(done):
     found = []
     for outcome in done:
-        if outcome.name.endswith("random"):
+        name, random, slower = outcome.name.partition("-random")
+        if random:
             worst = max(record.results.train_error for record in outcome.records)
             verb = "fits" if worst <= THRESHOLD else "does not fit"
-            name = outcome.name.removesuffix("-random")
-            found.append(f"{name} {verb} random labels: training error at most {percent(worst)}.")
+            how = " with a slower decay of the learning rate" if slower else ""
+            found.append(f"{name} {verb} random labels{how}: training error at most {percent(worst)}.")
     return found
 
 

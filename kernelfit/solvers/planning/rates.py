@@ -37,7 +37,7 @@ class Rates:
         return self.float64 if precision == "float64" else self.halves if halves else self.float32
 
 
-_SMALLEST_PROBE = 512
+_SMALLEST_PROBE = 256
 
 
 def probe_of(n: int, device: backend.Device) -> int:
