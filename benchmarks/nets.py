@@ -1,13 +1,20 @@
 """Neural nets: images per second beside the DataLoader loop of a tutorial, and how soon random labels are fitted."""
 
 import contextlib
+import dataclasses
 import functools
+import math
+import subprocess
+import sys
+import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
 
 from benchmarks.experiments import outcome
-from benchmarks.runner import Table, apart, at_least, at_most, case, figure, ratio, rounds
+from benchmarks.runner import Table, apart, at_least, at_most, case, figure, measures, ratio, rounds
+from kernelfit.experiments.registry import read_records
 
 BATCH, CROP, CLASSES = 128, 28, 10
 IMAGES = {"mlp1x512": 2560, "mlp3x512": 2560}  # of an epoch, for a fraction of a second of it; other nets:
@@ -216,3 +223,76 @@ def nets_random_labels(data="cifar10", n=5_000, model="mlp1x512", seeds=3, epoch
             }
         )
     yield Table(f"`{run['command']}`", rows)
+
+
+@case(
+    targets={"numbers that differ": at_most(0), "steps done when it was killed": at_least(1)},
+    smoke={"data": "digits", "model": "mlp1x512", "steps": 400, "every": 0.05},
+)
+def nets_resume(data="cifar10", model="alexnet", steps=300, every=5.0, labels="random"):
+    """A training that is killed after its first checkpoint and goes on, beside one that is not: the same bits.
+
+    Compared are the losses by step and epoch, errors, margins and norms of the weights, and what was learnt when, of
+    every example.
+    """
+    words = ["--data", data, "--model", model, "--steps", str(steps), "--labels", labels, "--lr", "0.01", "--quiet"]
+    words = ["-m", "kernelfit", "nn", "train", *words, "--checkpoint-every", str(every)]
+    with tempfile.TemporaryDirectory() as folder:
+        whole, killed = (Path(folder) / name for name in ("whole", "killed"))
+        _train([*words, "--runs", str(whole)])
+        _killed_at_a_checkpoint([*words, "--runs", str(killed)], killed)
+        _train([*words, "--runs", str(killed), "--resume"])
+        expected, found = (_numbers(each) for each in (whole, killed))
+        resumed = found.pop("resumed")
+        expected.pop("resumed")
+    row = {
+        "numbers that are compared": figure(sum(len(each) for each in expected.values())),
+        "numbers that differ": figure(sum(_differing(expected[name], found[name]) for name in expected)),
+        "steps done when it was killed": figure(int(resumed[0]) if len(resumed) else 0),
+    }
+    yield measures(f"{model} on {data}, {labels} labels, {steps} steps", row)
+
+
+def _train(words):
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL)
+
+
+def _killed_at_a_checkpoint(words, runs):
+    training = subprocess.Popen([sys.executable, *words], stdout=subprocess.DEVNULL)
+    while training.poll() is None and not list(runs.glob("nets/*.pt")):
+        time.sleep(0.02)
+    training.kill()
+    training.wait()
+
+
+def _numbers(runs):
+    """Return {name: the numbers of the one record of a folder, bits as integers}, times left out."""
+    [record] = read_records(runs)
+    results = dataclasses.asdict(record.results)
+    results["curve"].pop("seconds")
+    found = {"resumed": np.asarray(results.pop("resumed"))}
+    for name in ("time_to_fit", "images_per_second"):
+        results.pop(name)
+    for name, value in results.items():
+        numbers = list(_flat(value))
+        found[name] = np.array(numbers, np.float64).view(np.int64)
+    for file in runs.glob("nets/*.npz"):
+        with np.load(file) as arrays:
+            found |= {
+                f"{name} of each example": arrays[name].ravel().astype(np.float64).view(np.int64) for name in arrays
+            }
+    return found
+
+
+def _differing(a, b):
+    return int((a != b).sum()) if len(a) == len(b) else max(len(a), len(b))
+
+
+def _flat(value):
+    if isinstance(value, dict):
+        value = list(value.values())
+    if isinstance(value, (list, tuple)):
+        for each in value:
+            yield from _flat(each)
+    elif isinstance(value, (int, float)) or value is None:
+        yield math.nan if value is None else value
