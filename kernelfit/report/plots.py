@@ -1,6 +1,7 @@
 """The figures of a folder of records by name: `kernelfit plot`."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -60,7 +61,7 @@ def _histograms(records):
 
 def _at_levels(records):
     nets = records.latest("net")
-    return [nets] if curves.errors_at_levels(nets) else []
+    return [(nets, records.latest("sweep"))] if curves.errors_at_levels(nets) else []
 
 
 _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
@@ -82,15 +83,17 @@ PLOTS = {
         "Time to overfit against label corruption.",
         _LEVELS,
         _at_levels,
-        lambda nets: curves.levels_table(curves.times_to_fit(nets), "Steps to fit, of those of true labels", times),
-        lambda nets: curves.levels_figure(nets, curves.overfit_panel),
+        lambda both: curves.levels_table(curves.times_to_fit(both[0]), "Steps to fit, of those of true labels", times),
+        lambda both: curves.levels_figure(both[0], curves.overfit_panel),
     ),
     "errors": Plot(
-        "Test error of nets against label corruption.",
+        "Test error of nets, and of the exact kernel on the same images, against label corruption.",
         _LEVELS,
         _at_levels,
-        lambda nets: curves.levels_table(curves.errors_at_levels(nets), "Test error", percent),
-        lambda nets: curves.levels_figure(nets, curves.errors_panel),
+        lambda both: curves.levels_table(
+            curves.errors_at_levels(both[0]) | curves.errors_of_kernels(*both), "Test error", percent
+        ),
+        lambda both: curves.levels_figure(both[0], functools.partial(curves.errors_panel, sweeps=both[1])),
     ),
 }
 

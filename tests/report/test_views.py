@@ -90,6 +90,9 @@ def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
     assert len(errors_panel(found, [seen(sweep, "b")]).series) == 1
     _, exact = errors_panel(found, [seen(sweep, "a")]).series
     assert [(point.x, point.y) for point in exact.points] == [(0, 0), (100, 90)] and "exact, gaussian" in exact.name
+    plot, both = find_plot("errors"), (found, [seen(sweep, "a")])
+    assert [series.name for series in plot.figure(both).panels[0].series][1] == exact.name
+    assert [str(row.cells[0]) for row in plot.table(both).rows][1] == exact.name
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,21 @@ def errors_at_levels(nets):
     return _at_levels(nets, lambda record, true: record.results.test_error)
 
 
+def errors_of_kernels(nets, sweeps):
+    """Return {name: {level: test errors of all seeds}} of the exact kernels that were swept on images these nets saw.
+
+    Of two sweeps with one name, that of the later one.
+    """
+    seen, found = [record.dataset.sha256 for record in nets if record.dataset.sha256], {}
+    for record in sweeps:
+        if record.dataset.sha256 in seen:
+            levels = found[f"exact, {kernel_of(record)}"] = {}
+            for row in record.results.rows:
+                if row.pixels == "true":
+                    levels.setdefault(row.level, []).append(row.test_error)
+    return found
+
+
 def times_to_fit(nets):
     """Return {name: {level: steps to fit, as multiples of those for true labels with the same seed}} of the same.
 
@@ -134,14 +149,8 @@ def errors_panel(nets, sweeps=()):
     classes = {record.dataset.n_classes for record in nets}
     rules = chance(classes.pop()) if len(classes) == 1 else ()
     series = _levels(errors_at_levels(nets), 100)
-    seen = [record.dataset.sha256 for record in nets if record.dataset.sha256]
-    for record in sweeps:
-        if record.dataset.sha256 in seen:
-            levels = {}
-            for row in record.results.rows:
-                if row.pixels == "true":
-                    levels.setdefault(row.level, []).append(row.test_error)
-            series += (against(levels, 100, name=f"exact, {kernel_of(record)}", style=len(series) % 6, dashed=True),)
+    for name, levels in errors_of_kernels(nets, sweeps).items():
+        series += (against(levels, 100, name=name, style=len(series) % 6, dashed=True),)
     about = "The paper's figure 1c."
     return Panel(title="Test error against corruption", x=LEVEL, y=_ERROR, series=series, rules=rules, caption=about)
 
