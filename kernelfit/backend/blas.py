@@ -111,8 +111,9 @@ def common_prefix(*arrays: Array) -> str:
             )
         row, column = array.strides
         # An array of no entries has no strides to speak of: CuPy says 0.
-        if array.size and ((array.shape[1] > 1 and column != array.itemsize) or row % array.itemsize):
-            raise ValueError(f"BLAS needs rows without gaps; got strides {array.strides} for {array.dtype}")
+        backwards = len(array) > 1 and row < array.shape[1] * array.itemsize  # or rows that share memory
+        if array.size and ((array.shape[1] > 1 and column != array.itemsize) or row % array.itemsize or backwards):
+            raise ValueError(f"BLAS needs rows without gaps, one after another; got strides {array.strides}")
     if not getattr(arrays[-1].flags, "writeable", True):
         raise ValueError("the matrix to overwrite is read-only")
     return _PREFIX[arrays[0].dtype]

@@ -1,12 +1,13 @@
 """Products and triangular solves cut into shares, one for each thread: views, all of the result together."""
 
 import itertools
+import math
 from collections.abc import Iterator
 
 from kernelfit.backend.device import Array
 
-_LEAST = 2**21  # multiplications of a share: those of 50 microseconds, a few times what handing it over takes
-_MULTIPLE = 16  # of rows and columns that kernels of BLAS make at a time
+_LEAST = 2**21  # multiplications of a share: 50 microseconds, a few times what handing it over takes on a few threads
+_MULTIPLE = 8  # of rows and columns that kernels of BLAS make at a time
 
 
 def count_shares(multiplications: float, threads: int) -> int:
@@ -34,6 +35,6 @@ def of_product(
 
 def of_square(n: int, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return (rows, columns) of the blocks that make up the lower triangle of an n x n matrix, the largest first."""
-    parts = edges(n, 2 * count)  # enough blocks that threads end together
+    parts = edges(n, math.ceil((8 * count) ** 0.5))  # 4 count blocks, enough that threads end together
     blocks = [(rows, columns) for columns, rows in itertools.combinations(parts, 2)]
     return blocks + [(part, part) for part in parts]

@@ -8,29 +8,46 @@ import contextlib
 import functools
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 from kernelfit.backend.lapack import of_scipy
 
 
+class _Block:
+    """A place in the code that needs BLAS on one thread; one that an interrupt left behind goes with its frame."""
+
+
 class _State:
-    """What a process shares: the threads that wait for work, and how BLAS is set while it runs on one thread."""
+    """What a process shares: threads that wait for work, and how BLAS is set while blocks let it use one thread."""
 
     def __init__(self):
-        self.pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "kernelfit")  # the caller works too
-        self.alone = threading.RLock()
-        self.before: list[int] = []  # threads that BLAS used before a block that lets it use one
+        # The caller works too.
+        self.pool = ThreadPoolExecutor(max(1, (os.cpu_count() or 1) - 1), "kernelfit", _set_openmp_alone)
+        self.changing = threading.Lock()
+        self.blocks: weakref.WeakSet[_Block] = weakref.WeakSet()
+        self.to_restore: list[int] = []  # threads of each BLAS library before the first block
         self.thread = threading.local()
+
+
+def _set_openmp_alone():
+    """Let BLAS use one thread where each of Python's threads has a setting of its own."""
+    for pool in blas_pools():
+        if getattr(pool, "threading_layer", "") == "openmp":
+            pool.set_num_threads(1)
 
 
 _state = _State()
 
 
 def _renew():
+    """Begin anew in a forked process, which has none of the threads, and locks as they happened to be."""
     global _state
-    _state = _State()  # a forked process has none of these threads, and locks as they happened to be
+    left, _state = _state.to_restore, _State()
+    if left:
+        _set(left)
 
 
 if hasattr(os, "register_at_fork"):
@@ -44,20 +61,17 @@ def num_threads() -> int:
     """
     if getattr(_state.thread, "is_worker", False):
         return 1
-    before = _state.before  # is never changed, but replaced
-    return max(before or _counts(), default=1)
+    return max(_state.to_restore or _counts(), default=1)  # the list is never changed, but replaced
 
 
 def limit_threads(count: int) -> None:
     """Let BLAS, and with it parallel_map, use at most `count` threads from now on."""
-    for pool in blas_pools():
-        pool.set_num_threads(min(count, pool.num_threads))
+    _change(lambda before: min(count, before))
 
 
 def set_threads(count: int) -> None:
     """Let BLAS, and with it parallel_map, use `count` threads from now on, whatever the environment says."""
-    for pool in blas_pools():
-        pool.set_num_threads(count)
+    _change(lambda before: count)
 
 
 def parallel_map(function: Callable, items: Iterable) -> list:
@@ -67,7 +81,8 @@ def parallel_map(function: Callable, items: Iterable) -> list:
     runs on its own thread; a single item is as if function were called. An error ends the others after what they do.
     """
     items = list(items)
-    if min(num_threads(), len(items)) <= 1:
+    threads = min(num_threads(), len(items))
+    if threads <= 1:
         return [function(item) for item in items]
     state = _state
     with single_threaded_blas():
@@ -89,14 +104,29 @@ def parallel_map(function: Callable, items: Iterable) -> list:
             finally:
                 state.thread.is_worker = False
 
-        others = [state.pool.submit(work) for _ in range(min(num_threads(), len(items)) - 1)]
+        others: list[Future] = []
         try:
+            with contextlib.suppress(RuntimeError):  # no further thread can be had: this one does it all
+                others += (state.pool.submit(work) for _ in range(threads - 1))
             work()
         finally:
-            wait(others)
+            _end(others, failed)
         if failed:
+            del failed[1:]
             raise failed.pop()  # or the error's frames would hold the error
         return results
+
+
+def _end(others, failed):
+    """Return when no other thread is at work: what one of them writes to is the caller's."""
+    begun = [other for other in others if not other.cancel()]
+    try:
+        wait(begun)
+    except BaseException as error:  # an interrupt
+        failed.append(error)
+        wait(begun)
+        failed.remove(error)
+        raise
 
 
 @functools.cache
@@ -110,27 +140,51 @@ def blas_pools() -> list[Any]:
 
 @contextlib.contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """Let BLAS use one thread inside of the block, in one block of the process at a time.
-
-    Whoever changed the setting must set it back: threadpoolctl obeys only the first thread that changes anything.
-    """
-    state = _state
-    if getattr(state.thread, "is_worker", False):
+    """Let BLAS use one thread inside of the block, and of those of other threads at the same time."""
+    if num_threads() == 1:
         yield
         return
-    with state.alone:
-        if state.before:
-            yield
-            return
-        state.before = _counts()
+    state, block = _state, _Block()
+    try:
+        with state.changing:
+            state.blocks.add(block)
+            if len(state.blocks) == 1:
+                state.to_restore = state.to_restore or _counts()
+                _set([1] * len(state.to_restore))
+        yield
+    finally:
         try:
-            for pool in blas_pools():
-                pool.set_num_threads(1)
-            yield
-        finally:
-            before, state.before = state.before, []
-            for pool, threads in zip(blas_pools(), before, strict=True):
-                pool.set_num_threads(threads)
+            _leave(state, block)
+        except BaseException:  # an interrupt
+            _leave(state, block)
+            raise
+
+
+def _leave(state, block):
+    with state.changing:
+        state.blocks.discard(block)
+        if not state.blocks and state.to_restore:
+            _set(state.to_restore)
+            state.to_restore = []  # last, so that what is left undone is done the next time
+
+
+def _change(of_before):
+    """Set the threads of each BLAS library to of_before(those that it has), at once or when the last block ends."""
+    with _state.changing:
+        counts = [of_before(before) for before in _state.to_restore or _counts()]
+        if _state.to_restore:
+            _state.to_restore = counts
+        else:
+            _set(counts)
+
+
+def _set(counts):
+    for pool, count in zip(blas_pools(), counts, strict=True):
+        # threadpoolctl, from 3.7 on, obeys one thread alone, the first that changed anything, unless it is told.
+        release = getattr(type(pool), "clear_controlling_thread", lambda force: None)
+        release(force=True)
+        pool.set_num_threads(count)
+        release(force=True)
 
 
 def _counts():

@@ -6,6 +6,7 @@ one through those of distinct points, where equal points have equal targets; els
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import SingularMatrixError
+
+_TOGETHER = 32  # rows that are converted at a time: few enough for a cache
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,12 +108,12 @@ def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise
     kernelfit.common.errors.SingularMatrixError: training points 1 and 3 are identical but their targets are not ...
     """
     X = np.asarray(X)
-    rows, first = X.reshape(len(X), -1), np.arange(len(X), dtype=np.intp)
+    first = np.arange(len(X), dtype=np.intp)
     seen: dict[bytes, int] = {}
-    _, kinds, counts = np.unique(_sums(rows), return_inverse=True, return_counts=True)
+    _, kinds, counts = np.unique(_sums(X), return_inverse=True, return_counts=True)
     again = np.flatnonzero(counts[kinds] > 1)  # rows whose sums differ are not equal; hashes take five times as long
     for j in again.tolist():
-        first[j] = seen.setdefault(hashlib.blake2b(_as_compared(rows[j]), digest_size=16).digest(), j)
+        first[j] = seen.setdefault(hashlib.blake2b(_as_compared(X[j : j + 1]), digest_size=16).digest(), j)
     if pairwise:
         for j in np.flatnonzero(first != np.arange(len(X))).tolist():
             if not _columns_agree(X[:, first[j]], X[:, j]):
@@ -144,16 +147,20 @@ def find_copies(X: npt.NDArray, others: npt.NDArray) -> npt.NDArray[np.intp]:
 
 def _sums(X):
     """Return a sum of bits times odd numbers of each row, the same for equal numbers, uint64 (n,)."""
-    odd = np.random.default_rng(0).integers(1, 2**63, X.shape[1], dtype=np.uint64) * np.uint64(2) + np.uint64(1)
+    size = math.prod(X.shape[1:])
+    odd = np.random.default_rng(0).integers(1, 2**63, size, dtype=np.uint64) * np.uint64(2) + np.uint64(1)
     sums = np.zeros(len(X), np.uint64)
-    for k in range(0, len(X), 512):
-        part = _as_compared(X[k : k + 512])
-        sums[k : k + 512] = part.view(f"u{part.itemsize}").astype(np.uint64, copy=False) @ odd
+    for k in range(0, len(X), _TOGETHER):
+        part = _as_compared(X[k : k + _TOGETHER])
+        bits = part.view(f"u{part.itemsize}").astype(np.uint64)
+        bits ^= bits >> np.uint64(32)  # whole numbers have bits at the top alone, which products with odd ones lose
+        sums[k : k + _TOGETHER] = bits @ odd
     return sums
 
 
 def _as_compared(X):
-    """Return numbers whose bytes are equal where they are: -0.0 is 0.0, and all but uint8 is float64."""
+    """Return rows (n, d) of numbers whose bytes are equal where they are: -0.0 is 0.0, all but uint8 is float64."""
+    X = X.reshape(len(X), math.prod(X.shape[1:]))
     return np.ascontiguousarray(X) if X.dtype == np.uint8 else X.astype(np.float64, order="C") + 0.0
 
 

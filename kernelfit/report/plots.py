@@ -93,7 +93,9 @@ PLOTS = {
         lambda both: curves.levels_table(
             curves.errors_at_levels(both[0]) | curves.errors_of_kernels(*both), "Test error", percent
         ),
-        lambda both: curves.levels_figure(both[0], functools.partial(curves.errors_panel, sweeps=both[1])),
+        lambda both: curves.levels_figure(
+            both[0], functools.partial(curves.errors_panel, sweeps=both[1]), curves.same_images(*both)
+        ),
     ),
 }
 

@@ -68,6 +68,12 @@ def test_what_blas_cannot_do_in_place_is_refused():
     A, C = np.ones((4, 4)), np.ones((4, 4))
     with pytest.raises(ValueError, match="without gaps"):
         backend.CPU.gemm(np.ones((4, 8))[:, ::2], A, C)
+    for rows in (A[::-1], np.broadcast_to(A[:1], (4, 4))):
+        with pytest.raises(ValueError, match="one after another"):
+            backend.CPU.gemm(rows, A, C)
+    for matrix, right in ((A[0], False), (A[0], True)):
+        with pytest.raises(ValueError, match="matrices"):
+            backend.CPU.trsm(A, matrix, right=right)
     with pytest.raises(ValueError, match="one dtype"):
         backend.CPU.gemm(A.astype(np.float32), A, C)
     with pytest.raises(ValueError, match="into"):

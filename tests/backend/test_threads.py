@@ -3,7 +3,9 @@
 import gc
 import itertools
 import multiprocessing
+import os
 import threading
+import time
 import weakref
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import threadpoolctl
 
 from kernelfit import backend
-from kernelfit.backend import shares
+from kernelfit.backend import lapack, shares
 from kernelfit.backend.threads import blas_pools, single_threaded_blas
 
 CPU = backend.CPU
@@ -51,13 +53,15 @@ def test_parallel_map_inside_of_itself_does_not_wait_for_itself(threads):
     assert backend.parallel_map(outer, range(5)) == [6 * i for i in range(5)]
 
 
-def test_an_error_ends_the_rest_and_keeps_nothing_alive(threads):
-    done, held = [], []
+def test_errors_end_the_rest_and_keep_nothing_alive(threads):
+    done, held, both = [], [], threading.Barrier(min(2, threads, os.cpu_count()))
 
     def fails(k):
         done.append(k)
         array = np.ones(3)
         held.append(weakref.ref(array))
+        if len(done) <= both.parties:
+            both.wait(10)  # so that two fail together
         raise MemoryError("no room")
 
     gc.disable()  # what only a garbage collector would free is memory that is missing at once
@@ -70,30 +74,110 @@ def test_an_error_ends_the_rest_and_keeps_nothing_alive(threads):
         gc.enable()
 
 
-def test_other_threads_wait_and_leave_blas_as_it_was(threads):
-    inside, waiting, order = threading.Event(), threading.Event(), []
+def test_blas_is_on_one_thread_in_each_share_whoever_asks(threads, monkeypatch):
+    seen, call, potrf = [], lapack.call, lapack.potrf
+
+    def told(function):
+        def run(*arguments):
+            seen.append((threading.current_thread().name, *blas_threads()))
+            time.sleep(0.002)  # so that every thread gets something
+            return function(*arguments)
+
+        return run
+
+    monkeypatch.setattr(lapack, "call", told(call))
+    monkeypatch.setattr(lapack, "potrf", told(potrf))
+    A, C = np.eye(100), np.eye(100)
+
+    def work():
+        for one in (
+            lambda: CPU.gemm(A, A, C),
+            lambda: CPU.gemm(A[:1], A, C[:1]),
+            lambda: CPU.syrk(A, C),
+            lambda: CPU.trsm(A, C),
+            lambda: CPU.potrf(C),
+        ):
+            seen.clear()
+            C[...] = A
+            one()
+            assert {count for _, *counts in seen for count in counts} == {1}
+            assert len({name for name, *_ in seen}) == min(threads, os.cpu_count())
+        return True
+
+    results = [work()]
+    thread = threading.Thread(target=lambda: results.append(work()))  # threadpoolctl obeys the first thread alone
+    thread.start()
+    thread.join()
+    assert results == [True, True] and set(blas_threads()) == {threads}
+
+
+def test_threads_that_overlap_leave_blas_as_it_was(threads):
+    inside, entered = threading.Event(), threading.Event()
 
     def other():
         inside.wait(10)
-        waiting.set()
-        order.append(backend.parallel_map(lambda i: (i, backend.num_threads()), range(3)))
+        with single_threaded_blas():
+            entered.set()
+            left.wait(10)
+            assert set(blas_threads()) == {1} and backend.num_threads() == threads
+        ended.append(True)
 
+    left, ended = threading.Event(), []
     thread = threading.Thread(target=other)
     thread.start()
     with single_threaded_blas():
         inside.set()
-        assert waiting.wait(10) and set(blas_threads()) == {1}
-        assert backend.num_threads() == threads, "that work is shared out to here"
-        with single_threaded_blas():
-            order.append(backend.parallel_map(lambda i: i, range(2)))
-        assert set(blas_threads()) == {1}
+        assert entered.wait(10), "one does not wait for the other"
+        assert backend.parallel_map(lambda i: (i, *set(blas_threads())), range(3)) == [(i, 1) for i in range(3)]
+    left.set()
     thread.join(10)
-    assert [0, 1] in order and [(i, 1) for i in range(3)] in order
-    assert set(blas_threads()) == {threads}
+    assert ended and set(blas_threads()) == {threads} and backend.num_threads() == threads
+
+
+def test_a_thread_that_is_started_and_awaited_in_a_share_is_not_locked_out(threads):
+    def run(k):
+        found = []
+        thread = threading.Thread(target=lambda: found.append(backend.parallel_map(lambda i: i + k, range(4))))
+        thread.start()
+        thread.join(20)
+        return found
+
+    assert backend.parallel_map(run, range(3)) == [[[k, k + 1, k + 2, k + 3]] for k in range(3)]
+
+
+def test_a_block_that_an_interrupt_left_behind_is_made_up_for():
+    blas_pools()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        left_behind = single_threaded_blas()
+        left_behind.__enter__()
+        assert set(blas_threads()) == {1}
+        del left_behind  # with the frames of the interrupt
+        backend.parallel_map(lambda i: i, range(3))
+        assert set(blas_threads()) == {2}
+
+
+def test_without_further_threads_the_caller_does_it_all(monkeypatch):
+    def submit(*_):
+        raise RuntimeError("cannot schedule new futures after interpreter shutdown")
+
+    monkeypatch.setattr("kernelfit.backend.threads._state.pool.submit", submit)
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        assert backend.parallel_map(lambda i: i, range(5)) == list(range(5))
+
+
+def test_limits_that_are_set_meanwhile_hold_afterwards():
+    blas_pools()
+    with threadpoolctl.threadpool_limits(2, user_api="blas"):
+        with single_threaded_blas():
+            backend.set_threads(3)
+            assert set(blas_threads()) == {1} and backend.num_threads() == 3
+        assert set(blas_threads()) == {3}
+        backend.limit_threads(2)
+        assert set(blas_threads()) == {2}
 
 
 def _squares(connection):
-    connection.send(backend.parallel_map(lambda i: i * i, range(5)))
+    connection.send((backend.num_threads(), backend.parallel_map(lambda i: i * i, range(5))))
 
 
 @pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="processes are not forked here")
@@ -110,8 +194,9 @@ def test_a_forked_process_has_threads_of_its_own(threads):
         return ours.recv()
 
     assert backend.parallel_map(lambda i: i, range(3)) == [0, 1, 2]
-    assert fork() == [0, 1, 4, 9, 16]
-    assert backend.parallel_map(fork, range(2)) == [[0, 1, 4, 9, 16]] * 2, "forked by a thread that works"
+    expected = (threads, [0, 1, 4, 9, 16])
+    assert fork() == expected
+    assert backend.parallel_map(fork, range(2)) == [expected] * 2, "forked by a thread that works"
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

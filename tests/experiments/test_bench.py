@@ -36,6 +36,7 @@ def problem(tmp_path):
 
 
 @pytest.mark.parametrize("contender", ON_A_CPU)
+@pytest.mark.filterwarnings("ignore:.torch.jit.script. is deprecated:DeprecationWarning")  # gpytorch's
 def test_every_contender_solves_the_same_problem(contender, problem):
     task, data = problem
     if not peers.CONTENDERS[contender].installed:

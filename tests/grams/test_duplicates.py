@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import SingularMatrixError
+from kernelfit.grams import duplicates
 from kernelfit.grams.duplicates import find_copies, merge_duplicates
 from tests.support.arrays import pixels, vectors
 
@@ -97,3 +98,24 @@ def test_copies_are_found_where_rows_are_equal(X):
 def test_zeros_of_both_signs_are_one_number_and_nothing_has_no_copy():
     assert find_copies(np.array([[-0.0, 1.0]]), np.array([[2.0, 1.0], [0.0, 1.0]])).tolist() == [1]
     assert find_copies(np.zeros((0, 3)), np.ones((2, 3))).tolist() == []
+
+
+def test_rows_whose_sums_are_equal_are_still_compared(monkeypatch):
+    X = np.random.default_rng(0).integers(0, 2, (2000, 40)).astype(float)  # of few bits
+    X = np.unique(X, axis=0)
+    assert merge_duplicates(X).merged == 0
+    monkeypatch.setattr("kernelfit.grams.duplicates._sums", lambda rows: np.zeros(len(rows), np.uint64))
+    assert merge_duplicates(X).merged == 0
+    again = merge_duplicates(np.vstack([X, X[7:8]]))
+    assert again.merged == 1 and again.first[-1] == 7
+
+
+def test_sums_tell_rows_of_whole_numbers_apart():
+    for most in (1, 255):
+        X = np.unique(np.random.default_rng(0).integers(0, most + 1, (5000, 40)).astype(float), axis=0)
+        assert len(np.unique(duplicates._sums(X))) > 0.99 * len(X), "else nearly all are hashed"
+
+
+@pytest.mark.parametrize("shape", [(0, 5), (0,), (3, 0)])
+def test_nothing_has_no_duplicates_and_rows_of_nothing_are_equal(shape):
+    assert merge_duplicates(np.zeros(shape)).merged == (2 if shape == (3, 0) else 0)

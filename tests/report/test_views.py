@@ -90,9 +90,12 @@ def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
     assert len(errors_panel(found, [seen(sweep, "b")]).series) == 1
     _, exact = errors_panel(found, [seen(sweep, "a")]).series
     assert [(point.x, point.y) for point in exact.points] == [(0, 0), (100, 90)] and "exact, gaussian" in exact.name
-    plot, both = find_plot("errors"), (found, [seen(sweep, "a")])
+    ridged = dataclasses.replace(seen(sweep, "a"), spec=sweep.spec | {"ridge": 0.1})
+    assert len(errors_panel(found, [ridged]).series) == 1, "not exact"
+    plot, both = find_plot("errors"), (found, [seen(sweep, "a"), ridged])
     assert [series.name for series in plot.figure(both).panels[0].series][1] == exact.name
     assert [str(row.cells[0]) for row in plot.table(both).rows][1] == exact.name
+    assert plot.figure(both).commands[-1] == sweep.command
 
 
 @pytest.mark.parametrize(
@@ -131,6 +134,13 @@ def test_a_row_of_table_1_that_was_trained_in_several_ways_shows_each_the_papers
     shared = {"data": "cifar10", "model": "mlp1x512", "labels": 1.0}
     found = nets(*(shared | {"lr_decay": decay, "seed": seed} for decay, seed in ((0.95, 0), (0.98, 0), (0.95, 1))))
     assert table1.groups_of("mlp1x512-random", found) == [("", found[::2]), (", lr_decay 0.98", found[1:2])]
+    again = nets(
+        *(
+            shared | {"model": name, "lr_decay": 0.95, "seed": k}
+            for k, name in enumerate(("mlp1x512", "mlp(hidden=[512])"))
+        )
+    )
+    assert table1.groups_of("mlp1x512-random", again) == [("", again)], "one net under two names"
     table = table1.section(types.SimpleNamespace(latest=lambda kind: found)).parts[0]
     shown = [[str(cell) for cell in row.cells] for row in table.rows if not row.grey]
     assert [row[1] for row in shown] == ["random labels", "random labels, lr_decay 0.98"]

@@ -19,6 +19,7 @@ from kernelfit.report.views.net_curves import (
     loss,
     one_of_each,
     overfit_panel,
+    same_images,
     setting_of,
     steps_to_fit,
     times_to_fit,
@@ -95,8 +96,13 @@ def section(records):
     nets = records.latest("net")
     curves, note = last(by_key(nets), "nets")
     figures = [*map(training_figure, curves)]
-    errors = functools.partial(errors_panel, sweeps=records.latest("sweep"))
-    figures += [levels_figure(nets, errors), levels_figure(nets, overfit_panel), _test_figure(nets)]
+    sweeps = records.latest("sweep")
+    errors = functools.partial(errors_panel, sweeps=sweeps)
+    figures += [
+        levels_figure(nets, errors, same_images(nets, sweeps)),
+        levels_figure(nets, overfit_panel),
+        _test_figure(nets),
+    ]
     rows = tuple(map(_overview, reversed(nets)))
     overview = Table(title="", columns=_COLUMNS, rows=rows, caption="Every training.") if rows else None
     return Section("nets", "Neural nets", (*figures, _norms_figure(nets), note, overview))

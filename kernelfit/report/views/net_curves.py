@@ -107,16 +107,21 @@ def errors_at_levels(nets):
 def errors_of_kernels(nets, sweeps):
     """Return {name: {level: test errors of all seeds}} of the exact kernels that were swept on images these nets saw.
 
-    Of two sweeps with one name, that of the later one.
+    Of two sweeps with one name, that of the later one; none with a ridge, which is not exact.
     """
-    seen, found = [record.dataset.sha256 for record in nets if record.dataset.sha256], {}
-    for record in sweeps:
-        if record.dataset.sha256 in seen:
-            levels = found[f"exact, {kernel_of(record)}"] = {}
-            for row in record.results.rows:
-                if row.pixels == "true":
-                    levels.setdefault(row.level, []).append(row.test_error)
+    found = {}
+    for record in same_images(nets, sweeps):
+        levels = found[f"exact, {kernel_of(record)} on {data_of(record)}"] = {}
+        for row in record.results.rows:
+            if row.pixels == "true":
+                levels.setdefault(row.level, []).append(row.test_error)
     return found
+
+
+def same_images(nets, sweeps):
+    """Return the Records of sweeps without a ridge on images that these nets saw."""
+    seen = [record.dataset.sha256 for record in nets if record.dataset.sha256]
+    return [record for record in sweeps if record.dataset.sha256 in seen and not record.spec.get("ridge")]
 
 
 def times_to_fit(nets):
@@ -155,10 +160,11 @@ def errors_panel(nets, sweeps=()):
     return Panel(title="Test error against corruption", x=LEVEL, y=_ERROR, series=series, rules=rules, caption=about)
 
 
-def levels_figure(nets, panel):
-    """Return the figure of one of these panels."""
+def levels_figure(nets, panel, others=()):
+    """Return the figure of one of these panels; `others` are Records that it shows beside nets."""
     names = errors_at_levels(nets)
-    commands = tuple(record.command for name, records in by_key(nets) if name in names for record in records)
+    shown = [record for name, records in by_key(nets) if name in names for record in records]
+    commands = tuple(record.command for record in (*shown, *others))
     return Figure(title="nets", panels=(panel(nets),), commands=commands)
 
 

@@ -68,11 +68,18 @@ def groups_of(row, nets):
     largest = max((record.dataset.n_train for record in found), default=0)
     found = [record for record in found if record.dataset.n_train == largest]
     found = [record for record in found if record.dataset.name == found[-1].dataset.name]
-    ways = [list({record.results.seed: record for record in alike}.values()) for _, alike in net_curves.by_key(found)]
-    ways = sorted(reversed(ways), key=lambda alike: alike[0].results.training.get("lr_decay") != PAPERS_DECAY)
-    settings = [net_curves.settings_of(alike[0]) for alike in ways]
-    told = ("".join(f", {key} {own[key]}" for key in own if own[key] != settings[0].get(key)) for own in settings)
-    return list(zip(told, ways, strict=True))
+    ways = {}
+    for record in found:
+        settings = net_curves.settings_of(record)
+        _, seeds = ways.pop(repr(settings), (settings, {}))
+        ways[repr(settings)] = settings, seeds | {record.results.seed: record}  # the one trained last at the end
+    ways = [(settings, list(seeds.values())) for settings, seeds in reversed(ways.values())]
+    ways.sort(key=lambda way: way[0].get("lr_decay") != PAPERS_DECAY)
+    return [(_difference(settings, ways[0][0]), records) for settings, records in ways]
+
+
+def _difference(settings, others):
+    return "".join(f", {key} {settings.get(key)}" for key in others | settings if settings.get(key) != others.get(key))
 
 
 def _data(records):
