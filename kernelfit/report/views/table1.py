@@ -61,18 +61,20 @@ def in_words(row):
 def groups_of(row, nets):
     """Return (how they were trained, Records of each seed) for each way that a row was trained, the paper's first.
 
-    Those on the most images, and of the data set that was used last: accuracies of different ones have no mean. The
-    first way is told as "", each other by its settings that differ: ", lr_decay 0.98".
+    Those on the most images, and of the data set that was used last: accuracies of different ones have no mean. Of a
+    seed that was trained twice, the longer training: those of figures end as soon as labels are fitted. The first way
+    is told as "", each other by its settings that differ: ", lr_decay 0.98".
     """
     found = [record for record in nets if _row_of(record) == row]
     largest = max((record.dataset.n_train for record in found), default=0)
     found = [record for record in found if record.dataset.n_train == largest]
     found = [record for record in found if record.dataset.name == found[-1].dataset.name]
     ways = {}
-    for record in found:
+    for record in sorted(found, key=lambda record: record.results.epochs):  # of a seed the one trained longest
         settings = net_curves.settings_of(record)
-        _, seeds = ways.pop(repr(settings), (settings, {}))
-        ways[repr(settings)] = settings, seeds | {record.results.seed: record}  # the one trained last at the end
+        key = repr(sorted(settings.items()))
+        _, seeds = ways.get(key, (settings, {}))
+        ways[key] = settings, seeds | {record.results.seed: record}
     ways = [(settings, list(seeds.values())) for settings, seeds in reversed(ways.values())]
     ways.sort(key=lambda way: way[0].get("lr_decay") != PAPERS_DECAY)
     return [(_difference(settings, ways[0][0]), records) for settings, records in ways]
