@@ -255,3 +255,21 @@ def test_mean_and_deviation_share_their_unit():
     assert words.averaged([0.01, 0.03], words.percent) == "2.00 ± 1.41 %"
     assert words.averaged([1.0, 2.0]) == "1.5 ± 0.71" and words.averaged([0.5], words.percent) == "50.00 %"
     assert words.averaged([None], words.percent) == "" and words.averaged([1.0, None, 3.0], words.seconds).value == 2
+
+
+def test_long_names_stand_below_the_chart_and_leave_it_its_width(tmp_path):
+    def drawn(*names):
+        made = []
+        series = tuple(Series(name=name, points=(Point(0, 1), Point(1, 2)), style=k) for k, name in enumerate(names))
+        panel = Panel(title="t", x=Axis(label="x"), y=Axis(label="y"), series=series)
+        with pytest.MonkeyPatch.context() as patch:
+            save = Drawn.savefig
+            patch.setattr(Drawn, "savefig", lambda self, *a, **k: (save(self, *a, **k), made.append(self))[0])
+            draw(Figure(title="t", panels=(panel,)), tmp_path / "x.svg")
+        [axes] = made[0].axes
+        return axes.get_position(), axes.get_legend().get_window_extent(), axes.get_window_extent(), made[0]
+
+    (short, inside, box, small), (long, below, chart, tall) = drawn("a", "b"), drawn("a", "a long name of a net " * 8)
+    assert inside.y0 > box.y0 and below.y1 < chart.y0, "in the chart, and below it"
+    assert abs(long.width - short.width) < 0.02 and tall.get_figheight() > small.get_figheight()
+    assert abs(chart.height - box.height) < 0.3 * box.height and below.x1 <= tall.bbox.x1 and below.y0 >= 0

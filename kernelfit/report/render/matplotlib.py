@@ -1,6 +1,7 @@
 """Figures as files for a paper: one style, no pyplot, written whole or not at all, the same bytes each time."""
 
 import io
+import textwrap
 from pathlib import Path
 
 from kernelfit.common.errors import DataNotFoundError, InputError
@@ -13,6 +14,7 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#9B4A86", "#6B5B00", "#4D4DBB")  # 
 MARKS = "os^DXv"
 _GREY = "#767676"
 _SPAN, _LETTER = 150, 5  # points that an axis is long, at least, and that a letter is wide, at most
+_LONGEST, _LINE = 44, 0.13  # letters of a line of the legend, and inches from one to the next
 _ROOM = 0.03  # beyond the ends of an axis, of its length
 _STYLE = {
     "font.size": 8,
@@ -60,8 +62,9 @@ def draw(figure: Figure, path: str | Path) -> str | Path:
     kind, content, several = Path(path).suffix.lower().removeprefix("."), io.BytesIO(), len(figure.panels)
     with style.context(["default", _STYLE]):
         made = Drawn(figsize=(3.4, 2.6) if several == 1 else (3.5 * several, 2.8), layout="constrained")
-        for axes, panel in zip(made.subplots(1, several, squeeze=False)[0], figure.panels, strict=True):
-            _draw(axes, panel)
+        every = zip(made.subplots(1, several, squeeze=False)[0], figure.panels, strict=True)
+        lines = max([_draw(axes, panel) for axes, panel in every])
+        made.set_figheight(made.get_figheight() + _LINE * lines)
         made.axes[0].set_title(figure.title, wrap=True)
         for text in made.findobj(Text):
             text.set_parse_math(False)  # a name with two dollars in it is a name
@@ -90,8 +93,19 @@ def _draw(axes, panel):
     for rule in panel.rules:
         line, look = (axes.axvline, ":") if rule.vertical else (axes.axhline, "--")
         line(rule.at, color=_GREY, linestyle=look, linewidth=1, label=rule.name or "_")
-    if axes.get_legend_handles_labels()[0]:
-        axes.legend()
+    return _legend(axes)
+
+
+def _legend(axes):
+    """Say what is drawn: in the chart, or below it where names are long; return the lines below."""
+    drawn, names = axes.get_legend_handles_labels()
+    shown = [textwrap.fill(name, _LONGEST) for name in names]
+    if shown == names:
+        if names:
+            axes.legend()
+        return 0
+    axes.legend(drawn, shown, loc="upper left", bbox_to_anchor=(0, -0.25), borderaxespad=0)
+    return sum(1 + name.count("\n") for name in shown)
 
 
 def _scaled(axes, name, axis, values):
