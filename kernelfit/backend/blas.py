@@ -6,10 +6,12 @@ routine with that name ("dgemm"), its arguments in the order of the reference BL
 arrays.
 """
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
 
+from kernelfit.backend import shares
 from kernelfit.backend.device import Array, Device
 
 _SCALE, _APART = 2.0**10, 2.0**11  # of entries up to 2: the lower half of one of 2^-24 is no subnormal number yet
@@ -27,6 +29,15 @@ class Blas(Device):
         """Run one routine of the library."""
         raise NotImplementedError
 
+    def _count_shares(self, multiplications: float) -> int:
+        """Return into how many shares to cut so many multiplications."""
+        return 1
+
+    def _share_out(self, run: Callable, parts: Iterable) -> None:
+        """Call run(part) for each part."""
+        for part in parts:
+            run(part)
+
     def gemm(
         self,
         A: Array,
@@ -43,7 +54,13 @@ class Blas(Device):
         k_b, n = B.shape[::-1] if transpose_b else B.shape
         if k != k_b or C.shape != (m, n):
             raise ValueError(f"gemm of shapes {(m, k)} and {(k_b, n)} into {C.shape}")
-        alpha, beta = float(alpha), float(beta)
+        count, options = self._count_shares(m * n * k), (float(alpha), float(beta), transpose_a, transpose_b)
+        parts = shares.of_product(A, B, C, transpose_a, transpose_b, count) if count > 1 else [(A, B, C)]
+        self._share_out(lambda part: self._multiply(prefix, part, *options), parts)
+
+    def _multiply(self, prefix, part, alpha, beta, transpose_a, transpose_b):
+        A, B, C = part
+        (m, n), k = C.shape, A.shape[0 if transpose_a else 1]
         a, b = _flag(transpose_a), _flag(transpose_b)
         if n == 1 and m > 0 and k > 0:  # GEMV reads A at the speed of memory, GEMM with one column at a third of it
             x_step = 1 if transpose_b else leading(B)
@@ -80,7 +97,17 @@ class Blas(Device):
         n, k = A.shape
         if C.shape != (n, n):
             raise ValueError(f"syrk of shape {A.shape} into {C.shape}")
-        self._call(prefix + "syrk", "U", "T", n, k, float(alpha), A, leading(A), float(beta), C, leading(C))
+        alpha, beta = float(alpha), float(beta)
+
+        def run(block):
+            rows, columns = (slice(*span) for span in block)
+            if rows == columns:
+                part, own = A[rows], C[rows, rows]
+                self._call(prefix + "syrk", "U", "T", len(part), k, alpha, part, leading(part), beta, own, leading(own))
+            else:
+                self._multiply(prefix, (A[rows], A[columns], C[rows, columns]), alpha, beta, False, True)
+
+        self._share_out(run, shares.of_square(n, self._count_shares(n * n * k / 2)))
 
     def trsm(self, L: Array, B: Array, *, right: bool = False, transpose: bool = False) -> None:
         prefix = common_prefix(L, B)
@@ -88,9 +115,14 @@ class Blas(Device):
             raise ValueError(f"trsm of a factor {L.shape} with a block {B.shape}, right={right}")
         if B.size:
             side = "L" if right else "R"  # transposing the equation swaps the sides
-            self._call(
-                prefix + "trsm", side, "U", _flag(transpose), "N", *B.shape[::-1], 1.0, L, leading(L), B, leading(B)
-            )
+
+            def run(span):
+                part = B[slice(*span)] if right else B[:, slice(*span)]
+                shape, flag = part.shape[::-1], _flag(transpose)
+                self._call(prefix + "trsm", side, "U", flag, "N", *shape, 1.0, L, leading(L), part, leading(part))
+
+            count = self._count_shares(B.size * len(L) / 2)
+            self._share_out(run, shares.edges(B.shape[0 if right else 1], count))
 
 
 def _halves(A):

@@ -81,54 +81,6 @@ class Cpu(Blas):
     def describe(self) -> dict:
         return describe()
 
-    def gemm(
-        self,
-        A: Array,
-        B: Array,
-        C: Array,
-        *,
-        alpha: float = 1.0,
-        beta: float = 0.0,
-        transpose_a: bool = False,
-        transpose_b: bool = False,
-    ) -> None:
-        options: Any = {"alpha": alpha, "beta": beta, "transpose_a": transpose_a, "transpose_b": transpose_b}
-        on_one_thread, parts = super().gemm, [(A, B, C)]
-        shapes = [A.shape[::-1] if transpose_a else A.shape, B.shape[::-1] if transpose_b else B.shape, C.shape]
-        if [len(shape) for shape in shapes] == [2, 2, 2]:
-            (m, k), (k_b, n), _ = shapes
-            count = shares.count_shares(m * n * k, num_threads())
-            if count > 1 and k == k_b and C.shape == (m, n):  # what does not fit is refused as it is
-                parts = list(shares.of_product(A, B, C, transpose_a, transpose_b, count))
-        parallel_map(lambda part: on_one_thread(*part, **options), parts)
-
-    def syrk(self, A: Array, C: Array, *, alpha: float = 1.0, beta: float = 0.0) -> None:
-        on_one_thread = super().syrk
-        count = shares.count_shares(A.size * len(A) / 2, num_threads())
-        if count == 1 or A.ndim != 2 or C.shape != (len(A), len(A)):
-            return on_one_thread(A, C, alpha=alpha, beta=beta)
-
-        def run(block):
-            rows, columns = (slice(*span) for span in block)
-            if rows == columns:
-                on_one_thread(A[rows], C[rows, rows], alpha=alpha, beta=beta)
-            else:
-                self.gemm(A[rows], A[columns], C[rows, columns], alpha=alpha, beta=beta, transpose_b=True)
-
-        parallel_map(run, shares.of_square(len(A), count))
-
-    def trsm(self, L: Array, B: Array, *, right: bool = False, transpose: bool = False) -> None:
-        on_one_thread = super().trsm
-        count = shares.count_shares(B.size * len(L) / 2, num_threads())
-        if count == 1 or B.ndim != 2 or L.shape != (B.shape[1 if right else 0],) * 2:
-            return on_one_thread(L, B, right=right, transpose=transpose)
-
-        def run(span):
-            part = B[slice(*span)] if right else B[:, slice(*span)]
-            on_one_thread(L, part, right=right, transpose=transpose)
-
-        parallel_map(run, shares.edges(B.shape[0 if right else 1], count))
-
     def potrf(self, A: Array) -> int:
         n, half = len(A), len(A) // 2
         if n < _LEAF or num_threads() == 1:
@@ -146,3 +98,9 @@ class Cpu(Blas):
     def _call(self, name: str, *arguments: Any) -> None:
         with single_threaded_blas():
             lapack.call(name, *arguments)
+
+    def _count_shares(self, multiplications: float) -> int:
+        return shares.count_shares(multiplications, num_threads())
+
+    def _share_out(self, run: Callable, parts: Iterable) -> None:
+        parallel_map(run, parts)

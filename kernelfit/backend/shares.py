@@ -17,7 +17,7 @@ def count_shares(multiplications: float, threads: int) -> int:
 
 def edges(n: int, count: int) -> list[tuple[int, int]]:
     """Return (first, last) of `count` parts of n, or of fewer: each but the last a multiple of what BLAS takes."""
-    step = -(-n // (count * _MULTIPLE)) * _MULTIPLE
+    step = max(1, -(-n // (count * _MULTIPLE))) * _MULTIPLE
     return [(first, min(first + step, n)) for first in range(0, n, step)]
 
 
@@ -35,6 +35,6 @@ def of_product(
 
 def of_square(n: int, count: int) -> list[tuple[tuple[int, int], tuple[int, int]]]:
     """Return (rows, columns) of the blocks that make up the lower triangle of an n x n matrix, the largest first."""
-    parts = edges(n, math.ceil((8 * count) ** 0.5))  # 4 count blocks, enough that threads end together
+    parts = edges(n, math.ceil((8 * count) ** 0.5) if count > 1 else 1)  # 4 count blocks: threads end together
     blocks = [(rows, columns) for columns, rows in itertools.combinations(parts, 2)]
     return blocks + [(part, part) for part in parts]
