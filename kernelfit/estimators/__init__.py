@@ -3,8 +3,9 @@
 Each is loaded when it is first used.
 """
 
-import importlib
 from typing import TYPE_CHECKING
+
+from kernelfit.common.lazy import lazy
 
 if TYPE_CHECKING:
     from kernelfit.estimators.classifier import KernelInterpolationClassifier
@@ -28,12 +29,4 @@ _HOME_OF = {
     "load_model": "saving",
 }
 
-
-def __getattr__(name: str) -> object:
-    if name in _HOME_OF:
-        return getattr(importlib.import_module(f"{__name__}.{_HOME_OF[name]}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return __all__
+__getattr__, __dir__ = lazy(__name__, _HOME_OF)
