@@ -5,6 +5,7 @@ sees the same examples as in one process, whose weights come out but for roundin
 evaluates its own share of the examples, and the counts are added.
 """
 
+import atexit
 import dataclasses
 import os
 
@@ -114,4 +115,6 @@ def team_of(device):
                 )
             torch.cuda.set_device(local)
         distributed.init_process_group("nccl" if device.type == "cuda" else "gloo")
+        if device.type == "cpu":  # threads of gloo that outlive the interpreter may abort the process; waits for nobody
+            atexit.register(distributed.destroy_process_group)
     return Team(distributed.get_world_size(), distributed.get_rank())
