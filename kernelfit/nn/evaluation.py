@@ -13,8 +13,7 @@ from kernelfit.nn.distributed import ALONE
 _FIRST = 128  # examples of a count that may end early
 # Examples at a time: independent of the batch of training, so that an error rate is too. On a CPU the activations of a
 # convolution then fit in caches: AlexNet says 2.4 times as many images a second as with 1024.
-_BATCH = {"cpu": 128}
-_BATCH_OF_DEVICES = 1024
+_BATCH = {"cpu": 128, "cuda": 1024}
 _NUMBERS = 2**25  # and fewer of large images: 128 MB of inputs
 _LARGEST = 2**24  # numbers of a matrix whose spectral norm is worth its singular values: seconds
 
@@ -85,7 +84,7 @@ def _growing(images, rows):
 
 
 def _batch(images):
-    return min(_BATCH.get(images.device.type, _BATCH_OF_DEVICES), max(1, _NUMBERS // math.prod(images.input_shape)))
+    return min(_BATCH[images.device.type], max(1, _NUMBERS // math.prod(images.input_shape)))
 
 
 def _said(logits):

@@ -136,6 +136,8 @@ def test_a_row_of_table_1_that_was_trained_in_several_ways_shows_each_the_papers
     ways = [{"lr_decay": decay, "batch": 128, "seed": seed} for decay, seed in ((0.95, 0), (0.98, 0), (0.95, 1))]
     found = nets(*(shared | way for way in ways[:2]), shared | dict(reversed(ways[2].items())))
     assert table1.groups_of("mlp1x512-random", found) == [("", found[::2]), (", lr_decay 0.98", found[1:2])]
+    twice = nets(*(shared | {"ran": epochs, "lr_decay": 0.95} for epochs in (30, 17)))
+    assert table1.groups_of("mlp1x512-random", twice) == [("", twice[:1])], "a seed that was trained twice"
     again = nets(
         *(
             shared | {"model": name, "lr_decay": 0.95, "seed": k}

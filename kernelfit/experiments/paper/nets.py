@@ -60,8 +60,8 @@ class Scale:
         Images of an MLP, and of all nets at the full scale; None: all.
     conv : dict
         Other options of the convolutional nets of the figures.
-    table1 : tuple of str
-        Names of MODELS.
+    table1 : dict
+        {name of MODELS: columns}.
     figure1a, figure2 : tuple of str
         Models, as texts, of the loss curves; with and without batch normalisation.
     figure1b : tuple of str
@@ -69,15 +69,13 @@ class Scale:
     epochs, limit : int
         Epochs of runs that do not stop when the training set is fitted, and the most of those that do.
     curve_every : int
-    slower : bool
-        Whether random labels are trained with a slower decay too: few of them are fitted in any case.
     """
 
     data: str
     n_train: int | None
     n_test: int | None
     conv: dict
-    table1: tuple
+    table1: dict
     figure1a: str
     figure1b: tuple
     figure2: tuple
@@ -85,11 +83,6 @@ class Scale:
     epochs: int
     limit: int
     curve_every: int
-    slower: bool
-
-    def columns(self, model):
-        """Return the columns of table 1 that a model is trained for."""
-        return [column for column in TABLE_1[model] if self.slower or column != "random-slower"]
 
 
 _SMALL = "inception({}width=0.125)"
@@ -99,7 +92,7 @@ SCALES = {
         n_train=5000,
         n_test=2000,
         conv={"n_train": 2000, "crop": 20},
-        table1=("mlp3x512", "mlp1x512"),
+        table1={"mlp3x512": _PLAIN, "mlp1x512": _PLAIN},
         figure1a=_SMALL.format(""),
         figure1b=("mlp1x512",),
         figure2=(_SMALL.format(""), _SMALL.format("batch_norm=False, ")),
@@ -107,14 +100,13 @@ SCALES = {
         epochs=40,
         limit=200,
         curve_every=4,
-        slower=False,
     ),
     "full": Scale(
         data="cifar10",
         n_train=None,
         n_test=None,
         conv={},
-        table1=tuple(MODELS),
+        table1=TABLE_1,
         figure1a="inception",
         figure1b=("inception", "alexnet", "mlp3x512", "mlp1x512"),
         figure2=("inception", "inception(batch_norm=False)"),
@@ -122,7 +114,6 @@ SCALES = {
         epochs=100,
         limit=100,
         curve_every=50,
-        slower=True,
     ),
 }
 
@@ -191,8 +182,8 @@ class Table1Spec(_NetStudy):
         return "cifar10"
 
     def _nets(self, scale):
-        for model in scale.table1:
-            for column in scale.columns(model):
+        for model, columns in scale.table1.items():
+            for column in columns:
                 options = _shared(scale, MODELS[model])
                 options |= {"stop_when_fitted": False, "epochs": scale.epochs, "augment": column.startswith("crop")}
                 if column.endswith("wd"):

@@ -67,7 +67,7 @@ def by_key(nets):
     for record in nets:
         setting = setting_of(record)
         name = f"{record.results.model}{'' if setting == 'none' else f', {setting}'} on {data_of(record)}"
-        key = name, json.dumps(settings_of(record), sort_keys=True)
+        key = name, json.dumps(settings_of(record))
         found[key] = [*found.pop(key, []), record]
     alike = {}
     for name, settings in found:
@@ -82,9 +82,8 @@ def by_key(nets):
 
 def settings_of(record):
     """Return all that decides the outcome of a training but net, size, labels, pixels, seed, and when it ends."""
-    return {"data": record.dataset.asked, "precision": record.results.precision} | {
-        name: value for name, value in record.results.training.items() if name not in _LIMITS
-    }
+    training = {name: value for name, value in record.results.training.items() if name not in _LIMITS}
+    return dict(sorted(({"data": record.dataset.asked, "precision": record.results.precision} | training).items()))
 
 
 def setting_of(record):

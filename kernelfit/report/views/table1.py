@@ -72,9 +72,8 @@ def groups_of(row, nets):
     ways = {}
     for record in sorted(found, key=lambda record: record.results.epochs):  # of a seed the one trained longest
         settings = net_curves.settings_of(record)
-        key = repr(sorted(settings.items()))
-        _, seeds = ways.get(key, (settings, {}))
-        ways[key] = settings, seeds | {record.results.seed: record}
+        _, seeds = ways.get(str(settings), (settings, {}))
+        ways[str(settings)] = settings, seeds | {record.results.seed: record}
     ways = [(settings, list(seeds.values())) for settings, seeds in reversed(ways.values())]
     ways.sort(key=lambda way: way[0].get("lr_decay") != PAPERS_DECAY)
     return [(_difference(settings, ways[0][0]), records) for settings, records in ways]
