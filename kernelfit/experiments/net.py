@@ -51,7 +51,9 @@ class NetSpec(Settings, Data):
         None, "Pixels a side of streamed images before the crop; default: 8/7 of the crop.", least=1
     )
     whiten: bool = option(True, "Whiten each image by its mean and deviation; of a table, standardise each column.")
-    init: Literal["he", "torch"] = option("he", "Initial weights: He et al., or PyTorch's own.")
+    init: Literal["he", "glorot", "torch"] = option(
+        "he", "Initial weights: of He et al.; of Glorot and Bengio, as in TensorFlow; or PyTorch's own."
+    )
     dropout: float = option(0.0, "After each hidden fully connected layer.")
     lr: float | None = option(  # type: ignore[assignment]  # a number once it is made
         None, "Learning rate; default: 0.1 for Inception, 0.01 for others."

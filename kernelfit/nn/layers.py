@@ -9,6 +9,11 @@ _HAS_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn,
 _SMALLEST = 2**16  # weights; below, the changes of layout cost more than they bring
 
 
+def slow_in_bfloat16(device):
+    """Whether a device lacks instructions for bfloat16: on a CPU with AVX2 alone AlexNet is 12 times slower in it."""
+    return device.type == "cpu" and not (_HAS_ONEDNN and torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
 class Linear(nn.Linear):
     """nn.Linear; on a CPU in float32, large layers in a plain training or evaluation go through oneDNN.
 

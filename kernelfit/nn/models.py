@@ -18,7 +18,7 @@ from kernelfit.common.validation import check_positive
 from kernelfit.nn.draws import torch_seed
 from kernelfit.nn.layers import Linear, LocalResponse, SamePool
 
-INITS = ("he", "torch")
+INITS = ("he", "glorot", "torch")
 
 
 class MLP(nn.Module):
@@ -158,8 +158,9 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
         (channels, height, width) or (d,).
     n_classes : int
     init : str
-        "he": weights N(0, 2 / fan_in), biases 0; "torch": what PyTorch draws. Kaiming He et al. (2015). The paper does
-        not say how its nets start.
+        "he": weights N(0, 2 / fan_in), biases 0, of Kaiming He et al. (2015); "glorot": weights uniform with variance
+        2 / (fan_in + fan_out), biases 0, of Glorot and Bengio (2010), and TensorFlow's; "torch": what PyTorch draws.
+        The paper does not say how its nets start.
     dropout : float
         After each hidden fully connected layer; of Inception, before the classifier.
 
@@ -188,8 +189,8 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
             raise InputError(f"model {text!r} could not be made: {type(error).__name__}: {error}") from error
         if not isinstance(net, nn.Module):
             raise InputError(f"model {text!r} returned {type(net).__name__}, not a torch.nn.Module")
-        if init == "he" and not own:
-            _he(net)
+        if init != "torch" and not own:
+            _start(net, init)
     return net
 
 
@@ -229,10 +230,13 @@ def _parameters(make):
         return {}
 
 
-def _he(net):
+def _start(net, init):
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            if init == "he":
+                nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
+            else:
+                nn.init.xavier_uniform_(module.weight)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
 

@@ -20,6 +20,7 @@ from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
 from kernelfit.nn.distributed import ALONE
 from kernelfit.nn.evaluation import count_wrong, true_float32
 from kernelfit.nn.history import History
+from kernelfit.nn.layers import slow_in_bfloat16
 from kernelfit.nn.settings import Settings
 
 _SHOWN_EVERY = 1.0  # seconds between looks at loss and accuracy, each of which waits for the device
@@ -73,6 +74,8 @@ def train(
     settings, progress = settings or Settings(), progress or Progress()
     device, n = images.device, len(images)
     corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
+    if settings.precision == "bfloat16" and slow_in_bfloat16(device):
+        progress.note("this CPU has no instructions for bfloat16: float32 is many times quicker here")
     if device.type == "cpu":
         keep_freed_memory()  # gradients come and go with every step: taking new pages was a third of a step of an MLP
     net.to(device, memory_format=images.layout)

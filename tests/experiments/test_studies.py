@@ -175,6 +175,7 @@ def test_the_full_table_has_the_papers_rows():
         assert made.lr == (0.1 if name.startswith(("inception", "imagenet")) else 0.01)
         assert made.augment == ("crop" in name) and made.lr_decay == (0.98 if "slower" in name else 0.95)
         assert (made.weight_decay > 0) == name.endswith("wd")
+        assert made.init == ("glorot" if name.startswith("alexnet") else "he")
         assert made.labels == ("random" if "random" in name else "true")
         assert made.data == ("pictures" if name.startswith("imagenet") else "cifar10")
         assert made.stream == name.startswith("imagenet")

@@ -57,10 +57,14 @@ def test_weights_belong_to_the_seed_and_leave_the_process_alone():
     assert not torch.equal(first.layers[0].weight, other.layers[0].weight)
 
 
-def test_he_weights_have_their_variance():
+def test_initial_weights_have_their_variance():
     weight = build_model("mlp1x512", (3, 28, 28), 10).layers[0].weight.detach()
     # Of 1.2 million draws the variance is known to sqrt(2 / 1.2e6) = 0.13 %; five of those.
     assert abs(float(weight.var()) * 2352 / 2 - 1) < 0.0065
+    first = build_model("mlp1x512", *CIFAR10, init="glorot").layers[0]
+    glorots, bound = first.weight.detach(), (6 / (2352 + 512)) ** 0.5  # uniform: variance bound^2 / 3
+    assert float(glorots.abs().max()) == pytest.approx(bound, rel=1e-3) and not first.bias.detach().any()
+    assert abs(float(glorots.var()) * 3 / bound**2 - 1) < 0.0065
     other = build_model("mlp1x512", *CIFAR10, init="torch").layers[0].weight.detach()
     assert float(other.abs().max()) <= 2352**-0.5
 

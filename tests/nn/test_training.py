@@ -224,6 +224,20 @@ def test_bfloat16_trains_and_is_evaluated_in_float32():
     assert not torch.equal(weights(plain), weights(net))
 
 
+def test_a_cpu_without_bfloat16_is_told_of(monkeypatch):
+    notes = []
+
+    class Told(Progress):
+        note = staticmethod(notes.append)
+
+    net, images, y = problem()
+    for slow in (True, False):
+        monkeypatch.setattr("kernelfit.nn.training.slow_in_bfloat16", lambda device, slow=slow: slow)
+        for precision in ("float32", "bfloat16"):
+            train(net, images, y, Settings(epochs=1, precision=precision), progress=Told())
+    assert [note for note in notes if "bfloat16" in note] == notes[:1] and "quicker" in notes[0]
+
+
 def test_the_compiled_net_makes_the_steps_alone(monkeypatch):
     calls = []
 
