@@ -155,11 +155,12 @@ def _permute_each(X, rng):
 
 
 def _noise(X, mean, deviation, rng):
-    dtype = np.float32 if X.dtype == np.uint8 else X.dtype
+    dtype = np.dtype(np.float32) if X.dtype == np.uint8 else X.dtype
+    drawn = np.float32 if dtype.newbyteorder("=") == np.float32 else np.float64
     out = np.empty(X.shape, dtype)
     for start in range(0, len(X), _BLOCK):
         part = out[start : start + _BLOCK]
-        part[...] = mean + deviation * rng.standard_normal(part.shape, dtype=dtype)
+        part[...] = mean + deviation * rng.standard_normal(part.shape, dtype=drawn)
     return out
 
 

@@ -203,7 +203,10 @@ def _splits(X, y, X_test, y_test) -> tuple[Any, np.ndarray, Any, np.ndarray, str
     if (X_test is None) != (y_test is None):
         raise InputError("X_test and y_test belong together: give both, or neither")
     if X_test is not None:
-        return X, y, X_test, np.asarray(y_test), "given"
+        m, y_test = X_test.shape[0] if hasattr(X_test, "shape") else len(X_test), np.asarray(y_test)
+        if y_test.shape[:1] != (m,):
+            raise InputError(f"X_test has {m} examples, and y_test the shape {y_test.shape}; give a label for each")
+        return X, y, X_test, y_test, "given"
     from sklearn.model_selection import train_test_split
 
     X = X if hasattr(X, "shape") else np.asarray(X)

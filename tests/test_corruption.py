@@ -185,7 +185,7 @@ def test_the_layout_in_memory_does_not_matter(pixels):
             assert np.array_equal(result, wanted), other.strides
 
 
-@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("dtype", [np.uint8, np.float16, np.float32, np.float64, ">f8", np.longdouble])
 def test_gaussian_has_the_moments_of_the_training_pixels(dtype):
     rng = np.random.default_rng(0)
     X_train = rng.integers(0, 256, (1500, 8, 8), np.uint8) ** 2 // 3

@@ -236,6 +236,8 @@ def test_anything_with_fit_and_predict_will_do():
     result = randomization_test(Plain(), **data, levels=(0,), seeds=(0,))
     assert result.records[0].results.train_error == 0.5 and result.records[0].results.test_error == 0
     assert result.fits_random_labels is None and result.time_ratio is None and "no verdict" in result.verdict
+    with pytest.raises(InputError, match=r"X_test has 1 examples, and y_test the shape \(2,\)"):
+        randomization_test(Plain(), **data | {"y_test": [5, 7]}, levels=(0,), seeds=(0,))
 
 
 def made(level, seed, train=0.0, test=0.5, seconds=1.0):

@@ -62,7 +62,7 @@ def find_label_issues(
 
     Parameters
     ----------
-    model : KernelInterpolationClassifier or Factor
+    model : KernelInterpolationClassifier, KernelInterpolationClassifierCV or Factor
         A fitted one, or the factor of K + ridge I in float64, which is not closed. Labels never touch the factor.
     y : array, shape (n,)
         Labels of the training points, numbers or texts, of at least two classes.
@@ -99,10 +99,11 @@ def find_label_issues(
     check_integer("explain", explain, 0)
     check_integer("against", against, 1)
     names, labels = np.unique(np.asarray(y), return_inverse=True)
+    model = getattr(model, "best_estimator_", model)
     if not isinstance(model, Factor) and not hasattr(model, "support_"):
         raise InputError(f"model is a {type(model).__name__}; give a fitted KernelInterpolationClassifier or a Factor")
-    if getattr(model, "trend", None) is not None:
-        raise InputError(f"the model has a trend, {model.trend!r}, which leave-one-out of the kernel alone leaves out")
+    if hasattr(model, "trend_coef_"):
+        raise InputError("the model was fitted with a trend, which leave-one-out of the kernel alone leaves out")
     factor = model if isinstance(model, Factor) else model._factor
     originals = np.arange(factor.n) if isinstance(model, Factor) else model.support_
     n_given = factor.n if isinstance(model, Factor) else len(model.dual_coef_)

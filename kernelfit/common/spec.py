@@ -189,6 +189,8 @@ def _checked(field, hint, value):
     """Return a value, numbers as int or float; raises InputError for none of the choices, or no such number."""
     kinds, least = members(hint), option_of(field).least
     if typing.get_origin(kinds[0]) is tuple:
+        if not value and field.default:
+            raise InputError(f"{field.name} is empty; give one or more")
         return tuple(_checked(field, typing.get_args(kinds[0])[0], each) for each in value)
     choices = [
         choice for kind in kinds if typing.get_origin(kind) is typing.Literal for choice in typing.get_args(kind)

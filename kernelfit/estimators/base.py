@@ -28,7 +28,7 @@ from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import choose_bandwidth
 from kernelfit.models.fit import fit
-from kernelfit.models.optimizing import optimize
+from kernelfit.models.optimizing import distinct_points, optimize
 from kernelfit.models.posterior import likelihood_of
 from kernelfit.models.trend import trend_values
 from kernelfit.solvers.auto import Auto
@@ -90,8 +90,10 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         return tags
 
     def _precomputed(self):
-        kernel = self.kernel
-        return kernel.of_matrix if isinstance(kernel, Kernel) else isinstance(kernel, str) and kernel == "precomputed"
+        try:
+            return as_kernel(self.kernel).of_matrix
+        except InputError:  # is told by fit
+            return False
 
     def _dtypes(self):
         """Of X: float64, but that uint8 stays what it is everywhere in kernelfit, pixels / 255 with exact distances.
@@ -103,6 +105,8 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     def _solve(self, X, Y, weights):
         """Solve for the targets Y (n, r) and set what both estimators have."""
         self._drop_factor()  # of an earlier fit: there is no room for two
+        for name in ("trend_centre_", "trend_coef_", "optimization_"):
+            vars(self).pop(name, None)
         kernel = self._kernel_with_bandwidth()
         doubtful = pixels_in_doubt(X)
         if doubtful:
@@ -160,6 +164,8 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     def _factor(self):
         """The Factor of the fitted K + ridge I, made when it is first asked for; a copy and a pickle are without it."""
         check_is_fitted(self)
+        if self.kernel_.of_matrix:
+            raise UnsupportedError("a precomputed kernel matrix is not kept after the fit. Take `keep_factor=True`")
         solver = self._chosen_solver(1)
         if getattr(solver, "precision", None) == "mixed":
             raise UnsupportedError(
@@ -214,7 +220,8 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
             raise InputError(f"optimize = {self.optimize!r} was asked for beside weights or a trend; it knows neither")
         start, found = self.bandwidth, as_kernel(self.kernel)
         if kernel.open_bandwidth:  # "auto"
-            start = choose_bandwidth(X, Y, kernel, score=self._score, ridge=self.ridge).bandwidth
+            own = distinct_points(X, Y, kernel) if self.ridge == 0 else (X, Y)
+            start = choose_bandwidth(*own, kernel, score=self._score, ridge=self.ridge).bandwidth
         options = {"objective": self.optimize, "solver": solver, "progress": progress}
         self.optimization_ = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
         if not self.optimization_.converged:
@@ -229,7 +236,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         """Return points to predict as f takes them; with a precomputed kernel X is the cross matrix (m, n)."""
         check_is_fitted(self)
         X = validate_data(self, host_array(X), reset=False, dtype=self._dtypes())
-        return X[:, self.support_] if self._precomputed() and len(self.support_) < X.shape[1] else X
+        return X[:, self.support_] if self.kernel_.of_matrix and len(self.support_) < X.shape[1] else X
 
     def _scores(self, X):
         return self._values(self._points(X))
@@ -237,7 +244,11 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     def _values(self, points):
         """Return f, with its trend, at points as f takes them."""
         values = self.function_(points)
-        return values if self.trend is None else values + trend_values(points, self.trend_centre_, self.trend_coef_)
+        return (
+            values
+            if self._fitted_trend is None
+            else values + trend_values(points, self.trend_centre_, self.trend_coef_)
+        )
 
 
 def checked_weights(sample_weight: npt.ArrayLike | None, X: Any) -> npt.NDArray[np.float64] | None:

@@ -5,7 +5,7 @@ outside a fold, serves every ridge; what the models would predict follows from i
 """
 
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -85,10 +85,7 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
 
     def _kernel_list(self):
         several = isinstance(self.kernels, Iterable) and not isinstance(self.kernels, str)
-        kernels = list(self.kernels) if several else [self.kernels]
-        if not kernels:
-            raise InputError("kernels is empty; give one kernel or more")
-        return kernels
+        return _listed("kernels", self.kernels) if several else [self.kernels]
 
     def _template(self):
         """Return the plain estimator with what is not chosen."""
@@ -118,7 +115,8 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
 
     def _score_all(self, X, y, Y, folds, weights):
         """Set what is known of every candidate, and which is the best."""
-        ridges, kernels, classifier = checked_ridges(self.ridges), self._kernel_list(), is_classifier(self)
+        ridges, kernels = checked_ridges(_listed("ridges", self.ridges)), self._kernel_list()
+        classifier = is_classifier(self)
         tested = [slice(None)] if folds is None else [fold.test for fold in folds]
         given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
         scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
@@ -205,15 +203,23 @@ def _matrices(X, kernels, bandwidths, progress: Progress):
         if not kernel.open_bandwidth:
             yield name, None, gram(X, kernel)
             continue
-        chosen = (median_distance(X, kernel.metric) * _MULTIPLES).tolist() if automatic else list(bandwidths)
-        if not chosen:
-            raise InputError("bandwidths is empty; give one or more, or 'auto'")
+        median = median_distance(X, kernel.metric) if automatic else 0.0
+        chosen = (median * _MULTIPLES).tolist() if automatic else _listed("bandwidths", bandwidths)
         first = gram(X, kernel.with_bandwidth(check_positive("bandwidth", chosen[0])))
         points = (first.cached(progress=progress) if len(chosen) > 1 else first).points
         with progress.phase("cross-validation", len(chosen)) as advance:
             for bandwidth in chosen:
                 yield name, bandwidth, Gram(points, kernel.with_bandwidth(check_positive("bandwidth", bandwidth)))
                 advance(1)
+
+
+def _listed(name, values):
+    """Return a list of at least one value, which every fit reads anew."""
+    if isinstance(values, Iterator) or not isinstance(values, Iterable):
+        raise InputError(f"{name} = {values!r}; give a list or an array, which can be read more than once")
+    if not len(found := list(values)):
+        raise InputError(f"{name} is empty; give one or more")
+    return found
 
 
 def _fold(n, train, test):
@@ -270,10 +276,10 @@ class KernelInterpolatorCV(ScoredArrays, MultiOutputMixin, RegressorMixin, _Cros
     ----------
     kernels : kernel, or several
         Each a text, a Kernel or a function as for KernelInterpolator.
-    bandwidths : iterable of float, or "auto"
+    bandwidths : list or array of float, or "auto"
         For those kernels whose bandwidth is open. "auto": 11 half octaves of the median distance, from a quarter of it
         to 8 times.
-    ridges : iterable of float
+    ridges : list or array of float
         0 or positive. A ridge for which K + ridge I is singular to working precision has NaN scores, as ridge 0 where
         points are equal.
     cv : None, int, splitter or iterable of (train, test)

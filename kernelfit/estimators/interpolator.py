@@ -42,7 +42,8 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         because the factor it needs, half an n x n matrix, is not kept (nor pickled) with the estimator.
     keep_factor : bool
         Whether to keep the factor until the next fit, for `update`, `remove` and return_std, 4 n^2 bytes. Otherwise the
-        first of these makes it again, in the time of the fit. No copy or pickle has it.
+        first of these makes it again, in the time of the fit, and of a precomputed kernel cannot. No copy or pickle has
+        it.
     solver : Solver, optional
         How to solve: kernelfit.solvers has Cholesky, Auto, Eigen, ConjugateGradients, ... The parameters precision,
         device, memory and scratch are short forms for Auto, and exclude it.
@@ -211,9 +212,9 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         K = gram(points, self.kernel_, self._factor.K.points)
         progress = make_progress(not self.verbose)
         spread = (predictive_variance if return_std else predictive_covariance)(self._factor, K, progress=progress)
-        if self.trend is not None:
-            own = self._factor.K.points.coordinates() if self.trend == "linear" else np.empty((self._factor.n, 0))
-            basis = Basis.of(self.trend, K.device.host(own))
+        if (trend := self._fitted_trend) is not None:
+            own = self._factor.K.points.coordinates() if trend == "linear" else np.empty((self._factor.n, 0))
+            basis = Basis.of(trend, K.device.host(own))
             V = trend_deviation(self._factor, basis(own), K, basis(points))
             spread += np.einsum("pm,pm->m", V, V) if return_std else V.T @ V
         spread = np.sqrt(spread) if return_std else spread

@@ -139,8 +139,8 @@ def _parameter(name, value):
 
 
 def _plain(name, value):
-    if isinstance(value, np.generic):
-        value = value.item()
+    if isinstance(value, np.generic | np.ndarray):
+        value = value.tolist()
     if isinstance(value, Path | Device):
         return str(value) if isinstance(value, Path) else value.name
     if isinstance(value, list | tuple):

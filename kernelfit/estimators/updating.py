@@ -29,11 +29,16 @@ class UpdatedEstimator(SavedEstimator):
     norm_: float
     report_: FitReport
     loo_residuals_: Any  # array of the shape of dual_coef_, or None
-    trend: str | None
     verbose: bool
     _factor: Any
     _drop_factor: Callable[[], None]
     _precomputed: Callable[[], bool]
+
+    @property
+    def _fitted_trend(self) -> str | None:
+        """The trend of the last fit; the parameter may have been set anew since."""
+        centre = getattr(self, "trend_centre_", None)
+        return None if centre is None else "linear" if len(centre) else "constant"
 
     def _keep_factor(self, factor: Factor, close: Callable[[], None]) -> None:
         """Hold a Factor until the next fit, or until this is no more."""
@@ -123,8 +128,8 @@ class UpdatedEstimator(SavedEstimator):
         True
         """
         check_is_fitted(self)
-        if self.trend is not None:
-            raise UnsupportedError(f"the trend {self.trend!r} changes with every point that leaves: fit again without")
+        if (trend := self._fitted_trend) is not None:
+            raise UnsupportedError(f"the trend {trend!r} changes with every point that leaves: fit again without")
         n, rows = len(self.first_), np.atleast_1d(np.asarray(indices))
         if rows.ndim != 1 or (rows.size and rows.dtype.kind not in "iu"):
             raise InputError(f"indices are integers, shape (s,); got {rows.dtype} of shape {rows.shape}")

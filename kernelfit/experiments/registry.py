@@ -14,7 +14,7 @@ from typing import Any
 
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.progress import Progress
-from kernelfit.common.spec import Spec
+from kernelfit.common.spec import Spec, names_of
 from kernelfit.records.reading import Records, read_folder
 from kernelfit.records.record import Record, append_record
 
@@ -89,11 +89,14 @@ def run(kind: str, *, runs: str | Path | None = None, progress: Progress | None 
     experiment = find(kind)
     if experiment is None:
         raise InputError(f"there is no experiment {kind!r}{suggestion(kind, kinds())}; there are {', '.join(kinds())}")
-    known = {field.name for field in dataclasses.fields(experiment.spec)}
+    known: dict[str, str] = {}
+    for field in dataclasses.fields(experiment.spec):
+        known |= {name.replace("-", "_"): field.name for name in (*names_of(field), field.name)}
     for name in options:
         if name not in known:
             raise InputError(f"{kind} has no option {name!r}{suggestion(name, known)}")
-    made = experiment.run(experiment.spec(**options), progress=progress)
+    spec = experiment.spec(**{known[name]: value for name, value in options.items()})
+    made = experiment.run(spec, progress=progress)
     record = made[0] if isinstance(made, tuple) else made
     if runs is not None and record is not None:
         append_record(runs, record)

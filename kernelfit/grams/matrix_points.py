@@ -107,8 +107,8 @@ class MatrixPoints(Points):
         """Return the columns of K that are other points."""
         if self.K is None:
             raise InputError(
-                f"of these {len(self)} points of a precomputed kernel only the number is known; kernel values among "
-                "them need the training matrix K (n, n)"
+                "of the points of a precomputed kernel only the number is known here; kernel values among them need "
+                "the training matrix K (n, n)"
             )
         if self.beside is None:
             if isinstance(other, MatrixPoints) and other.beside is None and other.K is self.K:

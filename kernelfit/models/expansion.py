@@ -102,9 +102,10 @@ def write_model(path: str | Path, function: KernelExpansion, header: Mapping[str
     own |= {"classes": function.classes or [str(k) for k in range(function.coef.shape[1])]}
     own |= {"pixels": function.pixels, "features": str(function.features), "seed": function.seed}
     # A precomputed kernel needs no training points to predict, only their number.
-    X = np.empty((len(function.coef), 0)) if function.kernel.of_matrix else _as_array(function.points)
+    coef = np.asarray(function.coef, dtype=np.float64)
+    X = np.empty((len(coef), 0)) if function.kernel.of_matrix else _as_array(function.points)
     with atomic_write(path) as file:
-        np.savez_compressed(file, header=np.array(json.dumps(own | dict(header))), X=X, coef=function.coef, **arrays)
+        np.savez_compressed(file, header=np.array(json.dumps(own | dict(header))), X=X, coef=coef, **arrays)
 
 
 def load_model(path: str | Path, *, kernel: Kernel | None = None) -> KernelExpansion:

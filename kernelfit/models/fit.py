@@ -190,6 +190,8 @@ def fit(
         data, Y, support, merged = found.distinct(data), Y[found.support], support[found.support], found.merged
     w = None if w is None or ridge == 0 else w[support]
     basis = None if trend is None else Basis.of(trend, data, of_matrix=kernel.of_matrix)
+    if data is original[0] and data.dtype == np.float64 and not kernel.of_matrix:
+        data = data.copy()  # f keeps its points, whatever becomes of the caller's
     H = np.empty((len(Y), 0)) if basis is None else basis(data)
     beta, Y = least_squares(H, Y)
     try:

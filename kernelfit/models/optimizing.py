@@ -147,6 +147,13 @@ def gradient(
     return value, sums if ridge else sums[:-1]
 
 
+def distinct_points(X: npt.NDArray, Y: npt.ArrayLike, kernel: Kernel) -> tuple[npt.NDArray, npt.NDArray]:
+    """Return X and Y without copies of a point that have its target; raises SingularMatrixError of other copies."""
+    found = merge_duplicates(X, check_targets(Y, len(X)), pairwise=kernel.of_matrix)
+    found.require_equal_targets()
+    return found.distinct(X), np.asarray(Y)[found.support]
+
+
 def optimize(
     X: npt.NDArray,
     Y: npt.ArrayLike,
@@ -177,9 +184,7 @@ def optimize(
 
     kernel = as_kernel(kernel)
     if ridge == 0:
-        found = merge_duplicates(X, check_targets(Y, len(X)), pairwise=kernel.of_matrix)
-        found.require_equal_targets()
-        X, Y = found.distinct(X), np.asarray(Y)[found.support]
+        X, Y = distinct_points(X, Y, kernel)
     first = np.log(np.append(bandwidth, ridge) if ridge else np.atleast_1d(np.asarray(bandwidth, dtype=float)))
     scalar, best, worst = np.ndim(bandwidth) == 0, None, -math.inf
 
@@ -199,7 +204,11 @@ def optimize(
             if best is None:
                 raise
             return worst + _WORSE, np.zeros(len(theta))
-        cost, scaled = (math.log(value), slopes / value) if objective == "loo" else (-value / len(X), -slopes / len(X))
+        if objective == "likelihood":
+            cost, scaled = -value / len(X), -slopes / len(X)
+        else:  # of targets that are 0 both are 0
+            positive = max(value, np.finfo(np.float64).tiny)
+            cost, scaled = math.log(positive), slopes / positive
         worst = max(worst, cost)
         if best is None or cost < best[0]:
             best = cost, theta.copy(), value, slopes

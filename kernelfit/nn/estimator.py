@@ -112,10 +112,15 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
 
     def predict(self, X):
         """Return the class of the largest logit, shape (m,)."""
-        return self.classes_[self.decision_function(X).argmax(axis=1)]
+        logits = self._logits(X)
+        return self.classes_[logits.argmax(axis=1)]
 
     def decision_function(self, X):
-        """Return the logits, float32 (m, k)."""
+        """Return the logits, float32 (m, k); for two classes that of the second less that of the first, shape (m,)."""
+        logits = self._logits(X)
+        return logits[:, 1] - logits[:, 0] if len(self.classes_) == 2 else logits
+
+    def _logits(self, X):
         check_is_fitted(self)
         X, device = self._images(X), find_device(self.device)
         if X.shape[1:] != self._shape:

@@ -198,7 +198,7 @@ class CholeskyFactor(Factor):
     ) -> "tuple[CholeskyFactor, npt.NDArray[np.float64]]":
         grow = getattr(self.L, "extended", None)
         if grow is None:
-            raise self._cannot("way to take up further points")
+            raise self._cannot_extend()
         check_system(K, self.ridge)
         if not len(Y) == K.shape[0] > self.n:
             raise InputError(

@@ -139,7 +139,8 @@ class ConjugateGradientsFactor(Factor):
 
     def _cannot(self, what):
         return UnsupportedError(
-            f'conjugate gradients have no {what}, for they make no factor of K. Take Cholesky(), or `engine="local"`'
+            f"conjugate gradients have no {what}, for they make no factor of K. Take Cholesky(), "
+            'and in a command `engine="local"`'
         )
 
     def _solve(self, Y, watch, progress):

@@ -213,7 +213,7 @@ class Factor:
             Only a float64 Cholesky factor in memory can.
         SingularMatrixError
         """
-        raise self._cannot("way to take up further points")
+        raise self._cannot_extend()
 
     def log_determinant(self) -> float:
         """Return log det(K + ridge I)."""
@@ -288,6 +288,11 @@ class Factor:
     def _cannot(self, what):
         return UnsupportedError(
             f"{self.method} has no {what}. Take a factor in float64: Cholesky(), or Eigen() up to n = 32,000"
+        )
+
+    def _cannot_extend(self):
+        return UnsupportedError(
+            f"{self.method} has no way to take up further points. Take Cholesky() in float64 and in memory"
         )
 
 

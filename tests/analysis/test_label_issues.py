@@ -3,7 +3,12 @@
 import numpy as np
 import pytest
 
-from kernelfit import KernelInterpolationClassifier, find_label_issues, load_dataset
+from kernelfit import (
+    KernelInterpolationClassifier,
+    KernelInterpolationClassifierCV,
+    find_label_issues,
+    load_dataset,
+)
 from kernelfit.analysis.leaving_out import margins
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.corruption import corrupt_labels
@@ -77,6 +82,8 @@ def test_an_estimator_gives_the_same_with_labels_of_any_name(problem):
         found, named = find_label_issues(factor, y), find_label_issues(model, names)
     assert (found.rows == named.rows).all()
     assert (np.array(list("abcdefghij"))[found.predicted] == named.predicted).all()
+    chosen = KernelInterpolationClassifierCV(KERNEL, ridges=[RIDGE], cv=2).fit(data.X_train.reshape(N, -1), names)
+    assert (find_label_issues(chosen, names).rows == named.rows).all()
 
 
 def test_copies_that_were_merged_are_judged_once(problem):

@@ -119,9 +119,14 @@ def test_a_single_value_stands_for_several():
 def test_the_id_is_that_of_the_outcome_and_not_of_its_text():
     ids = {Study().identity(), Study(levels=0.5).identity(), Study(folder="/elsewhere", memory=1).identity()}
     assert len(ids) == 1
-    others = [Study(count=4), Study(width=1), Study(way="right"), Study(levels=())]
+    others = [Study(count=4), Study(width=1), Study(way="right"), Study(levels=(0.25,))]
     assert len({spec.identity() for spec in others} | ids) == 5
     assert Study().identity(data="abc") != Study().identity()
+
+
+def test_no_values_where_some_are_the_default_are_refused():
+    with pytest.raises(InputError, match="levels is empty"):
+        Study(levels=())  # its command would be that of the default
 
 
 def test_options_are_json_ready_and_make_the_same_spec():

@@ -215,8 +215,11 @@ def test_what_is_singular_has_no_score_and_is_never_chosen():
     [
         ({"bandwidths": "wide"}, "bandwidths = 'wide'"),
         ({"bandwidths": ()}, "bandwidths is empty"),
+        ({"bandwidths": 1.0}, r"bandwidths = 1.0; give a list"),
+        ({"bandwidths": iter((1.0, 2.0))}, "more than once"),
+        ({"kernels": iter(("gaussian", "laplacian"))}, "more than once"),
         ({"bandwidths": (1.0, -1.0)}, "bandwidth = -1.0"),
-        ({"ridges": ()}, "at least one ridge"),
+        ({"ridges": ()}, "ridges is empty"),
         ({"ridges": (-1.0,)}, "ridge = -1"),
         ({"kernels": []}, "kernels is empty"),
         ({"scoring": ["r2"]}, "one score"),

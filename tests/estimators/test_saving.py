@@ -203,3 +203,12 @@ def test_a_damaged_estimator_is_a_data_error(tmp_path, monkeypatch, damage):
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataNotFoundError):
         load_model(tmp_path / "missing.npz")
+
+
+def test_a_bandwidth_in_an_array_and_coefficients_of_other_dtypes(tmp_path):
+    X, Y, Z = problem()
+    model = KernelInterpolator(bandwidth=np.array([1.0, 2.0, 3.0, 4.0])).fit(X, Y)
+    assert np.array_equal(through(model, tmp_path).predict(Z), model.predict(Z))
+    for dtype in (int, np.float32):
+        f = kf.KernelExpansion(kf.Gaussian(1.0), np.array([[0.0], [3.0]]), np.array([[1], [2]], dtype))
+        assert np.array_equal(through(f, tmp_path)(np.array([[0.5]])), f(np.array([[0.5]])))

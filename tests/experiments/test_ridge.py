@@ -3,6 +3,7 @@ import dataclasses
 import numpy as np
 import pytest
 
+import kernelfit as kf
 from kernelfit.backend import CPU
 from kernelfit.common.errors import InputError
 from kernelfit.datasets import load
@@ -44,6 +45,13 @@ def test_a_row_is_what_a_solve_with_this_ridge_gives(paths, k):
             assert getattr(row, name) == pytest.approx(getattr(results, name), rel=1e-9)
         assert row.relative_residual < 1e-12 and row.norm_disagreement < 1e-10
         assert row.test_broken - row.test_corrected == round(100 * (row.test_error - path.rows[0].test_error))
+
+
+def test_options_from_python_have_the_names_of_the_command():
+    of_command, of_field = (
+        kf.run("ridge", data="digits", n_train=60, **{name: (0.1, 1.0)}) for name in ("ridge", "ridges")
+    )
+    assert of_command.id == of_field.id and [row.ridge for row in of_command.results.rows] == [0.1, 1.0]
 
 
 def test_a_larger_ridge_has_a_smaller_norm_and_fits_less(paths):

@@ -164,3 +164,18 @@ def test_classifiers_too_and_what_cannot_be():
         KernelInterpolator(bandwidth=1.0, optimize="aic").fit(X, Y)
     with pytest.raises(InputError, match="one for each feature"):
         KernelInterpolator(bandwidth="wide").fit(X, Y)
+
+
+@pytest.mark.parametrize("objective", ["loo", "likelihood"])
+def test_copies_of_points_do_not_disturb_a_search_from_an_automatic_bandwidth(objective):
+    rng = np.random.default_rng(3)
+    X, y = rng.standard_normal((40, 2)), rng.standard_normal(40)
+    twice = KernelInterpolator("laplacian", optimize=objective).fit(np.vstack([X, X[:5]]), np.append(y, y[:5]))
+    once = KernelInterpolator("laplacian", optimize=objective).fit(X, y)
+    assert twice.optimization_.bandwidth == pytest.approx(once.optimization_.bandwidth, rel=1e-6)
+
+
+def test_targets_that_are_0_have_nothing_to_improve():
+    X = np.random.default_rng(3).standard_normal((40, 2))
+    nothing = KernelInterpolator(bandwidth=1.0, ridge=0.1, optimize="loo").fit(X, np.zeros(40))
+    assert nothing.optimization_.value == 0 and nothing.kernel_.bandwidth == 1.0 and not nothing.predict(X).any()

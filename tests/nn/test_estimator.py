@@ -4,7 +4,10 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 from sklearn.base import clone
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_blobs
+from sklearn.exceptions import NotFittedError
+from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
 from kernelfit.common.errors import InputError
@@ -24,6 +27,18 @@ def test_fit_and_predict():
     assert net.score(DIGITS.X_test, names[DIGITS.y_test]) > 0.8
     assert list(net.classes_) == sorted(names)
     assert net.decision_function(DIGITS.X_test).shape == (100, 10)
+    with pytest.raises(NotFittedError):
+        clone(NET).predict(DIGITS.X_test)
+
+
+def test_two_classes_are_scored_as_scikit_learn_expects():
+    X, y = DIGITS.X_train, DIGITS.y_train > 4
+    net = clone(NET).fit(X, y)
+    scores = net.decision_function(X)
+    assert scores.shape == (200,) and np.array_equal(net.predict(X), scores > 0)
+    assert roc_auc_score(y, scores) == 1.0
+    flat = X.reshape(200, -1) / 255
+    assert CalibratedClassifierCV(clone(NET), cv=3).fit(flat, y).predict_proba(flat).shape == (200, 2)
 
 
 def test_the_seed_decides_and_images_may_come_as_rows():
