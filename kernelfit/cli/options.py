@@ -29,7 +29,8 @@ Out = Annotated[
         negative=(),
         group=OUTPUT,
         show_default=lambda paths: "none",
-        help="File to write: the figure as .svg, .png or .pdf, the table as .md; may be given several times.",
+        help="File to write: the figure, if there is one, as .svg, .png or .pdf, the table as .md; several times "
+        "for several files.",
     ),
 ]
 Json = Annotated[
@@ -88,7 +89,7 @@ def _parameter(spec_type, field):
     if hint is bool and default is False:
         more |= {"negative": (), "show_default": False}
     if several:
-        more |= {"negative": (), "consume_multiple": True, "show_default": in_words}
+        more |= {"negative": (), "consume_multiple": True, "show_default": in_words if default else False}
     group = _group_of(spec_type, field.name)
     names = [f"--{name}" for name in names_of(field)]
     RENAMED.update(dict.fromkeys(names[1:], names[0]))
@@ -104,4 +105,4 @@ def _group_of(spec_type, name):
 
 def in_words(values):
     """Return several values as they are written on the command line: what help shows as their default."""
-    return " ".join(map(str, values)) or "all"
+    return " ".join(map(str, values))

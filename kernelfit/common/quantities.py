@@ -10,6 +10,8 @@ _FACTORS = {"": 1, "B": 1} | {
     for unit, base in (("B", 1000), ("", 1000), ("iB", 1024))
 }
 
+_MOST = 10_000  # numbers in a range
+
 
 def parse_bytes(text: str | int) -> int:
     """Return the bytes that a text such as "12GB", "1.5 GiB" or "4096" stands for (kB, MB, GB, TB; KiB, MiB, ...).
@@ -53,8 +55,10 @@ def parse_range(text: str | float) -> tuple[float, ...]:
     if len(numbers) != 3 or not numbers[2] > 0 or not numbers[0] <= numbers[1]:
         raise InputError(f"{text!r} is no number and no range; write first:last:step, as 0:1:0.1")
     first, last, step = numbers
-    count = int((last - first) / step + 1e-9) + 1  # a step of 0.1 is not exactly a tenth
-    return tuple(round(first + k * step, 12) for k in range(count))
+    steps = (last - first) / step + 1e-9  # a step of 0.1 is not exactly a tenth
+    if not steps < _MOST:
+        raise InputError(f"{text!r} stands for more than {_MOST:,} numbers; choose a larger step")
+    return tuple(round(first + k * step, 12) for k in range(int(steps) + 1))
 
 
 def format_bytes(count: float) -> str:

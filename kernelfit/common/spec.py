@@ -16,6 +16,8 @@ from typing import Any, ClassVar, Self
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.validation import check_integer, check_number
 
+LARGEST = 1e100  # of numbers that are asked for, or told in records: sums and squares of them stay finite
+
 
 @dataclasses.dataclass(frozen=True)
 class Option:
@@ -198,7 +200,7 @@ def _checked(field, hint, value):
     if (isinstance(value, str) and value in choices) or (value is None and type(None) in kinds):
         return value
     if float in kinds:
-        return check_number(field.name, value, least)
+        return check_number(field.name, value, least, LARGEST)
     if int in kinds:
         return check_integer(field.name, value, int(least))
     if bool in kinds and not isinstance(value, bool):

@@ -13,6 +13,14 @@ from kernelfit.common.files import sha256
 from kernelfit.common.rng import generator
 
 
+def check_several_classes(name: str, y: npt.NDArray, classes: Sequence[str]) -> None:
+    """Raise DataError where all training labels are one class."""
+    if len(np.unique(y)) < 2:
+        raise DataError(
+            f"{name}: all {len(y)} training labels are {classes[y[0]]!r}; a classifier needs at least two classes"
+        )
+
+
 @dataclasses.dataclass(frozen=True)
 class Dataset:
     """Training and test examples with class labels.
@@ -56,11 +64,7 @@ class Dataset:
                 f"{self.name}: training examples are {self.X_train.dtype} {self.X_train.shape[1:]}, test examples "
                 f"{self.X_test.dtype} {self.X_test.shape[1:]}; both splits must have one shape and dtype"
             )
-        if len(np.unique(self.y_train)) < 2:
-            raise DataError(
-                f"{self.name}: all {len(self.y_train)} training labels are {self.classes[self.y_train[0]]!r}; "
-                "a classifier needs at least two classes"
-            )
+        check_several_classes(self.name, self.y_train, self.classes)
 
     def subset(self, n_train: int | None = None, n_test: int | None = None, seed: int = 0) -> Self:
         """Return a Dataset with `n_train` and `n_test` examples drawn per class in proportion (stratified).

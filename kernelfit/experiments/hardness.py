@@ -6,6 +6,7 @@ forgets it meanwhile (Toneva et al., "An empirical study of example forgetting d
 ICLR 2019). Both saw the same bytes: the nets are those of earlier runs whose corrupted data have the same hash.
 """
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ import numpy as np
 
 from kernelfit.analysis.learning_order import first_learnt, forgetting_events, learnt_for_good, load_correctness
 from kernelfit.analysis.leaving_out import margin_distribution, margins
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import DataNotFoundError, InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
@@ -181,8 +182,10 @@ def run_hardness(spec, *, progress=None) -> Record:
 
 def _nets(spec, digest, n):
     """Return [(Record, correctness (epochs, n))] of the nets that were trained on the data with this hash."""
-    found = []
-    for record in read_records(spec.nets).of("net"):
+    found, nets = [], []
+    with contextlib.suppress(DataNotFoundError):  # what to do is told below
+        nets = read_records(spec.nets).of("net")
+    for record in nets:
         file = record.results.learning.get("file")
         if record.results.corruption.get("sha256") == digest and file and (Path(spec.nets) / file).exists():
             correct = load_correctness(Path(spec.nets) / file)

@@ -19,7 +19,7 @@ from kernelfit.corruption import Corruption, corrupt, corrupt_labels, label_prob
 from kernelfit.datasets.read.streamed import stream
 from kernelfit.experiments.parts import PIXELS, Data, PixelSetting
 from kernelfit.experiments.preparation import corruption_of
-from kernelfit.experiments.registry import Experiment
+from kernelfit.experiments.registry import Experiment, known_records
 from kernelfit.nn.settings import Settings
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import DatasetUsed, append_record, make_record
@@ -40,7 +40,8 @@ class NetSpec(Settings, Data):
     model: str = option(
         "mlp1x512",
         "inception, alexnet, mlp1x512, mlp3x512, mlp, inception_v3 (with torchvision); with options as in "
-        '"inception(batch_norm=False, width=0.5)"; or module:callable for your own, with options too.',
+        '"inception(batch_norm=False, width=0.5)"; or module:callable for your own, with options too, called with '
+        "input_shape and n_classes where it has parameters of these names.",
         shown=True,
     )
     labels: str = option("true", "true, random, or the probability that a label is replaced.")
@@ -66,6 +67,8 @@ class NetSpec(Settings, Data):
         if self.stream and self.pixels != "true":
             raise InputError(f"pixels = {self.pixels!r}: the pixels of streamed images are left as they are")
         if self.resize is None and self.stream:
+            if self.crop == 0:
+                raise InputError("crop = 0: whole streamed images need a size; give `resize`")
             object.__setattr__(self, "resize", round(self.crop * 8 / 7))
         elif self.resize is not None and not self.stream:
             raise InputError(f"resize = {self.resize}: only streamed images are scaled; add stream")
@@ -188,7 +191,11 @@ def run_net(spec, *, runs=None, resume=False, progress=None):
 
 
 def run_nets(specs, *, runs=None, resume=False, progress=None):
-    """Train the nets of several NetSpecs, one after the other; yield (Record, net) of each, as run_net returns it."""
+    """Train the nets of several NetSpecs, one after the other; yield (Record, net) of each, as run_net returns it.
+
+    With `resume`, a net whose Record is in the folder `runs` already is not trained again: what is yielded for it is
+    (that Record, None).
+    """
     nn.require_torch()
     for spec in specs:
         yield from _run_one(spec, runs, resume, progress or Progress())
@@ -203,6 +210,12 @@ def _run_one(spec, runs, resume, progress):
         data, changed = _load(spec, progress)
     identity = spec.identity(data=changed.sha256)
     checkpoint = None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
+    if resume and checkpoint and not checkpoint.exists():
+        kept = known_records(Path(runs), progress).get(spec.identity())
+        if kept and kept.results.corruption.get("sha256") == changed.sha256:
+            progress.note(f"labels {spec.labels}, seed {spec.seed}: kept from {kept.created}")
+            yield kept, None
+            return
     fitted = fit_net(
         spec.model,
         changed.X_train,
@@ -284,7 +297,8 @@ def _keep(runs, record, history, checkpoint=None):
         save_correctness(Path(runs) / record.results.learning["file"], history.packed_rows(), record.dataset.n_train)
     append_record(runs, record)
     if checkpoint is not None:
-        checkpoint.unlink(missing_ok=True)
+        for file in (checkpoint, *checkpoint.parent.glob(f".{checkpoint.name}.*.part")):  # those of killed runs too
+            file.unlink(missing_ok=True)
 
 
 def _load(spec, progress):

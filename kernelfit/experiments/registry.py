@@ -14,8 +14,8 @@ from typing import Any
 
 from kernelfit.common.errors import InputError, suggestion
 from kernelfit.common.progress import Progress
-from kernelfit.common.spec import Spec, names_of
-from kernelfit.records.reading import Records, read_folder
+from kernelfit.common.spec import Spec, option_name
+from kernelfit.records.reading import Records, read_file, read_folder
 from kernelfit.records.record import Record, append_record
 
 
@@ -91,7 +91,7 @@ def run(kind: str, *, runs: str | Path | None = None, progress: Progress | None 
         raise InputError(f"there is no experiment {kind!r}{suggestion(kind, kinds())}; there are {', '.join(kinds())}")
     known: dict[str, str] = {}
     for field in dataclasses.fields(experiment.spec):
-        known |= {name.replace("-", "_"): field.name for name in (*names_of(field), field.name)}
+        known |= {name.replace("-", "_"): field.name for name in (option_name(field), field.name)}
     for name in options:
         if name not in known:
             raise InputError(f"{kind} has no option {name!r}{suggestion(name, known)}")
@@ -128,3 +128,9 @@ def read_records(folder: str | Path, *, progress: Progress | None = None) -> Rec
     >>> [record.results.test_error for record in records.of("solve")]  # doctest: +SKIP
     """
     return read_folder(folder, find, progress=progress or Progress())
+
+
+def known_records(folder: Path, progress: Progress) -> dict[str, Record]:
+    """Return the last record of each id in a folder, which need not be there."""
+    files = sorted(folder.glob("*.jsonl"))
+    return {record.id: record for file in files for record in read_file(file, find, progress=progress)[0]}

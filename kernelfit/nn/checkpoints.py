@@ -1,5 +1,7 @@
 """Checkpoints: the whole state of a training in one file, written whole or not at all."""
 
+import io
+
 import torch
 
 from kernelfit.common.errors import ScratchError
@@ -10,8 +12,7 @@ SCHEMA = "kernelfit.checkpoint/1"
 
 def save_checkpoint(path, state, *, identity):
     """Write a dict of tensors, numbers, texts, lists and dicts, for the run that `identity` names."""
-    with atomic_write(path) as file:
-        torch.save({"schema": SCHEMA, "identity": identity, "state": state}, file)
+    _write(path, {"schema": SCHEMA, "identity": identity, "state": state})
 
 
 def load_checkpoint(path, *, identity, device="cpu"):
@@ -41,6 +42,12 @@ def load_checkpoint(path, *, identity, device="cpu"):
 
 def save_weights(path, net):
     """Write the state_dict of a net, for torch.load(path, weights_only=True); returns the path."""
-    with atomic_write(path) as file:
-        torch.save({name: tensor.cpu() for name, tensor in net.state_dict().items()}, file)
+    _write(path, {name: tensor.cpu() for name, tensor in net.state_dict().items()})
     return path
+
+
+def _write(path, content):
+    made = io.BytesIO()
+    torch.save(content, made)  # to memory: of a full disk it would raise a RuntimeError that names neither
+    with atomic_write(path) as file:
+        file.write(made.getbuffer())

@@ -5,6 +5,7 @@ alone, so a run that was killed and goes on from its checkpoint ends with the sa
 waits for the device.
 """
 
+import dataclasses
 import math
 import time
 
@@ -72,6 +73,7 @@ def train(
         The checkpoint is damaged or another run's.
     """
     settings, progress = settings or Settings(), progress or Progress()
+    settings = dataclasses.replace(settings, batch=min(settings.batch, len(images)))
     device, n = images.device, len(images)
     corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
     if settings.precision == "bfloat16" and slow_in_bfloat16(device):
@@ -79,7 +81,12 @@ def train(
     if device.type == "cpu":
         keep_freed_memory()  # gradients come and go with every step: taking new pages was a third of a step of an MLP
     net.to(device, memory_format=images.layout)
-    _check_outputs(net, images, labels)
+    if settings.augment and not any(images.room):
+        raise InputError(
+            f"augment: examples {images.input_shape} have no room for random crops. Choose a smaller `crop`, or leave "
+            "augment out"
+        )
+    _check_net(net, images, labels, settings)
     # fused: one pass over the memory instead of four
     optimizer = torch.optim.SGD(_decay_groups(net, settings), lr=settings.lr, momentum=settings.momentum, fused=True)
     steps_per_epoch = math.ceil(n / settings.batch)
@@ -108,7 +115,10 @@ def train(
             whole = {"losses": team.sum(history.losses), "correct": team.sum(history.correct)}
             state = {"net": net.state_dict(), "optimizer": optimizer.state_dict(), "history": vars(history) | whole}
             if team.is_root:
-                save_checkpoint(checkpoint, state, identity=identity)
+                try:
+                    save_checkpoint(checkpoint, state, identity=identity)
+                except OSError as error:  # a full disk may have room again before what was learnt is lost
+                    progress.note(f"no checkpoint was written: {error}")
             clock.saved = clock.begin = time.perf_counter()
 
     training = progress.phase("training", last_step, done=history.steps, at_most=may_end_early)
@@ -193,21 +203,30 @@ def _decay_groups(net, settings):
     return [{"params": groups[0], "weight_decay": settings.weight_decay}, {"params": groups[1], "weight_decay": 0.0}]
 
 
-def _check_outputs(net, images, labels):
-    rows = torch.arange(min(2, len(images)), device=images.device)
-    training, classes = net.training, int(labels.max()) + 1
-    net.eval()
+def _check_net(net, images, labels, settings):
+    """Raise InputError unless the net takes these inputs, in evaluation and training, and has what can be trained."""
+    x, classes = images.batch(torch.arange(min(2, len(images)), device=images.device)), int(labels.max()) + 1
+    shape = _tried(net, x, training=False, inputs=f"inputs {images.input_shape}")
+    if len(shape) != 2 or shape[0] != len(x) or shape[1] < classes:
+        raise InputError(f"the net returns {shape} for {len(x)} examples; expected logits for {classes} classes")
+    if not any(parameter.requires_grad for parameter in net.parameters()):
+        raise InputError("the net has no parameters to train")
+    if settings.batch == 1 or len(images) % settings.batch == 1:
+        _tried(net, x[:1], training=True, inputs=f"a batch of one example, which batch = {settings.batch} leads to")
+
+
+def _tried(net, x, *, training, inputs):
+    """Return the shape of what a net returns; raises InputError where it fails. The net stays as it was."""
+    before, buffers = net.training, [(buffer, buffer.clone()) for buffer in net.buffers()]
     try:
-        with torch.no_grad():
-            shape = tuple(net(images.batch(rows)).shape)
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            return tuple(net.train(training)(x).shape)
     except Exception as error:  # a user's net may fail in any way
-        raise InputError(
-            f"the net does not take inputs {images.input_shape}: {type(error).__name__}: {error}"
-        ) from error
+        raise InputError(f"the net does not take {inputs}: {type(error).__name__}: {error}") from error
     finally:
-        net.train(training)
-    if len(shape) != 2 or shape[0] != len(rows) or shape[1] < classes:
-        raise InputError(f"the net returns {shape} for {len(rows)} examples; expected logits for {classes} classes")
+        net.train(before)
+        for buffer, value in buffers:
+            buffer.copy_(value)
 
 
 def _generator(device):

@@ -10,11 +10,10 @@ from typing import Any, Self
 from kernelfit import __version__
 from kernelfit.common.errors import DataError
 from kernelfit.common.files import append_lines
-from kernelfit.common.spec import Spec
+from kernelfit.common.spec import LARGEST, Spec
 
 SCHEMA = 2
 FILE = "records.jsonl"
-LARGEST = 1e100  # of numbers in a record, as kernelfit.records.forms has it: sums and squares of them stay finite
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

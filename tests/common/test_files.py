@@ -45,6 +45,21 @@ def test_an_interrupted_block_leaves_the_old_file_and_nothing_else(tmp_path, err
     assert not existing or path.read_bytes() == existing
 
 
+def test_a_full_disk_is_named_with_the_file(tmp_path):
+    for write in (atomic_write, _appending):
+        with pytest.raises(OSError, match=r"No space left on device: .*result.bin"), write(tmp_path / "result.bin"):
+            raise OSError(28, "No space left on device")
+
+
+@contextlib.contextmanager
+def _appending(path):
+    """append_lines, with what happens in the block as its failure."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError(28, "No space left on device")))
+        append_lines(path, "x")
+    yield
+
+
 def test_until_the_block_ends_readers_see_the_old_file(tmp_path):
     path = tmp_path / "result.bin"
     path.write_bytes(b"old")

@@ -99,6 +99,25 @@ def test_several_nets_are_recorded_as_single_runs():
     assert len(read_records("runs")) == 4 and not list(Path("runs/nets").glob("*.pt")), "no checkpoint is left"
 
 
+def test_what_is_recorded_is_not_trained_again():
+    specs = [NetSpec(**SMALL, labels=level, epochs=2) for level in ("true", "0.5")]
+    [(first, _)] = run_nets(specs[:1], runs="runs")
+    (kept, net), (second, trained) = run_nets(specs, runs="runs", resume=True)
+    assert kept == first and net is None and trained is not None and second.spec["labels"] == "0.5"
+    assert len(read_records("runs")) == 2
+    assert len(list(run_nets(specs, runs="runs"))) == 2 and len(read_records("runs")) == 4, "without resume it is"
+
+
+def test_what_killed_runs_left_goes_with_the_checkpoint():
+    run_net(NetSpec(**SMALL, epochs=1), runs="runs")
+    [of_epochs] = Path("runs/nets").glob("*.npz")
+    left = [Path(f"runs/nets/.{name}.pt.7-abcd.part") for name in (of_epochs.stem, "another")]
+    for part in left:
+        part.write_bytes(b"cut off")
+    run_net(NetSpec(**SMALL, epochs=1), runs="runs")
+    assert [part.exists() for part in left] == [False, True]
+
+
 ARGUMENTS = ["nn", "train", "--model", "mlp(hidden=[16])", "--n-train", "60", "--n-test", "30", "--epochs", "2"]
 
 

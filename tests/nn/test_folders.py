@@ -170,5 +170,7 @@ def test_what_is_refused(folder, tmp_path):
     with pytest.raises(InputError, match="only streamed"):
         NetSpec(resize=64)
     assert NetSpec(stream=True, crop=224).resize == 256
+    with pytest.raises(DataError, match=r"training labels are .*; a classifier needs at least two classes"):
+        stream(folder, SIDE, n_train=1)
     with pytest.raises(DataError, match="holds no images train/CLASS"):
         stream(write(tmp_path / "half") / "train", SIDE)

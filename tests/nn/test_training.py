@@ -12,10 +12,10 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 import torch
 from torch.nn import functional
 
-from kernelfit.common.errors import InputError, ScratchError
+from kernelfit.common.errors import DataError, InputError, ScratchError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets import load
-from kernelfit.nn import draws, evaluation
+from kernelfit.nn import checkpoints, draws, evaluation
 from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, weight_norms
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
@@ -280,9 +280,53 @@ def test_nets_that_do_not_suit_are_refused():
         (build_model(MLP, (5,), 10), "does not take inputs"),
         (build_model(MLP, images.input_shape, 9), "expected logits for 10 classes"),
         (torch.nn.Flatten(0), "expected logits"),
+        (torch.nn.Sequential(torch.nn.Flatten(), torch.nn.AvgPool1d(3)), "no parameters to train"),
     ):
         with pytest.raises(InputError, match=message):
             train(other, images, y)
+
+
+def test_a_batch_of_one_is_tried_before_the_first_epoch():
+    net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(36), torch.nn.Linear(36, 10))
+    _, images, y = problem()
+    with pytest.raises(InputError, match="a batch of one example, which batch = 149 leads to: ValueError"):
+        train(net, images, y, Settings(batch=149))
+    before = weights(net)
+    assert net[1].num_batches_tracked == 0 and torch.equal(weights(net), before)
+    assert train(net, images, y, Settings(batch=10**19, epochs=1)).steps == 1, "all examples are one batch"
+
+
+def test_a_broken_image_is_not_the_nets_fault(monkeypatch):
+    net, images, y = problem()
+    monkeypatch.setattr(images, "batch", lambda rows: (_ for _ in ()).throw(DataError("i0.png cannot be read")))
+    with pytest.raises(DataError, match=r"^i0\.png"):
+        train(net, images, y)
+
+
+def test_crops_without_room_are_refused():
+    net, images, y = problem(crop=8)
+    with pytest.raises(InputError, match="no room for random crops"):
+        train(net, images, y, Settings(augment=True))
+
+
+def test_a_full_disk_costs_a_checkpoint_and_not_the_training(tmp_path, monkeypatch):
+    notes, real = [], checkpoints.atomic_write
+
+    class Told(Progress):
+        note = staticmethod(notes.append)
+
+    @contextlib.contextmanager
+    def full(path):
+        with real(path) as file:
+            yield file
+            raise OSError(28, "No space left on device")
+
+    net, images, y = problem()
+    path = tmp_path / "net.pt"
+    monkeypatch.setattr(checkpoints, "atomic_write", full)
+    history = train(net, images, y, Settings(epochs=2), checkpoint=path, progress=Told())
+    assert history.epoch == 2 and any("no checkpoint was written" in note and "No space" in note for note in notes)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(

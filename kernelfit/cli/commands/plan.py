@@ -8,6 +8,7 @@ from cyclopts import Group, Parameter
 
 from kernelfit.cli.options import DataDir, Json, Quiet
 from kernelfit.cli.output import show_json, show_table
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
 from kernelfit.common.quantities import parse_bytes, parse_network_speed
 from kernelfit.experiments.cluster_plan import run_cluster_plan
@@ -65,8 +66,15 @@ def command(
 ):
     """Show the plan of a solve on this machine or another, or on several."""
     if (machines, cores, network) != (None, None, None):
+        own = {"data": data, "loo": loo or None, "scratch": scratch, "calibrate": calibrate or None}
+        own |= {"precision": None if precision == "auto" else precision, "data-dir": data_dir}
+        own |= {"device": None if device == "auto" else device}
+        _refuse(own, "for one machine; leave it out beside --machines")
         _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json)
         return
+    if data is not None:
+        shape = {"n-test": None if n_test == 10_000 else n_test, "d": None if d == 784 else d}
+        _refuse(shape | {"outputs": None if outputs == 10 else outputs}, "that of --data; leave it out")
     made = run_plan(
         data=data,
         n=n,
@@ -88,6 +96,12 @@ def command(
         show_json({"n": made.problem.n, "free": made.free, "largest_n": made.largest_n, "ways": ways})
     else:
         show_table(view.table, made)
+
+
+def _refuse(options, why):
+    for name, value in options.items():
+        if value is not None:
+            raise InputError(f"--{name} is {why}")
 
 
 def _plan_cluster(n, n_test, d, outputs, machines, cores, memory, network, tflops, json):

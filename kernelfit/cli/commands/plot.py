@@ -7,6 +7,7 @@ from cyclopts import Parameter
 
 from kernelfit.cli.options import OUTPUT, Json, Quiet
 from kernelfit.cli.output import show_json, show_table, show_text
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import make_progress
 from kernelfit.experiments.registry import read_records
 from kernelfit.report.plots import PLOTS, find_plot, shown_by
@@ -33,6 +34,8 @@ def command(
 ):
     """Draw a figure, print its table, or list what there is."""
     if name is None:
+        if out is not None or number is not None:
+            raise InputError("name a figure; `kernelfit plot` lists them")
         if json:
             show_json({name: {"about": each.about, "made_by": each.made_by} for name, each in PLOTS.items()})
             return

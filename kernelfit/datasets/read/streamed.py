@@ -10,7 +10,7 @@ from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import encoded, expanded, sha256
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer
-from kernelfit.datasets.dataset import stratified
+from kernelfit.datasets.dataset import check_several_classes, stratified
 from kernelfit.datasets.read.class_folders import list_class_folders
 
 
@@ -98,6 +98,7 @@ def stream(
         files.append(ImageFiles(path, tuple(names[row] for row in kept), side))
         labels.append(y[kept])
     name = path.resolve().name
+    check_several_classes(name, labels[0], classes)
     what = f"turned upright as EXIF says, the middle square scaled to {side} pixels a side"
     provenance = f"{name}: class folders in {path}, streamed, {what}"
     return StreamedDataset(name, files[0], labels[0], files[1], labels[1], tuple(classes), provenance)

@@ -5,15 +5,14 @@ was stopped goes on with what is missing.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
 from kernelfit.common.errors import InputError, KernelfitError, suggestion
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import Spec, option
-from kernelfit.experiments.registry import find
-from kernelfit.records.reading import read_file
+from kernelfit.experiments.registry import known_records
 from kernelfit.records.record import Record
 
 
@@ -107,11 +106,3 @@ def run_study(spec: StudySpec, *, runs: str | Path, progress: Progress | None = 
             yield Outcome(entry.name, entry.part, tuple(records), str(error))
             raise
         yield Outcome(entry.name, entry.part, tuple(records), failed)
-
-
-def known_records(folder: Path, progress: Progress) -> dict[str, Record]:
-    """Return the last record of each id in a folder, which need not be there."""
-    found: Iterable[Record] = ()
-    for file in sorted(folder.glob("*.jsonl")):
-        found = [*found, *read_file(file, find, progress=progress)[0]]
-    return {record.id: record for record in found}

@@ -33,7 +33,12 @@ def command(
     seeds: Annotated[int, Parameter(group=NetSpec.group, help="Train with so many seeds, from --seed on.")] = 1,
     resume: Annotated[
         bool,
-        Parameter(negative=(), show_default=False, group=OUTPUT, help="Go on with the run's checkpoint."),
+        Parameter(
+            negative=(),
+            show_default=False,
+            group=OUTPUT,
+            help="Go on with the run's checkpoint; what is recorded is not run again.",
+        ),
     ] = False,
     runs: Runs = Path("runs"),
     save: Annotated[
@@ -62,6 +67,11 @@ def command(
     failures = []
     with interruption("repeat the command with --resume to go on from the last checkpoint"):
         for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
+            if net is None and save:
+                raise InputError(
+                    f"--save {save}: this net was trained already, and its weights were not kept. Leave out --resume "
+                    "to train it again"
+                )
             if is_root:
                 show_record(record, view, json)
                 write_each(progress, *_weights(save, net), *files(out, view, record))
