@@ -244,11 +244,9 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     def _values(self, points):
         """Return f, with its trend, at points as f takes them."""
         values = self.function_(points)
-        return (
-            values
-            if self._fitted_trend is None
-            else values + trend_values(points, self.trend_centre_, self.trend_coef_)
-        )
+        if self._fitted_trend is not None:
+            values += trend_values(points, self.trend_centre_, self.trend_coef_)
+        return values
 
 
 def checked_weights(sample_weight: npt.ArrayLike | None, X: Any) -> npt.NDArray[np.float64] | None:
