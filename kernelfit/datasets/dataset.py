@@ -8,9 +8,10 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import DataError, InputError
+from kernelfit.common.errors import DataError
 from kernelfit.common.files import sha256
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer
 
 
 def check_several_classes(name: str, y: npt.NDArray, classes: Sequence[str]) -> None:
@@ -142,8 +143,7 @@ def _frozen(array):
 
 def stratified(y: npt.NDArray, size: int, rng: np.random.Generator, option: str) -> npt.NDArray[np.intp]:
     """Return rows of a stratified sample, in order: each class has its share, remainders go by largest fraction."""
-    if not 1 <= size <= len(y):
-        raise InputError(f"{option} = {size}, but the split has {len(y)} examples; choose 1 to {len(y)}")
+    check_integer(option, size, 1, len(y))
     counts = np.bincount(y)
     share = counts * (size / len(y))
     take = np.floor(share).astype(int)

@@ -77,8 +77,9 @@ class RandomConv(Features):
     raised to the power `root` and, if `standardise`, made of mean 0 and variance 1 over the training images. The inner
     product of two images is the sum over all of these features divided by the number of filters.
 
-    Filters are random training patches, q -> W W (nu(q) - mu), with W and mu those of patch whitening if whitening is
-    "patch" (else the identity and 0), or Gaussian vectors with the mean square of such patches, q -> W q.
+    Filters are random training patches, q -> W W (nu(q) - mu), or Gaussian vectors with the mean square of such
+    patches, q -> W q. If whitening is "patch", W whitens patches, and mu is their mean if normalise is "all"; else W is
+    the identity and mu is 0.
 
     Parameters
     ----------

@@ -92,6 +92,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _rows(self, X, *, reset):
         """Return (X as checked rows, the shape of an image, or None if X came as rows)."""
+        X = np.asarray(X) if isinstance(X, list | tuple) else X
         shape = np.shape(X)[1:] if getattr(X, "ndim", 2) > 2 else None
         if shape is not None:
             X = np.asarray(X).reshape(len(X), math.prod(shape))

@@ -71,6 +71,8 @@ class KernelExpansion:
         """Return f at the points X, shape (m, r); with a precomputed kernel X is the cross matrix (m, n)."""
         own: Any = self.points
         new: Any = X
+        if _sides(own) and _sides(new) and _sides(own) != _sides(new):
+            raise InputError(f"images are {_sides(new)}; the function was fitted to {_sides(own)}")
         if not isinstance(self.features, Pixels):
             own, new = self.features.points(own, new, seed=self.seed, across=True, progress=progress)
         return gram(new, self.kernel, own).product(self.coef, progress=progress)
@@ -164,6 +166,12 @@ def _kernel_of(path, text, given):
         return given or parse_kernel(text, imports=False)
     except InputError as error:
         raise DataError(f"{path}: the header of the model is damaged: {error}") from error
+
+
+def _sides(X):
+    """Return the shape of an image, or None of points that are no images."""
+    shape = np.shape(X)[1:] if not isinstance(X, Points) else ()
+    return None if len(shape) < 2 else shape if len(shape) > 2 else (*shape, 1)
 
 
 def _as_array(points):

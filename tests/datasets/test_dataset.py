@@ -82,5 +82,5 @@ def test_subset_depends_on_seed_alone_and_splits_differ():
 
 @pytest.mark.parametrize("size", [0, -1, 101])
 def test_impossible_subset_is_refused(size):
-    with pytest.raises(InputError, match="choose 1 to 100"):
+    with pytest.raises(InputError, match="from 1 to 100"):
         imbalanced().subset(n_train=size)

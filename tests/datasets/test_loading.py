@@ -57,7 +57,7 @@ def test_a_name_wins_over_a_folder_of_that_name(tmp_path, monkeypatch):
 def test_subsets_are_taken_by_seed():
     part = load("digits", n_train=100, n_test=50, seed=3)
     assert part.hashes() == load("digits").subset(100, 50, seed=3).hashes()
-    with pytest.raises(InputError, match="choose 1 to 1437"):
+    with pytest.raises(InputError, match=r"from 1 to 1437"):
         load("digits", n_train=5000)
 
 

@@ -37,6 +37,11 @@ def definition(features):
     return type(features)._definition(**changed)
 
 
+def test_images_may_come_as_nested_lists():
+    made = [clone(MAPS[0]).fit_transform(images) for images in (IMAGES[:3] / 255, (IMAGES[:3] / 255).tolist())]
+    assert np.array_equal(*made)
+
+
 @pytest.mark.parametrize("features", MAPS, ids=lambda features: type(features).__name__)
 @pytest.mark.parametrize("images", [IMAGES, IMAGES[..., 0], IMAGES / 255, (IMAGES[..., 1] / 255).astype(np.float32)])
 def test_the_numbers_are_those_of_the_text_form(features, images):

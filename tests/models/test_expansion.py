@@ -339,3 +339,15 @@ def test_points_that_predict_nothing_are_refused_at_the_latest_when_asked(path, 
     write(path, X=X)
     with pytest.raises(KernelfitError):
         load_model(path)(np.zeros((2, 30)))
+
+
+def test_images_of_another_shape_are_refused(path):
+    X = np.random.default_rng(0).random((20, 6, 5))
+    f = KernelExpansion(GAUSSIAN, X, np.ones((20, 1)))
+    f.save(path)
+    for function in (f, load_model(path)):
+        with pytest.raises(InputError, match=r"images are \(5, 6, 1\); the function was fitted to \(6, 5, 1\)"):
+            function(X.transpose(0, 2, 1))
+        assert np.array_equal(function(X[..., None]), function(X)) and np.array_equal(
+            function(X.reshape(20, -1)), function(X)
+        )
