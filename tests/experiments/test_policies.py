@@ -51,7 +51,7 @@ def test_equal_images_with_one_label_are_merged_and_counted(arrays):
     results = record.results
     assert record.dataset.n_train == N + 3 and results.augmentation == {"what": "none", "rows": N, "left_out": 3}
     assert len(function.coef) == N and results.train_error == 0
-    minimum = run_interpolants(InterpolantsSpec(data=twice, bandwidth=1.0, others=())).results.rows[0]
+    minimum = run_interpolants(InterpolantsSpec(data=twice, bandwidth=1.0, others=("pairs",))).results.rows[0]
     np.testing.assert_allclose(minimum.norm, expected["solve"], rtol=1e-12)
     with_ridge, alone = norms(twice, ridge=0.1), norms(once, ridge=0.1)
     assert all(abs(norm / alone[name] - 1) > 1e-4 for name, norm in with_ridge.items()), "they weigh more"
