@@ -49,31 +49,30 @@ def condition_estimate(factor: Triangular | Inverse, norm_1: float) -> float:
 def inverse_norm(factor: Triangular | Inverse, roots: npt.ArrayLike = 1.0) -> float:
     """Return a lower bound, usually within a factor of 3, of |D (L L^T)^-1 D|_1 with D = diag(roots).
 
-    By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3), from two starts at
-    once: the mean of all unit vectors, and a vector that is drawn by a fixed seed. The first alone ends too soon where
-    what is large lies across it, as (1, -1) of two nearly equal points far from all others does.
+    By Hager's method from a few solves (Higham, "Accuracy and Stability", 2nd ed., section 15.3). It begins with the
+    mean of all unit vectors or, if the inverse makes it larger, a vector that is drawn by a fixed seed: the mean does
+    not see what lies across it, such as (1, -1) of two nearly equal points far from all others.
     """
     roots, n = np.reshape(roots, (-1, 1)), factor.n
     drawn = np.random.default_rng(0).standard_normal(n)
     V = np.column_stack([np.full(n, 1.0 / n), drawn / np.abs(drawn).sum()])
-    starts = np.arange(V.shape[1])
-    norms, signs, best, going = np.zeros(len(starts)), np.zeros(V.shape), starts, np.ones(len(starts), bool)
+    norm, signs, best = 0.0, np.zeros((n, 1)), -1
     for step in range(_HAGER):
         image = roots * factor.solve(roots * V)
-        found = np.abs(image).sum(axis=0)
-        going &= found > norms
-        norms = np.maximum(norms, found)
-        before, signs = signs, np.where(image < 0.0, -1.0, 1.0)
-        going &= (signs != before).any(axis=0)
-        if step == _HAGER - 1 or not going.any():
+        sums = np.abs(image).sum(axis=0)
+        found, image = float(sums.max()), image[:, [sums.argmax()]]
+        if step and found <= norm:
+            break
+        norm, before, signs = found, signs, np.where(image < 0.0, -1.0, 1.0)
+        if step == _HAGER - 1 or (signs == before).all():
             break
         slopes = np.abs(roots * factor.solve(roots * signs))
-        steepest = slopes.argmax(axis=0)
-        if step:
-            going &= slopes[best, starts] != slopes[steepest, starts]
-        best, V = steepest, np.zeros(V.shape)
-        V[best, starts] = 1.0
-    return float(norms.max())
+        if step and slopes[best] == slopes.max():
+            break
+        best = int(slopes.argmax())
+        V = np.zeros((n, 1))
+        V[best] = 1.0
+    return norm
 
 
 def require_regular(gram: Gram, factor: Triangular, roots: npt.NDArray, pivots: npt.NDArray) -> float | None:

@@ -4,7 +4,6 @@ import types
 
 import numpy as np
 import pytest
-from scipy.sparse.linalg import onenormest
 
 from kernelfit.common.errors import SingularMatrixError
 from kernelfit.grams.matrix import gram
@@ -102,13 +101,12 @@ def test_a_shift_changes_the_factor_and_not_the_condition_that_is_told():
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 40])
-def test_the_norm_of_an_inverse_lies_between_what_scipy_estimates_and_the_truth(n):
+def test_the_norm_of_an_inverse_is_a_lower_bound_within_a_factor_of_3(n):
     for seed in range(10):
         (A, _), roots = symmetric_matrix(n, 1e4, seed), np.random.default_rng(seed).uniform(0.5, 2.0, n)
         factor, scaled = types.SimpleNamespace(n=n, solve=A.__matmul__), roots[:, None] * A * roots
-        slack = 1 + n * 1e-15  # of the order of sums
         found, exact = inverse_norm(factor, roots), np.linalg.norm(scaled, 1)
-        assert onenormest(scaled, t=1) / slack <= found <= exact * slack
+        assert exact / 3 <= found <= exact * (1 + n * 1e-15)  # of the order of sums
 
 
 @pytest.mark.parametrize("solver", [Cholesky(), Cholesky(precision="mixed"), Banded()])
