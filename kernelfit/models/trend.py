@@ -134,6 +134,8 @@ class Generalised:
         With B = A^-1 - A^-1 H (H^T A^-1 H)^-1 H^T A^-1, f^(-i)(x_i) = y_i - (B Y)_i / B_ii (Dubrule, "Cross validation
         of kriging in a unique neighborhood", 1983); B Y = coef.
         """
+        if not len(self.beta):
+            return self.solution.left_out(inverse_diagonal)
         return leave_one_out(Y, self.solution.coef, inverse_diagonal - self.leverage)
 
 

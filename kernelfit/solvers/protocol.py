@@ -267,6 +267,7 @@ class Factor:
             self.method,
             self.report | report,
             watch.seconds,
+            self.K,
         )
 
     def _fitted(self, coef, progress):

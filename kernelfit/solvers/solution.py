@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.scaling import column_norms, in_units, inner_products, relative_residuals
 
+_FEW_DIGITS = 1e-6  # of a target: a prediction below this is not what a difference of such numbers tells
+_ROUNDING = 1e-13
+_ENTRIES = 2**22  # of K at a time: 32 MB
 ACCURATE = 1e-8  # largest relative residual of a system that counts as solved: 8 digits
 
 
@@ -36,6 +40,8 @@ class Solution:
         JSON-ready: what the solver has to say of the factor and of this solution.
     seconds : dict
         Of this solution, by phase: solve, refine, check, condition.
+    K : Gram or None
+        Which was factored, for what needs its entries again.
     """
 
     targets: npt.NDArray[np.float64]
@@ -48,6 +54,7 @@ class Solution:
     method: str
     report: dict[str, Any]
     seconds: dict[str, float]
+    K: Gram | None = None
 
     def __repr__(self):
         n, r = self.coef.shape
@@ -81,7 +88,7 @@ class Solution:
 
     def left_out(self, inverse_diagonal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
-        return leave_one_out(self.targets, self.coef, inverse_diagonal)
+        return leave_one_out(self.targets, self.coef, inverse_diagonal, self.K, self.ridge)
 
     def in_units(self, exponents: npt.NDArray[np.intp]) -> "Solution":
         """Return the Solution of targets whose columns are 2^exponents times these: the same digits of everything.
@@ -131,14 +138,34 @@ class Norm:
 
 
 def leave_one_out(
-    Y: npt.NDArray[np.float64], coef: npt.NDArray[np.float64], inverse_diagonal: npt.NDArray[np.float64]
+    Y: npt.NDArray[np.float64],
+    coef: npt.NDArray[np.float64],
+    inverse_diagonal: npt.NDArray[np.float64],
+    K: Gram | None = None,
+    ridge: float = 0.0,
 ) -> npt.NDArray[np.float64]:
     """Return the predictions (n, r) at each training point of the function fitted without that point.
 
-    f^(-i)(x_i) = y_i - coef_i / [(K + ridge I)^-1]_ii, exact for any ridge >= 0 (Rasmussen and Williams, "Gaussian
-    processes for machine learning", 2006, equation 5.12).
+    f^(-i)(x_i) = y_i - coef_i / C_ii with C = (K + ridge I)^-1, exact for any ridge >= 0 (Rasmussen and Williams,
+    "Gaussian processes for machine learning", 2006, equation 5.12). Of points so far from all others that this
+    difference leaves no digit of a prediction, it is made of the others alone, where K is given:
+
+        f^(-i)(x_i) = sum_{j != i} K_ij coef_j - coef_i / C_ii (1 - (K_ii + ridge) C_ii)
     """
-    return Y - coef / inverse_diagonal[:, None]
+    own = coef / inverse_diagonal[:, None]
+    found = Y - own
+    if K is None:
+        return found
+    lost = np.flatnonzero(np.abs(found).max(axis=1, initial=0.0) < _FEW_DIGITS * np.abs(own).max(axis=1, initial=0.0))
+    width = max(1, _ENTRIES // len(Y))
+    for start in range(0, len(lost), width):
+        rows = lost[start : start + width]
+        columns, place = K.device.host(K.columns(rows)), np.arange(len(rows))
+        rest = 1 - (columns[rows, place] + ridge) * inverse_diagonal[rows]
+        rest[np.abs(rest) < _ROUNDING] = 0.0  # of the order of K_ij^2, far below the sum
+        columns[rows, place] = 0.0
+        found[rows] = columns.T @ coef - own[rows] * rest[:, None]
+    return found
 
 
 def residuals(

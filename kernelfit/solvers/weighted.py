@@ -103,7 +103,7 @@ class WeightedFactor(Factor):
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         Y, R = self._checked(Y), self.roots[:, None]
         inner = self.base.solve(R * Y, progress=progress)
-        solution = dataclasses.replace(inner, targets=Y, coef=R * inner.coef, fitted=inner.fitted / R)
+        solution = dataclasses.replace(inner, targets=Y, coef=R * inner.coef, fitted=inner.fitted / R, K=None)
         # coef^T K coef and the residual are those of the matrix with one ridge, which Solution knows how to find.
         vars(solution).update(norm=inner.norm, residual_per_output=inner.residual_per_output)
         return solution

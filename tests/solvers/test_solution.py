@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernelfit.datasets import load
 from kernelfit.datasets.labels import one_hot, plus_minus_one
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
@@ -77,6 +78,21 @@ def test_leave_one_out_against_really_leaving_one_out(problem, ridge):
         rest = np.delete(np.arange(n), i)
         coef = np.linalg.solve(K[np.ix_(rest, rest)] + ridge * np.eye(n - 1), Y[rest])
         np.testing.assert_allclose(closed[i], K[i, rest] @ coef, atol=1e-9)
+
+
+@pytest.mark.parametrize("bandwidth", [0.5, 0.2, 0.1, 0.07, 0.05])
+@pytest.mark.parametrize("ridge", [0.0, 0.3])
+def test_left_out_points_far_from_all_others_are_still_predicted(ridge, bandwidth):
+    """Predictions of 1e-16 to 1e-80, lost in y_i - coef_i / C_ii: their largest class is what a refit says too."""
+    data = load("digits").subset(120, 10)
+    K = gram(data.X_train.reshape(120, -1), Gaussian(bandwidth))
+    A, Y = dense(K) + ridge * np.eye(120), one_hot(data.y_train, 10)
+    with Cholesky().factor(K, ridge=ridge) as factor:
+        left_out = factor.solve(Y).left_out(factor.inverse_diagonal())
+    for i in range(120):
+        rest = np.delete(np.arange(120), i)
+        refit = A[i, rest] @ np.linalg.solve(A[np.ix_(rest, rest)], Y[rest])
+        np.testing.assert_allclose(left_out[i], refit, rtol=0, atol=1e-6 * np.abs(refit).max())
 
 
 @pytest.mark.parametrize("ridge", RIDGES)
