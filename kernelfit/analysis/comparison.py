@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.analysis.complexity import (
+    Alignment,
     alignment_of,
     averaged,
     correlation,
@@ -22,7 +23,7 @@ from kernelfit.analysis.complexity import (
     rademacher_of,
     random_signs,
 )
-from kernelfit.analysis.leaving_out import margins, memorisation, stability
+from kernelfit.analysis.leaving_out import margins, memorisation, require_one_ridge, stability
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.labels import error_rate, one_hot
@@ -119,6 +120,7 @@ def measures_table(
     K_test : Gram, optional
         Test points against training points, with their labels y_test (m,): adds the real test errors.
     """
+    require_one_ridge(factor)
     K, n, ridge = factor.K, factor.n, factor.ridge
     labels = [_checked_labels(y, n, n_classes) for y in (y_true, y_random)]
     if (K_test is None) != (y_test is None):
@@ -149,7 +151,10 @@ def measures_table(
         rademacher = rademacher_of(signs, K_signs, norm, draws).value
         moved = stability(factor, coef, diagonal, largest_diagonal=sums.largest_diagonal, progress=progress)
         left_out = solution.left_out(diagonal)
-        aligned = alignment_of(sums, Y, KY)
+        try:
+            aligned = alignment_of(sums, Y, KY)
+        except InputError:  # labels of one class, as few random ones may be
+            aligned = Alignment(np.nan, np.nan)
         columns.append(
             {
                 **({} if scores is None or y_test is None else {"test error": error_rate(scores, y_test)}),
@@ -162,7 +167,7 @@ def measures_table(
                 "Rademacher bound": rademacher_bound(norm, sums.trace, n, outputs=n_classes),
                 "mean stability": float(moved.norms.mean()),
                 "worst stability": float(moved.sup_norms.max()),
-                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=ridge).scores.mean()),
+                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=ridge, K=K).scores.mean()),
                 "leave-one-out margin": float(np.median(margins(left_out, y))),
                 "alignment": aligned.uncentred,
                 "centred alignment": aligned.centred,

@@ -64,10 +64,14 @@ def predict_left_out(
         factor = first.at(ridge)
         coef = factor.apply_inverse(Y)
         if folds is None:
-            return [leave_one_out(Y, coef, factor.inverse_diagonal())]
+            return coef, factor.inverse_diagonal()
         return [without(factor, Y, coef, fold.out)[np.searchsorted(fold.out, fold.test)] for fold in folds]
 
-    return errors + K.device.map(predict, ridges[len(errors) :])
+    regular = ridges[len(errors) :]
+    found = K.device.map(predict, regular)
+    if folds is None:
+        found = [[leave_one_out(Y, coef, C, K, ridge)] for (coef, C), ridge in zip(found, regular, strict=True)]
+    return errors + found
 
 
 def _reduces_each(n, count, folds):

@@ -16,8 +16,10 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.labels import right
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import leave_one_out
+from kernelfit.solvers.weighted import WeightedFactor
 
 _WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows
 
@@ -137,6 +139,7 @@ def stability(
     largest_diagonal : float
         sup_x k(x, x) over the points of interest; 1 for Gaussian and Laplacian kernels.
     """
+    require_one_ridge(factor)
     _require_shapes(factor.n, coef=coef)
     check_number("largest_diagonal", largest_diagonal)
     squares = inverse_diagonal
@@ -145,6 +148,12 @@ def stability(
     with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
         norms = np.linalg.norm(coef, axis=1) / inverse_diagonal * np.sqrt(squares)
     return Stability(norms, norms * np.sqrt(largest_diagonal))
+
+
+def require_one_ridge(factor: Factor) -> None:
+    """Raise InputError for the factor of a fit with weights, where each point has a ridge of its own."""
+    if isinstance(factor, WeightedFactor):
+        raise InputError("this is known for one ridge, and weights give each point its own; take a fit without weights")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -170,15 +179,16 @@ def memorisation(
     inverse_diagonal: npt.NDArray[np.float64],
     *,
     ridge: float = 0.0,
+    K: Gram | None = None,
 ) -> Memorisation:
-    """Return the Memorisation of labels y (n,) by coef = A^-1 Y.
+    """Return the Memorisation of labels y (n,) by coef = A^-1 Y; K is for points far from all others: leave_one_out.
 
     mem(i) = Pr[h(x_i) = y_i] - Pr[h^(-i)(x_i) = y_i] (Feldman and Zhang, "What neural networks memorize and why", 2020,
     equation 1) over the randomness of training. Here there is none, and leave-one-out is closed: exact, where nets need
     thousands of trainings. By definition the mean score is the leave-one-out error minus the training error.
     """
     fitted = Y - ridge * coef  # K coef
-    left_out = leave_one_out(Y, coef, inverse_diagonal)
+    left_out = leave_one_out(Y, coef, inverse_diagonal, K, ridge)
     scores = right(fitted, y).astype(int) - right(left_out, y).astype(int)
     return Memorisation(scores, margins(fitted, y) - margins(left_out, y))
 

@@ -152,7 +152,7 @@ def run_hardness(spec, *, progress=None) -> Record:
             scores = factor.predict(ready.K_test, solution.coef, progress=progress)
     with watch("compare"):
         margin, wrong_label = margins(left_out, y), y != ready.true_labels
-        groups = np.array_split(np.argsort(-margin, kind="stable"), GROUPS)
+        groups = np.array_split(np.argsort(-margin, kind="stable"), min(GROUPS, len(y)))
         correct = [each[:, ready.training.groups] for _, each in beside]
         found = [
             _compared(record, own, margin, wrong_label, groups)

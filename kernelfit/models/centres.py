@@ -50,7 +50,7 @@ class Centres:
             raise InputError(f"{self.times} centres for every training point; it must be a whole number of at least 1")
 
     def __str__(self):
-        size = "" if self.size is None else f"({self.size:g})"
+        size = "" if self.size is None else f"({_shortest(self.size)})"
         return f"{self.way}{size}" + (f" x {self.times}" if self.times > 1 else "")
 
     def draw(self, X: npt.NDArray[np.float64], *, seed: int = 0) -> npt.NDArray[np.float64]:
@@ -90,3 +90,9 @@ def parse_centres(text: str) -> Centres:
             f"centres {text!r} were not understood; write perturbed(0.3), pairs or gaussian, and x 2 behind it for two "
             "centres for every training point"
         ) from error
+
+
+def _shortest(number):
+    """Return a text that reads back as the same number: 1 for 1.0, 0.3, and all digits where it takes them."""
+    short = f"{number:g}"
+    return short if float(short) == number else repr(float(number))

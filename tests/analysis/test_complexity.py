@@ -8,7 +8,7 @@ import pytest
 
 from kernelfit.analysis import complexity
 from kernelfit.analysis.comparison import measures_table
-from kernelfit.analysis.leaving_out import margins
+from kernelfit.analysis.leaving_out import margins, stability
 from kernelfit.common.errors import InputError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets import load
@@ -17,6 +17,7 @@ from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.weighted import Weighted
 from tests.support.problems import as_gram, symmetric_matrix
 
 
@@ -329,3 +330,16 @@ def test_what_is_refused(problem):
     silent.scale = np.nan
     with pytest.raises(InputError, match="one number for each point"):
         complexity.sign_correlation(silent, X)
+
+
+def test_a_table_of_random_labels_of_one_class_and_of_weights(problem):
+    K, _, Y = problem
+    y = Y.argmax(axis=1)
+    with Cholesky().factor(K, ridge=0.1) as factor:
+        rows = {row.name: row for row in measures_table(factor, y, np.ones_like(y), n_classes=3).measures}
+    assert math.isnan(rows["alignment"].random) and 0 < rows["alignment"].true < 1 and rows["norm"].random > 0
+    with Weighted(Cholesky(), np.linspace(0.5, 2, 70)).factor(K, ridge=0.1) as factor:
+        with pytest.raises(InputError, match="one ridge"):
+            measures_table(factor, y, y[::-1], n_classes=3)
+        with pytest.raises(InputError, match="one ridge"):
+            stability(factor, factor.solve(Y).coef, factor.inverse_diagonal(), largest_diagonal=1.0)

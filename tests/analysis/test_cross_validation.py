@@ -59,3 +59,14 @@ def test_the_way_with_fewer_operations_is_taken():
 
     assert reduces(5000, 10, 3) and reduces(5000, 10, 5)
     assert not reduces(5000, 2, 5) and not reduces(5000, 10, 20) and not reduces(5000, 10, 5000)
+
+
+def test_points_far_from_all_others_are_still_predicted():
+    """Of 1e-20 and less nothing is left in y_i - coef_i / C_ii."""
+    narrow = gram(X[:60], Gaussian(bandwidth=0.05))
+    full = narrow.block((0, 60), (0, 60))
+    for ridge, [values] in zip((0.0, 0.1), predict_left_out(narrow, Y[:60], (0.0, 0.1), None), strict=True):
+        for i in range(60):
+            rest = np.delete(np.arange(60), i)
+            expected = full[i, rest] @ np.linalg.solve(full[np.ix_(rest, rest)] + ridge * np.eye(59), Y[rest])
+            np.testing.assert_allclose(values[i], expected, rtol=0, atol=1e-6 * np.abs(expected).max())

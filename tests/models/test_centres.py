@@ -18,6 +18,7 @@ def points():
         ("pairs", Centres("pairs")),
         (" gaussian x 3", Centres("gaussian", times=3)),
         ("perturbed(0.3)", Centres("perturbed", 0.3)),
+        ("perturbed(0.12345678)", Centres("perturbed", 0.12345678)),
         ("perturbed( 1e-2 ) x2", Centres("perturbed", 0.01, 2)),
     ],
 )

@@ -22,7 +22,7 @@ class Perceptron:
         Whether a whole pass went by without a mistake.
     mistakes, passes : int
     margin : float
-        min_i y_i <w, x_i> / |w|; not above 0 unless separated.
+        min_i y_i <w, x_i> / |w|; above 0 where the weights separate, as those of a last pass that was not whole may.
     radius : float
         max_i |x_i|.
     mistake_bound : float
