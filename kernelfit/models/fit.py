@@ -8,7 +8,7 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
+from kernelfit.common.errors import InputError, ScratchError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
@@ -257,8 +257,10 @@ def solve_first(
     Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
     all points the system may be singular. So each is checked on all, in the order of `others`, kernels for the points
     of K. Where there is no other kernel, the solution is returned however good it is. The factor is to be closed.
+
+    A solver that goes on with what a scratch folder holds goes on at the kernel that this belongs to.
     """
-    kernels, singular = [K.kernel, *others], None
+    kernels, singular, refused = [K.kernel, *others], None, None
     for kernel in kernels:
         K = K if kernel is K.kernel else gram(K.points, kernel)
         factor = None
@@ -270,7 +272,12 @@ def solve_first(
                 factor.close(error)
             if not others:
                 raise
-            singular = error
+            singular, refused = error, None
+            continue
+        except ScratchError as error:  # what the folder holds belongs to a later kernel, or to none of them
+            if factor is not None:
+                factor.close(error)
+            refused = refused or error
             continue
         except BaseException as error:
             if factor is not None:
@@ -279,7 +286,10 @@ def solve_first(
         if not others or not doubts(solution.relative_residual):
             return K, factor, solution
         factor.close()
+        refused = None
         del factor  # before the next: half an n x n matrix
+    if refused is not None:
+        raise refused
     tried = ", ".join(map(str, kernels[:: len(kernels) - 1]))
     raise SingularMatrixError(
         f"no bandwidth could be chosen: none of {len(kernels)} kernels, {tried} the first and the last, gives a system "

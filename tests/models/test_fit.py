@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 
 import kernelfit as kf
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, ScratchError
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Gaussian
+from kernelfit.models.fit import solve_first
+from kernelfit.solvers.cholesky import Cholesky
 
 X = np.random.default_rng(0).random((20, 2))
 Y = np.sin(6 * X[:, 0])
@@ -41,3 +45,33 @@ def test_points_that_are_none_are_refused(points):
             kf.fit(points, Y, kf.Gaussian(bandwidth=1.0), ridge=ridge)
     with pytest.raises(InputError, match="points"):
         kf.gram(points, kf.Gaussian(bandwidth=1.0))
+
+
+@pytest.mark.parametrize("blocks", [1, 2, 3, 4])
+def test_a_run_that_was_killed_at_its_second_bandwidth_goes_on_there(tmp_path, monkeypatch, blocks):
+    """The first kernel is singular on all points, and what the folder holds belongs to the second."""
+    X = np.random.default_rng(0).standard_normal((300, 2))
+    Y, wide, narrow = np.sin(X[:, :1]), Gaussian(bandwidth=8.0), Gaussian(bandwidth=0.05)
+    real, made = Gram.block, []
+
+    def solve(resume, most, X=X):
+        def block(self, *arguments, **options):
+            made.append(self.kernel)
+            if made.count(narrow) > most:
+                raise KeyboardInterrupt
+            return real(self, *arguments, **options)
+
+        monkeypatch.setattr(Gram, "block", block)
+        solver = Cholesky(storage="disk", scratch=tmp_path, resume=resume)
+        K, factor, solution = solve_first(gram(X, wide), Y, solver, others=[narrow])
+        with factor:
+            return K.kernel, solution.coef
+
+    with pytest.raises(KeyboardInterrupt):
+        solve(False, blocks)
+    if any(tmp_path.glob("*/header.json")):  # something of the second kernel is there, which no other points go on with
+        with pytest.raises(ScratchError, match="of another problem"):
+            solve(True, 10**9, X + 1)
+    kernel, coef = solve(True, 10**9)
+    assert kernel == narrow
+    np.testing.assert_allclose(coef, np.linalg.solve(gram(X, narrow).block((0, 300), (0, 300)), Y), atol=1e-8)
