@@ -156,15 +156,18 @@ def leave_one_out(
     found = Y - own
     if K is None:
         return found
-    lost = np.flatnonzero(np.abs(found).max(axis=1, initial=0.0) < _FEW_DIGITS * np.abs(own).max(axis=1, initial=0.0))
-    width = max(1, _ENTRIES // len(Y))
-    for start in range(0, len(lost), width):
-        rows = lost[start : start + width]
-        columns, place = K.device.host(K.columns(rows)), np.arange(len(rows))
-        rest = 1 - (columns[rows, place] + ridge) * inverse_diagonal[rows]
+    n, width = len(Y), max(1, _ENTRIES // len(Y))
+    lost = np.abs(found).max(axis=1, initial=0.0) < _FEW_DIGITS * np.abs(own).max(axis=1, initial=0.0)
+    for start in range(0, n, width):
+        rows = start + np.flatnonzero(lost[start : start + width])
+        if not len(rows):
+            continue
+        others = K.device.host(K.block((rows[0], rows[-1] + 1), (0, n)))[rows - rows[0]]
+        place = np.arange(len(rows))
+        rest = 1 - (others[place, rows] + ridge) * inverse_diagonal[rows]
         rest[np.abs(rest) < _ROUNDING] = 0.0  # of the order of K_ij^2, far below the sum
-        columns[rows, place] = 0.0
-        found[rows] = columns.T @ coef - own[rows] * rest[:, None]
+        others[place, rows] = 0.0
+        found[rows] = others @ coef - own[rows] * rest[:, None]
     return found
 
 
