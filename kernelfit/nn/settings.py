@@ -4,7 +4,7 @@ import dataclasses
 from typing import Literal
 
 from kernelfit.common.spec import Spec, option
-from kernelfit.common.validation import check_number
+from kernelfit.common.validation import check_integer, check_number
 
 PRECISION = "Of the forward pass of training; errors are float32's."
 
@@ -69,5 +69,6 @@ class Settings(Spec):
     checkpoint_every: float = option(60.0, "Seconds between checkpoints.", incidental=True)
 
     def check(self):
+        check_integer("batch", self.batch, 1, 2**31)
         for name in ("momentum", "lr_decay", "target"):
             check_number(name, getattr(self, name), 0, 1)

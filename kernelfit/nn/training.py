@@ -5,7 +5,6 @@ alone, so a run that was killed and goes on from its checkpoint ends with the sa
 waits for the device.
 """
 
-import dataclasses
 import math
 import time
 
@@ -73,7 +72,6 @@ def train(
         The checkpoint is damaged or another run's.
     """
     settings, progress = settings or Settings(), progress or Progress()
-    settings = dataclasses.replace(settings, batch=min(settings.batch, len(images)))
     device, n = images.device, len(images)
     corrupted = torch.zeros(n, dtype=torch.bool, device=device) if corrupted is None else corrupted.to(device)
     if settings.precision == "bfloat16" and slow_in_bfloat16(device):

@@ -293,7 +293,9 @@ def test_a_batch_of_one_is_tried_before_the_first_epoch():
         train(net, images, y, Settings(batch=149))
     before = weights(net)
     assert net[1].num_batches_tracked == 0 and torch.equal(weights(net), before)
-    assert train(net, images, y, Settings(batch=10**19, epochs=1)).steps == 1, "all examples are one batch"
+    assert train(net, images, y, Settings(batch=10**6, epochs=1)).steps == 1, "all examples are one batch"
+    with pytest.raises(InputError, match="batch = 10000000000000000000"):
+        Settings(batch=10**19)
 
 
 def test_a_broken_image_is_not_the_nets_fault(monkeypatch):
