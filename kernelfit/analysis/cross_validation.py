@@ -70,7 +70,8 @@ def predict_left_out(
     regular = ridges[len(errors) :]
     found = K.device.map(predict, regular)
     if folds is None:
-        found = [[leave_one_out(Y, coef, C, K, ridge)] for (coef, C), ridge in zip(found, regular, strict=True)]
+        pairs = zip(found, regular, strict=True)
+        found = [[leave_one_out(Y, coef, diagonal, K, ridge)] for (coef, diagonal), ridge in pairs]
     return errors + found
 
 

@@ -267,6 +267,8 @@ def solve_first(
         try:
             factor = solver.factor(K, ridge=ridge, progress=progress)
             solution = factor.solve(Y, progress=progress)
+            if refused is not None and progress is not None:
+                progress.note(f"went on with {kernel}, to which what the scratch folder held belongs")
         except SingularMatrixError as error:
             if factor is not None:
                 factor.close(error)

@@ -5,6 +5,7 @@ import pytest
 
 import kernelfit as kf
 from kernelfit.common.errors import InputError, ScratchError
+from kernelfit.common.progress import Progress
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Gaussian
 from kernelfit.models.fit import solve_first
@@ -52,7 +53,10 @@ def test_a_run_that_was_killed_at_its_second_bandwidth_goes_on_there(tmp_path, m
     """The first kernel is singular on all points, and what the folder holds belongs to the second."""
     X = np.random.default_rng(0).standard_normal((300, 2))
     Y, wide, narrow = np.sin(X[:, :1]), Gaussian(bandwidth=8.0), Gaussian(bandwidth=0.05)
-    real, made = Gram.block, []
+    real, made, notes = Gram.block, [], []
+
+    class Told(Progress):
+        note = staticmethod(notes.append)
 
     def solve(resume, most, X=X):
         def block(self, *arguments, **options):
@@ -63,15 +67,16 @@ def test_a_run_that_was_killed_at_its_second_bandwidth_goes_on_there(tmp_path, m
 
         monkeypatch.setattr(Gram, "block", block)
         solver = Cholesky(storage="disk", scratch=tmp_path, resume=resume)
-        K, factor, solution = solve_first(gram(X, wide), Y, solver, others=[narrow])
+        K, factor, solution = solve_first(gram(X, wide), Y, solver, others=[narrow], progress=Told())
         with factor:
             return K.kernel, solution.coef
 
     with pytest.raises(KeyboardInterrupt):
         solve(False, blocks)
-    if any(tmp_path.glob("*/header.json")):  # something of the second kernel is there, which no other points go on with
+    there = any(tmp_path.glob("*/header.json"))
+    if there:  # something of the second kernel is there, which no other points go on with
         with pytest.raises(ScratchError, match="of another problem"):
             solve(True, 10**9, X + 1)
     kernel, coef = solve(True, 10**9)
-    assert kernel == narrow
+    assert kernel == narrow and there == any("went on with" in note and str(narrow) in note for note in notes)
     np.testing.assert_allclose(coef, np.linalg.solve(gram(X, narrow).block((0, 300), (0, 300)), Y), atol=1e-8)

@@ -20,7 +20,7 @@ from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, wei
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
 from kernelfit.nn.settings import Settings
-from kernelfit.nn.training import train
+from kernelfit.nn.training import _tried, train
 
 DIGITS = load("digits").subset(150, 60)
 MLP = "mlp(hidden=[24])"
@@ -289,10 +289,14 @@ def test_nets_that_do_not_suit_are_refused():
 def test_a_batch_of_one_is_tried_before_the_first_epoch():
     net = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(36), torch.nn.Linear(36, 10))
     _, images, y = problem()
+    before = {name: value.clone() for name, value in net.state_dict().items()}
     with pytest.raises(InputError, match="a batch of one example, which batch = 149 leads to: ValueError"):
         train(net, images, y, Settings(batch=149))
-    before = weights(net)
-    assert net[1].num_batches_tracked == 0 and torch.equal(weights(net), before)
+    tried = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(36), torch.nn.Linear(36, 10))
+    tried.load_state_dict(before)
+    _tried(tried, images.batch(torch.arange(5)), training=True, inputs="five examples")
+    for each in (net, tried):
+        assert all(torch.equal(value, before[name]) for name, value in each.state_dict().items())
     assert train(net, images, y, Settings(batch=10**6, epochs=1)).steps == 1, "all examples are one batch"
     with pytest.raises(InputError, match="batch = 10000000000000000000"):
         Settings(batch=10**19)
