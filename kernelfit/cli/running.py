@@ -117,12 +117,10 @@ def how_to_go_on(spec):
     from kernelfit.solvers.checkpoint import has_state
     from kernelfit.solvers.scratch import unfinished
 
-    settings = spec.settings() if hasattr(spec, "settings") else [spec]
-    for each in settings:
-        if "resume" not in each.options():
-            continue
-        if each.scratch is not None and (unfinished(each.scratch) or has_state(each.scratch)):
-            what = "factor" if unfinished(each.scratch) else "state"
-            more = "" if each.resume else " with --resume"
-            return f"the {what} in {each.scratch} is kept: repeat the command{more} to go on"
+    folder = spec.options().get("scratch")
+    for each in [] if folder is None else [Path(folder), *Path(folder).glob("*/")]:  # of one ridge, or pixel setting
+        if unfinished(each) or has_state(each):
+            what = "factor" if unfinished(each) else "state"
+            more = "" if spec.resume else " with --resume"
+            return f"the {what} in {each} is kept: repeat the command{more} to go on"
     return ""

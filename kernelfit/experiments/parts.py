@@ -108,19 +108,6 @@ class Factor(Spec):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class OneFactor(Factor):
-    """The same, of one factor that may be gone on with."""
-
-    resume: bool = option(
-        False, "Go on with what is unfinished in the --scratch folder, if there is something.", incidental=True
-    )
-
-    def check(self):
-        if self.resume and self.scratch is None:
-            raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Memory(Spec):
     """How much memory may be used."""
 
@@ -147,6 +134,13 @@ class Machine(Memory):
         path=True,
         incidental=True,
     )
+    resume: bool = option(
+        False, "Go on with what is unfinished in the --scratch folder, if there is something.", incidental=True
+    )
+
+    def check(self):
+        if self.resume and self.scratch is None:
+            raise InputError("`resume` goes on with the factor in a `scratch` folder; name that folder")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

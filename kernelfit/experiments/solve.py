@@ -17,9 +17,9 @@ from kernelfit.experiments.parts import (
     RIDGE,
     Data,
     Engine,
+    Factor,
     KernelOptions,
     Machine,
-    OneFactor,
     PixelSetting,
 )
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
@@ -55,7 +55,7 @@ class Labelled(Data):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SolveSpec(Engine, Machine, OneFactor, KernelOptions, Labelled):
+class SolveSpec(Engine, Machine, Factor, KernelOptions, Labelled):
     """What to solve, how, and where."""
 
     words = ("solve",)

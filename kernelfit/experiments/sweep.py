@@ -19,9 +19,9 @@ from kernelfit.experiments.parts import (
     RIDGE,
     Data,
     Engine,
+    Factor,
     KernelOptions,
     Machine,
-    OneFactor,
     PixelSetting,
     label_levels,
 )
@@ -37,7 +37,7 @@ from kernelfit.solvers.solution import doubts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class SweepSpec(Engine, Machine, OneFactor, KernelOptions, Data):
+class SweepSpec(Engine, Machine, Factor, KernelOptions, Data):
     """What to sweep, how, and where. Each pixel setting is a solve of its own."""
 
     words = ("sweep",)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 from pathlib import Path
+from typing import Any
 
 import numpy.typing as npt
 
@@ -76,7 +77,7 @@ class Auto(Solver):
     def plan(self, problem: Problem, *, device: backend.Device | None = None, steps: int | None = STEPS) -> Plan:
         """Return the Plan of a Problem; an unfinished factor that is to be gone on with decides the way."""
         device = backend.device(self.device) if device is None else device
-        found = self._unfinished()
+        found = self.unfinished()
         plan = plan_solve(
             problem,
             device=device,
@@ -153,7 +154,7 @@ class Auto(Solver):
         # Out of the except block: the error holds the frames that hold the float32 panels, whose memory is needed now.
         return second(failure)
 
-    def _unfinished(self):
+    def unfinished(self) -> dict[str, Any] | None:
         """Return the identity of the unfinished factor to go on with, or None."""
         return unfinished(self.scratch) if self.resume else None
 
@@ -163,7 +164,7 @@ class Auto(Solver):
             return "asked for"
         if self.loo:
             return "leave-one-out needs it"
-        if self._unfinished():
+        if self.unfinished():
             return "that of the unfinished factor"
         if len(_possible(plan)) < 2:
             return "the other does not fit"
@@ -171,7 +172,7 @@ class Auto(Solver):
 
     def _worth_a_forecast(self, plan):
         """Whether there are two precisions to choose from, and more at stake than the forecast costs."""
-        return not self._unfinished() and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
+        return not self.unfinished() and len(_possible(plan)) > 1 and plan.chosen.seconds > _FORECAST_PAYS
 
 
 @dataclasses.dataclass(frozen=True)

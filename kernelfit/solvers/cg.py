@@ -78,7 +78,7 @@ def block_cg(
     X, R, P, residuals, gains = (getattr(done, field.name) for field in dataclasses.fields(Iterations))
     if P is None:
         relative = xp.linalg.norm(R, axis=0) / sizes
-        if not bool((relative > 0).any()):
+        if not bool((relative > tolerance).any()):
             return done
         P = _orthonormal(precondition(R[:, relative > 0]), _DEPENDENT, xp)
     before = len(residuals)

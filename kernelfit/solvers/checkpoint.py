@@ -15,6 +15,11 @@ _EVERY = 30.0  # seconds between two writes: what a kill costs, besides the step
 class Checkpoint(ScratchFolder):
     """Arrays and a JSON-ready dict of the latest state; see ScratchFolder.
 
+    Parameters
+    ----------
+    number : int
+        Of several iterations of one run, each with a state of its own; the first is 1.
+
     Attributes
     ----------
     found : (dict of arrays, dict) or None
@@ -28,10 +33,11 @@ class Checkpoint(ScratchFolder):
         path: str | Path,
         identity: dict[str, Any],
         *,
+        number: int = 1,
         resume: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(path, "iteration", identity, resume=resume)
+        super().__init__(path, "iteration" if number == 1 else f"iteration-{number}", identity, resume=resume)
         self._clock, self._last = clock, clock()
         try:
             self.found = self.get("state")

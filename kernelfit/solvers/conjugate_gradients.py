@@ -15,7 +15,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError, KernelfitError, NotConvergedError, UnsupportedError
+from kernelfit.common.errors import (
+    InputError,
+    KernelfitError,
+    NotConvergedError,
+    NotEnoughDiskError,
+    ScratchError,
+    UnsupportedError,
+)
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_path, check_positive
@@ -23,7 +30,7 @@ from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cg import Iterations, block_cg
 from kernelfit.solvers.checkpoint import Checkpoint
 from kernelfit.solvers.low_rank import Preconditioner, planned_rank, precondition
-from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
+from kernelfit.solvers.protocol import Factor, Solver, check_system, goes_on, memory_explained
 from kernelfit.solvers.scaling import column_norms, exponents_of, in_units, relative_residuals
 from kernelfit.solvers.solution import Solution, residuals
 
@@ -127,6 +134,7 @@ class ConjugateGradientsFactor(Factor):
         } | (report or {})
         super().__init__(K, ridge=ridge, method=method, report=report, seconds={})
         self.solver, self.operator, self.M = solver, operator or K, None
+        self._finished: list[Checkpoint] = []
 
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         solution = super().solve(Y, progress=progress)
@@ -136,6 +144,8 @@ class ConjugateGradientsFactor(Factor):
 
     def _release(self, error: BaseException | None) -> None:
         self.M = None
+        for checkpoint in self._finished:
+            checkpoint.close() if goes_on(error) or isinstance(error, NotConvergedError) else checkpoint.remove()
 
     def _cannot(self, what):
         return UnsupportedError(
@@ -148,10 +158,21 @@ class ConjugateGradientsFactor(Factor):
         try:
             self._prepare(checkpoint, watch, progress)
             done, fitted, found = _solved(self, Y, checkpoint, watch, progress)
-        finally:
+        except BaseException:
             if checkpoint is not None:
                 checkpoint.close()
+            raise
+        if checkpoint is not None:
+            self._keep(checkpoint, done)
         return self._solution(Y, done.X, fitted, Y.T @ done.X, watch, **found)
+
+    def _keep(self, checkpoint, done):
+        """Keep the state until all targets are solved: a run that is killed at later ones comes here first."""
+        try:
+            _save(checkpoint, done, self.M)
+        except (ScratchError, NotEnoughDiskError):  # the disk is full: what is solved is not lost for that
+            checkpoint.remove()
+        self._finished.append(checkpoint)
 
     def _prepare(self, checkpoint, watch, progress):
         """Make the preconditioner, once: of the rank that was asked for, of the state to go on with, or as planned."""
@@ -173,7 +194,8 @@ class ConjugateGradientsFactor(Factor):
             return None
         identity = {"n": len(Y), "ridge": self.ridge, "matrix": self.K.fingerprint()}
         identity["targets"] = sha256(np.ascontiguousarray(Y))
-        return Checkpoint(self.solver.scratch, identity, resume=self.solver.resume)
+        number = len(self._finished) + 1
+        return Checkpoint(self.solver.scratch, identity, number=number, resume=self.solver.resume)
 
     def _fitted(self, coef, progress):
         fitted, norm = self.operator.product_and_norm(coef)
@@ -207,8 +229,6 @@ def _solved(factor, Y, checkpoint, watch, progress):
         restarts += 1
         progress.note(f"recomputed residual {worst:.1e} after {len(done.residuals)} steps: beginning anew from it")
         done = dataclasses.replace(done, R=R, P=None)
-    if checkpoint is not None:
-        checkpoint.remove()
     errors, kind = errors_of_norm(done, R, M, ridge, worst)
     return (
         done,

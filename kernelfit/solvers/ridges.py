@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import itertools
 from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -120,10 +121,12 @@ def ridge_path(
     Y = check_targets(Y, K.shape[0])
     if method == "eigendecomposition":
         return _by_eigendecomposition(K, Y, ridges, "asked for", progress)
-    reason, factor = "asked for", solver.factor
+    reason, solvers = "asked for", [_with_own_scratch(solver, ridge) for ridge in ridges]
+    factors = [own.factor for own in solvers]
     if isinstance(solver, Auto):
-        choice = solver.choose(K, ridge=ridges[0], progress=progress)  # once for all ridges
-        factor = functools.partial(solver.take, choice)
+        begun = next((own for own in solvers if own.unfinished()), solvers[0])  # decides the way
+        choice = begun.choose(K, ridge=ridges[0], progress=progress)  # once for all ridges
+        factors = [functools.partial(own.take, choice) for own in solvers]
     if method == "auto" and isinstance(solver, Auto):
         chosen, reason = _choose_method(K, choice, count=len(ridges), outputs=Y.shape[1], loo=loo)
         progress.note(f"{len(ridges)} ridges by {chosen}: {reason}")
@@ -136,7 +139,13 @@ def ridge_path(
                     f"an eigendecomposition does not resolve ridge {ridges[0]:g}, smallest eigenvalue {error.pivot:.1e}"
                 )
             progress.note(f"{reason}; refactoring")
-    return _by_refactoring(K, Y, ridges, reason, factor, loo, progress)
+    return _by_refactoring(K, Y, ridges, reason, factors, loo, progress)
+
+
+def _with_own_scratch(solver, ridge):
+    """Return the solver with a scratch folder for this ridge: what is unfinished there is another factor's."""
+    folder = getattr(solver, "scratch", None)
+    return solver if folder is None else dataclasses.replace(solver, scratch=Path(folder) / f"ridge-{ridge!r}")
 
 
 def _choose_method(K, choice, *, count, outputs, loo):
@@ -191,9 +200,9 @@ def _by_eigendecomposition(K, Y, ridges, reason, progress):
     return RidgePath(tuple(solutions), tuple(diagonals), "eigendecomposition", reason, extremes, watch.seconds)
 
 
-def _by_refactoring(K, Y, ridges, reason, factor, loo, progress):
+def _by_refactoring(K, Y, ridges, reason, factors, loo, progress):
     watch, solutions, diagonals = Stopwatch(), [], []
-    for number, ridge in enumerate(ridges, 1):
+    for number, (ridge, factor) in enumerate(zip(ridges, factors, strict=True), 1):
         progress.note(f"ridge {ridge:g}, {number} of {len(ridges)}")
         with factor(K, ridge=ridge, progress=progress) as made:
             solutions.append(made.solve(Y, progress=progress))

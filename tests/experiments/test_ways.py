@@ -14,8 +14,12 @@ import pytest
 
 from kernelfit import cli
 from kernelfit.backend import CPU
+from kernelfit.cli.running import how_to_go_on
 from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
+from kernelfit.experiments.likelihood import LikelihoodSpec, run_likelihood
+from kernelfit.experiments.measures import MeasuresSpec, run_measures
 from kernelfit.experiments.registry import read_records
+from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.report.views.solve import table
 from kernelfit.solvers import auto, out_of_core
@@ -170,6 +174,43 @@ def test_a_run_that_was_stopped_after_its_factor_goes_on(disk, monkeypatch, refe
     record, results = same_answer(run_solve(dataclasses.replace(spec, resume=True)), reference)
     assert results.gflops is None and results.solver["resumed_panels"] == 8
     assert "factorisation" not in {row.cells[0] for row in table(record).rows}
+
+
+def test_a_path_that_was_stopped_at_a_later_ridge_goes_on_there(disk, monkeypatch):
+    data = {"data": "digits", "n_train": 700, "bandwidth": 1.0, "ridges": (0.0, 1e-3, 1e-2)}
+    spec, saved = RidgeSpec(**data, precision="float64", scratch=str(disk)), []
+    save = Scratch.save
+
+    def limited(self, j, panel):
+        if len(saved) == 11:  # of 8 panels each
+            raise Stopped
+        saved.append(j)
+        save(self, j, panel)
+
+    with monkeypatch.context() as patch, pytest.raises(Stopped):
+        patch.setattr(Scratch, "save", limited)
+        run_ridge(spec, method="refactoring")
+    assert "--resume" in how_to_go_on(spec) and str(disk / "ridge-0.001") in how_to_go_on(spec)
+    saved.clear()
+    with monkeypatch.context() as patch:
+        patch.setattr(Scratch, "save", lambda self, j, panel: (saved.append(j), save(self, j, panel)))
+        rows = run_ridge(dataclasses.replace(spec, resume=True), method="refactoring").results.rows
+    assert len(saved) == 8 + 5 + 8 and not [*disk.rglob("*.bin")]
+    for row, other in zip(rows, run_ridge(RidgeSpec(**data)).results.rows, strict=True):
+        assert (row.train_error, row.test_error) == (other.train_error, other.test_error)
+        assert row.norm == pytest.approx(other.norm, rel=1e-9)
+
+
+@pytest.mark.parametrize(("spec", "run"), [(MeasuresSpec, run_measures), (LikelihoodSpec, run_likelihood)])
+def test_every_command_with_a_scratch_folder_goes_on(disk, monkeypatch, spec, run):
+    asked = spec(data="digits", n_train=700, bandwidth=1.0, scratch=str(disk))
+    with stopped_after(3, monkeypatch):
+        run(asked)
+    with pytest.raises(ScratchError, match="`resume=True`"):
+        run(asked)
+    saved, save = [], Scratch.save
+    monkeypatch.setattr(Scratch, "save", lambda self, j, panel: (saved.append(j), save(self, j, panel)))
+    assert run(dataclasses.replace(asked, resume=True)) and len(saved) == 5
 
 
 def test_resume_with_nothing_to_resume_begins(disk, reference):

@@ -29,7 +29,8 @@ def solved(K, Y, M, *, ridge=0.0, operator=None, **options):
     """Return the Solution with a preconditioner of our own."""
     factor = ConjugateGradientsFactor(K, ConjugateGradients(**options), ridge=ridge, method="", operator=operator)
     factor.M = M
-    return factor.solve(Y)
+    with factor:
+        return factor.solve(Y)
 
 
 class Counted:
@@ -104,6 +105,30 @@ def test_not_converged_keeps_its_state_and_goes_on(tmp_path):
     assert done.report["resumed_steps"] == 9 and counted.count == whole.report["steps"] - 9
     assert np.array_equal(done.coef, whole.coef) and done.report["residuals"] == whole.report["residuals"]
     assert not has_state(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_a_run_killed_at_later_targets_has_the_earlier_ones(tmp_path):
+    """A trend is solved twice with one factor; what the first one took is not lost, and neither refuses the other's."""
+    K, Y, _ = problem(1e5)
+    M, options = best_preconditioner(K, 10), {"scratch": tmp_path, "tolerance": 1e-9}
+
+    def made(operator, **more):
+        factor = ConjugateGradientsFactor(
+            K, ConjugateGradients(**options, **more), ridge=0, method="", operator=operator
+        )
+        factor.M = M
+        return factor
+
+    first, second = (solved(K, targets, M, tolerance=1e-9) for targets in (Y, Y[::-1]))
+    with pytest.raises(WorkersLostError), made(Counted(K, first.report["steps"] + 4)) as factor:
+        factor.solve(Y)
+        factor.solve(Y[::-1])
+    counted = Counted(K)
+    with made(counted, resume=True) as factor:
+        again, other = factor.solve(Y), factor.solve(Y[::-1])
+    assert counted.count == second.report["steps"] - 4
+    assert np.array_equal(again.coef, first.coef) and np.array_equal(other.coef, second.coef)
+    assert not list(tmp_path.iterdir())
 
 
 def test_what_cannot_be_reached_is_said():

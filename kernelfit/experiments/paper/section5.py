@@ -74,6 +74,8 @@ class Section5Spec(Machine, DataFolder, StudySpec):
     def solve_options(self, data, **changed):
         """Return the fields of a SolveSpec on this data set."""
         shared = {"device": self.device, "memory": self.memory, "data_dir": self.data_dir}
+        if "scratch" in changed:
+            shared["resume"] = self.resume
         shared["bandwidth_points"] = SCALES[self.scale].bandwidth_points
         return {"data": self.cifar10 if data == "cifar10" else data} | shared | changed
 
