@@ -167,7 +167,7 @@ def measures_table(
                 "Rademacher bound": rademacher_bound(norm, sums.trace, n, outputs=n_classes),
                 "mean stability": float(moved.norms.mean()),
                 "worst stability": float(moved.sup_norms.max()),
-                "memorisation": float(memorisation(Y, y, coef, diagonal, ridge=ridge, K=K).scores.mean()),
+                "memorisation": float(memorisation(solution.fitted, left_out, y).scores.mean()),
                 "leave-one-out margin": float(np.median(margins(left_out, y))),
                 "alignment": aligned.uncentred,
                 "centred alignment": aligned.centred,

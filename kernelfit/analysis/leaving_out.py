@@ -16,9 +16,8 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.labels import right
-from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Factor
-from kernelfit.solvers.solution import leave_one_out
+from kernelfit.solvers.solution import without_digits
 from kernelfit.solvers.weighted import WeightedFactor
 
 _WIDTH = 512  # unit vectors solved for at a time: wide enough for GEMM, 4 MB per 1,000 rows
@@ -73,9 +72,18 @@ def leave_fold_out(
 def without(
     factor: Factor, Y: npt.NDArray[np.float64], coef: npt.NDArray[np.float64], rows: npt.NDArray[np.integer]
 ) -> npt.NDArray[np.float64]:
-    """Return f^(-S)(X_S), shape (len(S), r), for one S = rows: see leave_fold_out."""
+    """Return f^(-S)(X_S), shape (len(S), r), for one S = rows: see leave_fold_out.
+
+    Of points so far from all outside S that the difference leaves no digit, it is made of those alone.
+    """
     Z = factor.half_columns(rows)
-    return Y[rows] - np.linalg.solve(Z.T @ Z, coef[rows])
+    own = np.linalg.solve(Z.T @ Z, coef[rows])
+    found = Y[rows] - own
+    far = without_digits(found, own)
+    if far.any():
+        K = factor.K.device.host(factor.K.columns(rows[far]))
+        found[far] = K.T @ _coef_less(factor, coef, rows, own)
+    return found
 
 
 def coef_without(
@@ -87,8 +95,14 @@ def coef_without(
 
     in 2 n^2 |S| operations and 8 n |S| bytes, where a fit without S takes n^3 / 3.
     """
-    Z, V = factor.half_columns(rows), np.zeros_like(coef)
-    V[rows] = np.linalg.solve(Z.T @ Z, coef[rows])
+    Z = factor.half_columns(rows)
+    return _coef_less(factor, coef, rows, np.linalg.solve(Z.T @ Z, coef[rows]))
+
+
+def _coef_less(factor, coef, rows, own):
+    """Return what coef_without does, for own = ([A^-1]_SS)^-1 coef_S."""
+    V = np.zeros_like(coef)
+    V[rows] = own
     found = coef - factor.apply_inverse(V)
     found[rows] = 0.0
     return found
@@ -173,22 +187,14 @@ class Memorisation:
 
 
 def memorisation(
-    Y: npt.NDArray[np.float64],
-    y: npt.NDArray[np.integer],
-    coef: npt.NDArray[np.float64],
-    inverse_diagonal: npt.NDArray[np.float64],
-    *,
-    ridge: float = 0.0,
-    K: Gram | None = None,
+    fitted: npt.NDArray[np.float64], left_out: npt.NDArray[np.float64], y: npt.NDArray[np.integer]
 ) -> Memorisation:
-    """Return the Memorisation of labels y (n,) by coef = A^-1 Y; K is for points far from all others: leave_one_out.
+    """Return the Memorisation of labels y (n,) by f with scores fitted (n, classes), left_out without each example.
 
     mem(i) = Pr[h(x_i) = y_i] - Pr[h^(-i)(x_i) = y_i] (Feldman and Zhang, "What neural networks memorize and why", 2020,
     equation 1) over the randomness of training. Here there is none, and leave-one-out is closed: exact, where nets need
     thousands of trainings. By definition the mean score is the leave-one-out error minus the training error.
     """
-    fitted = Y - ridge * coef  # K coef
-    left_out = leave_one_out(Y, coef, inverse_diagonal, K, ridge)
     scores = right(fitted, y).astype(int) - right(left_out, y).astype(int)
     return Memorisation(scores, margins(fitted, y) - margins(left_out, y))
 

@@ -168,18 +168,18 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     ready = prepare(spec, solver, watch=watch, progress=progress)
     data, y, k = ready.data, ready.training.y, len(ready.data.classes)
     ready, factor, solution = solved(ready, one_hot(y, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
-    diagonal = None
+    left_out = None
     with factor:
         if spec.loo:
             with watch("leave_one_out"):
-                diagonal = factor.inverse_diagonal(progress=progress)
+                left_out = solution.left_out(factor.inverse_diagonal(progress=progress))
         pivot, log_determinant = pivot_of(factor), log_determinant_of(factor)
         with watch("predict"):
             scores = factor.predict(ready.K_test, solution.coef, progress=progress)
         peak = factor.peak_memory()
     pm1 = solution.combined(plus_minus_one(k))
     with watch("pictures"):
-        illustrated = _illustrations(ready, spec, solution, scores, diagonal)
+        illustrated = _illustrations(ready, solution, scores, left_out)
     results = SolveResults(
         d=ready.d,
         kernel=str(ready.K.kernel),
@@ -192,7 +192,7 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
         device=factor.device,
         train_error=error_rate(solution.fitted, y),
         test_error=error_rate(scores, data.y_test),
-        loo_error=None if diagonal is None else error_rate(solution.left_out(diagonal), y),
+        loo_error=None if left_out is None else error_rate(left_out, y),
         norm=solution.norm.total,
         norm_pm1=pm1.norm.total,
         norm_per_output=solution.norm.per_output,
@@ -221,22 +221,20 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     return record, ready.function(spec, solution.coef)
 
 
-def _illustrations(ready, spec, solution, scores, diagonal):
+def _illustrations(ready, solution, scores, left_out):
     """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
-    data, y, Y, coef = ready.data, ready.training.y, solution.targets, solution.coef
+    data, y, fitted = ready.data, ready.training.y, solution.fitted
     drawn = {
         "misclassified": pictures.misclassified(ready.changed.X_test, data.y_test, scores, data.classes),
         "memorised": [],
         "filters": None,
     }
-    if diagonal is not None:
-        drawn["memorised"] = pictures.memorised(
-            ready.training.X, Y, y, ready.true_labels, coef, diagonal, data.classes, ridge=spec.ridge
-        )
+    if left_out is not None:
+        drawn["memorised"] = pictures.memorised(ready.training.X, y, ready.true_labels, fitted, left_out, data.classes)
     filters = getattr(ready.X_train, "filters", None)
     if filters is not None:
         drawn["filters"] = pictures.sheet(filters)
-    histograms = pictures.histograms(Y, y, solution.fitted, coef, scores, data.y_test, diagonal)
+    histograms = pictures.histograms(y, fitted, scores, data.y_test, left_out)
     return {"histograms": histograms, "pictures": drawn}
 
 

@@ -114,7 +114,7 @@ def choose_ridge(
             if not found.resolves(ridge):
                 continue
             coef = found.vectors @ (projected / (found.values + ridge)[:, None])
-            left_out = leave_one_out(Y, coef, diagonal)
+            left_out = leave_one_out(Y, coef, diagonal, own, ridge)
             squared = float(np.mean(np.sum((Y - left_out) ** 2, axis=1)))
             known = {"loo_error": error_rate(left_out, labels), "loo_squared_error": squared}
             rows.append({"bandwidth": width, "ridge": float(ridge)} | known)

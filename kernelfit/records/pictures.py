@@ -9,7 +9,6 @@ from msgspec import Meta
 
 from kernelfit.analysis.leaving_out import margins, memorisation
 from kernelfit.records.forms import Count, Number
-from kernelfit.solvers.solution import leave_one_out
 
 EXAMPLES = 12  # pictures of each kind
 _BINS = 40
@@ -69,17 +68,15 @@ def is_one_value(histogram):
     return histogram["high"] - histogram["low"] < 1.01 * _SMALLEST_RANGE
 
 
-def histograms(Y, y, fitted, coef, scores, y_test, inverse_diagonal=None):
+def histograms(y, fitted, scores, y_test, left_out=None):
     """Return the histograms of a solve: margins on training and test examples; with leave-one-out, these and residuals.
 
     Parameters
     ----------
-    Y, fitted, coef : array, shape (n, classes)
-        0/1 targets of the labels y (n,), scores of the training examples, and coefficients.
+    fitted, left_out : array, shape (n, classes)
+        Scores of the training examples, whose labels are y (n,), and the same without each; None: not known.
     scores : array, shape (m, classes)
         Of the test examples, whose labels are y_test (m,).
-    inverse_diagonal : array, shape (n,), optional
-        Of (K + ridge I)^-1.
 
     Returns
     -------
@@ -87,8 +84,7 @@ def histograms(Y, y, fitted, coef, scores, y_test, inverse_diagonal=None):
         train_margins, test_margins; loo_margins, and loo_residuals: 1 minus the score of the own class.
     """
     found = {"train_margins": histogram(margins(fitted, y)), "test_margins": histogram(margins(scores, y_test))}
-    if inverse_diagonal is not None:
-        left_out = leave_one_out(Y, coef, inverse_diagonal)
+    if left_out is not None:
         found["loo_margins"] = histogram(margins(left_out, y))
         found["loo_residuals"] = histogram(1 - left_out[np.arange(len(y)), y])
     return found
@@ -104,7 +100,7 @@ def misclassified(X, y, scores, classes, count=EXAMPLES):
     return [_example(X[i], i, classes[y[i]], classes[np.argmax(scores[i])]) for i in worst]
 
 
-def memorised(X, Y, y, true, coef, inverse_diagonal, classes, *, ridge=0.0, count=EXAMPLES):
+def memorised(X, y, true, fitted, left_out, classes, count=EXAMPLES):
     """Return up to `count` examples (index, label, true, predicted, png) of training images that are memorised.
 
     These are right, and wrong if they are left out (leaving_out.memorisation); the first are those whose margin changes
@@ -112,13 +108,11 @@ def memorised(X, Y, y, true, coef, inverse_diagonal, classes, *, ridge=0.0, coun
     """
     if not _are_images(X):
         return []
-    found = memorisation(Y, y, coef, inverse_diagonal, ridge=ridge)
+    found = memorisation(fitted, left_out, y)
     indices = np.flatnonzero(found.scores == 1)
     most = indices[np.argsort(-found.soft[indices], kind="stable")][:count]
-    left_out = leave_one_out(Y[most], coef[most], inverse_diagonal[most])
     return [
-        _example(X[i], i, classes[y[i]], classes[np.argmax(row)]) | {"true": classes[true[i]]}
-        for i, row in zip(most, left_out, strict=True)
+        _example(X[i], i, classes[y[i]], classes[np.argmax(left_out[i])]) | {"true": classes[true[i]]} for i in most
     ]
 
 

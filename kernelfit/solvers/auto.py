@@ -156,7 +156,7 @@ class Auto(Solver):
 
     def unfinished(self) -> dict[str, Any] | None:
         """Return the identity of the unfinished factor to go on with, or None."""
-        return unfinished(self.scratch) if self.resume else None
+        return unfinished(self.scratch) if self.resume and self.scratch is not None else None
 
     def _reason(self, plan):
         """Return why the plan's precision, in words."""

@@ -41,7 +41,10 @@ class Solution:
     seconds : dict
         Of this solution, by phase: solve, refine, check, condition.
     K : Gram or None
-        Which was factored, for what needs its entries again.
+        For what needs its entries again.
+    roots : float64 array, shape (n,), or None
+        Square roots of the weights of points: the system is K + ridge diag(1 / roots^2), of which residual, norm_1 and
+        condition are those of diag(roots) K diag(roots) + ridge I, which was factored.
     """
 
     targets: npt.NDArray[np.float64]
@@ -55,6 +58,7 @@ class Solution:
     report: dict[str, Any]
     seconds: dict[str, float]
     K: Gram | None = None
+    roots: npt.NDArray[np.float64] | None = None
 
     def __repr__(self):
         n, r = self.coef.shape
@@ -64,7 +68,8 @@ class Solution:
     @functools.cached_property
     def residual_per_output(self) -> npt.NDArray[np.float64]:
         """|Y_j - (K + ridge I) coef_j| / |Y_j|, shape (r,), or without the division where Y_j = 0."""
-        return residuals(self.targets, self.coef, self.fitted, self.ridge)
+        targets, coef, fitted = self._as_factored()
+        return residuals(targets, coef, fitted, self.ridge)
 
     @property
     def relative_residual(self) -> float:
@@ -74,7 +79,15 @@ class Solution:
     @functools.cached_property
     def norm(self) -> "Norm":
         """The Norm of the function, by two routes."""
-        return rkhs_norm(self.coef, self.fitted, self.quadratic, self.ridge)
+        _, coef, fitted = self._as_factored()
+        return rkhs_norm(coef, fitted, self.quadratic, self.ridge)
+
+    def _as_factored(self):
+        """Return targets, coefficients and fitted values of the matrix with one ridge for all points."""
+        if self.roots is None:
+            return self.targets, self.coef, self.fitted
+        R = self.roots[:, None]
+        return R * self.targets, self.coef / R, R * self.fitted
 
     def combined(self, T: npt.NDArray[np.float64]) -> "Solution":
         """Return the Solution of the targets Y T, T of shape (r, s), for which nothing has to be solved.
@@ -88,7 +101,8 @@ class Solution:
 
     def left_out(self, inverse_diagonal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
-        return leave_one_out(self.targets, self.coef, inverse_diagonal, self.K, self.ridge)
+        ridges = self.ridge / (np.ones(len(self.coef)) if self.roots is None else self.roots**2)
+        return leave_one_out(self.targets, self.coef, inverse_diagonal, self.K, ridges)
 
     def in_units(self, exponents: npt.NDArray[np.intp]) -> "Solution":
         """Return the Solution of targets whose columns are 2^exponents times these: the same digits of everything.
@@ -142,7 +156,7 @@ def leave_one_out(
     coef: npt.NDArray[np.float64],
     inverse_diagonal: npt.NDArray[np.float64],
     K: Gram | None = None,
-    ridge: float = 0.0,
+    ridge: float | npt.NDArray[np.float64] = 0.0,
 ) -> npt.NDArray[np.float64]:
     """Return the predictions (n, r) at each training point of the function fitted without that point.
 
@@ -151,24 +165,31 @@ def leave_one_out(
     difference leaves no digit of a prediction, it is made of the others alone, where K is given:
 
         f^(-i)(x_i) = sum_{j != i} K_ij coef_j - coef_i / C_ii (1 - (K_ii + ridge) C_ii)
+
+    `ridge` may be an array, one for each point.
     """
     own = coef / inverse_diagonal[:, None]
     found = Y - own
     if K is None:
         return found
     n, width = len(Y), max(1, _ENTRIES // len(Y))
-    lost = np.abs(found).max(axis=1, initial=0.0) < _FEW_DIGITS * np.abs(own).max(axis=1, initial=0.0)
+    lost, ridges = without_digits(found, own), np.broadcast_to(ridge, len(Y))
     for start in range(0, n, width):
         rows = start + np.flatnonzero(lost[start : start + width])
         if not len(rows):
             continue
         others = K.device.host(K.block((rows[0], rows[-1] + 1), (0, n)))[rows - rows[0]]
         place = np.arange(len(rows))
-        rest = 1 - (others[place, rows] + ridge) * inverse_diagonal[rows]
+        rest = 1 - (others[place, rows] + ridges[rows]) * inverse_diagonal[rows]
         rest[np.abs(rest) < _ROUNDING] = 0.0  # of the order of K_ij^2, far below the sum
         others[place, rows] = 0.0
         found[rows] = others @ coef - own[rows] * rest[:, None]
     return found
+
+
+def without_digits(found: npt.NDArray[np.float64], own: npt.NDArray[np.float64]) -> npt.NDArray[np.bool_]:
+    """Return which rows of found (n, r) have no digits to rely on, as what is left of a target less own (n, r)."""
+    return np.abs(found).max(axis=1, initial=0.0) < _FEW_DIGITS * np.abs(own).max(axis=1, initial=0.0)
 
 
 def residuals(

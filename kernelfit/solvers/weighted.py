@@ -89,10 +89,7 @@ class WeightedGram(Gram):
 
 
 class WeightedFactor(Factor):
-    """The factor of A = K + ridge diag(1 / w), by that of R K R + ridge I.
-
-    Residual, norm_1 and condition of its solutions are those of R K R + ridge I, with targets R Y.
-    """
+    """The factor of A = K + ridge diag(1 / w), by that of R K R + ridge I."""
 
     def __init__(self, base: Factor, K: Gram, roots: npt.NDArray[np.float64]) -> None:
         super().__init__(K, ridge=base.ridge, method=base.method, report=base.report, seconds=base.seconds)
@@ -103,8 +100,9 @@ class WeightedFactor(Factor):
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         Y, R = self._checked(Y), self.roots[:, None]
         inner = self.base.solve(R * Y, progress=progress)
-        solution = dataclasses.replace(inner, targets=Y, coef=R * inner.coef, fitted=inner.fitted / R, K=None)
-        # coef^T K coef and the residual are those of the matrix with one ridge, which Solution knows how to find.
+        coef, fitted = R * inner.coef, inner.fitted / R
+        solution = dataclasses.replace(inner, targets=Y, coef=coef, fitted=fitted, K=self.K, roots=self.roots)
+        # Of targets of any units; coef^T K coef and the residual are those of the matrix with one ridge.
         vars(solution).update(norm=inner.norm, residual_per_output=inner.residual_per_output)
         return solution
 

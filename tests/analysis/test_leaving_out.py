@@ -11,8 +11,11 @@ from kernelfit.analysis.leaving_out import (
 )
 from kernelfit.common.errors import InputError
 from kernelfit.datasets.labels import error_rate, one_hot
+from kernelfit.grams.matrix import gram
+from kernelfit.kernels import Gaussian
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.solution import leave_one_out
+from kernelfit.solvers.weighted import Weighted
 from tests.support.problems import as_gram, symmetric_matrix
 
 RIDGES = [0.0, 0.3]
@@ -97,8 +100,8 @@ def test_stability_of_a_diagonal_matrix_by_hand():
 
 def test_memorisation_against_really_refitting(problem):
     K, factor, y, Y, coef = problem
-    found = memorisation(Y, y, coef, factor.inverse_diagonal(), ridge=factor.ridge)
     fitted = K @ coef
+    found = memorisation(fitted, leave_one_out(Y, coef, factor.inverse_diagonal()), y)
     for i in range(N):
         without = K[i] @ refit(K, factor.ridge, Y, [i])
         assert found.scores[i] == int(fitted[i].argmax() == y[i]) - int(without.argmax() == y[i])
@@ -112,11 +115,36 @@ def test_memorisation_against_really_refitting(problem):
 
 def test_mean_memorisation_is_the_gap_of_leave_one_out(problem):
     _, factor, y, Y, coef = problem
-    diagonal = factor.inverse_diagonal()
-    found = memorisation(Y, y, coef, diagonal, ridge=factor.ridge)
-    gap = error_rate(leave_one_out(Y, coef, diagonal), y)
-    gap -= error_rate(Y - factor.ridge * coef, y)
+    fitted, left_out = Y - factor.ridge * coef, leave_one_out(Y, coef, factor.inverse_diagonal())
+    found = memorisation(fitted, left_out, y)
+    gap = error_rate(left_out, y) - error_rate(fitted, y)
     np.testing.assert_allclose(found.scores.mean(), gap, atol=1e-15)
+
+
+@pytest.mark.parametrize("ridge", [0.0, 0.5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_folds_far_from_all_others(ridge, weighted):
+    """Their predictions are below 1e-16, where a difference from targets of 1 leaves no digit."""
+    rng = np.random.default_rng(5)
+    X = np.add.outer(15 * np.arange(6), 0.8 * np.arange(4)).reshape(24, 1)  # at 12.6 the kernel is 3e-35
+    Y, K = rng.standard_normal((24, 3)), gram(X, Gaussian(bandwidth=1.0))
+    w = rng.uniform(0.5, 2, 24) if weighted else np.ones(24)
+    dense = K.block((0, 24), (0, 24))
+    A = dense + ridge * np.diag(1 / w)
+    folds = [*np.arange(24).reshape(6, 4)]
+    with Weighted(Cholesky(), w).factor(K, ridge=ridge) as factor:
+        solution = factor.solve(Y)
+        found = leave_fold_out(factor, Y, solution.coef, folds)
+        alone = solution.left_out(factor.inverse_diagonal())
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(24), fold)
+        expected = dense[np.ix_(fold, rest)] @ np.linalg.solve(A[np.ix_(rest, rest)], Y[rest])
+        assert np.abs(expected).max() < 1e-17
+        np.testing.assert_allclose(found[fold], expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
+    for i in range(24):
+        rest = np.delete(np.arange(24), i)
+        expected = dense[i, rest] @ np.linalg.solve(A[np.ix_(rest, rest)], Y[rest])
+        np.testing.assert_allclose(alone[i], expected, rtol=1e-6, atol=1e-9 * np.abs(expected).max())
 
 
 def test_margins_and_their_distribution():

@@ -16,6 +16,7 @@ from kernelfit.kernels import Gaussian
 from kernelfit.records import pictures
 from kernelfit.records.record import decoded
 from kernelfit.solvers.panel_cholesky import cholesky
+from kernelfit.solvers.solution import leave_one_out
 
 
 def pixels(png):
@@ -55,9 +56,10 @@ def test_memorised_examples_are_wrong_when_really_left_out(ridge):
     kernel, Y, classes = Gaussian(bandwidth=1.0), one_hot(y, 3), ("a", "b", "c")
     factor = cholesky(gram(X, kernel), ridge=ridge)
     coef = factor.solve(Y)
-    diagonal = factor.inverse_diagonal()
-    found = pictures.memorised(X, Y, y, (y + 1) % 3, coef, diagonal, classes, ridge=ridge, count=100)
-    fitted, expected = np.argmax(Y - ridge * coef, axis=1), {}
+    scores = Y - ridge * coef
+    left_out = leave_one_out(Y, coef, factor.inverse_diagonal())
+    found = pictures.memorised(X, y, (y + 1) % 3, scores, left_out, classes, count=100)
+    fitted, expected = np.argmax(scores, axis=1), {}
     for i in range(40):
         rest = np.delete(np.arange(40), i)
         without = cholesky(gram(X[rest], kernel), ridge=ridge).solve(Y[rest])

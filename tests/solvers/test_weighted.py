@@ -38,7 +38,10 @@ def test_the_solution_and_its_norm(system, solver):
     np.testing.assert_allclose(solution.fitted, dense @ solution.coef, atol=1e-9)
     np.testing.assert_allclose(solution.norm.total, np.sqrt(np.trace(coef.T @ dense @ coef)), rtol=1e-7)
     np.testing.assert_allclose(solution.quadratic, Y.T @ coef, atol=1e-6)
-    assert solution.norm.disagreement < 1e-6 and solution.relative_residual < 1e-9
+    T = np.array([[1.0, 2.0, 0.0], [-1.0, 0.0, 3.0]])
+    for each, of in ((solution, coef), (solution.combined(T), coef @ T)):
+        assert each.norm.disagreement < 1e-6 and each.relative_residual < 1e-9
+        np.testing.assert_allclose(each.norm.total, np.sqrt(np.trace(of.T @ dense @ of)), rtol=1e-7)
 
 
 @pytest.mark.parametrize("solver", EXACT, ids=str)
