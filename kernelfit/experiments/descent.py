@@ -15,6 +15,8 @@ from kernelfit.records.record import DatasetUsed, Record, make_record
 from kernelfit.theory.double_descent import DoubleDescent, double_descent
 from kernelfit.theory.random_features import FourierFeatures, RandomFeatures, ReluFeatures
 
+_ENOUGH = 1000  # training examples: the peak is at as many features
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DescentSpec(Data):
@@ -22,7 +24,11 @@ class DescentSpec(Data):
 
     words = ("descent",)
 
-    n_train: int = option(1000, "Stratified subset of the training set, or size of synthetic.", least=1)
+    n_train: int | None = option(
+        None,
+        "Stratified subset of the training set, or size of synthetic; default: 1000, or all where there are fewer.",
+        least=1,
+    )
     features: Literal["fourier", "relu"] = option(
         "fourier", "fourier: cosines, which tend to the Gaussian kernel; relu: a random hidden layer."
     )
@@ -47,6 +53,8 @@ class DescentSpec(Data):
 def run_descent(spec, *, progress=None) -> Record:
     """Run a DescentSpec; return its Record, whose results are a DoubleDescent."""
     data = spec.load(progress)
+    if spec.n_train is None and len(data.y_train) > _ENOUGH:
+        data = dataclasses.replace(spec, n_train=_ENOUGH).load(progress)
     features: RandomFeatures = ReluFeatures()
     if spec.features == "fourier":
         features = FourierFeatures(median_distance(data.X_train) if spec.bandwidth == "auto" else spec.bandwidth)

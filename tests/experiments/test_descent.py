@@ -31,3 +31,11 @@ def test_error_and_norm_peak_where_the_features_just_suffice():
 def test_what_cannot_be_meant_is_refused(wrong):
     with pytest.raises(InputError):
         DescentSpec(**wrong)
+
+
+@pytest.mark.parametrize(("there", "taken"), [(1200, 1000), (40, 40)])
+def test_a_thousand_examples_or_all_where_there_are_fewer(tmp_path, there, taken):
+    X, y = np.random.default_rng(0).standard_normal((there, 3)), np.arange(there) % 2
+    np.savez(tmp_path / "own.npz", X_train=X, y_train=y, X_test=X[:20], y_test=y[:20])
+    spec = DescentSpec(data=str(tmp_path / "own.npz"), grid=(4,), seeds=1)
+    assert run_descent(spec).results.n_train == taken
