@@ -74,8 +74,9 @@ def corrupt(
     pixels : str
         One of PIXEL_SETTINGS.
     """
-    if len(y_train) != len(X_train):
-        raise InputError(f"{len(y_train)} labels were given for {len(X_train)} training images")
+    X_train, y_train, X_test = np.asarray(X_train), np.asarray(y_train), np.asarray(X_test)
+    if y_train.shape != X_train.shape[:1]:
+        raise InputError(f"labels of shape {y_train.shape} were given for training images of shape {X_train.shape}")
     probability = label_probability(labels)
     y, replaced = corrupt_labels(y_train, n_classes, probability, seed)
     X_train, X_test = corrupt_pixels(X_train, X_test, pixels, seed)

@@ -177,7 +177,9 @@ def _clone(estimator, seed=None):
     """Return an unfitted copy; with a seed, every random_state in it that is None becomes that seed."""
     from sklearn.base import clone
 
-    if not all(callable(getattr(estimator, method, None)) for method in ("fit", "predict")):
+    if isinstance(estimator, type) or not all(
+        callable(getattr(estimator, method, None)) for method in ("fit", "predict")
+    ):
         raise InputError(f"the estimator must be an object with fit and predict; got {str(estimator)[:80]}")
     copy = clone(estimator, safe=False)
     if seed is not None and hasattr(copy, "get_params"):

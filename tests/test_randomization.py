@@ -280,6 +280,7 @@ def test_summary_verdict_and_time():
         ({"y_test": np.full(360, 11)}, r"hold \[11\]"),
         ({"y": np.arange(100), "X_test": None, "y_test": None}, "held out"),
         ({"estimator": "DecisionTreeClassifier"}, "fit and predict"),
+        ({"estimator": DecisionTreeClassifier}, "must be an object"),
         ({"estimator": Spy(lambda X: X[:, 0])}, "pickled"),
         ({"estimator": Spy(np.asarray)}, "regressor"),
         ({"estimator": Spy(first_column), "y": np.arange(100) % 2 + 5, "y_test": np.full(360, 5)}, "regressor"),

@@ -26,6 +26,7 @@ from kernelfit.analysis.complexity import (
 from kernelfit.analysis.leaving_out import margins, memorisation, require_one_ridge, stability
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_labels
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.matrix import Gram
 from kernelfit.models.posterior import log_marginal_likelihood
@@ -122,13 +123,14 @@ def measures_table(
     """
     require_one_ridge(factor)
     K, n, ridge = factor.K, factor.n, factor.ridge
-    labels = [_checked_labels(y, n, n_classes) for y in (y_true, y_random)]
+    labels = [check_labels(y, n, n_classes) for y in (y_true, y_random)]
     if (K_test is None) != (y_test is None):
         raise InputError(
             "a test error needs both the Gram object of the test points, `K_test`, and their labels y_test"
         )
     if K_test is not None:
-        y_test = _checked_labels(y_test, K_test.shape[0], n_classes)
+        assert y_test is not None
+        y_test = check_labels(y_test, K_test.shape[0], n_classes)
     targets = [one_hot(y, n_classes) for y in labels]
     both = factor.solve(np.hstack(targets), progress=progress)
     pick = np.eye(2 * n_classes)
@@ -217,13 +219,3 @@ def _fit_of_signs(factor, signs):
     """sign_correlation of the kernel model itself: K coef = signs - ridge coef, no K needed."""
     fitted = signs - factor.ridge * factor.apply_inverse(signs)
     return averaged([correlation(s, f) for s, f in zip(signs.T, fitted.T, strict=True)]).value
-
-
-def _checked_labels(y, n, n_classes):
-    y = np.asarray(y)
-    if y.shape != (n,) or y.dtype.kind not in "iu" or y.min() < 0 or y.max() >= n_classes:
-        raise InputError(
-            f"labels must be {n} integers from 0 to n_classes - 1 (n_classes = {n_classes}); got {y.dtype} of shape "
-            f"{y.shape}: {y}"
-        )
-    return y

@@ -77,6 +77,8 @@ def gram_sums(K: Gram, *, progress: Progress | None = None) -> GramSums:
                 else:
                     rows[k : k + _TILE] += mirrored
             advance(made)
+    if not math.isfinite(squares):
+        raise InputError("entries of K reach beyond 1e154, so that their squares are no numbers; divide the kernel")
     centred = shifted_squares - 2 * rows @ rows / n + (rows.sum() / n) ** 2
     return GramSums(
         trace=float(diagonal.sum()),
@@ -113,6 +115,8 @@ def alignment(K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None 
 
 
 def alignment_of(sums: GramSums, Y: npt.NDArray[np.float64], KY: npt.NDArray[np.float64]) -> Alignment:
+    exponent = np.frexp(np.abs(Y).max(initial=0.0))[1]  # an angle has no units
+    Y, KY = np.ldexp(Y, -exponent), np.ldexp(KY, -exponent)
     Y_centred = Y - Y.mean(axis=0)
     KY_centred = KY - np.outer(sums.row_sums, Y.mean(axis=0))
     sizes = sums.frobenius * np.linalg.norm(Y.T @ Y), sums.centred_frobenius * np.linalg.norm(Y_centred.T @ Y_centred)

@@ -14,13 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.analysis.leaving_out import without
-from kernelfit.common.errors import SingularMatrixError
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.band import BandFactor
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.reduction import WIDTH, band
 from kernelfit.solvers.solution import leave_one_out
 from kernelfit.solvers.spectrum import filled
+from kernelfit.solvers.weighted import WeightedGram
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -31,11 +32,34 @@ class Fold:
     test: npt.NDArray[np.intp]
 
 
+def checked_fold(n: int, train: npt.NDArray, test: npt.NDArray, kept: npt.NDArray[np.intp]) -> Fold:
+    """Return the Fold of what a split of n points does not train on, in the numbers of those that are `kept`.
+
+    Raises InputError where a part is empty, both have points in common, or one is trained on twice.
+    """
+    train, test = np.arange(n)[train], np.arange(n)[test]
+    if len(np.unique(train)) < len(train):
+        raise InputError("a split of cv trains on some points twice; closed forms need each at most once")
+    if len(kept) < n:
+        train, test = (np.flatnonzero(np.isin(kept, part)) for part in (train, test))
+    out = np.setdiff1d(np.arange(len(kept)), train)
+    if not len(out) or not len(test) or not len(train) or not np.isin(test, out).all():
+        raise InputError(
+            f"a split of cv trains on {len(train)} points and tests {len(test)}, some of them the same; test points "
+            "must be left out of training, and neither part may be empty, nor all of weight 0"
+        )
+    return Fold(out, test)
+
+
 Predictions = list[npt.NDArray[np.float64]] | SingularMatrixError
 
 
 def predict_left_out(
-    K: Gram, Y: npt.NDArray[np.float64], ridges: Sequence[float], folds: Sequence[Fold] | None = None
+    K: Gram,
+    Y: npt.NDArray[np.float64],
+    ridges: Sequence[float],
+    folds: Sequence[Fold] | None = None,
+    weights: npt.NDArray[np.float64] | None = None,
 ) -> list[Predictions]:
     """Return for each ridge the predictions of each Fold, or without folds of all points left out one at a time.
 
@@ -47,6 +71,8 @@ def predict_left_out(
     ridges : sequence of float
         Increasing.
     folds : list of Fold, optional
+    weights : array, shape (n,), optional
+        Positive; as those of kernelfit.solvers.weighted.
 
     Returns
     -------
@@ -54,6 +80,8 @@ def predict_left_out(
         For each ridge and fold f^(-S)(X_test), shape (len(test), r); without folds one array (n, r). In the place of a
         ridge for which K + ridge I is singular to working precision, the error.
     """
+    if weights is not None:
+        return _weighted(K, Y, ridges, folds, weights)
     if folds is not None and _reduces_each(K.shape[0], len(ridges), folds):
         return _fold_by_fold(K, Y, ridges, folds)
     made = band(filled(K), K.device)
@@ -73,6 +101,20 @@ def predict_left_out(
         pairs = zip(found, regular, strict=True)
         found = [[leave_one_out(Y, coef, diagonal, K, ridge)] for (coef, diagonal), ridge in pairs]
     return errors + found
+
+
+def _weighted(K, Y, ridges, folds, weights):
+    plain = [ridge for ridge in ridges if ridge == 0]  # without a ridge weights change nothing, and would only round
+    positive = [ridge for ridge in ridges if ridge > 0]
+    found, roots = predict_left_out(K, Y, plain, folds) if plain else [], np.sqrt(weights)[:, None]
+    if not positive:
+        return found
+    tested = [slice(None)] if folds is None else [fold.test for fold in folds]
+    for made in predict_left_out(WeightedGram(K, roots[:, 0]), roots * Y, positive, folds):
+        if not isinstance(made, SingularMatrixError):
+            made = [f / roots[rows] for f, rows in zip(made, tested, strict=True)]
+        found.append(made)
+    return found
 
 
 def _reduces_each(n, count, folds):

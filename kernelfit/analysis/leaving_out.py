@@ -17,6 +17,7 @@ from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.labels import right
 from kernelfit.solvers.protocol import Factor
+from kernelfit.solvers.scaling import column_norms
 from kernelfit.solvers.solution import without_digits
 from kernelfit.solvers.weighted import WeightedFactor
 
@@ -160,7 +161,7 @@ def stability(
     if factor.ridge > 0:
         squares = squares - factor.ridge * _squared_inverse_columns(factor, progress or Progress())
     with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
-        norms = np.linalg.norm(coef, axis=1) / inverse_diagonal * np.sqrt(squares)
+        norms = column_norms(coef.T) / inverse_diagonal * np.sqrt(squares)
     return Stability(norms, norms * np.sqrt(largest_diagonal))
 
 

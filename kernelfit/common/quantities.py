@@ -30,6 +30,8 @@ def parse_bytes(text: str | int) -> int:
 
 def parse_network_speed(text: str | int) -> float:
     """Return the bytes per second that a text such as "10Gbit" or "1.25GB" stands for."""
+    if re.search(r"[kKmMgGtT]b\b", str(text)):
+        raise InputError(f"{text!r} may be bits or bytes; write 10Gbit, or 1.25GB for as many bytes")
     match = re.fullmatch(r"(.*[\d.]\s*[kKmMgGtT]?)bit(?:/s)?\s*", str(text))
     try:
         return parse_bytes(match[1] + ("" if match[1][-1].isdigit() else "B")) / 8 if match else parse_bytes(text)

@@ -52,6 +52,17 @@ def check_path(name: str, value: Any) -> None:
         raise InputError(f"{_shown(name, value)}; it must be a path")
 
 
+def check_labels(y: npt.ArrayLike, n: int, n_classes: int) -> npt.NDArray[np.integer]:
+    """Return labels y (n,); raises InputError unless they are integers from 0 to n_classes - 1."""
+    y = np.asarray(y)
+    if y.shape != (n,) or y.dtype.kind not in "iu" or (n and (y.min() < 0 or y.max() >= n_classes)):
+        raise InputError(
+            f"labels must be {n} integers from 0 to n_classes - 1 (n_classes = {n_classes}); got {y.dtype} of shape "
+            f"{y.shape}: {y}"
+        )
+    return y
+
+
 def check_targets(Y: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
     """Return targets Y (n,) or (n, r) as float64 (n, r); raises InputError unless they are finite real numbers."""
     Y = host_array(Y)

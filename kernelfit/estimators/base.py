@@ -169,7 +169,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         solver = self._chosen_solver(1)
         if getattr(solver, "precision", None) == "mixed":
             raise UnsupportedError(
-                "a float32 factor has no triangular solves to float64 accuracy, which a standard deviation needs. Take "
+                "a float32 factor has no triangular solves to float64 accuracy, which this needs. Take "
                 '`precision="float64"`'
             )
         if isinstance(solver, Auto):
@@ -219,6 +219,11 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         if weights is not None or self.trend is not None:
             raise InputError(f"optimize = {self.optimize!r} was asked for beside weights or a trend; it knows neither")
         start, found = self.bandwidth, as_kernel(self.kernel)
+        if not found.open_bandwidth:
+            raise InputError(
+                f"optimize = {self.optimize!r} was asked for, but the kernel {found} has no open bandwidth; give the "
+                "kernel without its bandwidth, and that as `bandwidth`"
+            )
         if kernel.open_bandwidth:  # "auto"
             own = distinct_points(X, Y, kernel) if self.ridge == 0 else (X, Y)
             start = choose_bandwidth(*own, kernel, score=self._score, ridge=self.ridge).bandwidth

@@ -18,7 +18,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from kernelfit.analysis.cross_validation import Fold, predict_left_out
+from kernelfit.analysis.cross_validation import checked_fold, predict_left_out
 from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
@@ -34,7 +34,6 @@ from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import median_distance
 from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.ridges import checked_ridges
-from kernelfit.solvers.weighted import WeightedGram
 
 # Half octaves of the median distance, from a quarter of it to 8 times, as models.bandwidth tries them.
 _MULTIPLES = 2.0 ** (np.arange(-4, 7) / 2)
@@ -95,18 +94,20 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
     def _search(self, X, y, Y, groups, weights):
         """Score every candidate on targets Y (n, r), set what is known of it, and fit the best."""
         n, folds = len(X), None
+        kept = (
+            np.arange(n) if weights is None else np.flatnonzero(weights)
+        )  # what weighs 0 is neither fitted nor scored
+        if len(kept) < 2:
+            raise InputError(f"n_samples = {len(kept)}, of weight above 0; leaving out takes two or more")
         if self.cv is not None:
             cv = check_cv(self.cv, y, classifier=is_classifier(self))
-            folds = [_fold(n, *split) for split in cv.split(X, y, groups)]
+            folds = [checked_fold(n, *split, kept) for split in cv.split(X, y, groups)]
         elif groups is not None:
             raise InputError("groups were given, and cv=None leaves out one point at a time; give `cv=GroupKFold()`")
-        if weights is None or weights.all():
+        if weights is None or len(kept) == n:
             self._score_all(X, y, Y, folds, weights)
-        else:  # what weighs 0 is neither fitted nor scored
-            kept = np.flatnonzero(weights)
+        else:
             own = X[np.ix_(kept, kept)] if self._template()._precomputed() else X[kept]
-            if folds is not None:
-                folds = [Fold(*(np.flatnonzero(np.isin(kept, part)) for part in (f.out, f.test))) for f in folds]
             self._score_all(own, y[kept], Y[kept], folds, weights[kept])
         best = {name: value for name, value in self.best_params_.items() if value is not None}
         self.best_estimator_ = self._template().set_params(**best).fit(X, y, sample_weight=weights)
@@ -125,28 +126,29 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
         self.scorer_ = check_scoring(given.fit(None), scoring)
 
         def score(predictions, rows):
-            if weights is None:
-                return float(self.scorer_(given, predictions, y[rows]))
+            weighed = {} if weights is None else {"sample_weight": weights[rows]}
             try:
-                return float(self.scorer_(given, predictions, y[rows], sample_weight=weights[rows]))
+                return float(self.scorer_(given, predictions, y[rows], **weighed))
             except TypeError as error:
+                if not weighed:
+                    raise
                 raise InputError(
                     f"scoring = {scoring!r} takes no sample_weight: {error}. Give a score that does, or no weights"
                 ) from error
+            except AttributeError as error:
+                raise InputError(f"scoring = {scoring!r} needs what these predictions have not: {error}") from error
 
-        roots = np.ones((len(y), 1)) if weights is None else np.sqrt(weights)[:, None]  # see kernelfit.solvers.weighted
         parameters, scores, failures = [], [], []
 
         def search(progress):
             for kernel, bandwidth, K in _matrices(X, kernels, self.bandwidths, progress):
-                K = K if weights is None else WeightedGram(K, roots[:, 0])
-                for ridge, found in zip(ridges, predict_left_out(K, roots * Y, ridges, folds), strict=True):
+                for ridge, found in zip(ridges, predict_left_out(K, Y, ridges, folds, weights), strict=True):
                     parameters.append({"kernel": kernel, "bandwidth": bandwidth, "ridge": ridge})
                     if isinstance(found, SingularMatrixError):
                         failures.append(found)
                         scores.append([np.nan] * len(tested))
                     else:
-                        scores.append([score(f / roots[rows], rows) for f, rows in zip(found, tested, strict=True)])
+                        scores.append([score(f, rows) for f, rows in zip(found, tested, strict=True)])
 
         self._told(search, X, y)
         self._choose(parameters, np.array(scores), failures)
@@ -220,20 +222,6 @@ def _listed(name, values):
     if not len(found := list(values)):
         raise InputError(f"{name} is empty; give one or more")
     return found
-
-
-def _fold(n, train, test):
-    """Return the Fold of what a split does not train on."""
-    train, test = np.arange(n)[train], np.arange(n)[test]
-    out = np.setdiff1d(np.arange(n), train)
-    if not len(out) or not len(test) or not len(train) or not np.isin(test, out).all():
-        raise InputError(
-            f"a split of cv trains on {len(train)} points and tests {len(test)}, some of them the same; test points "
-            "must be left out of training, and neither part may be empty"
-        )
-    if len(np.unique(train)) < len(train):
-        raise InputError("a split of cv trains on some points twice; closed forms need each at most once")
-    return Fold(out, test)
 
 
 class _Given(ClassifierMixin, BaseEstimator):

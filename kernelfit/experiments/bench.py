@@ -181,4 +181,4 @@ def _judged(folder, spec, data, Y):
     return found
 
 
-EXPERIMENT = Experiment("bench", BenchSpec, BenchRow, run_bench)
+EXPERIMENT = Experiment("bench", BenchSpec, BenchRow, run_bench, several=True)

@@ -6,6 +6,7 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_positive
 from kernelfit.experiments.plan import calibrated
 from kernelfit.solvers.planning.cluster import Cluster, Forecast, forecast_mpi, simulate_mpi
 from kernelfit.solvers.planning.cluster_dask import forecast_dask, simulate_dask
@@ -53,9 +54,11 @@ def run_cluster_plan(*, n, n_test, d, outputs, machines, cores, memory, bandwidt
         Matrix-product rates of one machine in float64 and float32, in 10^12 operations per second; unless given, that
         of a core of this machine for each core.
     """
-    asked = (n, n_test, d, outputs, machines, cores, memory, bandwidth)
-    if not all(value is not None and value > 0 for value in asked):
-        raise InputError("a plan for several machines needs `n`, `machines`, `cores`, `memory` and `network`")
+    asked = {"n": n, "machines": machines, "cores": cores, "memory": memory, "network": bandwidth}
+    if missing := [f"`{name}`" for name, value in asked.items() if value is None]:
+        raise InputError(f"a plan for several machines needs {', '.join(missing)} too")
+    for name, value in (asked | {"n_test": n_test, "d": d, "outputs": outputs}).items():
+        check_positive(name, value)
     if tflops is None:
         rates, share = calibrated(backend.CPU, None, False), 1 / backend.num_threads()
         core = dataclasses.replace(

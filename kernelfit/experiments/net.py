@@ -239,7 +239,10 @@ def _run_one(spec, runs, resume, progress):
     )
     runs = runs if team.is_root else None
     record = _recorded(spec, data, changed, fitted, watch, runs, team.size)
-    yield from written((record, fitted.net), _keep, runs, record, fitted.history, checkpoint)
+    yield from written((record, fitted.net), _keep, runs, record, fitted.history)
+    if runs is not None:  # whoever wanted the weights has them by now
+        for file in (checkpoint, *checkpoint.parent.glob(f".{checkpoint.name}.*.part")):  # those of killed runs too
+            file.unlink(missing_ok=True)
 
 
 def _recorded(spec, data, changed, fitted, watch, runs, processes):
@@ -289,16 +292,13 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes):
     )
 
 
-def _keep(runs, record, history, checkpoint=None):
-    """Write what a record says about each example, and the record, to the folder `runs`; remove the checkpoint."""
+def _keep(runs, record, history):
+    """Write what a record says about each example, and the record, to the folder `runs`."""
     if runs is None:
         return
     if history.packed:
         save_correctness(Path(runs) / record.results.learning["file"], history.packed_rows(), record.dataset.n_train)
     append_record(runs, record)
-    if checkpoint is not None:
-        for file in (checkpoint, *checkpoint.parent.glob(f".{checkpoint.name}.*.part")):  # those of killed runs too
-            file.unlink(missing_ok=True)
 
 
 def _load(spec, progress):

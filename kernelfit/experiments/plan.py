@@ -70,7 +70,8 @@ def run_plan(
         raise InputError("plan needs the number of training points, `n`, or a dataset, `data`")
     if min(problem.n, problem.outputs) < 1 or min(problem.n_test, problem.d) < 0:
         raise InputError(
-            f"n = {problem.n}, n_test = {problem.n_test}, d = {problem.d}: sizes cannot be negative, n not 0"
+            f"n = {problem.n}, outputs = {problem.outputs}, n_test = {problem.n_test}, d = {problem.d}: n and outputs "
+            "are at least 1, the others 0"
         )
     if problem.n > _MOST:
         raise InputError(f"n = {problem.n:,}; plan reckons with at most {_MOST:,} points, for which K takes 80 PB")

@@ -12,7 +12,8 @@ from kernelfit.common.progress import Progress
 from kernelfit.datasets.dataset import composed
 from kernelfit.datasets.labels import error_rate
 from kernelfit.kernels.text import parse_kernel
-from kernelfit.models.expansion import load_model
+from kernelfit.models.expansion import read_model
+from kernelfit.models.trend import trend_values
 
 
 def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
@@ -22,7 +23,7 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
     example.
     """
     progress = progress or Progress()
-    model = load_model(path, kernel=parse_kernel(kernel) if kernel else None)
+    model, _, beside = read_model(path, kernel=parse_kernel(kernel) if kernel else None)
     loaded = datasets.load(data, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress)
     if model.pixels != "true":
         raise DataError(
@@ -36,6 +37,8 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
         )
     true = np.array([place[name] for name in loaded.classes])[loaded.y_test]  # the order may be another
     scores = model(loaded.X_test, progress=progress)
+    if "trend_coef_" in beside:
+        scores = scores + trend_values(loaded.X_test, beside["trend_centre_"], beside["trend_coef_"])
     result = {
         "dataset": loaded.name,
         "n_test": len(loaded.y_test),

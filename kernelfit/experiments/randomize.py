@@ -115,4 +115,4 @@ def _vectors(X):
     return flat / np.float32(255) if X.dtype == np.uint8 else flat
 
 
-EXPERIMENT = Experiment(KIND, RandomizeSpec, FitResults, run_randomize)
+EXPERIMENT = Experiment(KIND, RandomizeSpec, FitResults, run_randomize, several=True)

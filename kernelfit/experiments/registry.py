@@ -7,14 +7,17 @@ three named as its kind.
 import dataclasses
 import functools
 import importlib
+import inspect
 import pkgutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.files import expanded
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import Spec, option_name
+from kernelfit.common.validation import check_path
 from kernelfit.records.reading import Records, read_file, read_folder
 from kernelfit.records.record import Record, append_record
 
@@ -30,13 +33,17 @@ class Experiment:
     spec, results : type
         Dataclasses of what is asked, and of what a record of it holds.
     run : callable
-        run(spec, progress=...) returns a Record, or (Record, what was fitted).
+        run(spec, progress=...) returns a Record, or (Record, what was fitted). One that also takes `runs` writes its
+        records into that folder itself.
+    several : bool
+        Whether it makes several records, and returns something else.
     """
 
     kind: str
     spec: type[Spec]
     results: type
     run: Callable[..., Any]
+    several: bool = False
 
 
 def find(kind: str) -> Experiment | None:
@@ -68,7 +75,8 @@ def run(kind: str, *, runs: str | Path | None = None, progress: Progress | None 
     Parameters
     ----------
     kind : str
-        "solve", "ridge", "sweep", "interpolants", "measures", "descent".
+        "solve", "ridge", "sweep", "interpolants", "measures", "descent", "hardness", "label_issues", "likelihood" or
+        "net".
     runs : path, optional
         Folder whose records.jsonl the Record is appended to.
     progress : Progress, optional
@@ -88,18 +96,27 @@ def run(kind: str, *, runs: str | Path | None = None, progress: Progress | None 
     """
     experiment = find(kind)
     if experiment is None:
-        raise InputError(f"there is no experiment {kind!r}{suggestion(kind, kinds())}; there are {', '.join(kinds())}")
-    known: dict[str, str] = {}
+        known = [name for name in kinds() if (found := find(name)) and not found.several]
+        raise InputError(f"there is no experiment {kind!r}{suggestion(kind, known)}; there are {', '.join(known)}")
+    if experiment.several:
+        command = " ".join(["kernelfit", *experiment.spec.words])
+        raise InputError(
+            f"{kind} makes several records, and this returns one. The command `{command}` writes them into a folder, "
+            "from which `read_records` returns them"
+        )
+    fields: dict[str, str] = {}
     for field in dataclasses.fields(experiment.spec):
-        known |= {name.replace("-", "_"): field.name for name in (option_name(field), field.name)}
+        fields |= {name.replace("-", "_"): field.name for name in (option_name(field), field.name)}
     for name in options:
-        if name not in known:
-            raise InputError(f"{kind} has no option {name!r}{suggestion(name, known)}")
-    spec = experiment.spec(**{known[name]: value for name, value in options.items()})
-    made = experiment.run(spec, progress=progress)
+        if name not in fields:
+            raise InputError(f"{kind} has no option {name!r}{suggestion(name, fields)}")
+    spec = experiment.spec(**{fields[name]: value for name, value in options.items()})
+    folder = None if runs is None else expanded(runs)
+    writes = "runs" in inspect.signature(experiment.run).parameters
+    made = experiment.run(spec, progress=progress, **({"runs": folder} if writes else {}))
     record = made[0] if isinstance(made, tuple) else made
-    if runs is not None and record is not None:
-        append_record(runs, record)
+    if folder is not None and record is not None and not writes:
+        append_record(folder, record)
     return record
 
 
@@ -127,7 +144,10 @@ def read_records(folder: str | Path, *, progress: Progress | None = None) -> Rec
     >>> records = read_records("runs")  # doctest: +SKIP
     >>> [record.results.test_error for record in records.of("solve")]  # doctest: +SKIP
     """
-    return read_folder(folder, find, progress=progress or Progress())
+    if folder is None:
+        raise InputError("folder = None; name the folder that holds records.jsonl, as `runs`")
+    check_path("folder", folder)
+    return read_folder(expanded(folder), find, progress=progress or Progress())
 
 
 def known_records(folder: Path, progress: Progress) -> dict[str, Record]:

@@ -24,7 +24,7 @@ from kernelfit.grams.points import points
 from kernelfit.kernels import Kernel
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
-from kernelfit.solvers.scaling import relative_residuals
+from kernelfit.solvers.scaling import column_norms, column_roots, inner_products, relative_residuals
 from kernelfit.solvers.solution import ACCURATE
 
 _LARGEST = 46_340  # n^2 entries are counted by LAPACK's 32-bit integers
@@ -57,7 +57,8 @@ class Alternative:
     @property
     def norm(self) -> float:
         """The RKHS norm, sqrt(tr coef^T K(Z, Z) coef)."""
-        return float(np.sqrt(np.vdot(self.function.coef, self.at_centres)))
+        roots = column_roots(*inner_products(self.function.coef, self.at_centres))
+        return float(column_norms(roots[:, None])[0])
 
     def __call__(self, X: npt.ArrayLike | Points, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
         """Return f at points X, shape (m, r)."""

@@ -146,7 +146,10 @@ def choose_bandwidth(
             return None
         advance(1)
         left_out = Generalised.of(factor, solution, Y.shape[1]).left_out(Y, factor.inverse_diagonal())
-        scores = _SCORES[score](Y, left_out, w)
+        known = np.isfinite(left_out).all(axis=1)  # not of points without which a trend is not determined
+        if not known.any():
+            raise InputError(f"the trend needs each of the {len(X)} training points; give more, or name a bandwidth")
+        scores = _SCORES[score](Y[known], left_out[known], None if w is None else w[known])
         return {"bandwidth": bandwidth} | scores | {"condition_estimate": solution.condition_estimate}
 
     with (progress or Progress()).phase("bandwidth", _WIDEST - _NARROWEST + 1, at_most=True) as advance:

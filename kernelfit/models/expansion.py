@@ -19,7 +19,7 @@ from kernelfit.grams.matrix import gram
 from kernelfit.grams.matrix_points import MatrixPoints
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import parse_kernel
-from kernelfit.solvers.scaling import column_norms
+from kernelfit.solvers.scaling import column_norms, column_roots, exponents_of, in_units
 
 _FORMAT = "kernelfit.model/2"
 _NONE: Mapping[str, Any] = {}
@@ -83,10 +83,10 @@ class KernelExpansion:
         own: Any = self.points
         if not isinstance(self.features, Pixels):
             own, _ = self.features.points(own, own[:1], seed=self.seed)
-        exponent = np.frexp(np.abs(self.coef).max(initial=0.0))[1]
-        coef = np.ldexp(self.coef, -exponent)
-        with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
-            return np.ldexp(np.sqrt(np.einsum("ij,ij->j", coef, gram(own, self.kernel).product(coef))), exponent)
+        exponents = exponents_of(self.coef)
+        coef = in_units(self.coef, -exponents)
+        squares = np.einsum("ij,ij->j", coef, gram(own, self.kernel).product(coef))
+        return column_roots(squares, 2 * exponents)
 
     @property
     def norm(self) -> float:

@@ -206,7 +206,7 @@ def fit(
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
         raise
-    residuals = None
+    residuals, undefined = None, 0
     with contextlib.ExitStack() as stack:
         stack.enter_context(factor)
         made = Generalised.of(factor, solution, Y.shape[1], progress=progress)
@@ -214,6 +214,7 @@ def fit(
         if loo:
             residuals = np.zeros((n, Y.shape[1]))
             residuals[support] = Y - made.left_out(Y, factor.inverse_diagonal(progress=progress))
+            undefined = int(np.isnan(residuals).any(axis=1).sum())
             residuals[repeated] = 0.0  # whichever of two twins is left out, the other is fitted
         pivot, method, precision = pivot_of(factor), factor.method, factor.precision
         likelihood = log_marginal_likelihood(solution, log_determinant_of(factor))
@@ -233,7 +234,7 @@ def fit(
         smallest_pivot=pivot,
         seconds=time.perf_counter() - start,
         log_marginal_likelihood=likelihood,
-        warnings=(*solution.doubts(), *(choice.doubts if choice else ())),
+        warnings=(*solution.doubts(), *(choice.doubts if choice else ()), *_undefined(undefined)),
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
     kept = factor if keep_factor else None
@@ -316,6 +317,12 @@ def _checked_weights(weights, n):
             f"weights are {w.dtype} of shape {w.shape}; expected ({n},) finite numbers, none negative and not all 0"
         )
     return w.astype(np.float64)
+
+
+def _undefined(count):
+    """Return what a reader of leave-one-out residuals must know, a list of sentences."""
+    points = f"{count} point{'s' if count > 1 else ''}"
+    return [f"without {points} the trend is not determined: leave-one-out is not defined there, and NaN"] * (count > 0)
 
 
 def _predict_what_weighs_nothing(residuals, weights, original, function, support, basis, coef):

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
-from kernelfit.common.validation import check_number, check_targets
+from kernelfit.common.validation import check_integer, check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Kernel
@@ -182,11 +182,18 @@ def optimize(
     """
     from scipy.optimize import minimize
 
-    kernel = as_kernel(kernel)
+    kernel, ridge = as_kernel(kernel), check_number("ridge", ridge)
+    kernel.with_bandwidth(bandwidth)  # raises InputError where that cannot be
+    check_integer("max_iterations", max_iterations)
     if ridge == 0:
         X, Y = distinct_points(X, Y, kernel)
     first = np.log(np.append(bandwidth, ridge) if ridge else np.atleast_1d(np.asarray(bandwidth, dtype=float)))
     scalar, best, worst = np.ndim(bandwidth) == 0, None, -math.inf
+    exponent = 0
+    if objective == "loo":  # a mean square: the same digits in whatever units of the targets
+        Y = check_targets(Y, len(X))
+        exponent = int(np.frexp(np.abs(Y).max(initial=0.0))[1])
+        Y = np.ldexp(Y, -exponent)
 
     def parameters(theta):
         values = np.exp(theta)
@@ -228,6 +235,9 @@ def optimize(
     )
     assert best is not None and start_value is not None
     _, theta, value, slopes = best
+    with np.errstate(over="ignore", under="ignore"):
+        value, start_value = (float(np.ldexp(each, 2 * exponent)) for each in (value, start_value))
+        slopes = np.ldexp(slopes, 2 * exponent)
     inside = bool((np.abs(theta - first) < 0.999 * _RANGE).all())
     message = str(result.message) if inside else f"{result.message}; at a bound of the search"
     widths, own = parameters(theta)

@@ -97,6 +97,8 @@ def choose_ridge(
     """
     rows = generator(seed, "ridge").permutation(len(X))[:subsample]
     Y = check_targets(Y, len(X))[rows]
+    exponent = int(np.frexp(np.abs(Y).max(initial=0.0))[1])
+    Y = np.ldexp(Y, -exponent)  # the same digits in whatever units, and squares that are numbers
     # Small matrices: on the CPU, each on a thread of its own.
     K = gram(X, kernel.with_bandwidth(1.0) if kernel.open_bandwidth else kernel).subset(rows)
     widths: list[float | None] = [None]
@@ -130,4 +132,7 @@ def choose_ridge(
             row=0,
         )
     best = min(candidates, key=lambda each: each["loo_squared_error"])
+    with np.errstate(over="ignore", under="ignore"):
+        for each in candidates:
+            each["loo_squared_error"] = float(np.ldexp(each["loo_squared_error"], 2 * exponent))
     return RidgeChoice(best["ridge"], best["bandwidth"], len(rows), candidates)

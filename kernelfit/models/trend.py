@@ -19,6 +19,7 @@ from kernelfit.solvers.scaling import column_norms
 from kernelfit.solvers.solution import Solution, leave_one_out
 
 TRENDS = ("constant", "linear")
+_UNDETERMINED = 1e-10  # of [A^-1]_ii: rounding leaves 1e-15, and points that a trend does not hang on nearly all
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -44,9 +45,9 @@ class Basis:
         if of_matrix:
             raise InputError("a precomputed kernel has no coordinates for a linear trend; give trend='constant'")
         C = _coordinates(X)
-        centre, scale = C.mean(axis=0), C.std(axis=0)
-        # Of a coordinate that is constant the mean is rounded n times.
-        return cls(centre, np.where(scale > 1e-14 * len(C) * np.abs(centre), scale, 0.0))
+        D = C - C[0]  # without rounding where C varies little about a large number, and 0 of what is constant
+        mean = D.mean(axis=0)
+        return cls(C[0] + mean, column_norms(D - mean) / np.sqrt(len(C)))
 
     def __call__(self, X: npt.NDArray) -> npt.NDArray[np.float64]:
         """Return the rows h(x), shape (m, p)."""
@@ -132,11 +133,14 @@ class Generalised:
         """Return the predictions (n, r) at each training point of the function fitted, with its trend, without it.
 
         With B = A^-1 - A^-1 H (H^T A^-1 H)^-1 H^T A^-1, f^(-i)(x_i) = y_i - (B Y)_i / B_ii (Dubrule, "Cross validation
-        of kriging in a unique neighborhood", 1983); B Y = coef.
+        of kriging in a unique neighborhood", 1983); B Y = coef. NaN for a point without which the trend is not
+        determined: B_ii is 0 there.
         """
         if not len(self.beta):
             return self.solution.left_out(inverse_diagonal)
-        return leave_one_out(Y, self.solution.coef, inverse_diagonal - self.leverage)
+        own = inverse_diagonal - self.leverage
+        own[own <= _UNDETERMINED * inverse_diagonal] = np.nan
+        return leave_one_out(Y, self.solution.coef, own)
 
 
 def trend_deviation(

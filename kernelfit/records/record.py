@@ -135,7 +135,7 @@ def decoded(fields: Any, results: type) -> Record:
     try:
         record = msgspec.convert(fields, Record)
         return dataclasses.replace(record, results=msgspec.convert(record.results, results))
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, RecursionError, UnicodeError) as error:
         raise DataError(f"no whole record: {error}") from error
 
 

@@ -156,6 +156,8 @@ class BandFactor(Factor):
 
         By inverse iteration from a factor of a matrix that is off by rounding.
         """
+        if not rounding:  # K is 0
+            return singular(np.eye(1, self.n)[0], 0.0, 0.0, self.ridge, self.K)
         while self._L is None:
             self._L, rounding = _factored(self.band, self.ridge + rounding, self.K.device), 4 * rounding
         v = np.random.default_rng(0).standard_normal((self.n, 1))

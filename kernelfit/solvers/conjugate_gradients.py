@@ -139,7 +139,10 @@ class ConjugateGradientsFactor(Factor):
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         solution = super().solve(Y, progress=progress)
         errors = in_units(solution.report.pop("norm_errors"), exponents_of(solution.targets))
-        solution.report["norm_error"] = float(column_norms(errors[:, None])[0])
+        error, rounding = float(column_norms(errors[:, None])[0]), solution.norm.disagreement * solution.norm.total
+        if not rounding <= error:  # of coef^T K coef, which the error of coef does not bound
+            solution.report["norm_error_is"] = "estimate"
+        solution.report["norm_error"] = error + rounding
         return solution
 
     def _release(self, error: BaseException | None) -> None:

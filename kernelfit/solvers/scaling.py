@@ -34,6 +34,12 @@ def inner_products(
     return np.einsum("ij,ij->j", in_units(U, -e), in_units(V, -f)), e + f
 
 
+def column_roots(squares: npt.NDArray[np.float64], exponents: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
+    """Return the roots of squares 2^exponents, shape (r,); NaN of negative ones, which rounding may leave."""
+    with np.errstate(invalid="ignore", over="ignore"):
+        return np.ldexp(np.sqrt(np.ldexp(squares, exponents % 2)), exponents // 2)
+
+
 def relative_residuals(Y: npt.NDArray[np.float64], reached: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return |Y_j - reached_j| / |Y_j| for each column j, shape (r,), or without the division where Y_j = 0.
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.grams.matrix import Gram
-from kernelfit.solvers.scaling import column_norms, in_units, inner_products, relative_residuals
+from kernelfit.solvers.scaling import column_norms, column_roots, in_units, inner_products, relative_residuals
 
 _FEW_DIGITS = 1e-6  # of a target: a prediction below this is not what a difference of such numbers tells
 _ROUNDING = 1e-13
@@ -238,7 +238,7 @@ def _roots(squares, exponents):
     largest = int(exponents.max(where=squares != 0, initial=-5000)) // 2 * 2
     with np.errstate(invalid="ignore", over="ignore"):  # rounding may leave a negative square: NaN, never 0
         total = np.ldexp(np.sqrt(np.ldexp(squares, exponents - largest).sum()), largest // 2)
-        return float(total), np.ldexp(np.sqrt(np.ldexp(squares, exponents % 2)), exponents // 2)
+    return float(total), column_roots(squares, exponents)
 
 
 def doubts(

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_labels
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.duplicates import merge_duplicates
@@ -86,7 +87,8 @@ class DoubleDescent:
 
     def peak(self) -> int:
         """Return the p of the largest mean test_squared_error."""
-        return self.grid[int(np.argmax(self.mean("test_squared_error")))]
+        means = np.array(self.mean("test_squared_error"))
+        return self.grid[int(np.argmax(np.where(np.isnan(means), -np.inf, means)))]
 
 
 _CURVES = ("train_error", "train_squared_error", "test_error", "test_squared_error", "norm", "condition")
@@ -132,6 +134,7 @@ def double_descent(
     probability = label_probability(label_noise)
     X, Z = _centred(X_train, X_test)
     n, m = len(X), len(Z)
+    y_test = check_labels(y_test, m, n_classes)
     grid = checked_grid(default_grid(n) if grid is None else grid)
     _check_memory(n, m, grid[-1])
     pair = merge_duplicates(X).pair if grid[-1] >= n else None

@@ -104,6 +104,7 @@ def minimum_norm_path(
         A feature (p <= n) or a point (p > n) is an exact combination of earlier ones. What is merely near to that shows
         in `condition`, the 2-norm condition number of F_p, from below, within a per cent or so.
     """
+    F, Y = np.asarray(F, dtype=np.float64), np.asarray(Y, dtype=np.float64)
     n = len(F)
     grid = checked_grid(grid, F.shape[1])
     below = [p for p in grid if p <= n]

@@ -343,3 +343,12 @@ def test_a_table_of_random_labels_of_one_class_and_of_weights(problem):
             measures_table(factor, y, y[::-1], n_classes=3)
         with pytest.raises(InputError, match="one ridge"):
             stability(factor, factor.solve(Y).coef, factor.inverse_diagonal(), largest_diagonal=1.0)
+
+
+def test_alignment_has_no_units(problem):
+    G, _, Y = problem
+    expected = dataclasses.astuple(complexity.alignment(G, Y))
+    for scale in (1e-170, 1e100, 1e160):
+        np.testing.assert_allclose(dataclasses.astuple(complexity.alignment(G, Y * scale)), expected, rtol=1e-10)
+    with pytest.raises(InputError, match="1e154"):
+        complexity.alignment(as_gram(1e200 * np.eye(len(Y))), Y)

@@ -188,3 +188,12 @@ def test_what_is_refused(problem):
         margins(Y[:, :1], y)
     with pytest.raises(InputError, match="integers from 0 to 2"):
         margins(Y, y + 1)
+
+
+def test_stability_has_the_units_of_the_targets(problem):
+    _, factor, _, Y, _ = problem
+    diagonal = factor.inverse_diagonal()
+    expected = stability(factor, factor.solve(Y).coef, diagonal, largest_diagonal=1.0).norms
+    for scale in (1e-170, 1e160):
+        found = stability(factor, factor.solve(Y * scale).coef, diagonal, largest_diagonal=1.0).norms
+        np.testing.assert_allclose(found / scale, expected, rtol=1e-9)

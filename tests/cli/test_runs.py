@@ -118,6 +118,9 @@ def test_run_is_the_command_of_its_name(tmp_path):
         ("solve", {"bandwith": 1}, "did you mean 'bandwidth'"),
         ("sweep", {"levels": (0, 1)}, "'levels'"),
         ("solve", {"bandwidth": "wide"}, "wide"),
+        ("bench", {"sizes": (100,)}, "several records.*kernelfit bench"),
+        ("randomize", {}, "several records.*kernelfit randomize"),
+        ("section5", {}, "several records.*kernelfit reproduce section5"),
     ):
         with pytest.raises(kernelfit.common.errors.InputError, match=told):
             kernelfit.run(kind, **options)

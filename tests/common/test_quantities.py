@@ -1,7 +1,7 @@
 import pytest
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.quantities import format_bytes, parse_bytes
+from kernelfit.common.quantities import format_bytes, parse_bytes, parse_network_speed
 
 
 @pytest.mark.parametrize(
@@ -34,3 +34,16 @@ def test_formatted_amounts_read_back_to_three_digits():
     for count in (0, 999_999, 10**6, 99_949_999, 10**8, 14_400_000_000, 10**13):
         # Half a unit of the last digit shown: 0.5 MB below 0.1 GB, else 0.05 GB.
         assert abs(parse_bytes(format_bytes(count)) - count) <= (5e5 if count < 1e8 else 5e7)
+
+
+@pytest.mark.parametrize(
+    ("text", "speed"), [("10Gbit", 1.25e9), ("100 Mbit/s", 1.25e7), ("1.25GB", 1.25e9), ("8bit", 1)]
+)
+def test_speeds_of_networks(text, speed):
+    assert parse_network_speed(text) == speed
+
+
+@pytest.mark.parametrize("text", ["10Gb", "100 Mb", "1kb"])
+def test_a_small_b_may_be_a_bit_or_a_byte(text):
+    with pytest.raises(InputError, match="bits or bytes"):
+        parse_network_speed(text)

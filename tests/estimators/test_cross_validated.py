@@ -247,3 +247,40 @@ def quiet():
 )
 def test_checks_of_scikit_learn(estimator, check):
     check(estimator)
+
+
+def test_without_a_ridge_weights_change_scores_alone():
+    """Scaled by weights of 1e-6, K would be singular to working precision; as it is, it is not."""
+    P, w = X[:60, :2], np.where(np.arange(60) < 30, 1.0, 1e-6)
+    y = np.sin(P[:, 0])
+    found = KernelInterpolatorCV(bandwidths=[0.7], ridges=[0.0, 0.1]).fit(P, y, sample_weight=w)
+    for ridge, score in zip((0.0, 0.1), found.cv_results_["mean_test_score"], strict=True):
+        plain = KernelInterpolator(bandwidth=0.7, ridge=ridge, loo=True).fit(P, y, sample_weight=w)
+        assert score == pytest.approx(-np.average(plain.loo_residuals_**2, weights=w), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("weights", "cv"),
+    [
+        (np.arange(60) >= 7, LeaveOneOut()),
+        (np.arange(60) >= 7, [(np.arange(7), np.arange(7, 60))]),
+        (np.arange(60) < 20, 3),
+        (np.arange(60) < 1, None),
+    ],
+)
+@pytest.mark.parametrize("estimator", [KernelInterpolatorCV, KernelInterpolationClassifierCV])
+def test_a_split_of_points_that_weigh_nothing_says_so(estimator, weights, cv):
+    model = estimator(bandwidths=[1.0], ridges=[0.1], cv=cv)
+    with pytest.raises(InputError, match="weight"):
+        model.fit(X[:60], np.arange(60) % 2, sample_weight=weights.astype(float))
+
+
+def test_a_zero_matrix_is_singular_without_a_ridge_and_nothing_waits_for_ever():
+    with pytest.warns(FitFailedWarning, match="singular"):
+        found = KernelInterpolatorCV("linear", ridges=(0.0, 1.0)).fit(np.zeros((5, 2)), np.arange(5.0))
+    assert found.best_params_["ridge"] == 1.0
+
+
+def test_a_score_of_probabilities_is_not_to_be_had():
+    with pytest.raises(InputError, match=r"neg_log_loss.*predict_proba"):
+        KernelInterpolationClassifierCV(bandwidths=[1.0], scoring="neg_log_loss").fit(X, LABELS)

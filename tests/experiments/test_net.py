@@ -118,6 +118,19 @@ def test_what_killed_runs_left_goes_with_the_checkpoint():
     assert [part.exists() for part in left] == [False, True]
 
 
+def test_the_checkpoint_outlives_whoever_wants_the_weights():
+    """A full disk at --save must not lose the net that was trained: the run can be gone on with."""
+    spec = NetSpec(**SMALL, epochs=2)
+    with pytest.raises(OSError, match="full"):
+        for _, net in run_nets([spec], runs="runs"):
+            trained = {name: value.clone() for name, value in net.state_dict().items()}
+            raise OSError("full")
+    assert list(Path("runs/nets").glob("*.pt"))
+    [(_, again)] = run_nets([spec], runs="runs", resume=True)
+    assert all((again.state_dict()[name] == value).all() for name, value in trained.items())
+    assert not list(Path("runs/nets").glob("*.pt")) and len(read_records("runs").latest("net")) == 1
+
+
 ARGUMENTS = ["nn", "train", "--model", "mlp(hidden=[16])", "--n-train", "60", "--n-test", "30", "--epochs", "2"]
 
 

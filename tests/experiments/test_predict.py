@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kernelfit import KernelInterpolationClassifier
 from kernelfit.backend import CPU
 from kernelfit.common.errors import DataError
+from kernelfit.datasets import load
 from kernelfit.experiments.predict import run_predict, write_predictions
 from kernelfit.experiments.solve import SolveSpec, run_solve
 
@@ -50,3 +52,15 @@ def test_other_classes_are_refused():
     run_solve(SolveSpec(data=saved(["cat", "dog"]), bandwidth=1.0))[1].save("model.npz")
     with pytest.raises(DataError, match="knows the classes cat, dog, but other has cat, emu"):
         run_predict("model.npz", data=saved(["cat", "emu"], "other.npz"))
+
+
+def test_an_estimator_with_a_trend_predicts_with_it():
+    data = load("digits", n_train=150)
+    X, Z = (part.reshape(len(part), -1) for part in (data.X_train, data.X_test))
+    model = KernelInterpolationClassifier(bandwidth=0.3, ridge=1.0, trend="constant").fit(X, data.y_train)
+    model.save("model.npz")
+    _, rows = run_predict("model.npz", data="digits")
+    predicted = np.array([int(row[1]) for row in rows])
+    np.testing.assert_array_equal(predicted, model.predict(Z))
+    function = model.function_(Z).argmax(axis=1)
+    assert (predicted != function).any()

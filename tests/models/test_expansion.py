@@ -351,3 +351,10 @@ def test_images_of_another_shape_are_refused(path):
         assert np.array_equal(function(X[..., None]), function(X)) and np.array_equal(
             function(X.reshape(20, -1)), function(X)
         )
+
+
+def test_the_norm_of_a_small_output_beside_a_large_one():
+    X = np.random.default_rng(0).standard_normal((12, 2))
+    coef = np.column_stack([np.ones(12), 1e-170 * np.ones(12), np.zeros(12), 1e200 * np.ones(12)])
+    found = KernelExpansion(Gaussian(bandwidth=1.0), X, coef).norm_per_output
+    np.testing.assert_allclose(found, found[0] * np.array([1, 1e-170, 0, 1e200]), rtol=1e-12)

@@ -179,3 +179,32 @@ def test_targets_that_are_0_have_nothing_to_improve():
     X = np.random.default_rng(3).standard_normal((40, 2))
     nothing = KernelInterpolator(bandwidth=1.0, ridge=0.1, optimize="loo").fit(X, np.zeros(40))
     assert nothing.optimization_.value == 0 and nothing.kernel_.bandwidth == 1.0 and not nothing.predict(X).any()
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e-158, 1e160])
+def test_units_of_the_targets_change_nothing(scale):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((40, 2))
+    y = np.sin(2 * X[:, 0]) + 0.1 * rng.standard_normal(40)
+    options = {"bandwidth": 1.0, "ridge": 0.1, "objective": "loo"}
+    found, expected = optimize(X, y * scale, "gaussian", **options), optimize(X, y, "gaussian", **options)
+    assert found.iterations > 2
+    np.testing.assert_allclose([found.bandwidth, found.ridge], [expected.bandwidth, expected.ridge], rtol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "options", "message"),
+    [
+        ("gaussian", {"bandwidth": "auto"}, "bandwidth"),
+        ("gaussian(bandwidth=1.0)", {"bandwidth": 1.0}, "bandwidth"),
+        ("gaussian", {"bandwidth": -1.0}, "-1"),
+        ("gaussian", {"bandwidth": 1.0, "ridge": -1.0}, "ridge = -1"),
+        ("gaussian", {"bandwidth": 1.0, "ridge": "1"}, "ridge"),
+        ("gaussian", {"bandwidth": 1.0, "max_iterations": 0}, "max_iterations"),
+    ],
+)
+def test_what_cannot_be_searched_from_is_told_as_it_was_given(kernel, options, message):
+    with pytest.raises(InputError, match=message):
+        optimize(np.arange(5.0)[:, None], np.arange(5.0), kernel, **options)
+    with pytest.raises(InputError, match="no open bandwidth"):
+        KernelInterpolator(Gaussian(1.0), ridge=0.1, optimize="loo").fit(np.arange(5.0)[:, None], np.arange(5.0))

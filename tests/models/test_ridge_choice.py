@@ -51,3 +51,12 @@ def test_a_kernel_without_a_bandwidth_gets_a_ridge_in_its_units(data):
 def test_a_matrix_that_no_ridge_makes_positive_is_refused():
     with pytest.raises(SingularMatrixError, match="no ridge could be chosen"):
         choose_ridge(np.array([[1.0, 9.0], [9.0, 1.0]]), np.eye(2), Precomputed())
+
+
+@pytest.mark.parametrize("scale", [1e-170, 1e200])
+def test_units_of_the_targets_change_nothing(scale):
+    rng = np.random.default_rng(1)
+    X = rng.standard_normal((50, 2))
+    Y = np.sin(2 * X) + 0.3 * rng.standard_normal((50, 2))
+    found, expected = choose_ridge(X, Y * scale, Gaussian()), choose_ridge(X, Y, Gaussian())
+    assert (found.ridge, found.bandwidth) == (expected.ridge, expected.bandwidth)

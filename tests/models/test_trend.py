@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgWarning
 
+from kernelfit import KernelInterpolator
 from kernelfit.common.errors import InputError
 from kernelfit.models.fit import fit
 from kernelfit.models.trend import Basis, least_squares, trend_values
@@ -89,3 +91,30 @@ def test_what_is_refused():
         fit(np.column_stack([X, X[:, 0] + X[:, 1]]), Y, KERNEL, trend="linear")
     beta, rest = least_squares(np.empty((40, 0)), Y)
     assert beta.shape == (0, 2) and rest is Y
+
+
+def test_leave_one_out_is_not_defined_where_the_trend_hangs_on_a_point():
+    """A column that is 0 but for one point: without it nothing is known of its slope."""
+    rng = np.random.default_rng(3)
+    X = np.column_stack([rng.uniform(0, 10, 40), np.zeros(40)])
+    X[7, 1] = 1.0
+    y = np.sin(X[:, 0]) + 0.1 * rng.standard_normal(40)
+    with pytest.warns(LinAlgWarning, match="without 1 point the trend is not determined"):
+        model = KernelInterpolator(bandwidth=0.6, ridge=0.01, trend="linear", loo=True).fit(X, y)
+    rest = np.delete(np.arange(40), 7)
+    alone = KernelInterpolator(bandwidth=0.6, ridge=0.01, trend="linear", loo=True).fit(X[rest, :1], y[rest])
+    np.testing.assert_allclose(model.loo_residuals_[rest], alone.loo_residuals_, rtol=1e-7)
+    assert np.isnan(model.loo_residuals_[7])
+    chosen = KernelInterpolator(ridge=0.01, trend="linear").fit(X, y).kernel_.bandwidth
+    assert 0.5 < chosen / KernelInterpolator(ridge=0.01, trend="linear").fit(X[rest, :1], y[rest]).kernel_.bandwidth < 2
+    with pytest.raises(InputError, match="needs each of the 3"):
+        KernelInterpolator(trend="linear").fit(X[[0, 1, 7]], y[[0, 1, 7]])
+
+
+@pytest.mark.parametrize(("offset", "unit"), [(0.0, 0.1), (1.7e9, 0.1), (0.0, 1e-90)])
+def test_a_coordinate_that_varies_little_varies(offset, unit):
+    t = offset + np.linspace(0, unit, 2000)[:, None]
+    y = 30 * (t[:, 0] - offset) / unit
+    model = KernelInterpolator(bandwidth=unit / 10, ridge=1e-2, trend="linear").fit(t, y)
+    np.testing.assert_allclose(model.predict([[offset + 2 * unit]]), 60, rtol=1e-5)
+    assert Basis.of("linear", t * 0 + 0.1).scale == 0

@@ -242,3 +242,11 @@ def test_a_frame_has_a_row_for_each_row(tmp_path):
     frame = read_records(tmp_path).to_frame()
     assert isinstance(frame, pandas.DataFrame) and list(frame["kind"]) == ["sweep", "solve"]
     assert {"test_error", "norm", "level", "command"} <= set(frame.columns)
+
+
+def test_half_a_character_spoils_one_line(tmp_path):
+    line = record("solve").to_json()
+    broken = json.loads(line) | {"seconds": {"total": "\ud800"}}
+    (tmp_path / FILE).write_text("\n".join([line, json.dumps(broken), line]) + "\n")
+    found = read_records(tmp_path)
+    assert len(found) == 2 and [each.number for each in found.unread] == [2]

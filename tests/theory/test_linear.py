@@ -389,3 +389,19 @@ def test_only_two_classes_are_separated(separate):
         separate(0 * X, np.ones(3))
     with pytest.raises(InputError, match="do not fit"):
         separate(X, np.ones(2))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e160])
+def test_units_of_the_targets_change_nothing(scale):
+    X, y = np.random.default_rng(0).standard_normal((8, 12)), np.arange(1.0, 9.0)
+    for method in (linear.gradient_descent, linear.kaczmarz):
+        found, expected = method(X, y * scale), method(X, y)
+        for name in ("distance", "limit_distance", "norm"):
+            np.testing.assert_allclose(getattr(found, name) / scale, getattr(expected, name), rtol=1e-6, atol=1e-12)
+        assert found.observed_factor == pytest.approx(expected.observed_factor, rel=1e-3)
+
+
+@pytest.mark.parametrize("Y", [["a"] * 4, ["1"] * 4, [1j] * 4], ids=str)
+def test_targets_that_are_no_numbers(Y):
+    with pytest.raises(InputError, match="no real numbers"):
+        linear.minimum_norm(np.eye(4), Y)

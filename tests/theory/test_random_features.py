@@ -224,3 +224,29 @@ def test_what_is_refused(digits, monkeypatch):
     monkeypatch.setattr(backend, "free_memory", lambda: 1e6)
     with pytest.raises(NotEnoughMemoryError, match="960 features of 120 training and 200 test points"):
         descend(digits, ReluFeatures())
+
+
+@pytest.mark.parametrize(
+    "y_test",
+    [np.array([0]), -np.ones(200, int), np.full(200, 10), np.zeros(200), np.full(200, "1")],
+    ids=["one", "negative", "too large", "floats", "texts"],
+)
+def test_labels_of_test_points_are_checked(digits, y_test):
+    with pytest.raises(InputError, match="labels must be 200 integers"):
+        double_descent(digits.X_train, digits.y_train, digits.X_test, y_test, n_classes=10, features=ReluFeatures())
+
+
+def test_the_peak_of_a_curve_with_a_gap(digits):
+    found = descend(digits, ReluFeatures(), grid=[20, 60], seeds=[0])
+    gap = dataclasses.replace(found, test_squared_error=[[None, 1.0]])
+    assert gap.peak() == 60
+
+
+def test_paths_are_float64_whatever_is_given(points):
+    F, Y = np.random.default_rng(0).standard_normal((12, 20)), np.ones((12, 2))
+    for (p, theta, _), (_, other, _) in zip(
+        minimum_norm_path(F.astype(np.float32), Y, [5, 20]),
+        minimum_norm_path(F.astype(np.float32).astype(float), Y, [5, 20]),
+        strict=True,
+    ):
+        assert theta.dtype == np.float64 and np.array_equal(theta, other) and len(theta) == p

@@ -300,4 +300,4 @@ ROWS = {
     "linear": _linear,
 }
 
-EXPERIMENT = Experiment("section5", Section5Spec, Section5Row, _run)
+EXPERIMENT = Experiment("section5", Section5Spec, Section5Row, _run, several=True)

@@ -70,11 +70,9 @@ def results(records):
     found = {}
     for record in records.latest("randomize"):
         key = record.results.estimator, record.dataset.name, str(record.dataset.sha256), record.dataset.n_train
-        found.setdefault(key, []).append(record)
-    return [
-        RandomizationResult(tuple(sorted(own, key=lambda record: (record.results.level, record.results.seed))))
-        for own in found.values()
-    ]
+        # The same fit by another version has another id: the last one counts.
+        found.setdefault(key, {})[record.results.level, record.results.seed] = record
+    return [RandomizationResult(tuple(own[which] for which in sorted(own))) for own in found.values()]
 
 
 def _by_level(result):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer
+from kernelfit.solvers.scaling import column_norms
 from kernelfit.theory.linear.least_squares import LeastSquares, minimum_norm, prepare
 from kernelfit.theory.linear.loops import row_steps
 
@@ -188,7 +189,7 @@ class _Run:
                 advance(W)
             now = W.T.reshape(self.shape)
             parts = (now - W_min, now - limit, now, self.solution.outside_row_space(now))
-            table.append([float(np.linalg.norm(part)) for part in parts])
+            table.append([float(column_norms(part.reshape(-1, 1))[0]) for part in parts])
         distance, limit_distance, norm, span_residual = np.array(table).T
         observed = _observed_factor(limit_distance, stride)
         steps = stride * np.arange(times + 1)

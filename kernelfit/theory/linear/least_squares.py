@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.grams.points import points
-from kernelfit.solvers.scaling import relative_residuals
+from kernelfit.solvers.scaling import column_norms, relative_residuals
 from kernelfit.theory.targets import checked_targets
 
 
@@ -49,7 +49,7 @@ class LeastSquares:
     @property
     def norm(self) -> float:
         """|W|_F."""
-        return float(np.linalg.norm(self.weights))
+        return float(column_norms(self.weights.reshape(-1, 1))[0])
 
     def outside_row_space(self, W: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return P_null W, the part of W (d, ...) that no prediction on the training points sees."""

@@ -65,7 +65,7 @@ def command(
     progress = make_progress(quiet or not is_root)
     specs = [dataclasses.replace(spec, labels=p, seed=spec.seed + k) for k in range(seeds) for p in labels]
     failures = []
-    with interruption("repeat the command with --resume to go on from the last checkpoint"):
+    with interruption(lambda: _how_to_go_on(runs)):
         for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
             if net is None and save:
                 raise InputError(
@@ -78,6 +78,11 @@ def command(
                 failures += show_now()  # further nets may take hours
     if failures:
         raise failures[0]
+
+
+def _how_to_go_on(runs):
+    kept = any((runs / "nets").glob("*.pt"))
+    return "repeat the command with --resume to go on from the last checkpoint" if kept else ""
 
 
 def _weights(save, net):
