@@ -9,6 +9,7 @@ together; "gaussian" replaces both splits by noise with the mean and variance of
 
 import dataclasses
 import hashlib
+import math
 
 import numpy as np
 import numpy.typing as npt
@@ -177,7 +178,7 @@ def _moments(X):
 
 def _as_pixels(X):
     """View (n, pixels, channels): vectors and grey images have one channel."""
-    return X.reshape(len(X), int(np.prod(X.shape[1:3])), -1)
+    return X.reshape(len(X), math.prod(X.shape[1:3]), math.prod(X.shape[3:]))
 
 
 def _digest(*arrays):

@@ -316,3 +316,13 @@ def test_gaussian_noise_of_integers_that_are_no_pixels_is_refused():
     X = np.zeros((5, 4), np.int16)
     with pytest.raises(InputError):
         corrupt_pixels(X, X, "gaussian")
+
+
+@pytest.mark.parametrize("pixels", PIXEL_SETTINGS)
+def test_no_test_images(pixels):
+    X, y = np.arange(48, dtype=np.uint8).reshape(3, 4, 4), np.array([0, 1, 0])
+    for images in (X, X[..., None], X.reshape(3, 16)):
+        made = corrupt(images, y, images[:0], n_classes=2, pixels=pixels)
+        assert made.X_test.shape == (0, *images.shape[1:]) and made.X_train.shape == images.shape
+    lists = X.astype(float).tolist(), y.tolist(), X.astype(float).tolist()
+    assert corrupt(*lists, n_classes=2).y_train.tolist() == [0, 1, 0]

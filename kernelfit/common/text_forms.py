@@ -11,17 +11,18 @@ from typing import Any, TypeVar
 from kernelfit.common.errors import InputError, suggestion
 
 IMPORT_PATH = re.compile(r"[^\W\d]\w*(\.[^\W\d]\w*)*:[^\W\d]\w*(\.[^\W\d]\w*)*")  # module:name
-LONGEST = 4000  # characters that are read
+LONGEST = 4000  # characters that are read of what somebody types
+LONGEST_IN_FILE = 10**6  # a bandwidth for each of 784 pixels takes 16,000
 
 T = TypeVar("T")
 
 
-def parse_expression(text: str, kind: str) -> ast.expr:
+def parse_expression(text: str, kind: str, longest: int = LONGEST) -> ast.expr:
     """Return the syntax tree of a text; raises InputError with what `kind` ("kernel", "features") is written like."""
     if not isinstance(text, str):
         raise InputError(f"{kind} is named by a text, not by {type(text).__name__} {str(text)[:60]}")
-    if len(text) > LONGEST:
-        raise InputError(f"{kind} {text[:60]!r}... has {len(text):,} characters; at most {LONGEST} are read")
+    if len(text) > longest:
+        raise InputError(f"{kind} {text[:60]!r}... has {len(text):,} characters; at most {longest:,} are read")
     return ast.parse(text.strip(), mode="eval").body
 
 

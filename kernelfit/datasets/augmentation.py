@@ -65,7 +65,7 @@ def augment(X: npt.NDArray, y: npt.NDArray, what: str) -> Augmented:
             f"augment = {what!r} mirrors or moves images (n, h, w) or (n, h, w, channels); the training points have "
             f"shape {X.shape}. Give the data as images, or leave it out"
         )
-    farthest = max((k for kind, k in steps if kind == "shift"), default=0)
+    farthest = sum(k for kind, k in steps if kind == "shift")
     if farthest >= min(X.shape[1:3]):
         raise InputError(
             f"augment = {what!r} would move all of an image of {X.shape[1]} x {X.shape[2]} pixels out of it"

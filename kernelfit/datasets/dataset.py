@@ -1,6 +1,7 @@
 """What a dataset is: two splits of images or vectors with labels, checked once, frozen."""
 
 import dataclasses
+import os
 import unicodedata
 from collections.abc import Sequence
 from typing import Any, Self
@@ -8,10 +9,16 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import DataError
+from kernelfit.common.errors import DataError, NotEnoughMemoryError
 from kernelfit.common.files import sha256
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer
+
+
+def require_memory(size: int, what: str) -> None:
+    """Raise NotEnoughMemoryError where so many bytes are more than this machine has."""
+    if size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise NotEnoughMemoryError(f"{what} take {size / 2**30:.1f} GiB; this machine has less")
 
 
 def check_several_classes(name: str, y: npt.NDArray, classes: Sequence[str]) -> None:

@@ -98,7 +98,7 @@ def _by_path(data, progress):
 
     path = expanded(data)
     name = path.name.lower()
-    if not path.exists():
+    if not os.path.exists(path):  # of names that are too long too
         if isinstance(data, Path) or "/" in data or name.endswith((".npz", *ARCHIVES)):
             raise DataNotFoundError(f"{path} does not exist; a path must lead to an .npz file, a folder, .zip or .tar")
         find_entry(data)  # neither a path nor a name: raises

@@ -9,7 +9,7 @@ import numpy as np
 
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer
-from kernelfit.datasets.dataset import Dataset
+from kernelfit.datasets.dataset import Dataset, require_memory
 
 CLASSES = 10
 SEPARATION = 4.0
@@ -55,11 +55,15 @@ def synthetic(n_train: int = 2000, n_test: int = 1000, dimension: int = 784, see
     ------
     InputError
         If a size is not a positive integer.
+    NotEnoughMemoryError
+        If they are more than this machine has memory for.
     DataError
         If n_train = 1, which leaves a single class.
     """
     for option, value in (("n_train", n_train), ("n_test", n_test), ("dimension", dimension)):
         check_integer(f"synthetic data: {option}", value)
+    n = n_train + n_test
+    require_memory(n * (dimension + 8) + 4 * CLASSES * dimension, f"{n:,} examples in {dimension:,} dimensions")
     prototypes = generator(seed, "synthetic prototypes").standard_normal((CLASSES, dimension), np.float32)
     prototypes *= np.float32(SPREAD * SEPARATION / np.sqrt(dimension + SEPARATION**2))
     prototypes += np.float32(127.5)

@@ -59,6 +59,12 @@ class Features:
         """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
         return 0
 
+    def _plain_numbers(self):
+        """Make plain numbers of those of NumPy, which print in another way and are no JSON."""
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            object.__setattr__(self, field.name, value.item() if isinstance(value, np.generic) else value)
+
     def __str__(self) -> str:
         options = ((field.name, getattr(self, field.name), field.default) for field in dataclasses.fields(self))  # type: ignore[arg-type]
         changed = ", ".join(f"{name}={value!r}" for name, value, default in options if value != default)

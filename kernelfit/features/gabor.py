@@ -63,6 +63,7 @@ class Gabor(ImageMap):
     low: float = 2.0
 
     def __post_init__(self) -> None:
+        self._plain_numbers()
         object.__setattr__(self, "wavelengths", checked_wavelengths("wavelengths", self.wavelengths))
         check_integer("orientations", self.orientations)
         check_integer("step", self.step)

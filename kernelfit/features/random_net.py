@@ -143,7 +143,7 @@ class Net:
         """Return `count` random patches of the training images, float64 (count, d), none of them flat."""
         height, width, _ = self.image
         size, found, have = self.settings.patch, [], 0
-        for _ in range(1000):
+        for attempt in range(1000):
             rows = rng.integers(0, len(self._sample), count)
             top = rng.integers(0, height - size + 1, count)
             left = rng.integers(0, width - size + 1, count)
@@ -160,6 +160,8 @@ class Net:
             have += len(patches)
             if have >= count:
                 return np.concatenate(found)[:count]
+            if not have and attempt == 2:
+                break
         raise InputError(
             f"nearly all patches of {size} x {size} pixels are of one colour: no filters can be drawn from these "
             f"images (n_samples = {len(self._sample)})"
@@ -175,10 +177,19 @@ def _image_shape(X):
 def _scaled(X, settings):
     """Return images as float32 (n, h, w, c), pixels in 0..scale, then each about its mean and of its norm if asked."""
     unit = settings.scale / 255 if X.dtype == np.uint8 else settings.scale
-    out = (X * np.float32(unit)).astype(np.float32, copy=False).reshape(len(X), *_image_shape(X))
-    if settings.image_norm:
-        flat = out.reshape(len(out), -1)
-        flat -= flat.mean(axis=1, keepdims=True)
-        norms = np.linalg.norm(flat, axis=1, keepdims=True)
-        flat *= np.float32(settings.image_norm) / np.where(norms > 0, norms, 1)  # one colour has no norm, and stays 0
+    out = np.empty((len(X), *_image_shape(X)), np.float32)
+    # Of floating-point numbers the mean may be large, and leaves of float32 nothing.
+    wide = np.float32 if X.dtype == np.uint8 else np.float64
+    for start in range(0, len(X), 4096):
+        flat = np.multiply(X[start : start + 4096], unit, dtype=wide).reshape(-1, out[0].size)
+        if settings.image_norm:
+            flat -= flat.mean(axis=1, keepdims=True)
+            largest = np.abs(flat).max(axis=1, keepdims=True)
+            flat /= np.where(largest > 0, largest, 1)  # one colour has no norm, and stays 0
+            norms = np.linalg.norm(flat, axis=1, keepdims=True)
+            flat *= wide(settings.image_norm) / np.where(norms > 0, norms, 1)
+        with np.errstate(over="ignore"):
+            out[start : start + 4096] = flat.reshape(-1, *out.shape[1:])
+    if not np.isfinite(out).all():
+        raise InputError("images hold NaN or infinite values, or some beyond float32; scale them to about 1")
     return out

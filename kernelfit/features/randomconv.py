@@ -131,6 +131,7 @@ class RandomConv(Features):
     has_coordinates: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
+        self._plain_numbers()
         if self.preset not in PRESETS:
             raise InputError(
                 f"randomconv has no preset {self.preset!r}{suggestion(self.preset, PRESETS)}; there are "

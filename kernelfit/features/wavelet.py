@@ -38,6 +38,7 @@ class Wavelet(ImageMap):
     def __post_init__(self) -> None:
         import pywt
 
+        self._plain_numbers()
         if self.wavelet not in pywt.wavelist(kind="discrete"):
             near = suggestion(self.wavelet, pywt.wavelist(kind="discrete"))
             raise InputError(f"wavelet {self.wavelet!r} is no discrete wavelet of PyWavelets{near}; try haar or db2")

@@ -51,9 +51,9 @@ class Covariance:
         """
         check_number("epsilon", epsilon)
         shifted = self.values + epsilon
-        if shifted[0] <= 0:
+        if shifted[0] <= len(shifted) * np.finfo(float).eps * shifted[-1]:  # 0 but for rounding
             raise InputError(
                 "the covariance is singular (some pixels never vary, or there are fewer images than pixels), so "
-                "whitening needs an epsilon above 0"
+                f"whitening needs an epsilon above {epsilon:g}"
             )
         return (self.vectors / np.sqrt(shifted)) @ self.vectors.T

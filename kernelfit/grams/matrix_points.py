@@ -149,7 +149,7 @@ def matrix_points(
     K = np.asarray(K)
     if K.ndim != 2 or K.dtype.kind not in "fiub":
         raise DataError(f"a precomputed kernel is a matrix of numbers; got {K.dtype} {K.shape}")
-    K = K if K.dtype.kind == "f" else K.astype(np.float64)
+    K = K if K.dtype in (np.float64, np.float32) else K.astype(np.float64)
     for start in range(0, len(K), _ROWS):
         if not np.isfinite(K[start : start + _ROWS]).all():
             raise DataError(f"the precomputed kernel holds NaN or infinite values in rows from {start} on")

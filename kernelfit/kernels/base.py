@@ -72,6 +72,9 @@ class Kernel:
         return f"{self.name}({', '.join(f'{name}={value!r}' for name, value in fields)})"
 
 
+_ROWS = 512  # of a block of a sum or product at a time
+
+
 @dataclasses.dataclass(frozen=True)
 class Constant(Kernel):
     """k(x, z) = value >= 0: a bias in a sum, a weight in a product. A number in kernel arithmetic becomes one."""
@@ -103,10 +106,17 @@ class _Pair(Kernel):
     _combine: ClassVar[np.ufunc]
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
-        other = A.device.empty(out.shape, out.dtype)
-        self.left.block(A, B, out)
-        self.right.block(A, B, other)
-        self._combine(out, other, out=out)
+        """Write k(A, B) into out, in strips of rows: both parts are float64, whatever out is."""
+        for start in range(0, len(A), _ROWS):
+            strip = out[start : start + _ROWS]
+            own = A.part(start, start + len(strip))
+            left = strip if out.dtype == np.float64 else A.device.empty(strip.shape, np.float64)
+            right = A.device.empty(strip.shape, np.float64)
+            self.left.block(own, B, left)
+            self.right.block(own, B, right)
+            self._combine(left, right, out=left)
+            if left is not strip:
+                strip[...] = left
 
     def with_bandwidth(self, bandwidth: float | Sequence[float]) -> Kernel:
         return type(self)(self.left.with_bandwidth(bandwidth), self.right.with_bandwidth(bandwidth))

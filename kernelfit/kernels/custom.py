@@ -24,7 +24,9 @@ class Custom(Kernel):
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         xp = A.device.xp
-        values = xp.asarray(self.function(A.coordinates(), B.coordinates()))
+        # Copies: a function may work in place, and what points hold may be the caller's own array.
+        own = (xp.array(part.coordinates(), copy=True) for part in (A, B))
+        values = xp.asarray(self.function(*own))
         if values.shape != out.shape or values.dtype.kind not in "fiu":
             raise InputError(
                 f"kernel {self} returned {values.dtype} of shape {values.shape} for blocks of {len(A)} and {len(B)} "

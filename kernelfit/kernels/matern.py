@@ -9,6 +9,8 @@ from kernelfit.common.errors import InputError
 from kernelfit.kernels.distances import Bandwidth, DistanceKernel
 from kernelfit.kernels.formula import TOLERANCE
 
+_FAR = 1e3  # beyond it exp(-r) is 0, and what it is multiplied with may be infinite
+
 NUS = (0.5, 1.5, 2.5)
 
 
@@ -44,7 +46,7 @@ class Matern(DistanceKernel):
             factor = 1.0 + r
         if order == 2:
             factor = 1.0 + r * (1.0 + r / 3.0)
-        return factor * xp.exp(-r)
+        return xp.where(r < _FAR, factor * xp.exp(-r), 0.0)
 
     @staticmethod
     def steepness(xp: Any, squared: Any, scale: float, order: int) -> Any:
@@ -54,7 +56,7 @@ class Matern(DistanceKernel):
             factor = 1.0
         if order == 2:
             factor = (1.0 + r) / 3.0
-        return factor * scale * scale * xp.exp(-r)
+        return xp.where(r < _FAR, factor * scale * scale * xp.exp(-r), 0.0)
 
     def parameters(self, unit: float) -> tuple[float, ...]:
         return (math.sqrt(2 * self.nu * unit) / self._chosen_bandwidth(),)

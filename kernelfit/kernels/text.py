@@ -5,7 +5,15 @@ from typing import Any
 
 from kernelfit import kernels
 from kernelfit.common.errors import InputError
-from kernelfit.common.text_forms import IMPORT_PATH, import_callable, make_named, named_options, parse_expression
+from kernelfit.common.text_forms import (
+    IMPORT_PATH,
+    LONGEST,
+    LONGEST_IN_FILE,
+    import_callable,
+    make_named,
+    named_options,
+    parse_expression,
+)
 
 _NAMES = {kind.name: kind for kind in (getattr(kernels, word) for word in kernels.__all__) if kind.name}
 
@@ -32,7 +40,8 @@ def parse_kernel(text: str, *, imports: bool = True) -> kernels.Kernel:
     if isinstance(text, str) and IMPORT_PATH.fullmatch(text.strip()):
         text = f"custom({text.strip()!r})"
     try:
-        return _from_tree(parse_expression(text, "kernel"), imports)
+        longest = LONGEST if imports else LONGEST_IN_FILE
+        return _from_tree(parse_expression(text, "kernel", longest), imports)
     except InputError:
         raise
     except (SyntaxError, ValueError, TypeError, MemoryError, RecursionError) as error:  # the last two: deep nesting

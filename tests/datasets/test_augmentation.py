@@ -148,3 +148,8 @@ def test_the_option():
         SolveSpec(augment="flip", loo=True)
     assert main(["solve", "--augment", "flop"]) == 2
     assert main(["solve", "--augment", "flip", "--loo"]) == 2
+
+
+def test_shifts_that_empty_images_together_are_refused():
+    with pytest.raises(InputError, match="would move all"):
+        augment(np.arange(1, 9, dtype=np.uint8).reshape(2, 2, 2), np.array([0, 1]), "shift(1) + shift(1)")

@@ -5,6 +5,8 @@ import pytest
 
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.datasets import fetch, load, names, verify
+from kernelfit.datasets.fetch.registry import ENTRIES
+from kernelfit.datasets.fetch.search import download_folder
 
 
 def test_names_describe_themselves():
@@ -70,3 +72,18 @@ def test_importing_the_package_stays_light():
     code = f"import sys, kernelfit.datasets; print([m for m in {heavy} if m in sys.modules])"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.strip() == "[]"
+
+
+def test_names_that_no_file_can_have(tmp_path, monkeypatch):
+    for name, error in (("a" * 300, InputError), ("a" * 300 + ".npz", DataNotFoundError)):
+        with pytest.raises(error):
+            load(name)
+    with pytest.raises(InputError, match="not a folder"):
+        load("mnist", data_dir="b" * 300)
+
+
+def test_a_file_where_the_folder_of_a_download_should_be(tmp_path, monkeypatch):
+    monkeypatch.delenv("KERNELFIT_DATA", raising=False)
+    (tmp_path / "mnist").touch()
+    with pytest.raises(InputError, match="is a file where the folder of mnist should be"):
+        download_folder(ENTRIES["mnist"], tmp_path)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from kernelfit.common.errors import DataError, InputError
+from kernelfit.common.errors import DataError, InputError, NotEnoughMemoryError
 from kernelfit.datasets import load
 from kernelfit.datasets import made as module
 
@@ -80,3 +80,9 @@ def test_wrong_sizes_are_refused():
             load("synthetic", **sizes)
     with pytest.raises(DataError, match="at least two classes"):
         load("synthetic:3", n_train=1)
+
+
+@pytest.mark.parametrize("sizes", [{"dimension": 10**14}, {"n_train": 10**15}, {"dimension": 10**22}], ids=str)
+def test_more_than_there_is_memory_for(sizes):
+    with pytest.raises(NotEnoughMemoryError, match="this machine has less"):
+        module.synthetic(**sizes)

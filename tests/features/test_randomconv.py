@@ -1,12 +1,17 @@
 """Random convolutional features: recipes, seeds, whitening, invariances, and what is refused."""
 
+import dataclasses
+import json
+
 import numpy as np
 import pytest
 
 from kernelfit.common.errors import InputError
 from kernelfit.features import Pixels, parse_features
+from kernelfit.features.gabor import Gabor
 from kernelfit.features.random_net import BLOCK, Net
 from kernelfit.features.randomconv import PRESETS, RandomConv
+from kernelfit.features.wavelet import Wavelet
 from kernelfit.features.whitening import Covariance
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Linear
@@ -172,3 +177,44 @@ def test_a_model_with_such_features_predicts_after_a_round_trip(tmp_path):
     # float32 products of tiles of another shape are summed in another order.
     scale = np.abs(K_test).max() * np.abs(model.coef).sum(axis=0).max()
     np.testing.assert_allclose(loaded(X[40:]), K_test @ model.coef, rtol=0, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("preset", ["patch", "normalised"])
+def test_whitening_of_patches_of_mean_zero_needs_an_epsilon_whatever_is_drawn(preset):
+    """Their covariance has the eigenvalue 0, which rounding makes positive or negative by chance."""
+    X = np.random.default_rng(0).random((200, 9, 9))
+    for seed in range(6):
+        features = RandomConv(filters=16, patch=3, pool=3, stride=3, preset=preset, epsilon=0.0)
+        with pytest.raises(InputError, match="epsilon above 0"):
+            features.points(X, X[:2], seed=seed)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e20, 1e-20])
+@pytest.mark.parametrize("offset", [0.0, 1e6])
+def test_images_about_their_mean_and_of_one_norm_have_no_offset_and_no_scale(offset, scale):
+    X = np.random.default_rng(0).random((20, 9, 9))
+    features = RandomConv(filters=16, patch=3, pool=3, stride=3, bias=0.0, preset="image", whitening="none")
+    made = (features.points(each, each[:2], seed=0)[0] for each in (X, (X + offset) * scale))
+    expected, found = (gram(each, Linear()).block((0, 20), (0, 20)) for each in made)
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
+
+
+def test_images_beyond_float32_are_refused():
+    X = np.random.default_rng(0).random((20, 9, 9)) * 1e60
+    with pytest.raises(InputError, match="beyond float32"):
+        RandomConv(filters=16, patch=3, pool=3, stride=3, preset="patch").points(X, X[:2], seed=0)
+
+
+def test_images_of_one_colour_are_given_up_soon(monkeypatch):
+    X, drawn = np.full((20, 12, 12), 0.5), []
+    images = Net.images
+    monkeypatch.setattr(Net, "images", lambda self, X: (drawn.append(len(X)), images(self, X))[1])
+    with pytest.raises(InputError, match="of one colour"):
+        RandomConv(filters=8, patch=3, pool=4, stride=4, preset="patch").points(X, X[:2], seed=0)
+    assert len(drawn) < 10
+
+
+def test_numbers_of_numpy_print_as_numbers():
+    for features in (RandomConv(filters=np.int64(8)), Gabor(root=np.float64(0.3)), Wavelet(level=np.int64(1))):
+        assert parse_features(str(features)) == features
+        json.dumps(dataclasses.asdict(features))

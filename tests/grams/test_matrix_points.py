@@ -242,3 +242,13 @@ def test_a_matrix_is_mapped_from_a_file_and_never_copied(tmp_path):
     exact = A.astype(float) @ V
     np.testing.assert_allclose(product, exact, rtol=0, atol=n * EPS * (abs(A).astype(float) @ abs(V)).max())
     assert largest < A.nbytes
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.longdouble])
+def test_other_floating_point_numbers_are_float64_before_anything_is_asked_of_them(dtype):
+    with pytest.raises(DataError, match="symmetric"):
+        gram(np.array([[1, 0.9], [0, 1]], dtype), Precomputed())
+    K = np.array([[1, 0.1], [0.1, 1]], dtype)
+    if dtype is np.longdouble:
+        K[0, 1] += dtype(1e-17)  # where float64 has no digit
+    np.testing.assert_allclose(gram(K, Precomputed()).block((0, 2), (0, 2)), K.astype(np.float64), rtol=1e-15)

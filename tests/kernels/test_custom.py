@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from kernelfit.common.errors import InputError
-from kernelfit.kernels import Custom, Gaussian, Linear
+from kernelfit.grams.matrix import gram
+from kernelfit.kernels import Custom, Gaussian, Linear, Polynomial
 from kernelfit.kernels.text import parse_kernel
 from tests.support.kernels import EPS, dense, pixels
 
@@ -88,3 +89,28 @@ def test_a_custom_kernel_sees_pixels_divided_by_255():
 def test_what_a_custom_kernel_must_not_return(function):
     with pytest.raises(InputError, match="returned"):
         dense(Custom(function, "mine"), np.eye(3))
+
+
+def test_a_function_may_work_in_place_and_changes_nothing_of_ours():
+    def in_place(A, B):
+        A *= 0.5
+        B *= 0.5
+        return np.exp(-((A[:, None] - B[None]) ** 2).sum(-1))
+
+    X = np.random.default_rng(0).random((9, 5)) * 4
+    before, K = X.copy(), gram(X, in_place)
+    expected = np.exp(-(((X[:, None] - X[None]) / 2) ** 2).sum(-1))
+    for _ in range(2):
+        np.testing.assert_allclose(K.block((0, 9), (0, 9)), expected, rtol=1e-14)
+    assert np.array_equal(X, before)
+
+
+@pytest.mark.parametrize("rows", [3, 600, 1100])
+def test_sums_and_products_are_rounded_once(rows):
+    """The parts of 1e-40 (x^T z)^20 are beyond float32, and their product is not."""
+    X = np.random.default_rng(0).standard_normal((rows, 7))
+    X *= 10 / np.linalg.norm(X, axis=1)[:, None]
+    K = gram(X, 1e-40 * Polynomial(20, coef0=0.0) + Gaussian(1.0))
+    exact, single = K.block((0, rows), (0, rows)), np.empty((rows, rows), np.float32)
+    K.block((0, rows), (0, rows), single)
+    assert np.array_equal(single, exact.astype(np.float32)) and np.isfinite(single).all()

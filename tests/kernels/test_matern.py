@@ -142,3 +142,11 @@ def test_a_bandwidth_may_stay_open_and_is_chosen():
     for wrong in (0.0, -1.0, float("nan")):
         with pytest.raises(InputError, match="bandwidth"):
             Matern(1.5, wrong)
+
+
+@pytest.mark.parametrize("nu", NUS)
+def test_points_as_far_apart_as_numbers_go(nu):
+    X = np.array([[1e150, 0.0], [0.0, 1e150]])
+    assert np.array_equal(gram(X, Matern(nu, 1e-5)).block((0, 2), (0, 2)), np.eye(2))
+    with pytest.raises(InputError, match="overflows"):
+        gram(np.array([[1.2e154] + [0.0] * 12, [-1.2e154] + [0.0] * 12]), Matern(nu, 1.0))

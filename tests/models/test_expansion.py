@@ -9,6 +9,8 @@ import zipfile
 import numpy as np
 import pytest
 
+from kernelfit import KernelInterpolator
+from kernelfit import load_model as kf_load
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError, KernelfitError
 from kernelfit.kernels import Cosine, Custom, Gaussian, Laplacian, Linear, Precomputed
 from kernelfit.models.expansion import KernelExpansion, load_model
@@ -358,3 +360,15 @@ def test_the_norm_of_a_small_output_beside_a_large_one():
     coef = np.column_stack([np.ones(12), 1e-170 * np.ones(12), np.zeros(12), 1e200 * np.ones(12)])
     found = KernelExpansion(Gaussian(bandwidth=1.0), X, coef).norm_per_output
     np.testing.assert_allclose(found, found[0] * np.array([1, 1e-170, 0, 1e200]), rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "kernel", [Gaussian(tuple(np.linspace(5, 15, 784).tolist())), sum([Linear()] * 150, Gaussian(3.0))]
+)
+def test_a_kernel_of_a_long_text_is_read_back(tmp_path, kernel):
+    X = np.random.default_rng(0).standard_normal((20, 784))
+    model = KernelInterpolator(kernel=kernel).fit(X, X[:, 0])
+    model.save(tmp_path / "m.npz")
+    again, function = kf_load(tmp_path / "m.npz"), load_model(tmp_path / "m.npz")
+    assert again.kernel_ == function.kernel == kernel
+    assert np.array_equal(again.predict(X[:3]), model.predict(X[:3]))

@@ -23,7 +23,7 @@ def folders(data_dir: str | Path | None = None) -> list[Path]:
     for origin, value in (("data_dir", data_dir), ("$KERNELFIT_DATA", os.environ.get("KERNELFIT_DATA"))):
         if value:
             folder = expanded(value)
-            if not folder.is_dir():
+            if not os.path.isdir(folder):  # of names that are too long too
                 raise InputError(f"{origin} is {str(value)!r}, which is not a folder; create it or correct the path")
             found.append(folder)
     return [*found, *(place for place in (_checkout_data(), user_cache()) if place)]
@@ -71,7 +71,10 @@ def download_folder(entry: Entry, data_dir: str | Path | None = None) -> Path:
     for place in places[:1] if data_dir else places:
         existing = next(folder for folder in (place, *place.absolute().parents) if folder.is_dir())
         if os.access(existing, os.W_OK):
-            return place / entry.name
+            target = place / entry.name
+            if target.exists() and not target.is_dir():
+                raise InputError(f"{target} is a file where the folder of {entry.name} should be; move it away")
+            return target
     raise InputError(
         f"no folder for {entry.name} can be written, tried: {', '.join(map(str, places)) or 'none'}; give another"
     )

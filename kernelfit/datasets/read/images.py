@@ -1,7 +1,6 @@
 """Decode PNG and JPEG files into one uint8 array."""
 
 import io
-import os
 import struct
 import warnings
 from collections.abc import Callable, Sequence
@@ -11,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import DataError, NotEnoughMemoryError
+from kernelfit.common.errors import DataError
+from kernelfit.datasets.dataset import require_memory
 
 _ORIENTATION = 0x0112  # the number of this entry in EXIF data
 _TURNS = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # what is to be done: members of PIL.Image.Transpose
@@ -53,7 +53,8 @@ def read_images(
                     turned += pixels is not image
                     pixels = np.asarray(pixels)
                     if X is None:
-                        X, first = _allocate(len(sources), pixels.shape), name
+                        require_memory(len(sources) * pixels.size, f"{len(sources):,} images of shape {pixels.shape}")
+                        X, first = np.empty((len(sources), *pixels.shape), np.uint8), name
                     if pixels.shape != X.shape[1:]:
                         raise DataError(
                             f"{name} has shape {pixels.shape}, but {first} has {X.shape[1:]}; make them alike"
@@ -88,10 +89,3 @@ def _check_mode(name, image):
         raise DataError(f"{name} has a transparent colour; flatten it onto a background, as {image.mode}")
     if any("16" in str(tile[3]) for tile in image.tile):
         raise DataError(f"{name} has 16 bits for each colour, of which 8 would be lost; convert it to 8 bits")
-
-
-def _allocate(n: int, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    size = n * int(np.prod(shape))
-    if size > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
-        raise NotEnoughMemoryError(f"{n:,} images of shape {shape} take {size / 2**30:.1f} GiB; this machine has less")
-    return np.empty((n, *shape), np.uint8)

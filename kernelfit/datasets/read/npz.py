@@ -1,5 +1,6 @@
 """A file of a user's own, as numpy.savez writes it."""
 
+import tokenize
 import zipfile
 import zlib
 from pathlib import Path
@@ -9,6 +10,19 @@ import numpy as np
 from kernelfit.common.errors import DataError, IntegrityError, KernelfitError, NotEnoughMemoryError
 from kernelfit.datasets.dataset import Dataset, composed
 from kernelfit.datasets.read import archives
+
+_DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    KeyError,
+    TypeError,
+    ValueError,
+    RuntimeError,
+    OverflowError,
+    SyntaxError,
+    tokenize.TokenError,
+)
 
 KEYS = ("X_train", "y_train", "X_test", "y_test")
 
@@ -55,7 +69,7 @@ def _load(path):
         raise
     except MemoryError as error:
         raise NotEnoughMemoryError(f"an array in {path} does not fit in memory: {error}") from error
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
+    except _DAMAGED as error:
         if "allow_pickle" in str(error):
             raise DataError(
                 f"{path} holds an object array, which could run code when read; store numbers or fixed-width texts "

@@ -88,7 +88,7 @@ def test_the_command_plans_for_machines_that_are_not_here(capsys):
     output = capsys.readouterr().out
     assert "64 machines of 24 cores" in output and "Computed, not measured" in output and "chosen" in output
     assert cli.main(options[:5]) == 2
-    assert "--memory and --network" in capsys.readouterr().err
+    assert "needs --cores, --memory, --network too" in capsys.readouterr().err
 
 
 def test_speeds_of_networks():
