@@ -168,15 +168,16 @@ def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     ready = prepare(spec, solver, watch=watch, progress=progress)
     data, y, k = ready.data, ready.training.y, len(ready.data.classes)
     ready, factor, solution = solved(ready, one_hot(y, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
-    left_out = None
+    diagonal = None
     with factor:
         if spec.loo:
             with watch("leave_one_out"):
-                left_out = solution.left_out(factor.inverse_diagonal(progress=progress))
+                diagonal = factor.inverse_diagonal(progress=progress)
         pivot, log_determinant = pivot_of(factor), log_determinant_of(factor)
         with watch("predict"):
             scores = factor.predict(ready.K_test, solution.coef, progress=progress)
         peak = factor.peak_memory()
+    left_out = None if diagonal is None else solution.left_out(diagonal)
     pm1 = solution.combined(plus_minus_one(k))
     with watch("pictures"):
         illustrated = _illustrations(ready, solution, scores, left_out)
