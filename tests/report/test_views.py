@@ -145,6 +145,8 @@ def test_a_row_of_table_1_that_was_trained_in_several_ways_shows_each_the_papers
         )
     )
     assert table1.groups_of("mlp1x512-random", again) == [("", again)], "one net under two names"
+    alex = nets(*({"data": "cifar10", "model": "alexnet", "lr_decay": 0.95, "init": init} for init in ("glorot", "he")))
+    assert table1.groups_of("alexnet-none", alex) == [("", alex[:1]), (", init he", alex[1:])], "as the study starts it"
     table = table1.section(types.SimpleNamespace(latest=lambda kind: found)).parts[0]
     shown = [[str(cell) for cell in row.cells] for row in table.rows if not row.grey]
     assert [row[1] for row in shown] == ["random labels", "random labels, lr_decay 0.98"]

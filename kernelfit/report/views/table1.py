@@ -9,6 +9,7 @@ from kernelfit.report.views import net_curves
 from kernelfit.report.words import averaged, count, is_true, percent, share
 
 PAPERS_DECAY = 0.95  # of the learning rate, each epoch
+_STUDYS_INIT = {"alexnet": "glorot"}  # of kernelfit.experiments.paper.nets, he of others; the paper states none
 ACCURACIES = ("training accuracy: paper", "kernelfit", "test accuracy: paper", "kernelfit")
 _NETS = {
     "inception-nobn": "Inception without batch norm",
@@ -62,8 +63,9 @@ def groups_of(row, nets):
     """Return (how they were trained, Records of each seed) for each way that a row was trained, the paper's first.
 
     Those on the most images, and of the data set that was used last: accuracies of different ones have no mean. Of a
-    seed that was trained twice, the longer training: those of figures end as soon as labels are fitted. The first way
-    is told as "", each other by its settings that differ: ", lr_decay 0.98".
+    seed that was trained twice, the longer training: those of figures end as soon as labels are fitted. The first way,
+    of the paper's decay and the study's initial weights, is told as "", each other by its settings that differ:
+    ", lr_decay 0.98".
     """
     found = [record for record in nets if _row_of(record) == row]
     largest = max((record.dataset.n_train for record in found), default=0)
@@ -75,7 +77,8 @@ def groups_of(row, nets):
         _, seeds = ways.get(str(settings), (settings, {}))
         ways[str(settings)] = settings, seeds | {record.results.seed: record}
     ways = [(settings, list(seeds.values())) for settings, seeds in reversed(ways.values())]
-    ways.sort(key=lambda way: way[0].get("lr_decay") != PAPERS_DECAY)
+    init = _STUDYS_INIT.get(row.partition("-")[0], "he")
+    ways.sort(key=lambda way: (way[0].get("lr_decay") != PAPERS_DECAY, way[0].get("init", "he") != init))
     return [(_difference(settings, ways[0][0]), records) for settings, records in ways]
 
 
