@@ -120,13 +120,13 @@ def factors(data, n, bandwidth, rows, columns, block):
     if not members.is_root:
         return members.follow()
     try:
-        members.begin(layout=Layout(n, block, (rows, columns)))
-        TeamGram(gram_of(data, n, bandwidth), members)
+        shares = members.begin(layout=Layout(n, block, (rows, columns)))
+        TeamGram(gram_of(data, n, bandwidth), shares)
 
         def rate(*call):
-            members.call("make_matrix", None, dtype=np.dtype(np.float64), added=0.0)
+            shares.call("make_matrix", None, dtype=np.dtype(np.float64), added=0.0)
             start = time.perf_counter()
-            if members.call(*call):
+            if shares.call(*call):
                 raise RuntimeError(f"{call[0]} failed")
             return n**3 / 3 / (time.perf_counter() - start) / 1e9
 

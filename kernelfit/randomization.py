@@ -99,8 +99,10 @@ def randomization_test(
     )
     version = __version__
     common = {"version": version, "command": command, "dataset": dataset, "test_set": test_set}
-    common["estimator"] = " ".join(str(estimator).split())
-    asked = [version, _hash(_clone(estimator)), *hashes.values()]
+    common["estimator"] = _named(estimator)
+    same = [_hash(_clone(estimator)), *hashes.values()]
+    common["test"] = _hash(same)  # of fits that are compared, whoever made them
+    asked = [version, *same]
     wanted = {(level, seed): _hash([*asked, level, int(seed)]) for level in levels for seed in seeds}
     kept, unread = ([], []) if records is None else read_file(Path(records), _of_fits, only=KIND, progress=progress)
     known = {record.id: record for record in kept}
@@ -149,7 +151,7 @@ def _fit(estimator, X, labels, classes, X_test, y_test, level, seed, identity, c
         kind=KIND,
         id=identity,
         created=now(),
-        spec={"estimator": common["estimator"], "level": level, "seed": int(seed)},
+        spec={"estimator": common["estimator"], "test": common["test"], "level": level, "seed": int(seed)},
         environment={},
         seconds={"total": seconds},
         results=FitResults(
@@ -166,6 +168,13 @@ def _fit(estimator, X, labels, classes, X_test, y_test, level, seed, identity, c
         ),
         **about,
     )
+
+
+def _named(estimator):
+    """Return what an estimator is called in records: what it prints, or the name of its class."""
+    kind = type(estimator)
+    nameless = kind.__repr__ is object.__repr__  # it prints where it lies in memory
+    return f"{kind.__module__}.{kind.__qualname__}" if nameless else " ".join(str(estimator).split())
 
 
 def _of_fits(kind):

@@ -21,6 +21,7 @@ from kernelfit.experiments.registry import read_records
 from kernelfit.randomization import randomization_test
 from kernelfit.records.fits import FitResults, RandomizationResult
 from kernelfit.records.record import DatasetUsed, Record
+from kernelfit.report.views import randomize as view
 
 
 @functools.cache
@@ -289,3 +290,36 @@ def test_summary_verdict_and_time():
 def test_what_is_refused(changes, message):
     with pytest.raises(InputError, match=message):
         randomization_test(**{"estimator": DecisionTreeClassifier(), **digits(100), "seeds": (0,), **changes})
+
+
+class Nearest:
+    """No base class and no text of its own: it prints where it lies in memory."""
+
+    def __init__(self, k=1):
+        self.k = k
+
+    def fit(self, X, y):
+        self.X, self.y = X, y
+        return self
+
+    def predict(self, X):
+        if self.k > 50:
+            return np.full(len(X), self.y[0])
+        return self.y[((X[:, None] - self.X[None]) ** 2).sum(2).argmin(1)]
+
+
+class Same(Nearest):
+    def __repr__(self):
+        return "same"
+
+
+def test_a_test_is_of_one_estimator_whatever_it_prints(tmp_path):
+    """Its records know it by its parameters: neither mixed with another nor split when it is made again."""
+    file, given = tmp_path / "records.jsonl", digits(100)
+    for estimator, levels in ((Same(1), (0, 1)), (Same(99), (1,)), (Nearest(), (0,)), (Nearest(), (0, 1))):
+        randomization_test(estimator, **given, levels=levels, seeds=(0,), records=file)
+    found = view.results(read_records(tmp_path))
+    told = sorted(
+        (result.records[0].results.estimator, [each.results.level for each in result.records]) for result in found
+    )
+    assert told == [("same", [0, 1]), ("same", [1]), (f"{__name__}.Nearest", [0, 1])]

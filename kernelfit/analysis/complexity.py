@@ -16,6 +16,7 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer, check_number
 from kernelfit.grams.matrix import Gram
 
 _TILE = 1024  # rows and columns that one thread sums at a time
@@ -57,7 +58,7 @@ def gram_sums(K: Gram, *, progress: Progress | None = None) -> GramSums:
     def share(corner):
         """Return a tile's squared norm, that of the shifted tile, its row and column sums, and its diagonal."""
         (i, j), (k, last) = ((start, min(start + _TILE, n)) for start in corner)
-        tile = K.block((i, j), (k, last))
+        tile = np.array(K.device.host(K.block((i, j), (k, last))))
         square, own = np.vdot(tile, tile), tile.diagonal().copy()
         tile -= shift
         return square, np.vdot(tile, tile), tile.sum(axis=1), tile.sum(axis=0), own
@@ -171,6 +172,8 @@ def rademacher_complexity(
 
     Bartlett and Mendelson, "Rademacher and Gaussian complexities", 2002 (whose definition carries a factor of 2).
     """
+    check_number("radius", radius)
+    check_integer("draws", draws, 2)
     signs = random_signs(K.shape[0], draws, seed, outputs)
     return rademacher_of(signs, K.product(signs, progress=progress), radius, draws)
 

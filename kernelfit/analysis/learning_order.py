@@ -59,7 +59,7 @@ def save_correctness(path: str | Path, packed: Sequence[npt.NDArray[np.uint8]], 
 def load_correctness(path: str | Path) -> npt.NDArray[np.bool_]:
     """Return the boolean matrix (epochs, n) of such a file; raises DataError if it is none."""
     try:
-        with np.load(path) as file:
+        with open(path, "rb") as opened, np.load(opened) as file:
             return np.unpackbits(file["packed"], axis=1, count=int(file["n"])).astype(bool)
-    except (OSError, KeyError, ValueError) as error:
+    except Exception as error:  # a damaged file can make zipfile, zlib and numpy fail in any way
         raise DataError(f"{path} holds no correctness of examples: {error}") from error

@@ -54,6 +54,9 @@ class Cuda(Blas):
         super().__init__(**sizes)
         self.xp, self._cublas, self._cusolver, self.number = cupy, cublas, cusolver, number
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _opened_again, (self.number, {"tile": self.tile, "panel": self.panel})  # modules are not pickled
+
     @property
     def fixed_bytes(self) -> int:  # type: ignore[override]
         # Inner products, the values before they are stored, the tile itself and one for a sum or product of kernels, 8
@@ -206,6 +209,11 @@ class Cuda(Blas):
                 argument = argument.data.ptr
             converted.append(argument)
         getattr(self._cublas, name)(handle, *converted)
+
+
+def _opened_again(number: int, sizes: dict[str, int]) -> Cuda:
+    """Return the GPU of a pickle, which may be another of that number; raises InputError where there is none."""
+    return open_cuda(number, **sizes)
 
 
 def open_cuda(number: int | None = None, **sizes: int) -> Cuda:

@@ -17,7 +17,7 @@ def host_array(X: Any) -> Any:
     Raises
     ------
     InputError
-        NumPy has no such array, e.g. one of bfloat16.
+        NumPy has no such array, e.g. one of bfloat16; or entries are masked.
 
     Examples
     --------
@@ -25,6 +25,8 @@ def host_array(X: Any) -> Any:
     [1.0, 2.0]
     """
     if not _foreign(X):
+        if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+            raise InputError(f"{np.ma.count_masked(X):,} entries of an array are masked; fill them, or drop their rows")
         return X
     try:
         return np.from_dlpack(X.detach() if getattr(X, "requires_grad", False) else X, device="cpu")

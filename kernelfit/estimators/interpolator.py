@@ -213,8 +213,9 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         progress = make_progress(not self.verbose)
         spread = (predictive_variance if return_std else predictive_covariance)(self._factor, K, progress=progress)
         if (trend := self._fitted_trend) is not None:
-            own = self._factor.K.points.coordinates() if trend == "linear" else np.empty((self._factor.n, 0))
-            basis = Basis.of(trend, K.device.host(own))
+            points_of = self._factor.K.points
+            own = K.device.host(points_of.coordinates()) if trend == "linear" else np.empty((self._factor.n, 0))
+            basis = Basis.of(trend, own)
             V = trend_deviation(self._factor, basis(own), K, basis(points))
             spread += np.einsum("pm,pm->m", V, V) if return_std else V.T @ V
         spread = np.sqrt(spread) if return_std else spread

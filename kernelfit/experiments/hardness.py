@@ -184,7 +184,7 @@ def _nets(spec, digest, n):
     """Return [(Record, correctness (epochs, n))] of the nets that were trained on the data with this hash."""
     found, nets = [], []
     with contextlib.suppress(DataNotFoundError):  # what to do is told below
-        nets = read_records(spec.nets).of("net")
+        nets = read_records(spec.nets).latest("net")
     for record in nets:
         file = record.results.learning.get("file")
         if record.results.corruption.get("sha256") == digest and file and (Path(spec.nets) / file).exists():

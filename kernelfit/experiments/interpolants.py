@@ -17,7 +17,8 @@ from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, Memory, Pix
 from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import solver_of
-from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
+from kernelfit.grams.points import coordinates
+from kernelfit.models.alternatives import bytes_about, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import Record

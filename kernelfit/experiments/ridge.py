@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.errors import InputError, ScratchError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
@@ -182,15 +182,21 @@ def _run(spec, solver, method, watch, progress):
 
 def _first_path(ready, Y, ridges, solver, options, progress):
     """Return (Prepared, RidgePath) of the first bandwidth with which the smallest ridge is solved to 8 digits."""
-    singular = None
+    singular = refused = None
     for attempt in attempts(ready, progress):
         try:
             path = ridge_path(attempt.K, Y, ridges, solver, **options)
         except SingularMatrixError as error:
-            singular = singular or error
+            singular, refused = singular or error, None
             continue
+        except ScratchError as error:  # what is unfinished may be of a later bandwidth
+            refused = refused or error
+            continue
+        refused = None
         if ready.choice is None or not doubts(path.solutions[0].relative_residual):
             return attempt, path
+    if refused is not None:
+        raise refused
     raise singular or SingularMatrixError(
         f"with no bandwidth is ridge {ridges[0]:g} solved to 8 digits. Give a bandwidth, or larger ridges", row=0
     )

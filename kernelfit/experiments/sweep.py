@@ -1,5 +1,6 @@
 """Label corruption from 0 to 1 for the price of one solve: labels never touch the factor (the paper's figure 1c)."""
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,9 @@ def run_sweep(spec, *, progress=None) -> Record | None:
             if setting.scratch != spec.scratch:
                 solver = dataclasses.replace(solver, scratch=setting.scratch)
             ready, solution, own, found = _sweep_labels(spec, setting, solver, watch, progress)
+            if setting.scratch is not None:
+                with contextlib.suppress(OSError):
+                    Path(setting.scratch).rmdir()  # what is not empty stays
             rows += own
             kernels[setting.pixels] = str(ready.K.kernel)
             solutions.append(solution)

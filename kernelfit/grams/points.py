@@ -287,3 +287,9 @@ def _told(points):
 def product_dtype(d: int, *, pixels: bool, device: backend.Device = backend.CPU) -> np.dtype:
     """Return the dtype of inner products of points of d coordinates: what holds them exactly, or float64."""
     return _SUMS[device.pixel] if pixels and d <= device.longest else np.dtype(np.float64)
+
+
+def coordinates(X: npt.ArrayLike | Points) -> npt.NDArray[np.float64]:
+    """Return points X (n, ...) as float64 (n, d) of NumPy; uint8 pixels are divided by 255."""
+    own = points(X)
+    return own.device.host(own.coordinates())

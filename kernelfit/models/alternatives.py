@@ -20,7 +20,7 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
-from kernelfit.grams.points import points
+from kernelfit.grams.points import coordinates
 from kernelfit.kernels import Kernel
 from kernelfit.models.expansion import KernelExpansion
 from kernelfit.solvers.cholesky import Cholesky
@@ -65,11 +65,6 @@ class Alternative:
         own = self.function.points
         exact = isinstance(own, Points) and own.exact
         return self.function(X if exact else coordinates(X), progress=progress)
-
-
-def coordinates(X: npt.ArrayLike | Points) -> npt.NDArray[np.float64]:
-    """Return points X (n, ...) as float64 (n, d); uint8 pixels are divided by 255."""
-    return points(X).coordinates()
 
 
 def interpolate_about(

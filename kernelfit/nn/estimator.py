@@ -1,14 +1,19 @@
 """A net as a scikit-learn classifier; all else lives elsewhere."""
 
 import dataclasses
+import math
+import warnings
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_is_fitted
+from sklearn.utils.validation import _check_feature_names, check_is_fitted
 
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer
 from kernelfit.nn.fitting import find_device, fit_net
 from kernelfit.nn.images import CROP, Images
 from kernelfit.nn.settings import Settings
@@ -88,10 +93,13 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
 
     def fit(self, X, y):
         """Train on X (n, ...) with labels y (n,) of at least two classes; returns self."""
-        X, y = self._images(X), np.asarray(y)
-        check_classification_targets(y)
+        _check_feature_names(self, X, reset=True)
+        X, y = self._images(X), np.asarray(host_array(y))
+        if not len(X):
+            raise InputError(f"X has shape {X.shape}: there are no examples")
         if y.shape != (len(X),):
             raise InputError(f"labels of shape {y.shape} do not fit {len(X)} examples; give ({len(X)},)")
+        check_classification_targets(y)
         self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
@@ -108,6 +116,14 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         )
         self.net_, self.history_, self.columns_ = fitted.net, fitted.history, fitted.columns
         self._shape = X.shape[1:]
+        self.n_features_in_ = math.prod(self._shape)
+        if self.history_.stopped_by == "diverged":
+            warnings.warn(
+                f"the loss became infinite or NaN in epoch {self.history_.epoch}, so that the net predicts nothing; "
+                f"try a smaller lr than {self.lr:g}",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
         return self
 
     def predict(self, X):
@@ -122,6 +138,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
 
     def _logits(self, X):
         check_is_fitted(self)
+        _check_feature_names(self, X, reset=False)
         X, device = self._images(X), find_device(self.device)
         if X.shape[1:] != self._shape:
             raise InputError(f"X has shape {X.shape}; the net was fitted to {('m', *self._shape)}")
@@ -129,12 +146,21 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         net = self.net_.to(images.device).eval()
         with torch.inference_mode():
             parts = [net(x) for _, x in images.batches(torch.arange(len(images), device=images.device), 1024)]
-        return torch.cat(parts).cpu().numpy()
+        logits = torch.cat(parts).float().cpu().numpy()
+        if not np.isfinite(logits).all():
+            raise InputError("the net returns NaN or infinite logits: its training diverged, or inputs are far out")
+        return logits
 
     def _images(self, X):
-        X = np.asarray(X)
+        try:
+            X = np.asarray(host_array(X))
+        except ValueError as error:
+            raise InputError(f"X is no array: {error}") from error
         if self.image_shape is None:
             return X
-        if X.ndim != 2 or X.shape[1] != np.prod(self.image_shape):
+        if not isinstance(self.image_shape, tuple | list) or len(self.image_shape) not in (2, 3):
+            raise InputError(f"image_shape = {self.image_shape!r}; give (h, w) or (h, w, channels)")
+        shape = [check_integer("a side in image_shape", side) for side in self.image_shape]
+        if X.ndim != 2 or X.shape[1] != math.prod(shape):
             raise InputError(f"image_shape = {self.image_shape} does not fit an X of shape {X.shape}")
-        return X.reshape(len(X), *self.image_shape)
+        return X.reshape(len(X), *shape)

@@ -11,6 +11,7 @@ import torch
 
 from kernelfit.backend.native import native
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer
 from kernelfit.datasets.dataset import channels_explained, channels_first
 
 CROP = 28
@@ -46,15 +47,20 @@ class Columns:
             x /= largest[part]
             mean[part] = np.where(varies, x.mean(axis=0), x[0])
             deviation[part] = np.where(varies, x.std(axis=0), 1.0)
-        return cls(largest, mean, deviation)
+        return cls(largest / _unit(X), mean, deviation)
 
     def standardised(self, X):
         """Return the columns of a table X (m, d) standardised, float32; made in float64, as little may be left."""
-        out = np.empty(X.shape, np.float32)
+        out, largest = np.empty(X.shape, np.float32), self.largest * _unit(X)
         for part in _parts(*X.shape):
             with np.errstate(over="ignore"):  # the caller looks for what float32 cannot hold
-                out[part] = (X[part] / self.largest - self.mean) / self.deviation
+                out[part] = (X[part] / largest - self.mean) / self.deviation
         return out
+
+
+def _unit(X):
+    """Return what 1 is in an array: uint8 stands for X / 255."""
+    return 255.0 if X.dtype == np.uint8 else 1.0
 
 
 def _parts(count, size):
@@ -107,6 +113,8 @@ class Images:
                 f"a net takes images (n, h, w) or (n, h, w, channels), or vectors (n, d), of uint8 or floating-point "
                 f"numbers; got {X.dtype} {X.shape}"
             )
+        if 0 in X.shape[1:]:
+            raise InputError(f"X has shape {X.shape}: there is nothing in an example")
         if channels_first(X):
             raise InputError(channels_explained("X", X))
         self.columns = None
@@ -215,8 +223,10 @@ def _check_finite(X):
 
 def check_crop(crop):
     """Refuse what is no number of pixels."""
-    if not (isinstance(crop, int) and crop >= 0):
-        raise InputError(f"crop = {crop!r}; it must be a number of pixels, or 0 to cut nothing")
+    try:
+        check_integer("crop", crop, 0)
+    except InputError as error:
+        raise InputError(f"crop = {crop!r}; it must be a number of pixels, or 0 to cut nothing") from error
 
 
 def whiten(x):

@@ -7,6 +7,7 @@ one hidden layer of 512 units 1,209,866, of three 1,735,178.
 
 import inspect
 import math
+import numbers
 from itertools import pairwise
 
 import torch
@@ -171,7 +172,7 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
     """
     if init not in INITS:
         raise InputError(f"init = {init!r}; known are {', '.join(INITS)}")
-    if not 0 <= dropout < 1:
+    if not (isinstance(dropout, numbers.Real) and 0 <= dropout < 1):
         raise InputError(f"dropout = {dropout!r}; give a probability of at least 0 and below 1")
     make, options, own = _parsed(text)
     if own and dropout:
@@ -189,6 +190,8 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
             raise InputError(f"model {text!r} could not be made: {type(error).__name__}: {error}") from error
         if not isinstance(net, nn.Module):
             raise InputError(f"model {text!r} returned {type(net).__name__}, not a torch.nn.Module")
+        if any(nn.parameter.is_lazy(parameter) for parameter in net.parameters()):
+            raise InputError(f"model {text!r} has lazy layers, whose weights are not drawn yet; give their sizes")
         if init != "torch" and not own:
             _start(net, init)
     return net

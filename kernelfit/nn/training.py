@@ -215,7 +215,9 @@ def _check_net(net, images, labels, settings):
 
 def _tried(net, x, *, training, inputs):
     """Return the shape of what a net returns; raises InputError where it fails. The net stays as it was."""
-    before, buffers = net.training, [(buffer, buffer.clone()) for buffer in net.buffers()]
+    before = net.training
+    held = [(module, name, buffer) for module in net.modules() for name, buffer in module._buffers.items()]
+    held = [(*each, each[2].clone()) for each in held if each[2] is not None]
     try:
         with torch.no_grad(), torch.random.fork_rng(devices=[]):
             return tuple(net.train(training)(x).shape)
@@ -223,8 +225,9 @@ def _tried(net, x, *, training, inputs):
         raise InputError(f"the net does not take {inputs}: {type(error).__name__}: {error}") from error
     finally:
         net.train(before)
-        for buffer, value in buffers:
+        for module, name, buffer, value in held:
             buffer.copy_(value)
+            module._buffers[name] = buffer  # a net may put another in its place
 
 
 def _generator(device):

@@ -134,7 +134,7 @@ class ConjugateGradientsFactor(Factor):
         } | (report or {})
         super().__init__(K, ridge=ridge, method=method, report=report, seconds={})
         self.solver, self.operator, self.M = solver, operator or K, None
-        self._finished: list[Checkpoint] = []
+        self._begun, self._finished = 0, list[Checkpoint]()
 
     def solve(self, Y: npt.ArrayLike, *, progress: Progress | None = None) -> Solution:
         solution = super().solve(Y, progress=progress)
@@ -197,8 +197,8 @@ class ConjugateGradientsFactor(Factor):
             return None
         identity = {"n": len(Y), "ridge": self.ridge, "matrix": self.K.fingerprint()}
         identity["targets"] = sha256(np.ascontiguousarray(Y))
-        number = len(self._finished) + 1
-        return Checkpoint(self.solver.scratch, identity, number=number, resume=self.solver.resume)
+        self._begun += 1
+        return Checkpoint(self.solver.scratch, identity, number=self._begun, resume=self.solver.resume)
 
     def _fitted(self, coef, progress):
         fitted, norm = self.operator.product_and_norm(coef)

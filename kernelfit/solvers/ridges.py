@@ -6,6 +6,7 @@ operations each, and as much again for leave-one-out. Which is quicker is a matt
 at the rate of the matrix product, while half of the reduction to tridiagonal form runs at the speed of memory.
 """
 
+import contextlib
 import dataclasses
 import functools
 import itertools
@@ -139,7 +140,11 @@ def ridge_path(
                     f"an eigendecomposition does not resolve ridge {ridges[0]:g}, smallest eigenvalue {error.pivot:.1e}"
                 )
             progress.note(f"{reason}; refactoring")
-    return _by_refactoring(K, Y, ridges, reason, factors, loo, progress)
+    path = _by_refactoring(K, Y, ridges, reason, factors, loo, progress)
+    for own in solvers if getattr(solver, "scratch", None) is not None else ():
+        with contextlib.suppress(OSError):
+            Path(own.scratch).rmdir()  # what is not empty stays
+    return path
 
 
 def _with_own_scratch(solver, ridge):

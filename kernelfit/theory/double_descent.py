@@ -21,7 +21,7 @@ from kernelfit.common.validation import check_labels
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.duplicates import merge_duplicates
-from kernelfit.grams.points import points
+from kernelfit.grams.points import coordinates
 from kernelfit.theory.random_features import RandomFeatures, checked_grid, feature_matrix, minimum_norm_path
 
 # What rounding of the features, times the condition number, must stay below for two digits of theta to be right.
@@ -184,7 +184,7 @@ def double_descent(
 
 
 def _centred(X_train, X_test):
-    X, Z = (points(part).coordinates() for part in (X_train, X_test))
+    X, Z = (coordinates(part) for part in (X_train, X_test))
     if X.shape[1] != Z.shape[1]:
         raise InputError(
             f"training points have {X.shape[1]} coordinates, test points {Z.shape[1]}; give both one shape"

@@ -18,6 +18,7 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_number
 from kernelfit.kernels.formula import rounding
+from kernelfit.theory.targets import checked_targets
 
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
 
@@ -104,8 +105,9 @@ def minimum_norm_path(
         A feature (p <= n) or a point (p > n) is an exact combination of earlier ones. What is merely near to that shows
         in `condition`, the 2-norm condition number of F_p, from below, within a per cent or so.
     """
-    F, Y = np.asarray(F, dtype=np.float64), np.asarray(Y, dtype=np.float64)
+    F = np.asarray(F, dtype=np.float64)
     n = len(F)
+    Y = checked_targets(Y, n).reshape(n, -1)
     grid = checked_grid(grid, F.shape[1])
     below = [p for p in grid if p <= n]
     if below:

@@ -52,3 +52,16 @@ def test_the_file_gives_back_every_bit(tmp_path):
     path.write_bytes(b"torn")
     with pytest.raises(DataError, match="correctness"):
         load_correctness(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04junk", b"\x93NUMPY", "cut"], ids=str)
+def test_a_damaged_file_is_no_correctness(tmp_path, content):
+    path = tmp_path / "a.npz"
+    save_correctness(path, list(np.packbits(CORRECT, axis=1)), 5)
+    assert np.array_equal(load_correctness(path), CORRECT)
+    path.write_bytes(path.read_bytes()[:-9] if content == "cut" else content)
+    with pytest.raises(DataError, match="no correctness"):
+        load_correctness(path)
+    np.savez(path, packed=np.zeros((2, 1)), n=3)
+    with pytest.raises(DataError, match="no correctness"):
+        load_correctness(path)

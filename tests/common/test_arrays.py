@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from kernelfit import Gaussian, KernelInterpolator, fit
 from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError
 from tests.support import fake_cuda
@@ -61,3 +62,17 @@ def test_arrays_on_a_gpu_go_through_the_host():
 
         array = cupy.asarray(np.arange(4.0))
         assert host_array(array).tolist() == [0, 1, 2, 3] and isinstance(like(np.ones(2), array), cupy.ndarray)
+
+
+def test_what_is_masked_is_no_datum():
+    X = np.ma.array(np.random.default_rng(0).standard_normal((30, 3)))
+    y = np.ma.array(X.data[:, 0].copy())
+    assert np.array_equal(host_array(y), y.data)
+    y[5] = np.ma.masked
+    hidden = X.copy()
+    hidden[2, 1] = np.ma.masked
+    for points, targets in ((X, y), (hidden, y.data)):
+        with pytest.raises(InputError, match="1 entries of an array are masked"):
+            fit(points, targets, Gaussian(bandwidth=2.0), ridge=0.1)
+        with pytest.raises(InputError, match="masked"):
+            KernelInterpolator(bandwidth=2.0, ridge=0.1).fit(points, targets)

@@ -61,6 +61,14 @@ def test_correlations_are_those_of_scipy_on_the_margins_of_a_dense_inverse(train
     assert found.loo_error == np.mean(margin < 0)
 
 
+def test_a_net_that_was_trained_twice_counts_once(trained, tmp_path):
+    folder = shutil.copytree(trained, tmp_path / "runs")
+    file = folder / "records.jsonl"
+    file.write_text(2 * file.read_text())
+    found, expected = (run_hardness(HardnessSpec(**KERNEL, nets=str(where))).results for where in (folder, trained))
+    assert len(found.nets) == 2 and found.among_nets == expected.among_nets < 1
+
+
 def test_a_net_that_learns_in_the_order_of_the_margins_agrees_wholly(trained, tmp_path):
     folder = shutil.copytree(trained, tmp_path / "runs")
     order = np.argsort(np.argsort(-kernel_margins()))

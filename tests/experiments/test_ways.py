@@ -16,13 +16,18 @@ from kernelfit import cli
 from kernelfit.backend import CPU
 from kernelfit.cli.running import how_to_go_on
 from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, SingularMatrixError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments.likelihood import LikelihoodSpec, run_likelihood
 from kernelfit.experiments.measures import MeasuresSpec, run_measures
+from kernelfit.experiments.preparation import attempts, prepare
 from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
+from kernelfit.experiments.solving import solver_of
 from kernelfit.report.views.solve import table
 from kernelfit.solvers import auto, out_of_core
+from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.panel_cholesky import PanelFactor
 from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.rates import Rates
@@ -199,6 +204,19 @@ def test_a_path_that_was_stopped_at_a_later_ridge_goes_on_there(disk, monkeypatc
     for row, other in zip(rows, run_ridge(RidgeSpec(**data)).results.rows, strict=True):
         assert (row.train_error, row.test_error) == (other.train_error, other.test_error)
         assert row.norm == pytest.approx(other.norm, rel=1e-9)
+
+
+def test_a_path_that_was_stopped_at_a_later_bandwidth_goes_on_there(disk, monkeypatch):
+    spec = RidgeSpec(data="digits", n_train=700, ridges=(0.0, 1e-3), precision="float64", scratch=str(disk))
+    ready = prepare(spec, solver_of(spec), watch=Stopwatch(), progress=Progress())
+    second = list(attempts(ready, Progress()))[1]
+    own = Cholesky(storage="disk", width=WIDTH, scratch=disk / "ridge-0.0")
+    own.factor(second.K).close(KeyboardInterrupt())  # as a kill would leave it
+    record = run_ridge(dataclasses.replace(spec, resume=True), method="refactoring")
+    assert record.results.kernel == str(second.K.kernel)
+    with pytest.raises(ScratchError, match="unfinished"):
+        own.factor(second.K).close(KeyboardInterrupt())
+        run_ridge(dataclasses.replace(spec, resume=True, bandwidth=1.23), method="refactoring")
 
 
 @pytest.mark.parametrize(("spec", "run"), [(MeasuresSpec, run_measures), (LikelihoodSpec, run_likelihood)])

@@ -10,8 +10,9 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.duplicates import merge_duplicates
 from kernelfit.grams.matrix import gram
+from kernelfit.grams.points import coordinates
 from kernelfit.kernels import Gaussian, Laplacian, Linear, Polynomial, Precomputed
-from kernelfit.models.alternatives import bytes_about, coordinates, interpolate_about, interpolate_also
+from kernelfit.models.alternatives import bytes_about, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
 from kernelfit.solvers.panel_cholesky import cholesky
 

@@ -6,7 +6,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 from sklearn.base import clone
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import load_iris, make_blobs
-from sklearn.exceptions import NotFittedError
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import roc_auc_score
 from sklearn.tree import DecisionTreeClassifier
 
@@ -106,3 +106,51 @@ def test_what_it_refuses():
         clone(NET).set_params(image_shape=(3, 3)).fit(DIGITS.X_train.reshape(200, 64), DIGITS.y_train)
     with pytest.raises(InputError, match="epochs"):
         clone(NET).set_params(epochs=0).fit(DIGITS.X_train, DIGITS.y_train)
+
+
+TABLE = (DIGITS.X_train.reshape(200, -1) // 16 * 15).astype(np.uint8)
+
+
+def test_a_table_of_uint8_stands_for_itself_over_255():
+    net = clone(NET).fit(TABLE, DIGITS.y_train)
+    np.testing.assert_allclose(net.decision_function(TABLE / 255), net.decision_function(TABLE), atol=1e-3)
+    assert net.score(TABLE, DIGITS.y_train) == net.score(TABLE / 255, DIGITS.y_train) == 1.0
+
+
+def test_a_net_that_diverged_says_so_and_predicts_nothing():
+    net = clone(NET).set_params(lr=1e20)
+    with pytest.warns(ConvergenceWarning, match=r"smaller lr than 1e.20"):
+        net.fit(TABLE, DIGITS.y_train)
+    for predict in (net.predict, net.decision_function):
+        with pytest.raises(InputError, match="diverged"):
+            predict(TABLE)
+
+
+def test_columns_have_names_and_an_order():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame(TABLE.astype(float), columns=[f"c{k}" for k in range(64)])
+    net = clone(NET).set_params(epochs=2).fit(frame, DIGITS.y_train)
+    assert net.n_features_in_ == 64 and list(net.feature_names_in_) == list(frame.columns)
+    with pytest.raises(ValueError, match="feature names"):
+        net.predict(frame[frame.columns[::-1]])
+
+
+@pytest.mark.parametrize(
+    ("changes", "X", "message"),
+    [
+        ({}, TABLE[:0], "no examples"),
+        ({}, TABLE[:, :0], "nothing in an example"),
+        ({}, np.ma.masked_equal(TABLE, TABLE[0, 10]), "masked"),
+        ({}, [[1.0], [1.0, 2.0]], "no array"),
+        ({"dropout": "x"}, TABLE, "dropout"),
+        ({"dropout": None}, TABLE, "dropout"),
+        ({"image_shape": (8.0, 8.0)}, TABLE, "image_shape"),
+        ({"image_shape": (-8, -8)}, TABLE, "image_shape"),
+        ({"image_shape": "ab"}, TABLE, "image_shape"),
+        ({"crop": -1}, TABLE, "crop"),
+    ],
+)
+def test_what_cannot_be_fitted_says_so(changes, X, message):
+    with pytest.raises(InputError, match=message):
+        clone(NET).set_params(**changes).fit(X, DIGITS.y_train[: len(X)])
+    clone(NET).set_params(epochs=1, crop=np.int64(28)).fit(TABLE, DIGITS.y_train)

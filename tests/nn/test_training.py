@@ -16,6 +16,7 @@ from kernelfit.common.errors import DataError, InputError, ScratchError
 from kernelfit.common.progress import Progress
 from kernelfit.datasets import load
 from kernelfit.nn import checkpoints, draws, evaluation
+from kernelfit.nn.estimator import NetClassifier
 from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, weight_norms
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
@@ -373,3 +374,33 @@ def test_norms_of_weights():
             product *= singular[0]
     assert found["spectral_product"] == pytest.approx(product, rel=1e-4)
     assert len(found["frobenius"]) == 5
+
+
+class Counting(torch.nn.Module):
+    """Counts the passes of its training, in a buffer that it replaces."""
+
+    def __init__(self, input_shape, n_classes):
+        super().__init__()
+        self.linear = torch.nn.Linear(input_shape[0], n_classes)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x):
+        if self.training:
+            self.seen = self.seen + 1
+        return self.linear(x)
+
+
+class Lazy(torch.nn.Module):
+    def __init__(self, n_classes):
+        super().__init__()
+        self.linear = torch.nn.LazyLinear(n_classes)
+
+
+def test_a_net_is_tried_without_a_trace_of_it():
+    X, y = np.random.default_rng(0).random((150, 8)), np.arange(150) % 3
+    net = NetClassifier(f"{__name__}:Counting", epochs=3, batch=149, lr=1e-3).fit(
+        X, y
+    )  # the last batch has one example
+    assert net.net_.seen == net.history_.steps == 6
+    with pytest.raises(InputError, match="lazy"):
+        NetClassifier(f"{__name__}:Lazy", epochs=3).fit(X, y)

@@ -131,6 +131,17 @@ def test_a_run_killed_at_later_targets_has_the_earlier_ones(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_solve_that_failed_does_not_stand_in_the_way_of_others(tmp_path):
+    K, Y, _ = problem(1e5)
+    solver = ConjugateGradients(scratch=tmp_path, steps=9)
+    with ConjugateGradientsFactor(K, solver, ridge=0, method="") as factor:
+        factor.M = best_preconditioner(K, 10)
+        for _ in range(2):
+            with pytest.raises(NotConvergedError):
+                factor.solve(Y)
+        assert not factor.solve(0 * Y).coef.any()
+
+
 def test_what_cannot_be_reached_is_said():
     K, Y, _ = problem(1e12)
     with pytest.raises(NotConvergedError, match="rounding"):

@@ -291,4 +291,18 @@ def check_memory_is_freed(case, folder):
     assert not folder.exists() or not list(folder.iterdir())
 
 
+def check_two_factors_at_once(case, folder):
+    """The earlier one is still of its own matrix, and the later one when the earlier one is closed."""
+    if case.on_disk:
+        return  # each takes the scratch folder of a solver
+    solver, K, A = made(case, folder, ridge=0.5)
+    other = gram(2 * points(), Linear(), device=K.device)
+    B, Y = 4 * (A - 0.5 * np.eye(N)) + 0.1 * np.eye(N), np.random.default_rng(1).standard_normal((N, 2))
+    with solver.factor(other, ridge=0.1) as second:
+        with solver.factor(K, ridge=0.5) as first:
+            for factor, dense in ((second, B), (first, A), (second, B)):
+                assert np.abs(factor.solve(Y).coef - np.linalg.solve(dense, Y)).max() < 1e-5
+        assert np.abs(second.solve(Y).coef - np.linalg.solve(B, Y)).max() < 1e-5
+
+
 CHECKS = [value for name, value in dict(globals()).items() if name.startswith("check_")]

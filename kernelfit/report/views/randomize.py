@@ -69,7 +69,12 @@ def results(records):
     """Return the RandomizationResult of every estimator on every data set."""
     found = {}
     for record in records.latest("randomize"):
-        key = record.results.estimator, record.dataset.name, str(record.dataset.sha256), record.dataset.n_train
+        key = record.spec.get("test") or (
+            record.results.estimator,
+            record.dataset.name,
+            str(record.dataset.sha256),
+            record.dataset.n_train,
+        )
         # The same fit by another version has another id: the last one counts.
         found.setdefault(key, {})[record.results.level, record.results.seed] = record
     return [RandomizationResult(tuple(own[which] for which in sorted(own))) for own in found.values()]

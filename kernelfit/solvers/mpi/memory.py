@@ -7,7 +7,7 @@ from kernelfit.common.errors import NotEnoughMemoryError
 from kernelfit.common.quantities import format_bytes
 from kernelfit.grams.base import Points
 from kernelfit.solvers.mpi.layout import Layout
-from kernelfit.solvers.mpi.team import Team
+from kernelfit.solvers.mpi.team import Shares
 from kernelfit.solvers.planning.plan import PRECISIONS
 
 _PAGE = 4096
@@ -40,7 +40,7 @@ def matrix_bytes(layout: Layout, process: int, size: int) -> int:
 
 
 def choose_precision(
-    team: Team, points: Points, layout: Layout, *, r: int, asked: str, limit: int | None
+    shares: Shares, points: Points, layout: Layout, *, r: int, asked: str, limit: int | None
 ) -> tuple[str, str]:
     """Return (precision, reason): the one asked for, or for "auto" float64 if it fits on every host, else mixed.
 
@@ -53,15 +53,15 @@ def choose_precision(
     shortages: list[str] = []
     for precision in precisions:
         sizes = {"size": 8 if precision == "float64" else 4, "d": points.d, "coordinate": points.values.itemsize}
-        short = _shortage(team.call("memory", **sizes, r=r, limit=limit))
+        short = _shortage(shares.call("memory", **sizes, r=r, limit=limit))
         if short is None:
             reason = "asked for" if asked != "auto" else "it fits" if not shortages else "float64 does not fit"
             return precision, reason
         shortages.append(f"{precision} needs {short}")
     advice = "more hosts, fewer points (`n_train`)" + (', `precision="mixed"`' if asked == "float64" else "")
     raise NotEnoughMemoryError(
-        f"n = {layout.n:,} training points do not fit in {team.size} processes: {'; '.join(shortages)}. Try {advice}, "
-        "or fewer processes on each host"
+        f"n = {layout.n:,} training points do not fit in {shares.team.size} processes: {'; '.join(shortages)}. "
+        f"Try {advice}, or fewer processes on each host"
     )
 
 

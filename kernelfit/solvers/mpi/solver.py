@@ -25,7 +25,7 @@ from kernelfit.solvers.mixed import MixedFactor
 from kernelfit.solvers.mpi.layout import BLOCK, Layout, grid_shape
 from kernelfit.solvers.mpi.memory import choose_precision
 from kernelfit.solvers.mpi.share import Share
-from kernelfit.solvers.mpi.team import Team
+from kernelfit.solvers.mpi.team import Shares, Team
 from kernelfit.solvers.planning.plan import check_precision
 from kernelfit.solvers.protocol import Factor, Solver, check_system, memory_explained
 from kernelfit.solvers.regularity import check_pivots, require_regular
@@ -100,13 +100,21 @@ class Mpi(Solver):
         progress, team, n = progress or Progress(), self.team, K.shape[0]
         shape = grid_shape(team.size, self.grid)
         layout = Layout(n, min(self.block or BLOCK, n), shape)
-        team.begin(layout=layout)
+        shares = team.begin(layout=layout)
+        try:
+            return self._factor(K, shares, layout, ridge, progress)
+        except BaseException:
+            shares.end()
+            raise
+
+    def _factor(self, K, shares, layout, ridge, progress):
+        team, n, shape = shares.team, layout.n, layout.grid
         asked = "float64" if self.loo else self.precision
-        precision, reason = choose_precision(team, K.points, layout, r=self.outputs, asked=asked, limit=self.memory)
+        precision, reason = choose_precision(shares, K.points, layout, r=self.outputs, asked=asked, limit=self.memory)
         where = f"{team.size} process{'es' * (team.size > 1)} as {shape[0]} x {shape[1]}"
         what = "float64" if precision == "float64" else "float32 corrected to float64"
         method = f"block Cholesky in {what} over {where}"
-        machine = team.call("machine", dtype=np.dtype(np.float64 if precision == "float64" else np.float32))
+        machine = shares.call("machine", dtype=np.dtype(np.float64 if precision == "float64" else np.float32))
         rate = sum(rate for *_, rate in machine) / 1e9
         progress.note(f"{method}, {n**3 / 3e12:.3g} TFLOP at {rate:.0f} GFLOP/s")
         report = {
@@ -126,15 +134,15 @@ class Mpi(Solver):
         }
         watch = Stopwatch()
         with watch("gram"):
-            shared = TeamGram(K, team)
+            shared = TeamGram(K, shares)
         factor: Factor
         if precision == "float64":
-            L = factorise(shared, ridge=ridge, panels=TeamMatrix(team, np.float64), progress=progress)
+            L = factorise(shared, ridge=ridge, panels=TeamMatrix(shares, np.float64), progress=progress)
             factor = TeamCholeskyFactor(shared, L, ridge=ridge, method=method, report=report)
         else:
             factor = TeamMixedFactor.of(
                 shared,
-                lambda shift: TeamMatrix(team, np.float32),
+                lambda shift: TeamMatrix(shares, np.float32),
                 ridge=ridge,
                 factorise=factorise,
                 method=method,
@@ -158,8 +166,12 @@ class _OnTeam(Factor):
         return self.K.predict(K_test.left, coef, progress or Progress())
 
     def peak_memory(self) -> int:
-        self.report["peaks"] = self.K.team.call("peaks")
+        self.report["peaks"] = self.K.shares.call("peaks")
         return max(self.report["peaks"])
+
+    def _release(self, error: BaseException | None) -> None:
+        super()._release(error)
+        self.K.shares.end()
 
 
 class TeamCholeskyFactor(_OnTeam, CholeskyFactor):
@@ -173,21 +185,21 @@ class TeamMixedFactor(_OnTeam, MixedFactor):
 class TeamGram(Gram):
     """K, of which every process makes its part; products are shared, blocks are made here."""
 
-    def __init__(self, K: Gram, team: Team):
+    def __init__(self, K: Gram, shares: Shares):
         super().__init__(K.points, K.kernel)
-        self.team = team
+        self.shares = shares
         self.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
-        team.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
+        shares.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
 
     def predict(self, points: Points, coef: npt.NDArray[np.float64], progress: Progress) -> npt.NDArray[np.float64]:
         """Return the kernel of other points with those of K, times coef: shape (m, r)."""
         sizes = self._kind() | {"m": len(points), "r": coef.shape[1]}
         with progress.phase("predict", len(points)) as advance:
-            return self.team.call("predict", points, coef, advance, **sizes)
+            return self.shares.call("predict", points, coef, advance, **sizes)
 
     def _product(self, V, progress, with_sums):
         with (progress or Progress()).phase("kernel product", 1.0) as advance:
-            return self.team.call("product", V, advance, r=V.shape[1], with_sums=with_sums)
+            return self.shares.call("product", V, advance, r=V.shape[1], with_sums=with_sums)
 
     def _kind(self):
         points = self.points
@@ -197,11 +209,11 @@ class TeamGram(Gram):
 class TeamMatrix:
     """The memory of a matrix and of its factor, in all processes; see kernelfit.solvers.panels for the interface."""
 
-    def __init__(self, team: Team, dtype: npt.DTypeLike):
-        self.team, self.dtype = team, np.dtype(dtype)
+    def __init__(self, shares: Shares, dtype: npt.DTypeLike):
+        self.shares, self.dtype = shares, np.dtype(dtype)
 
     def finish(self) -> None:
-        self.team.call("drop_factor")
+        self.shares.call("drop_factor")
 
     abandon = finish
 
@@ -249,7 +261,7 @@ class TeamFactor:
         self.panels.finish()
 
     def _half(self, Y, *, transpose):
-        return self.panels.team.call("half_solve", Y, r=Y.shape[1], transpose=transpose)
+        return self.panels.shares.call("half_solve", Y, r=Y.shape[1], transpose=transpose)
 
 
 def factorise(
@@ -257,13 +269,13 @@ def factorise(
 ) -> TeamFactor:
     """Factor K + (ridge + shift) I = L L^T in all processes; see kernelfit.solvers.panel_cholesky.cholesky."""
     check_number("ridge", ridge)
-    team, n, watch = shared.team, shared.shape[0], Stopwatch()
+    shares, n, watch = shared.shares, shared.shape[0], Stopwatch()
     with watch("gram"), progress.phase("kernel matrix", 1.0) as advance:
-        team.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)
-        diagonal = team.call("diagonal")
+        shares.call("make_matrix", advance, dtype=panels.dtype, added=ridge + shift)
+        diagonal = shares.call("diagonal")
     with watch("factor"), progress.phase("factor", n**3 / 6) as advance:
-        failed = team.call("factorise", advance)
-    roots = team.call("diagonal")
+        failed = shares.call("factorise", advance)
+    roots = shares.call("diagonal")
     check_pivots(shared, ridge, 0, roots, diagonal, failed)
     factor, found = TeamFactor(panels, roots, float(ridge), float(shift), watch.seconds), None
     with watch("condition"):

@@ -5,6 +5,7 @@ method of that name of its own share of the problem. So the same lines of kernel
 leader, over objects whose work is shared.
 """
 
+import dataclasses
 import os
 import platform
 import signal
@@ -58,20 +59,16 @@ class Team:
         self.rank, self.size = self.world.rank, self.world.size
         self.is_root = self.rank == 0
         self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
-        self._make_share, self._share = make_share, None
+        self._make_share, self._shares = make_share, dict[int, Any]()
+        self._begun, self._ended = 0, list[int]()
 
-    def begin(self, **arguments: Any) -> None:
-        """Let every process make its share, in the leader."""
-        self._announce(_BEGIN, 0, arguments)
-        self._run(_BEGIN, (), arguments)
-
-    def call(self, name: str, *own: Any, **arguments: Any) -> Any:
-        """Call a method of every share, in the leader; return what its own returns.
-
-        `own` are for the leader's share alone, the others get None; `arguments` are small, and sent to all.
-        """
-        self._announce(name, len(own), arguments)
-        return self._run(name, own, arguments)
+    def begin(self, **arguments: Any) -> "Shares":
+        """Let every process make its share of a problem, in the leader; those of problems that have ended are freed."""
+        self._begun, ended, self._ended = self._begun + 1, self._ended, []
+        arguments = {"ended": ended, "arguments": arguments}
+        self._announce(_BEGIN, self._begun, 0, arguments)
+        self._run(_BEGIN, self._begun, (), arguments)
+        return Shares(self, self._begun)
 
     def follow(self) -> None:
         """Do what the leader announces until it stops; raises the error that it stopped with."""
@@ -86,20 +83,20 @@ class Team:
             request = self.world.Ibarrier()
             while not request.Test():
                 time.sleep(_WAIT)
-            name, count, arguments = self.world.bcast(None)
+            name, number, count, arguments = self.world.bcast(None)
             if name == _STOP:
                 if arguments["error"]:
                     raise _rebuilt(arguments["error"])
                 return
             try:
-                self._run(name, (None,) * count, arguments)
+                self._run(name, number, (None,) * count, arguments)
             except Exception as error:
                 if not getattr(error, "agreed", False):
                     raise
 
     def stop(self, error: BaseException | None = None) -> None:
         """Let the followers go, in the leader; they raise `error` too."""
-        self._announce(_STOP, 0, {"error": error and _described(error)})
+        self._announce(_STOP, 0, 0, {"error": error and _described(error)})
 
     def cores(self) -> int:
         """Return the cores of this host for each of its processes, at least one."""
@@ -119,15 +116,17 @@ class Team:
             raise _rebuilt(failures[0])
         return result
 
-    def _announce(self, name, count, arguments):
+    def _announce(self, name, number, count, arguments):
         self.world.Ibarrier().Wait()
-        self.world.bcast((name, count, arguments))
+        self.world.bcast((name, number, count, arguments))
 
-    def _run(self, name, own, arguments):
+    def _run(self, name, number, own, arguments):
         try:
             if name != _BEGIN:
-                return getattr(self._share, name)(*own, **arguments)
-            self._share = self._make_share(self, **arguments)
+                return getattr(self._shares[number], name)(*own, **arguments)
+            for ended in arguments["ended"]:
+                del self._shares[ended]
+            self._shares[number] = self._make_share(self, **arguments["arguments"])
         except BaseException as error:
             if not getattr(error, "agreed", False):
                 self._abort(error)
@@ -145,6 +144,33 @@ class Team:
 
     def _place(self):
         return f"process {self.rank} of {self.size} on {platform.node()}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Shares:
+    """The shares of one problem, in all processes: several may be open at a time.
+
+    Attributes
+    ----------
+    team : Team
+    number : int
+        Of the problem.
+    """
+
+    team: Team
+    number: int
+
+    def call(self, name: str, *own: Any, **arguments: Any) -> Any:
+        """Call a method of every share, in the leader; return what its own returns.
+
+        `own` are for the leader's share alone, the others get None; `arguments` are small, and sent to all.
+        """
+        self.team._announce(name, self.number, len(own), arguments)
+        return self.team._run(name, self.number, own, arguments)
+
+    def end(self) -> None:
+        """Let all processes free their shares when the next problem begins: what is asked until then is answered."""
+        self.team._ended.append(self.number)
 
 
 def _mpi():

@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_integer
 from kernelfit.theory.expressivity.network import Network
 
 
@@ -61,8 +62,10 @@ def deepen(network: Network, depth: int) -> list[Layer]:
         depth is not between 2, one hidden layer, and n + 1, one knot in each.
     """
     n, r = network.slopes.shape
-    if not 2 <= depth <= n + 1:
-        raise InputError(f"depth = {depth}; {n} points allow a depth from 2 (one hidden layer) to {n + 1}")
+    try:
+        check_integer("depth", depth, 2, n + 1)
+    except InputError as error:
+        raise InputError(f"depth = {depth}; {n} points allow a depth from 2 (one hidden layer) to {n + 1}") from error
     from scipy.sparse import csr_array, eye_array, hstack, vstack
 
     groups = np.array_split(np.arange(n), depth - 1)

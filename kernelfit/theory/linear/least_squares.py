@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
-from kernelfit.grams.points import points
+from kernelfit.grams.points import coordinates
 from kernelfit.solvers.scaling import column_norms, relative_residuals
 from kernelfit.theory.targets import checked_targets
 
@@ -117,7 +117,7 @@ def curvature(X: npt.ArrayLike) -> Curvature:
     The Hessian X^T X / n depends neither on w nor on y, hence these are the only arguments. All solutions
     w_min + P_null v have this curvature, the one of minimum norm and the ones that generalise worst (section 5).
     """
-    X = points(X).coordinates()
+    X = coordinates(X)
     _, S, _ = decompose(X)
     eigenvalues = np.zeros(X.shape[1])
     eigenvalues[: len(S)] = S**2 / len(X)
@@ -126,7 +126,7 @@ def curvature(X: npt.ArrayLike) -> Curvature:
 
 def prepare(X: npt.ArrayLike, Y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return X as float64 (n, d), pixels divided by 255, and Y as float64 (n, r)."""
-    X = points(X).coordinates()
+    X = coordinates(X)
     return X, checked_targets(Y, len(X)).reshape(len(X), -1)
 
 

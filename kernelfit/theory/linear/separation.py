@@ -54,6 +54,7 @@ def perceptron(X: npt.NDArray, y: npt.NDArray, *, max_passes: int = 1000) -> Per
     max_passes : int
         Where to give up on points that no hyperplane through the origin separates.
     """
+    check_integer("max_passes", max_passes)
     X, y = _two_classes(X, y)
     w, made = np.zeros(X.shape[1]), np.zeros(2, np.int64)
     passes = perceptron_passes(X, y, w, max_passes, made)

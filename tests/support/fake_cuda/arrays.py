@@ -79,6 +79,12 @@ def _not_in_fusion(name):
         raise TypeError(f"{name} of an array cannot be fused")
 
 
+def _uploaded(host):
+    memory = CARD.allocate(host.shape, host.dtype)
+    memory[...] = host
+    return ndarray(memory)
+
+
 class ndarray:  # noqa: N801 (CuPy's name)
     """A device array. It holds a NumPy array that nothing outside of this module may see."""
 
@@ -92,6 +98,9 @@ class ndarray:  # noqa: N801 (CuPy's name)
 
     def _host(self):
         return host_array(self)
+
+    def __reduce__(self):  # CuPy's go through the host too
+        return _uploaded, (self.get(),)
 
     @property
     def data(self):
