@@ -94,9 +94,8 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
     def _search(self, X, y, Y, groups, weights):
         """Score every candidate on targets Y (n, r), set what is known of it, and fit the best."""
         n, folds = len(X), None
-        kept = (
-            np.arange(n) if weights is None else np.flatnonzero(weights)
-        )  # what weighs 0 is neither fitted nor scored
+        # What weighs 0 is neither fitted nor scored.
+        kept = np.arange(n) if weights is None else np.flatnonzero(weights)
         if len(kept) < 2:
             raise InputError(f"n_samples = {len(kept)}, of weight above 0; leaving out takes two or more")
         if self.cv is not None:
