@@ -235,6 +235,8 @@ def margin_bound(margin: npt.ArrayLike, rademacher: float, *, rho: float = 1.0, 
     """
     if not (rho > 0 and 0 < delta < 1):
         raise InputError(f"rho = {rho}, delta = {delta}; rho must be positive, and delta a probability between 0 and 1")
+    if not np.size(margin):
+        raise InputError("there are no margins; a bound needs those of the training points")
     ramp = np.clip(1 - np.asarray(margin) / rho, 0, 1)
     return float(ramp.mean() + 4 / rho * rademacher + 3 * math.sqrt(math.log(2 / delta) / (2 * len(ramp))))
 

@@ -11,9 +11,10 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_targets
 from kernelfit.datasets.labels import right
 from kernelfit.grams.base import Points
-from kernelfit.grams.matrix import gram
+from kernelfit.grams.matrix import as_points, gram
 from kernelfit.grams.points import points
 from kernelfit.kernels import Kernel
 from kernelfit.models.trend import Generalised
@@ -79,7 +80,7 @@ class BandwidthChoice:
 
 def choose_bandwidth(
     X: npt.NDArray | Points,
-    Y: npt.NDArray[np.float64],
+    Y: npt.ArrayLike,
     kernel: Kernel,
     *,
     score: str = "squared_error",
@@ -100,7 +101,7 @@ def choose_bandwidth(
     Parameters
     ----------
     X : array, shape (n, ...), or Points
-    Y : float64 array, shape (n, r)
+    Y : array, shape (n, r) or (n,)
     kernel : Kernel
     score : str
         "squared_error", or "error": Y are 0/1 targets of classes, and what counts is how many are wrong.
@@ -118,6 +119,10 @@ def choose_bandwidth(
     """
     if not kernel.open_bandwidth:
         raise InputError(f"kernel {kernel} has no open bandwidth to choose")
+    X = as_points(X)
+    if not isinstance(X, Points) and not X.ndim:
+        raise InputError(f"points are an array (n, ...) of numbers; got {X.dtype} of shape ()")
+    Y = check_targets(Y, len(X))
     rows = generator(seed, "bandwidth").permutation(len(X))[:subsample]
     X = X[rows]
     if score not in _SCORES:

@@ -141,3 +141,13 @@ def test_equal_points_have_no_part_in_the_median():
     pairs = np.r_[np.repeat(distances[0, 1:], 40), distances[1:, 1:][np.triu_indices(10, 1)]]
     assert median_distance(X) == pytest.approx(np.median(pairs), rel=1e-12)
     assert choose_bandwidth(X, X[:, :1], Gaussian(), ridge=1e-3).bandwidth > 0
+
+
+def test_lists_and_targets_of_one_output_are_taken_and_others_refused():
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    y = np.sin(X[:, 0])
+    expected = choose_bandwidth(X, y[:, None], Gaussian())
+    assert choose_bandwidth(X.tolist(), y.tolist(), Gaussian()) == expected
+    for points, targets in ((X, y[:5]), (X, ["a"] * 40), (3.0, y)):
+        with pytest.raises(InputError):
+            choose_bandwidth(points, targets, Gaussian())

@@ -405,3 +405,15 @@ def test_units_of_the_targets_change_nothing(scale):
 def test_targets_that_are_no_numbers(Y):
     with pytest.raises(InputError, match="no real numbers"):
         linear.minimum_norm(np.eye(4), Y)
+
+
+@pytest.mark.parametrize("wrong", [{"rate": "a"}, {"start": "a"}, {"start": np.full(4, 1j)}], ids=str)
+def test_what_no_descent_begins_with(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        linear.gradient_descent(np.eye(4), np.ones(4), **wrong)
+
+
+def test_passes_are_counted_in_whole_numbers():
+    for passes in (2.5, -1):
+        with pytest.raises(InputError, match="max_passes"):
+            linear.perceptron(np.eye(4), np.ones(4), max_passes=passes)

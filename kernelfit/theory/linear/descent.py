@@ -7,6 +7,7 @@ adds exactly its null-space part: limit = W_min + P_null W_0 (Zhang et al., sect
 
 import dataclasses
 import math
+import numbers
 
 import numpy as np
 import numpy.typing as npt
@@ -157,7 +158,10 @@ class _Run:
         self.solution = minimum_norm(X, Y)
         self.X, self.Y = prepare(X, Y)
         self.shape = self.solution.weights.shape
-        self.start = np.zeros(self.shape) if start is None else np.asarray(start, dtype=np.float64)
+        self.start = np.zeros(self.shape) if start is None else np.asarray(start)
+        if self.start.dtype.kind not in "fiub":
+            raise InputError(f"start holds {self.start.dtype}; give weights, numbers of shape {self.shape}")
+        self.start = self.start.astype(np.float64)
         if self.start.shape != self.shape or not np.isfinite(self.start).all():
             raise InputError(f"start has shape {self.start.shape}; give finite weights of shape {self.shape}")
 
@@ -198,6 +202,8 @@ class _Run:
 
 def _check_rate(rate, default, bound, name):
     rate = default if rate is None else rate
+    if not isinstance(rate, numbers.Real):
+        raise InputError(f"rate = {rate!r}; it must be a number")
     if not 0 < rate < bound:
         raise InputError(
             f"rate = {rate}; the descent converges for 0 < rate < {name} = {bound:.6g}. Leave rate out for a good one"
