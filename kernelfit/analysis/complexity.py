@@ -18,6 +18,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.grams.matrix import Gram
+from kernelfit.solvers.scaling import exponent_of
 
 _TILE = 1024  # rows and columns that one thread sums at a time
 
@@ -116,7 +117,7 @@ def alignment(K: Gram, Y: npt.NDArray[np.float64], *, progress: Progress | None 
 
 
 def alignment_of(sums: GramSums, Y: npt.NDArray[np.float64], KY: npt.NDArray[np.float64]) -> Alignment:
-    exponent = np.frexp(np.abs(Y).max(initial=0.0))[1]  # an angle has no units
+    exponent = exponent_of(Y)  # an angle has no units
     Y, KY = np.ldexp(Y, -exponent), np.ldexp(KY, -exponent)
     Y_centred = Y - Y.mean(axis=0)
     KY_centred = KY - np.outer(sums.row_sums, Y.mean(axis=0))

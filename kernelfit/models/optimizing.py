@@ -28,6 +28,7 @@ from kernelfit.kernels.text import as_kernel
 from kernelfit.models.posterior import log_marginal_likelihood
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver
+from kernelfit.solvers.scaling import exponent_of
 
 OBJECTIVES = ("loo", "likelihood")
 _WIDTH = 512  # columns of M at a time
@@ -192,7 +193,7 @@ def optimize(
     exponent = 0
     if objective == "loo":  # a mean square: the same digits in whatever units of the targets
         Y = check_targets(Y, len(X))
-        exponent = int(np.frexp(np.abs(Y).max(initial=0.0))[1])
+        exponent = exponent_of(Y)
         Y = np.ldexp(Y, -exponent)
 
     def parameters(theta):

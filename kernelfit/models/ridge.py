@@ -17,6 +17,7 @@ from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Kernel
 from kernelfit.models.bandwidth import median_distance
+from kernelfit.solvers.scaling import exponent_of
 from kernelfit.solvers.solution import leave_one_out
 from kernelfit.solvers.spectrum import spectrum
 
@@ -97,7 +98,7 @@ def choose_ridge(
     """
     rows = generator(seed, "ridge").permutation(len(X))[:subsample]
     Y = check_targets(Y, len(X))[rows]
-    exponent = int(np.frexp(np.abs(Y).max(initial=0.0))[1])
+    exponent = exponent_of(Y)
     Y = np.ldexp(Y, -exponent)  # the same digits in whatever units, and squares that are numbers
     # Small matrices: on the CPU, each on a thread of its own.
     K = gram(X, kernel.with_bandwidth(1.0) if kernel.open_bandwidth else kernel).subset(rows)

@@ -125,10 +125,11 @@ def ridge_path(
     reason, solvers = "asked for", [_with_own_scratch(solver, ridge) for ridge in ridges]
     factors = [own.factor for own in solvers]
     if isinstance(solver, Auto):
-        begun = next((own for own in solvers if own.unfinished()), solvers[0])  # decides the way
-        choice = begun.choose(K, ridge=ridges[0], progress=progress)  # once for all ridges
+        begun = next((own for own in solvers if own.unfinished()), None)  # decides the way
+        choice = (begun or solvers[0]).choose(K, ridge=ridges[0], progress=progress)  # once for all ridges
         factors = [functools.partial(own.take, choice) for own in solvers]
-    if method == "auto" and isinstance(solver, Auto):
+        reason = "that of the unfinished factor" if begun else reason
+    if method == "auto" and isinstance(solver, Auto) and not begun:
         chosen, reason = _choose_method(K, choice, count=len(ridges), outputs=Y.shape[1], loo=loo)
         progress.note(f"{len(ridges)} ridges by {chosen}: {reason}")
         if chosen == "eigendecomposition":

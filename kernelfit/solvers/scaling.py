@@ -10,6 +10,14 @@ def exponents_of(V: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
     return np.where(largest > 0, np.frexp(largest)[1] - 1, 0)
 
 
+def exponent_of(V: npt.NDArray[np.float64]) -> int:
+    """Return one integer e for all columns of V, where they must keep their proportions: 2^e above its largest entry.
+
+    0 for zeros.
+    """
+    return int(np.frexp(np.abs(V).max(initial=0.0))[1])
+
+
 def in_units(V: npt.NDArray[np.float64], exponents: npt.NDArray[np.intp]) -> npt.NDArray[np.float64]:
     """Return V with its columns times 2^exponents, and V itself where all of these are 0.
 

@@ -74,7 +74,7 @@ def test_importing_the_package_stays_light():
     assert run.stdout.strip() == "[]"
 
 
-def test_names_that_no_file_can_have(tmp_path, monkeypatch):
+def test_names_that_no_file_can_have():
     for name, error in (("a" * 300, InputError), ("a" * 300 + ".npz", DataNotFoundError)):
         with pytest.raises(error):
             load(name)
