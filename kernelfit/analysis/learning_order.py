@@ -11,25 +11,25 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.common.errors import DataError
+from kernelfit.common.errors import DataError, InputError
 from kernelfit.common.files import atomic_write
 
 
 def forgetting_events(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return how often each example was forgotten, int64 (n,), of a boolean matrix (epochs, n)."""
-    correct = np.asarray(correct, dtype=bool)
+    correct = _checked(correct)
     return (correct[:-1] & ~correct[1:]).sum(axis=0, dtype=np.int64)
 
 
 def first_learnt(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the first epoch, from 1, in which each example was correct, int64 (n,); 0 for never."""
-    correct = np.asarray(correct, dtype=bool)
+    correct = _checked(correct)
     return np.where(correct.any(axis=0), correct.argmax(axis=0) + 1, 0)
 
 
 def learnt_for_good(correct: npt.ArrayLike) -> npt.NDArray[np.int64]:
     """Return the epoch, from 1, from which on each example was correct, int64 (n,); 0 where the last was wrong."""
-    correct = np.asarray(correct, dtype=bool)
+    correct = _checked(correct)
     tail = np.where((~correct).any(axis=0), (~correct)[::-1].argmax(axis=0), len(correct))  # correct epochs at the end
     return np.where(tail > 0, len(correct) - tail + 1, 0)
 
@@ -48,6 +48,13 @@ def learning_summary(correct: npt.ArrayLike, corrupted: npt.NDArray[np.bool_]) -
             for name, rows in groups.items()
         },
     }
+
+
+def _checked(correct):
+    correct = np.asarray(correct, dtype=bool)
+    if correct.ndim != 2 or not len(correct):
+        raise InputError(f"correctness of shape {correct.shape}; give (epochs, n), of one epoch or more")
+    return correct
 
 
 def save_correctness(path: str | Path, packed: Sequence[npt.NDArray[np.uint8]], n: int) -> None:

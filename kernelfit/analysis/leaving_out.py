@@ -225,6 +225,8 @@ def margins(scores: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
 
 def margin_distribution(values: npt.NDArray[np.float64]) -> dict[str, float]:
     """Return what to know of margins (n,), JSON-ready: mean, the share below 0, and five quantiles."""
+    if not len(values):
+        raise InputError("there are no margins; give those of one example or more")
     quantiles = np.quantile(values, _QUANTILES)
     named = {f"quantile_{round(100 * q):02d}": float(value) for q, value in zip(_QUANTILES, quantiles, strict=True)}
     return {"mean": float(np.mean(values)), "negative": float(np.mean(values < 0)), **named}

@@ -70,11 +70,19 @@ def check_targets(Y: npt.ArrayLike, n: int) -> npt.NDArray[np.float64]:
         array = np.asarray(Y)
     except ValueError as error:
         raise InputError(f"Y is no array: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(
+            f"Y of dtype {array.dtype} holds no real numbers; kernelfit.datasets.labels.one_hot makes them of labels"
+        )
     columns = array[:, None] if array.ndim == 1 else array
-    if columns.ndim != 2 or len(columns) != n or array.dtype.kind not in "fiub":
-        raise InputError(f"Y is {array.dtype} of shape {array.shape}; expected numbers of shape ({n},) or ({n}, r)")
-    if not np.isfinite(columns).all():
-        raise InputError("Y holds NaN or infinite values")
+    if columns.ndim != 2 or len(columns) != n or not columns.shape[1]:
+        raise InputError(
+            f"Y of shape {array.shape} does not fit {n} points; give shape ({n},), or ({n}, r) for r outputs "
+            "(kernelfit.datasets.labels.one_hot makes them of labels)"
+        )
+    wrong = ~np.isfinite(columns)
+    if wrong.any():
+        raise InputError(f"Y of point {np.argwhere(wrong)[0][0]} is NaN or infinite")
     return columns.astype(np.float64)
 
 

@@ -88,7 +88,7 @@ def prepare(spec, solver, *, label_sets=1, choose=None, watch, progress):
     subsample=..., seed=..., progress=...) returns what has its bandwidth, bandwidths, n, candidates and doubts.
     Phases "load", "features", "bandwidth" and "gram" are added to the Stopwatch `watch`.
     """
-    kernel, features = _kernel(spec), parse_features(spec.features)
+    kernel, features = _kernel(spec, choose), parse_features(spec.features)
     label_probability(spec.labels)  # a mistyped option should not cost a download first
     if spec.engine != "local":
         _refuse_what_cannot_travel(kernel, features, spec)
@@ -246,13 +246,18 @@ def _test_gram(X_test, kernel, K):
     return K_test
 
 
-def _kernel(spec):
+def _kernel(spec, choose):
     kernel = parse_kernel(spec.kernel)
-    if spec.bandwidth == "auto":
-        return kernel
-    if not kernel.open_bandwidth:
-        raise InputError(f"bandwidth {spec.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
-    return kernel.with_bandwidth(spec.bandwidth)
+    if spec.bandwidth != "auto":
+        if not kernel.open_bandwidth:
+            raise InputError(f"bandwidth {spec.bandwidth} was given, but the kernel {kernel} has no open bandwidth")
+        kernel = kernel.with_bandwidth(spec.bandwidth)
+    if choose is None and not kernel.open_bandwidth and spec.bandwidth_points != type(spec).bandwidth_points:
+        raise InputError(
+            f"`bandwidth_points` = {spec.bandwidth_points} are for choosing a bandwidth, and there is none to choose "
+            f"for {kernel}; leave them out"
+        )
+    return kernel
 
 
 def _refuse_what_cannot_travel(kernel, features, spec):

@@ -155,6 +155,8 @@ class CoordinatePoints(Points):
         return dataclasses.replace(self, values=values, sq_norms=sq_norms, unshift=unshift, products=None, bound=None)
 
     def distances(self, metric: str = "euclidean") -> npt.NDArray[np.float64]:
+        if metric not in _OF_SUMS:
+            raise InputError(f"metric {metric!r}; known are {', '.join(_OF_SUMS)}")
         X = self.device.host(self.coordinates() if self.exact else self.values)
         norms, out = np.zeros(len(X)), np.full((len(X), len(X)), np.nan)
         # From differences: an offset of the data costs no digits.

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
+from kernelfit.common.validation import check_targets
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import coordinates
@@ -70,7 +71,7 @@ class Alternative:
 def interpolate_about(
     Z: npt.NDArray[np.float64],
     X: npt.NDArray[np.float64],
-    Y: npt.NDArray[np.float64],
+    Y: npt.ArrayLike,
     kernel: Kernel,
     *,
     progress: Progress | None = None,
@@ -89,7 +90,7 @@ def interpolate_about(
     ----------
     Z : float64 array, shape (m, d), m >= n
     X : float64 array, shape (n, d)
-    Y : float64 array, shape (n, r)
+    Y : array, shape (n,) or (n, r)
 
     Raises
     ------
@@ -111,10 +112,9 @@ def interpolate_about(
     """
     n, m = len(X), len(Z)
     _require_values_elsewhere(kernel)
-    if len(Y) != n or m < n:
-        raise InputError(
-            f"{m} centres and {len(Y)} targets for {n} points; there must be n targets and n centres or more"
-        )
+    Y = check_targets(Y, n)
+    if m < n:
+        raise InputError(f"{m} centres for {n} points; there must be n centres or more")
     if m > _LARGEST:
         raise InputError(f"{m:,} centres; LAPACK's index ends at {_LARGEST:,}. Take fewer points, `n_train`")
     K = gram(Z, kernel)
@@ -134,9 +134,9 @@ def interpolate_about(
 
 def interpolate_also(
     X_more: npt.NDArray,
-    Y_more: npt.NDArray[np.float64],
+    Y_more: npt.ArrayLike,
     X: npt.NDArray,
-    Y: npt.NDArray[np.float64],
+    Y: npt.ArrayLike,
     kernel: Kernel,
     *,
     progress: Progress | None = None,
@@ -147,7 +147,7 @@ def interpolate_also(
     ----------
     X, X_more : array, shape (n, ...) and (m, ...)
         Of one kind, uint8 pixels or floating point.
-    Y, Y_more : float64 array, shape (n, r) and (m, r)
+    Y, Y_more : array, shape (n,) or (n, r), and (m,) or (m, r)
 
     Raises
     ------
@@ -157,7 +157,8 @@ def interpolate_also(
     _require_values_elsewhere(kernel)
     if X.dtype != X_more.dtype:
         raise InputError(f"points of {X.dtype} and {X_more.dtype}; give one kind")
-    K, targets = gram(np.concatenate([X, X_more]), kernel), np.concatenate([Y, Y_more])
+    targets = np.concatenate([check_targets(Y, len(X)), check_targets(Y_more, len(X_more))])
+    K = gram(np.concatenate([X, X_more]), kernel)
     solution = Cholesky().factor(K, progress=progress).solve(targets, progress=progress)
     return Alternative(
         KernelExpansion(kernel, K.points, solution.coef),

@@ -3,6 +3,8 @@
 import torch
 from torch import nn
 
+from kernelfit.common.errors import InputError
+
 
 class Theorem1Net(nn.Module):
     """c(x) = sum_j w_j relu(<a, x> - b_j), in float64, from a network that theory.expressivity.fit_network made.
@@ -29,6 +31,8 @@ class Theorem1Net(nn.Module):
         )
 
     def forward(self, x):
+        if x.ndim < 2:
+            raise InputError(f"points of shape {tuple(x.shape)}; give (m, ...), one point as x[None]")
         x = x.flatten(1)
         # Pixels times a direction of multiples of 255 are exact, so images meet the z that they were fitted with.
         z = x.double() @ (self.direction / 255) if x.dtype == torch.uint8 else x.double() @ self.direction

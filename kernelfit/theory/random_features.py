@@ -16,9 +16,8 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
-from kernelfit.common.validation import check_number
+from kernelfit.common.validation import check_number, check_targets
 from kernelfit.kernels.formula import rounding
-from kernelfit.theory.targets import checked_targets
 
 _BLOCK = 256  # features drawn from one stream; a constant of the sequence, so never to be changed
 
@@ -101,13 +100,17 @@ def minimum_norm_path(
 
     Raises
     ------
+    InputError
+        F is no matrix of finite numbers, Y does not fit it, or the grid does not increase up to P at most.
     SingularMatrixError
         A feature (p <= n) or a point (p > n) is an exact combination of earlier ones. What is merely near to that shows
         in `condition`, the 2-norm condition number of F_p, from below, within a per cent or so.
     """
     F = np.asarray(F, dtype=np.float64)
+    if F.ndim != 2 or not np.isfinite(F).all():
+        raise InputError(f"features of shape {F.shape}; give finite numbers of shape (n, P), a row for each point")
     n = len(F)
-    Y = checked_targets(Y, n).reshape(n, -1)
+    Y = check_targets(Y, n)
     grid = checked_grid(grid, F.shape[1])
     below = [p for p in grid if p <= n]
     if below:

@@ -11,7 +11,7 @@ from kernelfit.analysis.learning_order import (
     load_correctness,
     save_correctness,
 )
-from kernelfit.common.errors import DataError
+from kernelfit.common.errors import DataError, InputError
 
 # Rows are epochs; the examples are: always, never, late, forgotten twice, lost at the end.
 CORRECT = np.array([[1, 0, 0, 1, 0], [1, 0, 0, 0, 1], [1, 0, 1, 1, 1], [1, 0, 1, 0, 0], [1, 0, 1, 1, 0]], dtype=bool)
@@ -65,3 +65,10 @@ def test_a_damaged_file_is_no_correctness(tmp_path, content):
     np.savez(path, packed=np.zeros((2, 1)), n=3)
     with pytest.raises(DataError, match="no correctness"):
         load_correctness(path)
+
+
+@pytest.mark.parametrize("told", [first_learnt, learnt_for_good, forgetting_events])
+def test_no_epochs_tell_nothing(told):
+    for wrong in (CORRECT[:0], CORRECT[0]):
+        with pytest.raises(InputError, match="one epoch or more"):
+            told(wrong)

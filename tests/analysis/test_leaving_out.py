@@ -155,6 +155,8 @@ def test_margins_and_their_distribution():
     expected = {"mean": 1.0, "negative": 25 / 101, "quantile_05": -0.8, "quantile_25": 0.0, "quantile_50": 1.0}
     for name, value in expected.items():
         np.testing.assert_allclose(told[name], value, atol=1e-12)
+    with pytest.raises(InputError, match="no margins"):
+        margin_distribution(np.empty(0))
 
 
 def test_negative_margins_are_the_errors(problem):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfit.common.errors import SingularMatrixError
+from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.datasets import load
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.measures import MeasuresSpec, run_measures
@@ -95,3 +95,9 @@ def test_a_bandwidth_chosen_on_a_part_is_checked_on_all():
         lambda: run_ridge(RidgeSpec(**options, ridges=(0, 1e-3)), method="refactoring").results.kernel,
     ):
         assert run() == chosen.kernel
+
+
+def test_points_to_choose_on_are_refused_where_nothing_is_chosen():
+    for fixed in ({"bandwidth": 1.0}, {"kernel": "linear", "ridge": 1.0}, {"kernel": "gaussian(bandwidth=2.0)"}):
+        with pytest.raises(InputError, match=r"`bandwidth_points` = 40 .* none to choose"):
+            run_solve(SolveSpec(bandwidth_points=40, **fixed))

@@ -218,9 +218,13 @@ def test_a_repeated_point_cannot_be_forced(digits, problem):
 
 def test_arguments_that_do_not_fit(digits, problem):
     X, Y, *_ = problem
-    for arguments in ((X[:-1], X, Y), (X, X, Y[:-1])):
-        with pytest.raises(InputError, match="centres"):
-            interpolate_about(*arguments, Gaussian(1.0))
+    with pytest.raises(InputError, match="centres"):
+        interpolate_about(X[:-1], X, Y, Gaussian(1.0))
+    for wrong in (Y[:-1], Y[:, :0], Y[:, :, None], Y.astype(str)):
+        with pytest.raises(InputError, match="Y of "):
+            interpolate_about(X, X, wrong, Gaussian(1.0))
+        with pytest.raises(InputError, match="Y of "):
+            interpolate_also(X + 1.0, wrong, X, Y, Gaussian(1.0))
     with pytest.raises(InputError, match="precomputed"):
         interpolate_about(X, X, Y, Precomputed())
     with pytest.raises(InputError, match="precomputed"):

@@ -75,6 +75,10 @@ def test_few_dimensions_need_a_narrow_bandwidth_and_get_it():
 def test_what_cannot_be_chosen(digits):
     with pytest.raises(InputError, match="no open bandwidth"):
         choose_bandwidth(digits.X_train, one_hot(digits.y_train, 10), Linear(), score="error")
+    with pytest.raises(InputError, match="metric 'nope'; known are euclidean, cityblock"):
+        median_distance(digits.X_train, "nope")
+    with pytest.raises(InputError, match="Y of shape"):
+        choose_bandwidth(digits.X_train, np.empty((len(digits.X_train), 0)), Gaussian())
     with pytest.raises(InputError, match="identical"):
         choose_bandwidth(np.zeros((10, 2, 2), np.uint8), one_hot(np.arange(10) % 2, 2), Gaussian(), score="error")
     X = np.concatenate([digits.X_train[:50], digits.X_train[7:8]])

@@ -5,6 +5,7 @@ pytest.importorskip("torch", reason="PyTorch is not installed: the extra nn")
 
 import torch
 
+from kernelfit.common.errors import InputError
 from kernelfit.nn import Theorem1Net
 from kernelfit.theory.expressivity import fit_network
 
@@ -37,3 +38,5 @@ def test_it_has_the_theorems_parameters_and_can_be_trained_on():
     assert sum(parameter.numel() for parameter in net.parameters()) == 2 * 30 + 4
     ((net(torch.tensor(X)) - torch.tensor(rng.random(30))) ** 2).mean().backward()
     assert all(parameter.grad is not None and bool(parameter.grad.abs().sum() > 0) for parameter in net.parameters())
+    with pytest.raises(InputError, match="one point as"):
+        net(torch.tensor(X[0]))

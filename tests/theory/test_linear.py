@@ -260,10 +260,10 @@ def test_targets_that_no_weights_reach_are_refused(descend):
 
 
 BAD = {
-    "targets of another length": (dict(Y=np.ones(4)), r"\(4,\) do not fit 5 points"),
-    "targets with three axes": (dict(Y=np.ones((5, 1, 1))), "do not fit"),
-    "no outputs": (dict(Y=np.ones((5, 0))), "do not fit"),
-    "NaN among targets": (dict(Y=np.array([0, 0, np.nan, 0, 0])), "targets of point 2"),
+    "targets of another length": (dict(Y=np.ones(4)), r"\(4,\) does not fit 5 points"),
+    "targets with three axes": (dict(Y=np.ones((5, 1, 1))), "does not fit"),
+    "no outputs": (dict(Y=np.ones((5, 0))), "does not fit"),
+    "NaN among targets": (dict(Y=np.array([0, 0, np.nan, 0, 0])), "Y of point 2"),
     "NaN among points": (dict(X=np.full((5, 7), np.nan)), "point 0"),
     "zeros": (dict(X=np.zeros((5, 7))), "is zero"),
     "start": (dict(start=np.zeros(6)), r"shape \(6,\).*\(7,\)"),
@@ -383,11 +383,11 @@ def test_logistic_descent_stays_finite_where_the_loss_underflows_and_where_nothi
 def test_only_two_classes_are_separated(separate):
     X = np.ones((3, 2))
     for y in ([0, 1, 1], [1, -1, 2], [[1], [-1], [1]], [1, np.nan, 1]):
-        with pytest.raises(InputError, match=r"2 \* y - 1|targets of point 1"):
+        with pytest.raises(InputError, match=r"2 \* y - 1|Y of point 1"):
             separate(X, np.array(y))
     with pytest.raises(InputError, match="all points are zero"):
         separate(0 * X, np.ones(3))
-    with pytest.raises(InputError, match="do not fit"):
+    with pytest.raises(InputError, match="does not fit"):
         separate(X, np.ones(2))
 
 

@@ -114,6 +114,13 @@ def test_what_is_exactly_dependent_is_refused(points):
         list(minimum_norm_path(F, points, [100]))
 
 
+def test_features_that_are_none(points):
+    F = feature_matrix(MAPS[0], points, 100)
+    for wrong in (F[0], np.where(F == F.max(), np.nan, F)):
+        with pytest.raises(InputError, match="finite numbers of shape"):
+            list(minimum_norm_path(wrong, points, [5]))
+
+
 def test_grids(points):
     F = feature_matrix(MAPS[0], points, 100)
     for grid in ([], [0, 5], [5, 5], [9, 5], [101], [1.5], 7):

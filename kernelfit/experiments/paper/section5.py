@@ -76,7 +76,8 @@ class Section5Spec(Machine, DataFolder, StudySpec):
         shared = {"device": self.device, "memory": self.memory, "data_dir": self.data_dir}
         if "scratch" in changed:
             shared["resume"] = self.resume
-        shared["bandwidth_points"] = SCALES[self.scale].bandwidth_points
+        if "bandwidth" not in changed:
+            shared["bandwidth_points"] = SCALES[self.scale].bandwidth_points
         return {"data": self.cifar10 if data == "cifar10" else data} | shared | changed
 
 
@@ -189,7 +190,7 @@ def _mnist_scattering(spec, scale, keep, progress):
 
 
 def _ridge_path(spec, scale, keep, progress, **options):
-    options = spec.solve_options("mnist", n_train=scale.mnist, loo=scale.loo) | options
+    options = spec.solve_options("mnist", n_train=scale.mnist, loo=scale.loo, **options)
     record = keep(run_ridge(RidgeSpec(ridges=scale.ridges, **options), progress=progress))
     results, rows = record.results, record.results.rows
     kept = ("ridge", "train_error", "test_error", "loo_error", "norm")

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
-from kernelfit.theory.targets import checked_targets
+from kernelfit.common.validation import check_targets
 
 # b_j+1 = z_j + t min(z_j - z_j-1, z_j+1 - z_j). Then |v_j+1 - y_j| <= t / (1 - t) |y_j - v_j|: c runs past a target by
 # at most half the largest difference of neighbouring targets. With midpoints the steepest slope, about n^2, would cross
@@ -113,11 +113,11 @@ def fit_network(X: npt.ArrayLike, Y: npt.ArrayLike, *, seed: int = 0) -> Network
     X = np.asarray(X)
     if X.ndim < 2 or 0 in X.shape:
         raise InputError(f"points need an array of shape (n, ...) with something in it; got {X.shape}")
-    targets = checked_targets(Y, len(X))
+    targets = check_targets(Y, len(X))
     direction = _direction(int(np.prod(X.shape[1:])), seed)
     z = project(X, direction)
     order = np.argsort(z, kind="stable")
-    z, ordered = z[order], targets[order].reshape(len(X), -1)
+    z, ordered = z[order], targets[order]
     knots = _knots(z)
     values, slopes = _slopes(z, knots, ordered)
     bad = np.flatnonzero((z[1:] == z[:-1]) | ~np.isfinite(slopes[1:]).all(axis=1))
@@ -125,7 +125,7 @@ def fit_network(X: npt.ArrayLike, Y: npt.ArrayLike, *, seed: int = 0) -> Network
         i, j = sorted(order[bad[0] : bad[0] + 2].tolist())
         raise _too_close(X, i, j, seed)
     residual = float(np.abs(_piecewise(z, knots, values, slopes) - ordered).max())
-    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, targets.ndim == 1)
+    return Network(direction, knots, values, slopes, float(np.min(z - knots)), residual, np.ndim(Y) == 1)
 
 
 def project(X: npt.ArrayLike, direction: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

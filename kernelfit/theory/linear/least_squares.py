@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.validation import check_targets
 from kernelfit.grams.points import coordinates
 from kernelfit.solvers.scaling import column_norms, relative_residuals
-from kernelfit.theory.targets import checked_targets
 
 
 @dataclasses.dataclass(frozen=True)
@@ -127,7 +127,7 @@ def curvature(X: npt.ArrayLike) -> Curvature:
 def prepare(X: npt.ArrayLike, Y: npt.ArrayLike) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Return X as float64 (n, d), pixels divided by 255, and Y as float64 (n, r)."""
     X = coordinates(X)
-    return X, checked_targets(Y, len(X)).reshape(len(X), -1)
+    return X, check_targets(Y, len(X))
 
 
 def decompose(
