@@ -50,7 +50,7 @@ def learning_summary(correct: npt.ArrayLike, corrupted: npt.NDArray[np.bool_]) -
     }
 
 
-def _checked(correct):
+def _checked(correct: npt.ArrayLike) -> npt.NDArray[np.bool_]:
     correct = np.asarray(correct, dtype=bool)
     if correct.ndim != 2 or not len(correct):
         raise InputError(f"correctness of shape {correct.shape}; give (epochs, n), of one epoch or more")

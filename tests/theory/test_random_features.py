@@ -116,7 +116,7 @@ def test_what_is_exactly_dependent_is_refused(points):
 
 def test_features_that_are_none(points):
     F = feature_matrix(MAPS[0], points, 100)
-    for wrong in (F[0], np.where(F == F.max(), np.nan, F)):
+    for wrong in (F[0], np.where(F.max() == F, np.nan, F)):
         with pytest.raises(InputError, match="finite numbers of shape"):
             list(minimum_norm_path(wrong, points, [5]))
 
