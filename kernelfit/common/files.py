@@ -127,6 +127,12 @@ def append_lines(path: str | Path, *lines: str) -> Path:
     return path
 
 
+def remove_if_empty(folder: str | Path) -> None:
+    """Remove a folder where that can be; what is not empty stays."""
+    with contextlib.suppress(OSError):
+        Path(folder).rmdir()
+
+
 def written(value: T, write: Callable[..., Any], *arguments: Any) -> Iterator[T]:
     """Call write(*arguments), then yield `value`; where it raises OSError, yield the value first and raise after it.
 

@@ -1,6 +1,5 @@
 """Label corruption from 0 to 1 for the price of one solve: labels never touch the factor (the paper's figure 1c)."""
 
-import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 
 from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import InputError
+from kernelfit.common.files import remove_if_empty
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
@@ -149,8 +149,7 @@ def run_sweep(spec, *, progress=None) -> Record | None:
                 solver = dataclasses.replace(solver, scratch=setting.scratch)
             ready, solution, own, found = _sweep_labels(spec, setting, solver, watch, progress)
             if setting.scratch is not None:
-                with contextlib.suppress(OSError):
-                    Path(setting.scratch).rmdir()  # what is not empty stays
+                remove_if_empty(setting.scratch)
             rows += own
             kernels[setting.pixels] = str(ready.K.kernel)
             solutions.append(solution)

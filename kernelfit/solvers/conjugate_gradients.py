@@ -166,14 +166,15 @@ class ConjugateGradientsFactor(Factor):
                 checkpoint.close()
             raise
         if checkpoint is not None:
-            self._keep(checkpoint, done)
+            self._keep(checkpoint, done, progress)
         return self._solution(Y, done.X, fitted, Y.T @ done.X, watch, **found)
 
-    def _keep(self, checkpoint, done):
+    def _keep(self, checkpoint, done, progress):
         """Keep the state until all targets are solved: a run that is killed at later ones comes here first."""
         try:
             _save(checkpoint, done, self.M)
-        except (ScratchError, NotEnoughDiskError):  # the disk is full: what is solved is not lost for that
+        except (ScratchError, NotEnoughDiskError) as error:  # what is solved is not lost for that
+            progress.note(f"the state of this solve is not kept: {error}")
             checkpoint.remove()
         self._finished.append(checkpoint)
 

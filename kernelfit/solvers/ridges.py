@@ -6,7 +6,6 @@ operations each, and as much again for leave-one-out. Which is quicker is a matt
 at the rate of the matrix product, while half of the reduction to tridiagonal form runs at the speed of memory.
 """
 
-import contextlib
 import dataclasses
 import functools
 import itertools
@@ -18,6 +17,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
+from kernelfit.common.files import remove_if_empty
 from kernelfit.common.progress import Progress, duration
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.stopwatch import Stopwatch
@@ -143,8 +143,7 @@ def ridge_path(
             progress.note(f"{reason}; refactoring")
     path = _by_refactoring(K, Y, ridges, reason, factors, loo, progress)
     for own in solvers if getattr(solver, "scratch", None) is not None else ():
-        with contextlib.suppress(OSError):
-            Path(own.scratch).rmdir()  # what is not empty stays
+        remove_if_empty(own.scratch)
     return path
 
 

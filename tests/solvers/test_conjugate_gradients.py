@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from kernelfit.common.errors import InputError, NotConvergedError, ScratchError, WorkersLostError
+from kernelfit.common.errors import InputError, NotConvergedError, NotEnoughDiskError, ScratchError, WorkersLostError
+from kernelfit.common.progress import Progress
 from kernelfit.solvers.checkpoint import Checkpoint, has_state
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients, ConjugateGradientsFactor
 from kernelfit.solvers.low_rank import Preconditioner
@@ -105,6 +106,22 @@ def test_not_converged_keeps_its_state_and_goes_on(tmp_path):
     assert done.report["resumed_steps"] == 9 and counted.count == whole.report["steps"] - 9
     assert np.array_equal(done.coef, whole.coef) and done.report["residuals"] == whole.report["residuals"]
     assert not has_state(tmp_path) and not list(tmp_path.iterdir())
+
+
+def test_a_state_that_a_full_disk_did_not_take_is_told(tmp_path, monkeypatch):
+    K, Y, _ = problem()
+    notes, progress = [], Progress()
+    progress.note = notes.append
+    factor = ConjugateGradients(scratch=tmp_path).factor(K, progress=progress)
+
+    def full(*arguments):
+        raise NotEnoughDiskError("no space left")
+
+    monkeypatch.setattr(Checkpoint, "save", full)
+    with factor:
+        done = factor.solve(Y, progress=progress)
+    assert done.relative_residual <= 1e-8 and notes[-1] == "the state of this solve is not kept: no space left"
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_run_killed_at_later_targets_has_the_earlier_ones(tmp_path):
