@@ -74,6 +74,12 @@ def _inputs(net, X, device):
     return device.array(net.images(X)), device.array(weights)
 
 
+def _operations(convolution, images, filters):
+    """Return the floating-point operations of the matrix products."""
+    vertical, horizontal = convolution.windows
+    return 2 * images * vertical.size * horizontal.size * len(convolution.shift) * filters
+
+
 def _rate(net, images, weights, out, device):
     device.synchronize()
 
@@ -81,7 +87,7 @@ def _rate(net, images, weights, out, device):
         net.convolution.features(images, weights, out, device=device)
         device.synchronize()
 
-    return net.convolution.operations(len(images), weights.shape[1]) / timed(features)[1]
+    return _operations(net.convolution, len(images), weights.shape[1]) / timed(features)[1]
 
 
 def _has_torch():
@@ -115,7 +121,7 @@ def _torch_rate(net, images, weights, batch=25):
         features()
         last, seconds = timed(features)
     _check_same(net, images[count - batch : count], weights, last)
-    return net.convolution.operations(count, f) / seconds
+    return _operations(net.convolution, count, f) / seconds
 
 
 def _check_same(net, images, weights, theirs):

@@ -2,20 +2,20 @@
 
 import contextlib
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 
 class Stopwatch:
-    """Adds up the seconds of named phases, to those of a dict if one is given.
+    """Adds up the seconds of named phases.
 
     Attributes
     ----------
     seconds : dict
     """
 
-    def __init__(self, seconds: Mapping[str, float] | Iterable[tuple[str, float]] = ()) -> None:
+    def __init__(self) -> None:
         self.start = time.perf_counter()
-        self.seconds = dict(seconds)
+        self.seconds: dict[str, float] = {}
 
     @contextlib.contextmanager
     def __call__(self, name: str) -> Iterator[None]:

@@ -144,7 +144,7 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         The factor is extended: with A21 the rows of the new points, L21 = A21 L11^-T and L22 L22^T = A22 - L21 L21^T,
         n^2 m operations where a fit takes n^3 / 3. The function is that of a fit to all points with the bandwidth of
         this one. Without a ridge, points that equal another are merged as in fit. With `loo`, leave-one-out residuals
-        are computed anew, in the time of a fit. What report_ measures is told in kernelfit.models.update.Extension.
+        are computed anew, in the time of a fit. What report_ measures is told in kernelfit.models.update.extend.
 
         Raises
         ------

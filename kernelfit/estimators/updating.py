@@ -70,11 +70,11 @@ class UpdatedEstimator(SavedEstimator):
         coef = self.dual_coef_.reshape(n, -1)[self.support_]
         if len(kept):
             targets = np.vstack([targets, Y[kept]])
-            made = extend(factor, new.subset(kept), targets, self.report_, progress=progress)
+            made, function, norm, report = extend(factor, new.subset(kept), targets, self.report_, progress=progress)
             self._close_factor()
-            self._keep_factor(made.factor, made.factor.close)
-            self.function_, self.norm_, self.report_ = made.function, made.norm, made.report
-            self._targets, coef = targets, made.function.coef
+            self._keep_factor(made, made.close)
+            self.function_, self.norm_, self.report_ = function, norm, report
+            self._targets, coef = targets, self.function_.coef
         self.support_, self.first_ = np.append(self.support_, n + kept), np.append(self.first_, first)
         self.report_ = dataclasses.replace(self.report_, merged=len(self.first_) - len(self.support_))
         full = np.zeros((len(self.first_), coef.shape[1]))

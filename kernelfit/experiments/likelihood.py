@@ -8,7 +8,6 @@ norm it also weighs how much the kernel could fit, log det A, and so compares ke
 """
 
 import dataclasses
-import math
 
 import numpy as np
 
@@ -23,6 +22,7 @@ from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solv
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.models.posterior import likelihood_of
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
@@ -127,7 +127,7 @@ def _run(spec, solver, watch, progress):
     ready, factor, solution = solved(ready, Y, solver, ridge=spec.ridge, watch=watch, progress=progress)
     with factor, watch("measure"):
         log_determinant = factor.log_determinant()
-        likelihoods = np.split(log_likelihood(solution.quadratic.diagonal(), log_determinant, len(Y)), len(sets))
+        likelihoods = np.split(likelihood_of(solution.quadratic.diagonal(), log_determinant, len(Y), 1), len(sets))
         norms = np.split(np.array(solution.norm.per_output), len(sets))
     rows = [
         LikelihoodRow(
@@ -158,11 +158,6 @@ def _run(spec, solver, watch, progress):
         launcher=solver.launcher,
         warnings=solution.doubts() + doubts_of(ready),
     )
-
-
-def log_likelihood(quadratic, log_determinant, n):
-    """Return log p(y) of each output for its y^T A^-1 y (r,), log det A, and n examples."""
-    return -0.5 * (quadratic + log_determinant + n * math.log(2 * math.pi))
 
 
 EXPERIMENT = Experiment("likelihood", LikelihoodSpec, LikelihoodResults, run_likelihood)

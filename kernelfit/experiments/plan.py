@@ -16,18 +16,6 @@ from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, measure_rates
 
-
-class _AbsentGpu(Cuda):
-    """A GPU that is planned for and not there."""
-
-    def __init__(self, memory):
-        super().__init__(None, None, None)
-        self._memory = memory
-
-    def free_memory(self):
-        return self._memory
-
-
 _MOST = 10**8  # every panel is counted: seconds
 
 
@@ -79,7 +67,7 @@ def run_plan(
         raise InputError(f"tflops = {tflops}; rates are positive")
     if tflops is not None:
         rates = Rates(float64=tflops[0] * 1e12, float32=tflops[1] * 1e12, entry=5e-11 if device == "cuda" else 1e-9)
-        target = _AbsentGpu(memory or 0) if device == "cuda" else backend.CPU
+        target = Cuda(None, None, None) if device == "cuda" else backend.CPU
         if device == "cuda" and memory is None:
             raise InputError("a GPU that is not here needs its `memory` beside its `tflops`")
     else:

@@ -71,11 +71,6 @@ class Convolution:
         vertical, horizontal = self.windows
         return len(vertical.spans) * len(horizontal.spans)
 
-    def operations(self, images: int, filters: int) -> int:
-        """Return the floating-point operations of the matrix products."""
-        vertical, horizontal = self.windows
-        return 2 * images * vertical.size * horizontal.size * len(self.shift) * filters
-
     def features(
         self,
         X: npt.NDArray,

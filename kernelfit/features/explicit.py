@@ -75,9 +75,9 @@ class ExplicitFeatures:
             yield start, prepared_images(self.net, [X[start : start + _ROWS]], backend.CPU)
 
 
-def require_memory(n: int, width: int, dtype: npt.DTypeLike = np.float32) -> None:
-    """Raise NotEnoughMemoryError unless an array (n, width) of features fits in the memory that is free."""
-    needed, free = n * width * np.dtype(dtype).itemsize, backend.CPU.free_memory()
+def require_memory(n: int, width: int) -> None:
+    """Raise NotEnoughMemoryError unless an array (n, width) of float32 features fits in the memory that is free."""
+    needed, free = 4 * n * width, backend.CPU.free_memory()
     if needed > free:
         raise NotEnoughMemoryError(
             f"{width:,} features of {n:,} images take {format_bytes(needed)}; {format_bytes(free)} are free. Transform "

@@ -6,6 +6,7 @@ anyway; its variance and the likelihood of Y need nothing but the factor of A = 
 """
 
 import math
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +17,8 @@ from kernelfit.grams.matrix import Gram
 from kernelfit.kernels import Kernel
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import Solution
+
+T = TypeVar("T", float, npt.NDArray[np.float64])
 
 _WIDTH = 512  # test points at a time: wide enough for GEMM, 4 MB per 1,000 training points
 
@@ -48,8 +51,8 @@ def log_marginal_likelihood(solution: Solution, log_determinant: float | None) -
     return likelihood_of(float(np.trace(solution.quadratic)), log_determinant, *solution.targets.shape)
 
 
-def likelihood_of(quadratic: float, log_determinant: float, n: int, r: int) -> float:
-    """Return the log marginal likelihood from tr(Y^T A^-1 Y), log det A and the shape of Y."""
+def likelihood_of(quadratic: T, log_determinant: float, n: int, r: int) -> T:
+    """Return the log marginal likelihood from tr(Y^T A^-1 Y), or that of several Y, log det A, and the shape of Y."""
     return -quadratic / 2 - r * log_determinant / 2 - n * r * math.log(2 * math.pi) / 2
 
 

@@ -20,30 +20,14 @@ from kernelfit.solvers.solution import Solution, doubts
 _CHECKED = 64  # rows of the system, beside the new ones, whose residual is measured: all would cost a whole K
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class Extension:
-    """A fit with further points.
-
-    Attributes
-    ----------
-    factor : Factor
-    function : KernelExpansion
-    norm : float
-    report : FitReport
-        relative_residual is that of the rows of the new points and of 64 others, drawn by a fixed seed, scaled to all
-        rows; norm_disagreement is that of Y^T coef and |L^-1 Y|^2, both through the factor; condition_estimate is None.
-    """
-
-    factor: Factor
-    function: KernelExpansion
-    norm: float
-    report: FitReport
-
-
 def extend(
     factor: Factor, points: Points, Y: npt.NDArray[np.float64], report: FitReport, *, progress: Progress | None = None
-) -> Extension:
-    """Return the Extension of a fit by points after those of its factor, which stays open.
+) -> tuple[Factor, KernelExpansion, float, FitReport]:
+    """Return (factor, function, norm, report) of a fit with points after those of its factor, which stays open.
+
+    In the report, relative_residual is that of the rows of the new points and of 64 others, drawn by a fixed seed,
+    scaled to all rows; norm_disagreement is that of Y^T coef and |L^-1 Y|^2, both through the factor;
+    condition_estimate is None.
 
     Parameters
     ----------
@@ -94,4 +78,4 @@ def extend(
         warnings=tuple(doubts(residual, norm_disagreement=norm.disagreement)),
     )
     function = KernelExpansion(made.K.kernel, made.K.points.as_columns(), solution.coef, ridge=made.ridge)
-    return Extension(made, function, norm.total, updated)
+    return made, function, norm.total, updated

@@ -6,55 +6,22 @@ from typing import Literal
 from kernelfit.common.spec import Spec, option
 from kernelfit.common.validation import check_integer, check_number
 
-PRECISION = "Of the forward pass of training; errors are float32's."
+PRECISION = "Of the forward pass of training; errors are float32's, without TF32."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Settings(Spec):
-    """Settings of one training: SGD with momentum on the cross-entropy.
-
-    Attributes
-    ----------
-    batch : int
-        Examples in a step; the last step of an epoch takes what is left.
-    lr, momentum : float
-    lr_decay : float
-        The learning rate is lr * lr_decay^epoch. 0.95, the paper's, leaves 0.6 % of it after 100 epochs: for labels
-        that take longer to fit, choose it together with `epochs`.
-    weight_decay : float
-        c in the loss's c / 2 |w|^2, over weights but not biases and normalisations.
-    decay_layers : str
-        "all", or "fc": of the fully connected layers alone.
-    augment : bool
-        A random crop of each image in each epoch, instead of the middle.
-    target : float
-        Training accuracy at which the training set counts as fitted; it is measured exactly.
-    stop_when_fitted : bool
-        Whether training ends there.
-    loss_below : float or None
-        End after the first epoch whose mean loss is below this.
-    epochs, steps : int, int or None
-        End after so many; epochs bound every run.
-    precision : str
-        "float32" (on a GPU too no TF32 in convolutions), or "bfloat16": the forward pass of training in it, where torch
-        deems it safe (autocast).
-    compile : bool
-        Whether torch.compile makes the net of the training steps.
-    test_every : int
-        The test accuracy is measured after every so many epochs, and at the end; 0: at the end alone.
-    curve_every : int
-        Steps over which a point of the step curve is the mean.
-    checkpoint_every : float
-        Seconds between checkpoints, where there is a place for them.
-    """
+    """Settings of one training: SGD with momentum on the cross-entropy."""
 
     group = "How it is trained"
 
     batch: int = option(128, "Images in a step.", least=1)
     lr: float = option(0.01, "Learning rate.")
     momentum: float = option(0.9, "Of stochastic gradient descent.")
-    lr_decay: float = option(0.95, "Factor of the learning rate after each epoch.")
-    weight_decay: float = option(0.0, "Of weights; not of biases.")
+    lr_decay: float = option(
+        0.95, "Factor of the learning rate after each epoch; 0.95, the paper's, leaves 0.6 % of it after 100."
+    )
+    weight_decay: float = option(0.0, "c in c / 2 |w|^2, over weights, not biases and normalisations.")
     decay_layers: Literal["all", "fc"] = option("all", "fc: of fully connected layers alone.")
     augment: bool = option(False, "Random crops instead of the middle.")
     target: float = option(1.0, "Training accuracy, measured exactly, that counts as fitted.")

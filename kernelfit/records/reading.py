@@ -38,10 +38,6 @@ class Records:
         """Return those of a kind."""
         return [record for record in self.records if record.kind == kind]
 
-    def by_id(self) -> dict[str, Record]:
-        """Return the last record of each id."""
-        return {record.id: record for record in self.records}
-
     def latest(self, kind: str) -> list[Record]:
         """Return the last record of each run of a kind: a command that was repeated counts once."""
         return list({record.id: record for record in self.of(kind)}.values())

@@ -99,7 +99,7 @@ def listing(title: str, pairs: Iterable[tuple[str, ...] | None], columns: tuple[
     return Table(title=title, columns=columns, rows=tuple(rows), **more)
 
 
-def stacked(tables: Iterable[Table], *, title: str = "", caption: str = "") -> Table | None:
+def stacked(tables: Iterable[Table], *, caption: str = "") -> Table | None:
     """Return one table of the rows of several, what each is about in front of its own; None where there is none.
 
     Columns of the same head are one. Warnings go along, with the titles of their tables.
@@ -113,5 +113,5 @@ def stacked(tables: Iterable[Table], *, title: str = "", caption: str = "") -> T
             cells = table.about | dict(zip(table.columns, row.cells, strict=True))
             rows.append(dataclasses.replace(row, cells=tuple(cells.get(head, "") for head in columns), rule=False))
     warnings = dict.fromkeys(f"{table.title}: {warning}" for table in tables for warning in table.warnings)
-    made = Table(title=title, columns=columns, rows=tuple(rows), caption=caption, warnings=tuple(warnings))
+    made = Table(title="", columns=columns, rows=tuple(rows), caption=caption, warnings=tuple(warnings))
     return made if rows else None

@@ -5,7 +5,6 @@ nothing.
 """
 
 import dataclasses
-from collections.abc import Iterable, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -66,12 +65,12 @@ class BandFactor(Factor):
         made: Band,
         *,
         ridge: float,
-        seconds: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+        seconds: dict[str, float] | None = None,
         regular: bool = False,
     ):
         report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         super().__init__(
-            K, ridge=ridge, method="band factor in float64, in memory", report=report, seconds=dict(seconds)
+            K, ridge=ridge, method="band factor in float64, in memory", report=report, seconds=seconds or {}
         )
         self.band, self._L = made, _factored(made, self.ridge, K.device)
         if regular and self._L is not None:

@@ -1,7 +1,7 @@
 """Solving by an eigendecomposition of K, which serves every ridge."""
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
@@ -48,11 +48,11 @@ class EigenFactor(Factor):
         spectrum: Spectrum,
         *,
         ridge: float,
-        seconds: Mapping[str, float] | Iterable[tuple[str, float]] = (),
+        seconds: dict[str, float] | None = None,
     ):
         report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         method = "eigendecomposition in float64, in memory"
-        super().__init__(K, ridge=ridge, method=method, report=report, seconds=dict(seconds))
+        super().__init__(K, ridge=ridge, method=method, report=report, seconds=seconds or {})
         require_regular(spectrum, self.ridge, K)
         self.spectrum, self._values = spectrum, spectrum.values + self.ridge
 

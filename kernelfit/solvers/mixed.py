@@ -48,11 +48,9 @@ class MixedFactor(Factor):
     otherwise: Callable[[str], Factor] | None = None
     _instead: Factor | None = None
 
-    def __init__(
-        self, K: Gram, cached: Gram, L: Triangular, *, estimate: bool = True, tolerance: float = TOLERANCE, **facts: Any
-    ):
+    def __init__(self, K: Gram, cached: Gram, L: Triangular, *, estimate: bool = True, **facts: Any):
         super().__init__(K, **facts)
-        self.cached, self.L, self.tolerance = cached, L, tolerance
+        self.cached, self.L = cached, L
         self._estimate, self._condition, self._judged = estimate, None, False
 
     @classmethod
@@ -84,8 +82,6 @@ class MixedFactor(Factor):
         estimate : bool
             Whether to estimate the condition where float32 did not break down, by a few solves; where it did, products
             with K tell what is singular.
-        tolerance : float
-            Of the relative residual of every output.
 
         Raises
         ------
@@ -170,7 +166,7 @@ class MixedFactor(Factor):
 
     def _corrected(self, Y, watch, progress):
         """Return (coef, K coef, relative residuals by step)."""
-        device, xp, ridge, tolerance = self.K.device, self.K.device.xp, self.ridge, self.tolerance
+        device, xp, ridge = self.K.device, self.K.device.xp, self.ridge
         sizes = np.linalg.norm(Y, axis=0)
         sizes[sizes == 0] = 1.0
 
@@ -193,7 +189,7 @@ class MixedFactor(Factor):
             # Every output by itself. A backward error of half an eps: where that is more than the tolerance, no float64
             # solver promises less. Large coefficients alone must not do: what is not solved to 8 digits is not solved.
             attainable = np.finfo(np.float64).eps / 2 * self._norm_1 * np.linalg.norm(coef, axis=0) / sizes
-            small = (by_output <= np.maximum(tolerance, np.minimum(attainable, ACCURATE))).all()
+            small = (by_output <= np.maximum(TOLERANCE, np.minimum(attainable, ACCURATE))).all()
             return fitted, float(by_output.max(initial=0.0)), bool(small)
 
         coef, residual, relative, expected, steps, gaining = np.zeros_like(Y), Y, 1.0, np.inf, [], True
@@ -203,14 +199,14 @@ class MixedFactor(Factor):
                 if gaining:
                     change, reached = precondition(device.array(residual)), True
                 else:
-                    goal = 0.7 * tolerance / relative
+                    goal = 0.7 * TOLERANCE / relative
                     done = block_cg(multiply, precondition, device.array(residual), xp=xp, tolerance=goal, steps=STEPS)
                     steps += [relative * value for value in done.residuals]
                     change, reached = done.X, done.residuals[-1] <= goal
                 candidate = coef + device.host(change)
             # What is kept tells how far this is, the points whether it is enough; these are asked at once where the
             # last gain promises it.
-            promised = kept and expected <= tolerance / _MARGIN
+            promised = kept and expected <= TOLERANCE / _MARGIN
             if not promised:
                 with watch("refine"):
                     fitted, worst, small = checked(self.cached, candidate)
@@ -229,7 +225,7 @@ class MixedFactor(Factor):
                 coef, residual, relative = candidate, Y - fitted - ridge * candidate, worst
         raise NotConvergedError(
             f"the float32 factor is too coarse a preconditioner: after {len(steps)} steps the relative residual is "
-            f'{worst:.1e}, not {tolerance:.0e}. Take `precision="float64"`'
+            f'{worst:.1e}, not {TOLERANCE:.0e}. Take `precision="float64"`'
         )
 
 

@@ -172,20 +172,9 @@ def _about(record):
     return {"dataset": used.name, "n_train": used.n_train, "n_test": used.n_test, "solve_command": record.command}
 
 
-def _mnist_pixels(spec, scale, keep, progress):
-    return _solve(
-        spec, keep, progress, **spec.solve_options("mnist", n_train=scale.mnist, bandwidth=5.0, loo=scale.loo)
-    )
-
-
-def _mnist_gabor(spec, scale, keep, progress):
-    return _solve(
-        spec, keep, progress, **spec.solve_options("mnist", n_train=scale.mnist, features="gabor", loo=scale.loo)
-    )
-
-
-def _mnist_scattering(spec, scale, keep, progress):
-    options = spec.solve_options("mnist", n_train=scale.mnist, features="scattering", loo=scale.loo)
+def _one(spec, scale, keep, progress, *, data, **options):
+    """One solve of a data set, of which the scale takes its own number of points."""
+    options = spec.solve_options(data, n_train=getattr(scale, data), loo=scale.loo, **options)
     return _solve(spec, keep, progress, **options)
 
 
@@ -210,18 +199,6 @@ def _ridge_path(spec, scale, keep, progress, **options):
     )
 
 
-def _mnist_pixels_ridge(spec, scale, keep, progress):
-    return _ridge_path(spec, scale, keep, progress, bandwidth=5.0)
-
-
-def _mnist_gabor_ridge(spec, scale, keep, progress):
-    return _ridge_path(spec, scale, keep, progress, features="gabor")
-
-
-def _cifar10_pixels(spec, scale, keep, progress):
-    return _solve(spec, keep, progress, **spec.solve_options("cifar10", n_train=scale.cifar10, loo=scale.loo))
-
-
 def _conv(recipe, filters):
     images, features = CONV[recipe]
     return features.format(filters // images)
@@ -229,10 +206,7 @@ def _conv(recipe, filters):
 
 def _cifar10_randomconv(spec, scale, keep, progress, *, recipe="normalised"):
     features = _conv(recipe, scale.filters)
-    options = spec.solve_options(
-        "cifar10", n_train=scale.cifar10, features=features, scratch=spec.scratch, loo=scale.loo
-    )
-    return _solve(spec, keep, progress, **options)
+    return _one(spec, scale, keep, progress, data="cifar10", features=features, scratch=spec.scratch)
 
 
 def _cifar10_randomconv_ridge(spec, scale, keep, progress, *, recipe="normalised"):
@@ -287,12 +261,12 @@ def _linear(spec, scale, keep, progress):
 
 
 ROWS = {
-    "mnist-pixels": _mnist_pixels,
-    "mnist-gabor": _mnist_gabor,
-    "mnist-scattering": _mnist_scattering,
-    "mnist-pixels-ridge": _mnist_pixels_ridge,
-    "mnist-gabor-ridge": _mnist_gabor_ridge,
-    "cifar10-pixels": _cifar10_pixels,
+    "mnist-pixels": functools.partial(_one, data="mnist", bandwidth=5.0),
+    "mnist-gabor": functools.partial(_one, data="mnist", features="gabor"),
+    "mnist-scattering": functools.partial(_one, data="mnist", features="scattering"),
+    "mnist-pixels-ridge": functools.partial(_ridge_path, bandwidth=5.0),
+    "mnist-gabor-ridge": functools.partial(_ridge_path, features="gabor"),
+    "cifar10-pixels": functools.partial(_one, data="cifar10"),
     "cifar10-randomconv": _cifar10_randomconv,
     "cifar10-randomconv-ridge": _cifar10_randomconv_ridge,
     "cifar10-randomconv-rooted": functools.partial(_cifar10_randomconv, recipe="rooted"),

@@ -157,8 +157,9 @@ def _legend(panel):
     return (join(*parts), y + 6) if parts else (Markup(""), 0)
 
 
-def _mark(style, x, y, size=3.6):
+def _mark(style, x, y):
     """Return the path of the mark of a style: circle, square, triangle, diamond, cross, inverted triangle."""
+    size = 3.6
     a, b, c = (_at(size * factor) for factor in (1, 1.3, 2.2))
     double = _at(2 * size)
     return {

@@ -85,10 +85,10 @@ def verdicts(study, outcomes):
     return {"table1": _table1_verdicts, "figure1": _figure1_verdicts, "figure2": _figure2_verdicts}[study](done)
 
 
-def steps_to_loss(record, arrived=ARRIVED):
-    """Return the steps after which the loss curve of a net is at most `arrived` for the first time, or None."""
+def steps_to_loss(record):
+    """Return the steps after which the loss curve of a net is at most ARRIVED for the first time, or None."""
     every, losses = record.results.step_curve["every"], record.results.step_curve["loss"]
-    found = (k for k, value in enumerate(losses, 1) if value is not None and value <= arrived)
+    found = (k for k, value in enumerate(losses, 1) if value is not None and value <= ARRIVED)
     k = next(found, None)
     return k and min(record.results.steps, k * every)
 
