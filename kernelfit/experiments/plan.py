@@ -5,6 +5,7 @@ import dataclasses
 import json
 import math
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -12,70 +13,114 @@ from kernelfit import backend, datasets
 from kernelfit.backend.cuda import Cuda
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import atomic_write, user_cache
+from kernelfit.common.quantities import parse_bytes, parse_network_speed
+from kernelfit.common.spec import option
+from kernelfit.common.validation import check_positive
+from kernelfit.experiments.parts import DataFolder
 from kernelfit.solvers.planning.plan import plan_solve
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, measure_rates
 
 _MOST = 10**8  # every panel is counted: seconds
+_MNIST = {"n_test": 10_000, "d": 784, "outputs": 10}
 
 
-def run_plan(
-    *,
-    data=None,
-    n=None,
-    n_test=10_000,
-    d=784,
-    outputs=10,
-    loo=False,
-    precision="auto",
-    device="auto",
-    memory=None,
-    tflops=None,
-    scratch=None,
-    calibrate=False,
-    data_dir=None,
-    progress=None,
-):
-    """Return the Plan of a dataset, or of n pixel images of d coordinates.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Sizes(DataFolder):
+    """How large the problem is."""
 
-    Parameters
-    ----------
-    memory : int, optional
-        Bytes to plan with, instead of what is free here.
-    tflops : (float, float), optional
-        Matrix-product rates in float64 and float32 of another machine, in 10^12 operations per second.
-    calibrate : bool
-        Measure this machine again, instead of reading what an earlier plan measured.
-    """
-    problem = Problem(n, n_test, d, outputs, np.uint8, loo)
-    if data is not None:
-        loaded = datasets.load(data, n_train=n, data_dir=data_dir, progress=progress)
-        shape = loaded.X_train.shape
-        problem = Problem(
-            shape[0], len(loaded.X_test), int(np.prod(shape[1:])), len(loaded.classes), loaded.X_train.dtype, loo
-        )
-    elif n is None:
-        raise InputError("plan needs the number of training points, `n`, or a dataset, `data`")
-    if min(problem.n, problem.outputs) < 1 or min(problem.n_test, problem.d) < 0:
-        raise InputError(
-            f"n = {problem.n}, outputs = {problem.outputs}, n_test = {problem.n_test}, d = {problem.d}: n and outputs "
-            "are at least 1, the others 0"
-        )
-    if problem.n > _MOST:
-        raise InputError(f"n = {problem.n:,}; plan reckons with at most {_MOST:,} points, for which K takes 80 PB")
-    if tflops is not None and not all(0 < rate < math.inf for rate in tflops):
-        raise InputError(f"tflops = {tflops}; rates are positive")
-    if tflops is not None:
-        rates = Rates(float64=tflops[0] * 1e12, float32=tflops[1] * 1e12, entry=5e-11 if device == "cuda" else 1e-9)
-        target = Cuda(None, None, None) if device == "cuda" else backend.CPU
-        if device == "cuda" and memory is None:
+    data: str | None = option(None, "Plan for this dataset; default: for --n points of --d pixels.")
+    n: int | None = option(None, "Training points; default: those of --data.", least=1)
+    n_test: int | None = option(None, "Test points; default: those of --data, or 10000.")
+    d: int | None = option(None, "Pixels of an image; default: those of --data, or 784.")
+    outputs: int | None = option(None, "Classes; default: those of --data, or 10.", least=1)
+    loo: bool = option(False, "With leave-one-out.")
+
+    def check(self):
+        if self.data is not None:
+            self._refuse(("n_test", "d", "outputs"), "that of `data`; leave it out")
+        if self.n is not None and self.n > _MOST:
+            raise InputError(f"n = {self.n:,}; plan reckons with at most {_MOST:,} points, for which K takes 80 PB")
+
+    def _refuse(self, names, why):
+        for field in dataclasses.fields(self):
+            if field.name in names and getattr(self, field.name) != field.default:
+                raise InputError(f"`{field.name}` is {why}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlanSpec(_Sizes):
+    """What to plan, and for which machine: this one, another, or several on a network."""
+
+    words = ("plan",)
+    group = "On what machine"
+
+    precision: Literal["auto", "float64", "mixed"] = option("auto", "Of the factor; auto: whichever is quicker.")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where CuPy finds one.")
+    memory: int | None = option(
+        None, 'Plan for this much memory, as in "24GB"; default: what is free.', parse=parse_bytes
+    )
+    tflops: tuple[float, ...] = option(
+        (), "Plan for another machine: TFLOP/s of its products in float64 and float32; default: measured."
+    )
+    machines: int | None = option(
+        None,
+        "Plan for this many machines on a network, of --cores and --memory each; default: this one alone.",
+        least=1,
+    )
+    cores: int | None = option(None, "Cores of each of the machines; no default.", least=1)
+    network: float | None = option(
+        None, 'What reaches each of them, as in "10Gbit" a second; no default.', parse=parse_network_speed
+    )
+    scratch: str | None = option(None, "Folder on a disk for a factor too large for memory; default: none.", path=True)
+    calibrate: bool = option(False, "Measure this machine again, instead of reading what an earlier plan measured.")
+
+    @property
+    def several(self) -> bool:
+        """Whether it is for several machines."""
+        return (self.machines, self.cores, self.network) != (None, None, None)
+
+    def check(self):
+        if self.tflops and (len(self.tflops) != 2 or min(self.tflops) <= 0):
+            raise InputError(f"tflops = {self.tflops}; give two positive rates, of float64 and of float32")
+        if self.several:
+            own = ("data", "loo", "scratch", "calibrate", "precision", "data_dir", "device")
+            self._refuse(own, "for one machine; leave it out beside `machines`")
+            needed = ("n", "machines", "cores", "memory", "network")
+            if missing := [f"`{name}`" for name in needed if getattr(self, name) is None]:
+                raise InputError(f"a plan for several machines needs {', '.join(missing)} too")
+            for name in ("n_test", "d", "memory", "network"):
+                if (value := getattr(self, name)) is not None:
+                    check_positive(name, value)
+        elif self.n is None and self.data is None:
+            raise InputError("plan needs the number of training points, `n`, or a dataset, `data`")
+        elif self.tflops and self.device == "cuda" and self.memory is None:
             raise InputError("a GPU that is not here needs its `memory` beside its `tflops`")
+
+    def problem(self, progress=None):
+        """Return the Problem: that of the dataset, or of n pixel images."""
+        if self.data is None:
+            given = {name: getattr(self, name) for name in _MNIST}
+            sizes = _MNIST | {name: value for name, value in given.items() if value is not None}
+            return Problem(self.n, **sizes, dtype=np.uint8, loo=self.loo)
+        loaded = datasets.load(self.data, n_train=self.n, data_dir=self.data_dir, progress=progress)
+        n, *image = loaded.X_train.shape
+        return Problem(n, len(loaded.X_test), math.prod(image), len(loaded.classes), loaded.X_train.dtype, self.loo)
+
+
+def run_plan(spec, *, progress=None):
+    """Return the Plan of a PlanSpec for one machine."""
+    problem = spec.problem(progress)
+    if spec.tflops:
+        absent = spec.device == "cuda"
+        target = Cuda(None, None, None) if absent else backend.CPU
+        rates = Rates(*(rate * 1e12 for rate in spec.tflops), entry=5e-11 if absent else 1e-9)
     else:
-        target = backend.device(device)
-        rates = calibrated(target, scratch, calibrate)
-    if memory is not None:
-        target = _WithMemory(target, memory)
-    return plan_solve(problem, device=target, precision=precision, scratch=scratch, rates=rates)
+        target = backend.device(spec.device)
+        rates = calibrated(target, spec.scratch, spec.calibrate)
+    if spec.memory is not None:
+        target = _WithMemory(target, spec.memory)
+    return plan_solve(problem, device=target, precision=spec.precision, scratch=spec.scratch, rates=rates)
 
 
 class _WithMemory:

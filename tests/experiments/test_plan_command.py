@@ -8,7 +8,7 @@ import pytest
 from kernelfit import backend, cli
 from kernelfit.common.errors import InputError
 from kernelfit.experiments import plan as module
-from kernelfit.experiments.plan import run_plan
+from kernelfit.experiments.plan import PlanSpec, run_plan
 from kernelfit.solvers.planning.rates import Rates
 
 
@@ -23,6 +23,10 @@ def cache(tmp_path, monkeypatch):
     return measured
 
 
+def plan_of(**options):
+    return run_plan(PlanSpec(**options))
+
+
 def planned(capsys, *arguments):
     assert cli.main(["plan", "--json", *arguments]) == 0
     return json.loads(capsys.readouterr().out)
@@ -30,16 +34,16 @@ def planned(capsys, *arguments):
 
 def test_one_calibration_for_each_machine_and_folder(tmp_path, cache, monkeypatch):
     for _ in range(2):
-        run_plan(n=1000)
+        plan_of(n=1000)
     assert len(cache) == 1
-    run_plan(n=1000, scratch=tmp_path)
-    run_plan(n=2000, scratch=tmp_path)
+    plan_of(n=1000, scratch=tmp_path)
+    plan_of(n=2000, scratch=tmp_path)
     assert len(cache) == 2
     monkeypatch.setattr("kernelfit.backend.machine.num_threads", lambda: 99)
-    first = run_plan(n=1000)
+    first = plan_of(n=1000)
     assert len(cache) == 3, "with other threads"
-    assert run_plan(n=1000, calibrate=True).rates == first.rates and len(cache) == 4
-    assert run_plan(n=1000).rates == first.rates and len(cache) == 4
+    assert plan_of(n=1000, calibrate=True).rates == first.rates and len(cache) == 4
+    assert plan_of(n=1000).rates == first.rates and len(cache) == 4
     assert [path.name for path in (tmp_path / "cache" / "kernelfit").iterdir()] == ["rates.json"]
 
 
@@ -48,7 +52,7 @@ def test_a_damaged_calibration_is_made_again(tmp_path, cache, content):
     place = tmp_path / "cache" / "kernelfit" / "rates.json"
     place.parent.mkdir(parents=True)
     place.write_text(content, errors="surrogateescape")
-    assert run_plan(n=1000).chosen and run_plan(n=1000).chosen
+    assert plan_of(n=1000).chosen and plan_of(n=1000).chosen
     assert len(cache) == 1
 
 
@@ -56,27 +60,27 @@ def test_a_damaged_calibration_is_made_again(tmp_path, cache, content):
     "entry", [None, 5, [], {}, {"float64": 1.0}, {"nonsense": 1}, {"float64": 0, "float32": 0, "entry": 0}, "text"]
 )
 def test_a_damaged_entry_is_made_again(tmp_path, cache, entry):
-    run_plan(n=1000)
+    plan_of(n=1000)
     place = tmp_path / "cache" / "kernelfit" / "rates.json"
     [key] = json.loads(place.read_text())
     place.write_text(json.dumps({key: entry, "another": {"float64": 1.0}}))
-    assert run_plan(n=1000).rates.float64 == 1e11 and len(cache) == 2
+    assert plan_of(n=1000).rates.float64 == 1e11 and len(cache) == 2
     assert set(json.loads(place.read_text())) == {key, "another"}, "and what others measured is kept"
 
 
 def test_a_cache_that_cannot_be_written_costs_time_only(tmp_path, cache):
     (tmp_path / "cache").write_text("a file")
-    assert run_plan(n=1000).chosen and run_plan(n=1000).chosen
+    assert plan_of(n=1000).chosen and plan_of(n=1000).chosen
     assert len(cache) == 2
 
 
 def test_sizes_of_a_dataset(tmp_path):
-    made = run_plan(data="digits")
+    made = plan_of(data="digits")
     assert (made.problem.n, made.problem.n_test, made.problem.d, made.problem.outputs) == (1437, 360, 64, 10)
-    assert run_plan(data="digits", n=500).problem.n == 500
+    assert plan_of(data="digits", n=500).problem.n == 500
     X = np.random.default_rng(0).standard_normal((30, 3))
     np.savez(tmp_path / "mine.npz", X_train=X, y_train=np.arange(30) % 2, X_test=X[:7], y_test=np.arange(7) % 2)
-    problem = run_plan(data=str(tmp_path / "mine.npz")).problem
+    problem = plan_of(data=str(tmp_path / "mine.npz")).problem
     assert (problem.n, problem.n_test, problem.d, problem.outputs, problem.dtype) == (30, 7, 3, 2, np.float64)
 
 
@@ -95,27 +99,32 @@ def test_sizes_of_a_dataset(tmp_path):
         {"n": 10, "tflops": (67.0, 400.0), "device": "cuda"},
         {"n": 10, "device": "abacus"},
         {"n": 10, "loo": True, "precision": "mixed"},
+        {"n": 10, "tflops": (1.0,)},
+        {"n": 10**9},
+        {"data": "digits", "d": 784},
+        {"n": 10, "machines": 2, "cores": 2, "network": "1Gbit"},
+        {"n": 10, "machines": 2, "cores": 2, "network": "1Gbit", "memory": 10**9, "loo": True},
     ],
 )
 def test_what_cannot_be_planned(wrong):
     with pytest.raises(InputError):
-        run_plan(**wrong)
+        plan_of(**wrong)
 
 
 def test_a_gpu_that_is_not_here(cache, monkeypatch):
     monkeypatch.setattr(backend, "free_memory", lambda: 10**12)
-    made = run_plan(n=120_000, device="cuda", tflops=(60.0, 400.0), memory=80 * 10**9)
+    made = plan_of(n=120_000, device="cuda", tflops=(60.0, 400.0), memory=80 * 10**9)
     assert not cache and made.chosen and made.chosen.device == "cuda"
     by_storage = {(way.storage, way.precision): way for way in made.ways}
     assert set(by_storage) == {(s, p) for s in ("memory", "host") for p in ("float64", "mixed")}
     assert by_storage["host", "float64"].host >= 4 * 120_000**2
-    assert run_plan(n=120_000, device="cuda", tflops=(60.0, 400.0), memory=10**9).chosen is None
+    assert plan_of(n=120_000, device="cuda", tflops=(60.0, 400.0), memory=10**9).chosen is None
 
 
 def test_memory_stands_for_another_amount_than_is_free(cache):
-    assert run_plan(n=10**6, memory=10**13).chosen.storage == "memory"
-    assert run_plan(n=10_000, memory=10**8).chosen is None
-    assert run_plan(n=10_000, memory=0).largest_n == 0
+    assert plan_of(n=10**6, memory=10**13).chosen.storage == "memory"
+    assert plan_of(n=10_000, memory=10**8).chosen is None
+    assert plan_of(n=10_000, memory=0).largest_n == 0
 
 
 def test_the_command(capsys, tmp_path):
