@@ -21,6 +21,7 @@ from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.scaling import exponent_of
 
 _TILE = 1024  # rows and columns that one thread sums at a time
+_SMALLEST = 1e-146  # its square has sixteen digits above the smallest number
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,8 +80,11 @@ def gram_sums(K: Gram, *, progress: Progress | None = None) -> GramSums:
                 else:
                     rows[k : k + _TILE] += mirrored
             advance(made)
-    if not math.isfinite(squares):
-        raise InputError("entries of K reach beyond 1e154, so that their squares are no numbers; divide the kernel")
+    if not math.isfinite(squares) or 0 < diagonal.max() < _SMALLEST:
+        raise InputError(
+            f"the largest entry on the diagonal of K is {diagonal.max():.1e}; squares of entries beyond 1e154 or below "
+            f"{_SMALLEST:g} are no numbers. Multiply the kernel by a constant"
+        )
     centred = shifted_squares - 2 * rows @ rows / n + (rows.sum() / n) ** 2
     return GramSums(
         trace=float(diagonal.sum()),

@@ -116,7 +116,11 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
     def _score_all(self, X, y, Y, folds, weights):
         """Set what is known of every candidate, and which is the best."""
         ridges, kernels = checked_ridges(_listed("ridges", self.ridges)), self._kernel_list()
-        classifier = is_classifier(self)
+        classifier, size = is_classifier(self), float(np.abs(Y).max(initial=0.0))
+        if size and not 1e-150 < size < 1e150:
+            raise InputError(
+                f"y reaches {size:.1e}, and squares of that are no numbers to score; divide y by a constant"
+            )
         tested = [slice(None)] if folds is None else [fold.test for fold in folds]
         given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
         scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
@@ -164,6 +168,8 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
                 stacklevel=5,
             )
         mean = scores.mean(axis=1)
+        if not np.isfinite(mean).any():
+            raise InputError(f"scoring = {self.scoring!r} gave no candidate a finite score")
         ranked = np.where(np.isnan(mean), -np.inf, mean)
         results: dict[str, Any] = {"params": parameters}
         results |= {

@@ -55,10 +55,16 @@ def stream(
     def batch(start):
         part = X[start : start + count]
         images = np.empty((h, w, len(part), channels), dtype)
-        images[...] = part.transpose(2, 3, 0, 1)
-        if scale is not None:
-            images *= scale
-        made = function(images.reshape(h, w, -1)).reshape(width, len(part), channels)
+        with np.errstate(over="ignore", invalid="ignore"):  # reported just below
+            images[...] = part.transpose(2, 3, 0, 1)
+            if scale is not None:
+                images *= scale
+            made = function(images.reshape(h, w, -1)).reshape(width, len(part), channels)
+        if not np.isfinite(made).all():
+            raise InputError(
+                f"images hold NaN or infinite values, or some whose squares are beyond {np.dtype(dtype)}; scale them "
+                "to about 1"
+            )
         out[start : start + count] = made.transpose(1, 2, 0)
 
     device, starts = backend.CPU, range(0, n, count)

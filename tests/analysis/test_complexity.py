@@ -350,5 +350,6 @@ def test_alignment_has_no_units(problem):
     expected = dataclasses.astuple(complexity.alignment(G, Y))
     for scale in (1e-170, 1e100, 1e160):
         np.testing.assert_allclose(dataclasses.astuple(complexity.alignment(G, Y * scale)), expected, rtol=1e-10)
-    with pytest.raises(InputError, match="1e154"):
-        complexity.alignment(as_gram(1e200 * np.eye(len(Y))), Y)
+    for scale in (1e200, 1e-150):
+        with pytest.raises(InputError, match="1e154 or below 1e-146"):
+            complexity.alignment(as_gram(scale * np.eye(len(Y))), Y)

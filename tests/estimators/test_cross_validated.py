@@ -284,3 +284,12 @@ def test_a_zero_matrix_is_singular_without_a_ridge_and_nothing_waits_for_ever():
 def test_a_score_of_probabilities_is_not_to_be_had():
     with pytest.raises(InputError, match=r"neg_log_loss.*predict_proba"):
         KernelInterpolationClassifierCV(bandwidths=[1.0], scoring="neg_log_loss").fit(X, LABELS)
+
+
+@pytest.mark.parametrize("cv", [None, 3])
+def test_scores_that_are_no_numbers_choose_nothing(cv):
+    for scale in (1e-170, 1e160):
+        with pytest.raises(InputError, match="squares of that are no numbers"):
+            KernelInterpolatorCV(bandwidths=BANDWIDTHS, ridges=RIDGES, cv=cv).fit(X, scale * Y)
+    with pytest.raises(InputError, match="no candidate a finite score"):
+        KernelInterpolatorCV(bandwidths=BANDWIDTHS, cv=cv, scoring=lambda model, X, y: np.nan).fit(X, Y)

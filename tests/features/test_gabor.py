@@ -184,3 +184,10 @@ def test_a_filter_too_large_for_memory_is_refused():
 def test_what_is_no_image_is_refused(X):
     with pytest.raises(InputError, match="images"):
         Gabor().transform(X)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e60, np.nan])
+def test_images_whose_squares_are_no_float32_are_refused(size):
+    X = np.random.default_rng(0).random((4, 12, 12)) * size
+    with pytest.raises(InputError, match=r"NaN or infinite values|squares are beyond float32"):
+        Gabor(wavelengths=(4.0,)).transform(X)

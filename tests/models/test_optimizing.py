@@ -130,6 +130,11 @@ def test_a_search_that_may_not_go_on_says_so():
     assert alone.ridge == 0 and len(alone.gradient) == 1
 
 
+def test_targets_whose_squares_are_no_numbers():
+    with pytest.raises(InputError, match="of targets as large as these"):
+        optimize(X, 1e160 * Y, "gaussian", bandwidth=1.0, ridge=0.1)
+
+
 def test_refusals():
     with pytest.raises(InputError, match="objective 'aic'"):
         gradient(X, Y, Gaussian(), bandwidth=1.0, objective="aic")
