@@ -25,7 +25,7 @@ from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.slopes import slope
 from kernelfit.kernels.text import as_kernel
-from kernelfit.models.posterior import log_marginal_likelihood
+from kernelfit.models.posterior import likelihood_of
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.scaling import exponent_of
@@ -123,7 +123,9 @@ def gradient(
         solution = factor.solve(Y, progress=progress)
         coef = solution.coef
         if objective == "likelihood":
-            value = log_marginal_likelihood(solution, factor.log_determinant())
+            value = likelihood_of(float(np.trace(solution.quadratic)), factor.log_determinant(), n, r)
+            if not math.isfinite(value):
+                raise InputError("the likelihood of targets as large as these is no number; divide Y by a constant")
         else:
             d = factor.inverse_diagonal(progress=progress)[:, None]
             value = float(np.mean((coef / d) ** 2))
