@@ -99,4 +99,5 @@ def _known_to_all(error):
 def _follows(arguments):
     """Whether this is one of several processes of mpiexec, and not the first, which speaks for all."""
     numbers = (os.environ.get(name, "0") for name in ("PMI_RANK", "PMIX_RANK"))
-    return any(word.endswith("mpi") for word in arguments) and any(number != "0" for number in numbers)
+    told = any(word.endswith("mpi") or word.startswith("--config") for word in arguments)
+    return told and any(number != "0" for number in numbers)

@@ -82,6 +82,12 @@ class Gram:
         self.device.map(strip, range(i, j, height))
         return out
 
+    def is_of(self, K_test: "Gram") -> bool:
+        """Return whether K_test is of the same kernel, other points against those of this symmetric matrix."""
+        own, others = self.points, K_test.points
+        same = others.origin is own.origin and (others.start, len(others)) == (own.start, len(own))
+        return same and K_test.kernel == self.kernel
+
     def duplicate_of(self, row: int) -> int | None:
         """Return the first earlier row that is the same point as `row`, or None."""
         return self.left.twin_of(row)

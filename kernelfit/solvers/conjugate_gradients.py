@@ -82,6 +82,8 @@ class ConjugateGradients(Solver):
         check_integer("outputs", self.outputs, 0)
         check_integer("seed", self.seed, 0)
         check_path("scratch", self.scratch)
+        if self.resume and self.scratch is None:
+            raise InputError("`resume` goes on with the state in a `scratch` folder; name that folder")
 
     @memory_explained()
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> "ConjugateGradientsFactor":

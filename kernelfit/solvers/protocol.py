@@ -43,6 +43,9 @@ class Solver:
 
     device: backend.Device | str = "cpu"
 
+    def __deepcopy__(self, memo: dict) -> Self:
+        return self  # immutable, and what it has open cannot be copied
+
     @property
     def is_root(self) -> bool:
         return True
@@ -345,6 +348,11 @@ def check_system(K: Any, ridge: Any, *, elsewhere: bool = False) -> float:
     if elsewhere and not K.of_points:
         raise UnsupportedError(
             "weighted points are solved in one process, and Mpi and Dask have several. Take Cholesky() or Auto()"
+        )
+    if elsewhere and not K.points.has_coordinates:
+        raise InputError(
+            "Mpi and Dask make the entries of K in every process from the points, and this K has none: a precomputed "
+            "kernel, or features whose inner products are kept instead. Take Cholesky() or Auto()"
         )
     return check_number("ridge", ridge)
 

@@ -3,8 +3,10 @@
 The leader prints one JSON value with what it saw. Every process leaves a file with its number in FOLDER.
 """
 
+import copy
 import json
 import os
+import pickle
 import sys
 import time
 from pathlib import Path
@@ -14,8 +16,8 @@ import numpy as np
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.common.errors import KernelfitError
-from kernelfit.grams.matrix import gram
-from kernelfit.kernels import Gaussian, Linear, NeuralTangent
+from kernelfit.grams.matrix import Gram, gram
+from kernelfit.kernels import Gaussian, Linear, NeuralTangent, Precomputed
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.mpi import factor
 from kernelfit.solvers.mpi.solver import Mpi
@@ -142,6 +144,48 @@ def agreed(number):
     attempt()  # and all is well
     found.append("solved")
     return found
+
+
+def misused(number):
+    """What users get wrong; returns what each is told, and how far predictions of other kernels and points are off."""
+    K, K_test = problem()
+    told, rng = [], np.random.default_rng(0)
+
+    def refused(call):
+        try:
+            call()
+        except KernelfitError as error:
+            told.append([type(error).__name__, str(error)])
+
+    with Mpi(block=32).opened() as solver:
+        if not solver.is_root:
+            refused(lambda: solver.factor(K))
+            return None
+        others = [
+            gram(rng.standard_normal((5, N)), 2.0 * Linear(), K.points),
+            gram(np.eye(N)[:5], K.kernel, K.points[:N]),
+        ]
+        factor = solver.factor(K, ridge=0.1)
+        solution = factor.solve(np.ones((N, 1)))
+        apart = [
+            difference(factor.predict(each, solution.coef), each.product(solution.coef)) for each in (K_test, *others)
+        ]
+        pixels = gram(np.zeros((5, N), np.uint8), Linear(), gram(np.zeros((N, N), np.uint8), Linear()).points)
+        refused(lambda: factor.K.predict(pixels.left, solution.coef, Tally()))
+        refused(lambda: solver.factor(gram(np.eye(N), Precomputed())))
+        refused(lambda: Mpi().opened().__enter__())
+        factor.close()
+        for _ in range(700):  # each used to take communicators, of which there are 2,048
+            with solver.factor(K, ridge=0.1):
+                pass
+        refused(factor.peak_memory)
+        assert type(pickle.loads(pickle.dumps(solution)).K) is Gram
+        assert pickle.loads(pickle.dumps(solver)).team is None and copy.deepcopy(solver) is solver
+        with solver.factor(K, ridge=0.1) as left_open:
+            kept = left_open
+    kept.close()
+    refused(lambda: solver.factor(K))
+    return {"apart": apart, "told": told}
 
 
 def stuck(number):

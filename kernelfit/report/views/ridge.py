@@ -18,7 +18,7 @@ from kernelfit.report.words import (
 )
 
 _COLUMNS = ("ridge", "training error", "leave-one-out", "test error", "corrected, broken", "norm, 0/1", "norm, ±1")
-_CAPTION = "* chosen by leave-one-out. Corrected, broken: test images, against the smallest ridge."
+_CHOSEN, _CAPTION = "* chosen by leave-one-out.", "Corrected, broken: test images, against the smallest ridge."
 _ERROR = Axis(label="error", unit="%", low=0.0)
 
 
@@ -40,7 +40,7 @@ def table(record):
         title=f"{sizes_of(record)}, {kernel_of(record)}",
         columns=_COLUMNS,
         rows=tuple(rows),
-        caption=_CAPTION,
+        caption=_CAPTION if results.chosen_by_loo is None else f"{_CHOSEN} {_CAPTION}",
         notes=(_sentence(results), how),
         warnings=tuple(record.warnings),
         about=about_of(record),
@@ -98,7 +98,7 @@ def _series(rows, at, name, label, style, scale=1):
 def _sentence(results):
     """Return in words whether a ridge improved anything."""
     if results.chosen_by_loo is None:
-        loo = "leave-one-out was not asked for (--loo)"
+        loo = "there is no leave-one-out to choose by"
     else:
         verb = "improves" if results.loo_improves else "does not improve"
         loo = f"a larger ridge {verb} leave-one-out, which would choose {number(results.chosen_by_loo)}"

@@ -21,6 +21,7 @@ from kernelfit.solvers.dask.shares import cut
 
 _PATIENCE = 300.0  # seconds without any worker
 _GO_ON = "a state in a `scratch` folder is gone on with by `resume=True`"
+_CALLED = 30.0  # the same, before anything is begun
 _LOOK = 2.0  # seconds between two looks at who is there
 
 
@@ -139,6 +140,8 @@ class DaskGram:
     def _workers(self):
         """Return the addresses of the workers that are there, having counted those that no longer are."""
         alone, said = time.monotonic(), False
+        if self._client.status == "closed":
+            _require_connection(self._client)
         while not (here := sorted(_call(self._client.nthreads))):
             if not said:
                 self._progress.note("waiting for a worker")
@@ -152,6 +155,24 @@ class DaskGram:
             self._progress.note(f"lost {len(gone)} of {len(self._known)} workers; going on with {len(here)}")
         self._known = set(here)
         return here
+
+
+def asked(client, function, *arguments, **options):
+    """Return {address: what function(...) returned there} of every worker; raises WorkersLostError where none is."""
+    _require_connection(client)
+    try:
+        _call(client.wait_for_workers, 1, timeout=_CALLED)
+    except TimeoutError as error:
+        raise WorkersLostError(f"no worker was there for {_CALLED:.0f} s. Start some; {_GO_ON}") from error
+    return _call(client.run, function, *arguments, **options)
+
+
+def _require_connection(client):
+    if client.status != "running":
+        raise WorkersLostError(
+            f"the connection to the scheduler is {client.status}: its block `with Dask().opened()` has ended, or the "
+            f"scheduler has. Open it again; {_GO_ON}"
+        )
 
 
 def _call(function, *arguments, **options):

@@ -9,6 +9,7 @@ import contextlib
 import dataclasses
 import json
 import logging
+import re
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -20,10 +21,11 @@ from kernelfit import __version__, backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
+from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients, ConjugateGradientsFactor
 from kernelfit.solvers.dask import worker
-from kernelfit.solvers.dask.gram import DaskGram
+from kernelfit.solvers.dask.gram import DaskGram, asked
 from kernelfit.solvers.protocol import check_system, memory_explained
 
 _LOCAL_WORKERS = 4  # at most, unless asked for: each holds a copy of the points
@@ -55,14 +57,23 @@ class Dask(ConjugateGradients):
     worker_device: str = "auto"
     client: Client | None = dataclasses.field(default=None, repr=False, compare=False)
 
+    def __post_init__(self):
+        super().__post_init__()
+        if self.workers is not None:
+            check_integer("workers", self.workers)
+        check_path("scheduler", self.scheduler)
+
+    def __getstate__(self):
+        return vars(self) | {"client": None}  # connections are not pickled
+
     @contextlib.contextmanager
     def opened(self) -> Iterator[Self]:
+        address = None if self.scheduler is None else _address(str(self.scheduler))
         with contextlib.ExitStack() as stack:
             try:
-                address = self.scheduler
                 if address is None:
                     address = stack.enter_context(_local_cluster(self.workers)).scheduler_address
-                client = Client(_address(address), timeout=_CONNECT, set_as_default=False)
+                client = Client(address, timeout=_CONNECT, set_as_default=False)
                 stack.callback(client.close)
                 client.wait_for_workers(self.workers or 1, timeout=_CONNECT)
             except (OSError, TimeoutError, ValueError, KeyError) as error:
@@ -80,7 +91,7 @@ class Dask(ConjugateGradients):
         with contextlib.ExitStack() as stack:
             solver = self if self.client else stack.enter_context(self.opened())
             assert solver.client is not None
-            there, kept = _check_workers(solver.client, K, self.outputs, self.worker_device)
+            there, kept = _check_workers(solver.client, K, self.outputs, self.worker_device, self.memory)
             options = {"device": self.worker_device, "memory": kept, "progress": progress or Progress()}
             products = DaskGram(K, solver.client, **options)
             factor = DaskFactor(K, solver, ridge, stack.enter_context(products), there, kept)
@@ -112,11 +123,12 @@ class DaskFactor(ConjugateGradientsFactor):
     def predict(
         self, K_test: Gram, coef: npt.NDArray[np.float64], *, progress: Progress | None = None
     ) -> npt.NDArray[np.float64]:
+        if self.closed or not self.K.is_of(K_test):
+            return super().predict(K_test, coef, progress=progress)
         return self.operator.predict(K_test.left, coef)
 
     def peak_memory(self) -> int:
-        assert self.solver.client is not None
-        peaks = self.solver.client.run(backend.peak_memory, on_error="ignore").values()
+        peaks = asked(self.solver.client, backend.peak_memory, on_error="ignore").values()
         return max(backend.peak_memory(), *peaks)
 
     def _release(self, error: BaseException | None) -> None:
@@ -133,10 +145,16 @@ class DaskFactor(ConjugateGradientsFactor):
 
 def _address(text):
     """Return the address of a scheduler, itself or in the file that it wrote."""
-    if "://" in text:
-        return text
-    with open(text, encoding="utf-8") as file:
-        return json.load(file)["address"]
+    if re.fullmatch(r"(\w+://)?[^/]+:\d+/?", text):
+        return text if "://" in text else f"tcp://{text}"
+    try:
+        with open(text, encoding="utf-8") as file:
+            return json.load(file)["address"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"`scheduler` {text} is neither an address such as tcp://host:8786 nor a file that `dask scheduler "
+            f"--scheduler-file` wrote: {error}"
+        ) from error
 
 
 def _local_cluster(workers):
@@ -152,15 +170,13 @@ def _local_cluster(workers):
     )
 
 
-def _check_workers(client, K, r, device):
+def _check_workers(client, K, r, device, limit=None):
     """Return (what the workers say of themselves, bytes of inner products that each may keep).
 
-    Raises where one cannot do its work. Beyond half of what a worker may use, Dask would soon call it short of memory.
+    Raises where one cannot do its work, with the memory that is free on its host, or with the limit, if that is less.
+    Beyond half of what a worker may use, Dask would soon call it short of memory.
     """
-    try:
-        there = client.run(worker.describe, device)
-    except ModuleNotFoundError as error:
-        raise InputError(f"a worker has no module {error.name}: install kernelfit on every host of a worker") from error
+    there = asked(client, worker.describe, device)
     version = __version__
     n, d = K.shape[0], K.points.d
     # As they came and as they are used, and a vector and its product, whole and in part.
@@ -171,7 +187,8 @@ def _check_workers(client, K, r, device):
         if told["version"] != version:
             raise InputError(f"worker {address} has kernelfit {told['version']}, this is {version}: install one")
         workers, wanted = sharing[_host(address), told["number"]], needed + told["fixed"]
-        memory = min(told["free"] // workers, told["limit"] or told["free"])
+        free = min(told["free"], limit or told["free"])
+        memory = min(free // workers, told["limit"] or free)
         if memory < wanted:
             place = "host" if told["number"] is None else "GPU"
             raise NotEnoughMemoryError(

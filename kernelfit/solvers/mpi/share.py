@@ -53,11 +53,9 @@ class Share:
     def __init__(self, team: Team, layout: Layout):
         self.team, self.layout, rank = team, layout, team.rank
         self.row, self.column = divmod(rank, layout.grid_columns)
-        # The processes of the same row of the grid, numbered by column, and those of the same column, by row.
-        self.in_row, self.in_column = team.world.Split(self.row, rank), team.world.Split(self.column, rank)
+        self.in_row, self.in_column, self.scalapack = _grid(team, layout.grid)
         self.rows, self.columns = layout.row_indices(rank), layout.column_indices(rank)
         self.entries = sum(map(self._strip_entries, self._strips()))
-        self.scalapack = Scalapack(layout.grid)
 
     def take_points(self, points: Points | None, *, kernel: str, d: int, dtype: np.dtype, unit: float) -> None:
         """Get the points of the own rows and columns."""
@@ -301,6 +299,19 @@ class Share:
         part, out = self.column_points.part(first, last), CPU.empty((last - first, last - first))
         self.kernel.block(part, part, out)
         return out
+
+
+_GRIDS: dict[tuple[int, int], tuple] = {}
+
+
+def _grid(team, shape):
+    """Return what all problems on a grid share, made once, as MPI has few communicators: those of the processes of the
+    own row, numbered by column, and of the own column, by row; and Scalapack.
+    """
+    if shape not in _GRIDS:
+        row, column = divmod(team.rank, shape[1])
+        _GRIDS[shape] = team.world.Split(row, team.rank), team.world.Split(column, team.rank), Scalapack(shape)
+    return _GRIDS[shape]
 
 
 def _silent(amount):

@@ -17,7 +17,7 @@ from kernelfit.backend.scalapack import open_scalapack
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.common.validation import check_number
+from kernelfit.common.validation import check_integer, check_number
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.cholesky import CholeskyFactor
@@ -33,7 +33,13 @@ from kernelfit.solvers.regularity import check_pivots, require_regular
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Mpi(Solver):
-    """One Cholesky factor over all processes that mpiexec started; use it inside of `with Mpi().opened() as solver`.
+    """One Cholesky factor over all processes that mpiexec started.
+
+    All of them open it; the first one goes on alone, and the others do what it announces:
+
+        with kernelfit.Mpi().opened() as solver:
+            if solver.is_root:
+                fit = kernelfit.fit(X, Y, "gaussian", solver)
 
     Parameters
     ----------
@@ -63,6 +69,14 @@ class Mpi(Solver):
 
     def __post_init__(self):
         check_precision(self.precision, self.loo)
+        for name, least in (("memory", 0), ("block", 1), ("outputs", 0)):
+            if (value := getattr(self, name)) is not None:
+                check_integer(name, value, least)
+        if not isinstance(self.grid, str | None):
+            raise InputError(f"grid = {self.grid!r}; it is a text such as '2x4'")
+
+    def __getstate__(self):
+        return vars(self) | {"team": None}  # processes are not pickled
 
     @property
     def is_root(self) -> bool:
@@ -75,16 +89,22 @@ class Mpi(Solver):
     @contextlib.contextmanager
     def opened(self) -> Iterator[Self]:
         team = Team(Share)
-        grid_shape(team.size, self.grid)
-        team.agree(open_scalapack)
-        backend.limit_threads(team.cores())
-        solver = dataclasses.replace(self, team=team)
-        if not team.is_root:
-            team.follow()
-            yield solver
-            return
         try:
-            yield solver
+            grid_shape(team.size, self.grid)
+            team.agree(open_scalapack)
+            backend.limit_threads(team.cores())
+            if team.is_root:
+                yield from self._led(team)
+            else:
+                team.follow()
+        finally:
+            team.leave()
+        if not team.is_root:
+            yield dataclasses.replace(self, team=team)
+
+    def _led(self, team):
+        try:
+            yield dataclasses.replace(self, team=team)
         except BaseException as error:
             team.stop(error)
             raise
@@ -94,7 +114,8 @@ class Mpi(Solver):
     def factor(self, K: Gram, *, ridge: float = 0.0, progress: Progress | None = None) -> Factor:
         if self.team is None:
             raise InputError(
-                "Mpi() solves with all processes of mpiexec: let each enter it, with Mpi().opened() as solver"
+                "Mpi() solves with all processes of mpiexec: let each enter `with Mpi().opened() as solver:`, and the "
+                "first alone, `if solver.is_root:`, go on"
             )
         ridge = check_system(K, ridge, elsewhere=True)
         progress, team, n = progress or Progress(), self.team, K.shape[0]
@@ -163,6 +184,8 @@ class _OnTeam(Factor):
     def predict(
         self, K_test: Gram, coef: npt.NDArray[np.float64], *, progress: Progress | None = None
     ) -> npt.NDArray[np.float64]:
+        if self.closed or not self.K.is_of(K_test):
+            return super().predict(K_test, coef, progress=progress)
         return self.K.predict(K_test.left, coef, progress or Progress())
 
     def peak_memory(self) -> int:
@@ -191,8 +214,12 @@ class TeamGram(Gram):
         self.block((0, len(K.points)), (0, 1))  # looks at every point: here an unusable one is told by its own number
         shares.call("take_points", K.points, kernel=str(K.kernel), **self._kind())
 
+    def __reduce__(self):
+        return Gram, (self.points, self.kernel)
+
     def predict(self, points: Points, coef: npt.NDArray[np.float64], progress: Progress) -> npt.NDArray[np.float64]:
         """Return the kernel of other points with those of K, times coef: shape (m, r)."""
+        self.points.require_same_kind(points)  # type: ignore[attr-defined]  # points with coordinates alone come here
         sizes = self._kind() | {"m": len(points), "r": coef.shape[1]}
         with progress.phase("predict", len(points)) as advance:
             return self.shares.call("predict", points, coef, advance, **sizes)
@@ -213,7 +240,8 @@ class TeamMatrix:
         self.shares, self.dtype = shares, np.dtype(dtype)
 
     def finish(self) -> None:
-        self.shares.call("drop_factor")
+        if self.shares.team.is_open:
+            self.shares.call("drop_factor")
 
     abandon = finish
 

@@ -13,9 +13,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from kernelfit.common.errors import KernelfitError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.common.errors import InputError, KernelfitError, NotEnoughMemoryError, SingularMatrixError
 
 _TOLD = 0.5  # seconds that mpiexec gets to pass on our last words before an abort ends it too
 _WAIT = 1e-3  # seconds between looks at whether there is something to do: waiting inside of MPI would take a whole core
@@ -51,8 +51,13 @@ class Team:
     size: int
     is_root: bool
     library: str
+    _open: ClassVar["Team | None"] = None
 
     def __init__(self, make_share: Callable[..., Any]):
+        if Team._open:
+            raise InputError(
+                "an Mpi() is open already, and takes all processes; end its block before another is opened"
+            )
         MPI = _mpi()
         self.world = MPI.COMM_WORLD
         self.host = self.world.Split_type(MPI.COMM_TYPE_SHARED)
@@ -61,6 +66,18 @@ class Team:
         self.library = " ".join(MPI.Get_library_version().splitlines()[0].split())
         self._make_share, self._shares = make_share, dict[int, Any]()
         self._begun, self._ended = 0, list[int]()
+        Team._open = self
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the processes are together."""
+        return Team._open is self
+
+    def leave(self) -> None:
+        """Free what this process has of all problems; the processes are no longer together."""
+        self._shares.clear()
+        self.host.Free()
+        Team._open = None
 
     def begin(self, **arguments: Any) -> "Shares":
         """Let every process make its share of a problem, in the leader; those of problems that have ended are freed."""
@@ -117,6 +134,13 @@ class Team:
         return result
 
     def _announce(self, name, number, count, arguments):
+        if not self.is_root:
+            raise InputError(
+                "this process follows the first one, which alone goes on: write `if solver.is_root:` inside of "
+                "`with Mpi().opened() as solver:`"
+            )
+        if not self.is_open:
+            raise InputError("the block of Mpi().opened() has ended, and the processes with it; do this inside of it")
         self.world.Ibarrier().Wait()
         self.world.bcast((name, number, count, arguments))
 
@@ -165,6 +189,8 @@ class Shares:
 
         `own` are for the leader's share alone, the others get None; `arguments` are small, and sent to all.
         """
+        if self.team.is_open and self.number not in self.team._shares:
+            raise InputError("this factor was closed, and its memory is free in all processes")
         self.team._announce(name, self.number, len(own), arguments)
         return self.team._run(name, self.number, own, arguments)
 

@@ -1,8 +1,10 @@
 """The engine over Dask, on worker processes of this machine: the direct answer, whatever happens to a worker."""
 
+import copy
 import dataclasses
 import json
 import os
+import pickle
 import signal
 import subprocess
 import sys
@@ -196,10 +198,13 @@ def test_workers_share_the_gpus_of_their_host_out(monkeypatch, tmp_path):
     on_cpu = dask_worker.describe("cpu", of_dask)
     assert on_cpu["limit"] == 10**6 and on_cpu["number"] is None and on_cpu["fixed"] == 0
 
-    K, client = problem(Gaussian(3.0))[0], types.SimpleNamespace()
+    K, client = problem(Gaussian(3.0))[0], types.SimpleNamespace(status="running")
+    client.wait_for_workers = lambda count, timeout: None
     there = {f"tcp://one:{port}": dict(worker) for port, worker in enumerate(told)}
     client.run = lambda function, device: there
     assert dask_solver._check_workers(client, K, 10, "auto")[0] is there
+    with pytest.raises(NotEnoughMemoryError, match="may use"):
+        dask_solver._check_workers(client, K, 10, "auto", 10**6)
     there["tcp://one:2"]["free"] = there["tcp://one:2"]["fixed"] + 1000
     with pytest.raises(NotEnoughMemoryError, match="its GPU has 2 workers"):
         dask_solver._check_workers(client, K, 10, "auto")
@@ -366,8 +371,7 @@ def test_the_file_of_a_scheduler(cluster, tmp_path):
     path.write_text(json.dumps({"address": cluster}))
     with Dask(scheduler=str(path)).opened() as solver:
         assert len(solver.client.nthreads()) == 2
-    missing = Dask(scheduler=str(tmp_path / "missing.json"))
-    with pytest.raises(WorkersLostError, match="no scheduler"), missing.opened():
+    with pytest.raises(InputError, match="neither an address"), Dask(scheduler="missing.json").opened():
         pass
 
 
@@ -380,3 +384,55 @@ def test_a_kernel_that_fails_says_so(cluster):
     solver = Dask(scheduler=cluster, rank=0)
     with pytest.raises(InputError, match="point 2 is too small"), solver.factor(K, ridge=1.0) as factor:
         factor.solve(np.ones((5, 1)))
+
+
+@pytest.mark.heavy
+def test_predictions_of_other_kernels_and_points_are_theirs(cluster):
+    K, K_test, Y = problem(Gaussian(3.0), kind="floats")
+    others = [gram(K_test.left, Gaussian(2.0), K.points), gram(K_test.left, K.kernel, K.points[:N])]
+    with Dask(scheduler=cluster, rank=50).opened() as solver:
+        with solver.factor(K, ridge=1e-2) as factor:
+            coef = factor.solve(Y).coef
+            for other in (K_test, *others):
+                np.testing.assert_allclose(factor.predict(other, coef), dense(other) @ coef, rtol=0, atol=1e-9)
+        np.testing.assert_allclose(factor.predict(K_test, coef), dense(K_test) @ coef, rtol=0, atol=1e-9)
+        again = pickle.loads(pickle.dumps(solver))
+        assert again.client is None and again == solver and copy.deepcopy(solver) is solver
+    for call in (lambda: solver.factor(K, ridge=1e-2), factor.peak_memory):
+        with pytest.raises(WorkersLostError, match="is closed"):
+            call()
+
+
+def test_a_cluster_without_workers(monkeypatch):
+    monkeypatch.setattr("kernelfit.solvers.dask.gram._CALLED", 0.2)
+    K, _, _ = problem(Gaussian(3.0))
+    with (
+        distributed.LocalCluster(n_workers=0, processes=False, dashboard_address="127.0.0.1:0") as none,
+        distributed.Client(none, set_as_default=False) as client,
+        pytest.raises(WorkersLostError, match="no worker was there"),
+    ):
+        dataclasses.replace(Dask(), client=client).factor(K)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"workers": 0}, "workers = 0"),
+        ({"workers": "2"}, "workers = '2'"),
+        ({"scheduler": 123}, "scheduler = 123"),
+        ({"resume": True}, "name that folder"),
+        ({"memory": -5}, "memory = -5"),
+    ],
+)
+def test_parameters_that_are_none(wrong, said):
+    with pytest.raises(InputError, match=said):
+        Dask(**wrong)
+
+
+def test_what_names_a_scheduler(tmp_path):
+    assert dask_solver._address("localhost:8786") == "tcp://localhost:8786"
+    assert dask_solver._address("tls://10.0.0.1:8786") == "tls://10.0.0.1:8786"
+    (tmp_path / "empty.json").write_text("{}")
+    for text in (str(tmp_path / "none.json"), str(tmp_path / "empty.json"), str(tmp_path)):
+        with pytest.raises(InputError, match="neither an address"):
+            dask_solver._address(text)

@@ -19,6 +19,7 @@ from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.solve import SolveSpec
 from kernelfit.solvers.mpi.layout import Layout, grid_shape
 from kernelfit.solvers.mpi.memory import matrix_bytes
+from kernelfit.solvers.mpi.solver import Mpi
 from tests.support.mpi_runs import CONDITION
 
 ROOT = Path(__file__).parents[3]
@@ -117,6 +118,28 @@ def test_failures_that_all_agree_on_are_typed_and_leave_the_processes_usable(tmp
     )
     assert coarse[0] == "NotConvergedError" and '`precision="float64"`' in coarse[1]
     assert end == "solved"
+
+
+@pytest.mark.heavy
+def test_what_users_get_wrong_is_told_and_nothing_hangs(tmp_path):
+    found = result(2, "misused", tmp_path)
+    assert max(found["apart"]) < 1e-12
+    said = [
+        "training and test data must have one shape and one kind",
+        "this K has none: a precomputed kernel",
+        "an Mpi() is open already",
+        "this factor was closed",
+        "the block of Mpi().opened() has ended",
+    ]
+    for (kind, message), expected in zip(found["told"], said, strict=True):
+        assert kind == "InputError" and expected in message
+
+
+def test_parameters_that_are_none():
+    for wrong in ({"block": -3}, {"block": 2.5}, {"memory": -5}, {"memory": "1GB"}, {"outputs": -1}, {"grid": 5}):
+        [name] = wrong
+        with pytest.raises(InputError, match=f"{name} = "):
+            Mpi(**wrong)
 
 
 @pytest.mark.heavy
