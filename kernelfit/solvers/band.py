@@ -68,10 +68,7 @@ class BandFactor(Factor):
         seconds: dict[str, float] | None = None,
         regular: bool = False,
     ):
-        report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
-        super().__init__(
-            K, ridge=ridge, method="band factor in float64, in memory", report=report, seconds=seconds or {}
-        )
+        super().__init__(K, ridge=ridge, method="band factor in float64, in memory", report={}, seconds=seconds or {})
         self.band, self._L = made, _factored(made, self.ridge, K.device)
         if regular and self._L is not None:
             return

@@ -126,14 +126,7 @@ class ConjugateGradientsFactor(Factor):
         operator: Operator | None = None,
         report: dict[str, Any] | None = None,
     ):
-        report = {
-            "precision": "float64",
-            "reason": "the only one of conjugate gradients",
-            "shift": 0.0,
-            "breakdowns": [],
-            "fallback": None,
-            "tolerance": solver.tolerance,
-        } | (report or {})
+        report = {"reason": "the only one of conjugate gradients", "tolerance": solver.tolerance} | (report or {})
         super().__init__(K, ridge=ridge, method=method, report=report, seconds={})
         self.solver, self.operator, self.M = solver, operator or K, None
         self._begun, self._finished = 0, list[Checkpoint]()

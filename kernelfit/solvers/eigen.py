@@ -50,9 +50,8 @@ class EigenFactor(Factor):
         ridge: float,
         seconds: dict[str, float] | None = None,
     ):
-        report = {"precision": "float64", "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
         method = "eigendecomposition in float64, in memory"
-        super().__init__(K, ridge=ridge, method=method, report=report, seconds=seconds or {})
+        super().__init__(K, ridge=ridge, method=method, report={}, seconds=seconds or {})
         require_regular(spectrum, self.ridge, K)
         self.spectrum, self._values = spectrum, spectrum.values + self.ridge
 

@@ -121,6 +121,9 @@ class Factor:
 
     def __init__(self, K: Gram, *, ridge: float, method: str, report: dict[str, Any], seconds: dict[str, float]):
         self.K, self.ridge, self.method = K, check_number("ridge", ridge), method
+        common = {"precision": self.precision, "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
+        for name, value in common.items():
+            report.setdefault(name, value)
         self.report, self.seconds, self.device = report, seconds, K.device.name
         self._norm_1: float | None = None
 
