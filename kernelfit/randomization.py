@@ -21,6 +21,7 @@ from kernelfit.common.files import append_lines
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.corruption import corrupt_labels, label_probability
+from kernelfit.datasets.labels import classes_of, require_known
 from kernelfit.records.fits import KIND, FitResults, RandomizationResult
 from kernelfit.records.reading import read_file
 from kernelfit.records.record import DatasetUsed, Record, now
@@ -211,6 +212,7 @@ def _predictions(model, X, n, classes):
 def _splits(X, y, X_test, y_test) -> tuple[Any, np.ndarray, Any, np.ndarray, str]:
     """Return X, y, X_test, y_test and where the test examples came from."""
     y = np.asarray(y)
+    require_known(y)
     if (X_test is None) != (y_test is None):
         raise InputError("X_test and y_test belong together: give both, or neither")
     if X_test is not None:
@@ -223,7 +225,7 @@ def _splits(X, y, X_test, y_test) -> tuple[Any, np.ndarray, Any, np.ndarray, str
     X = X if hasattr(X, "shape") else np.asarray(X)
     try:
         X, X_test, y, y_test = train_test_split(X, y, test_size=_HELD_OUT, stratify=y, random_state=0)
-    except ValueError as error:  # lengths that differ, a class with one member
+    except (ValueError, TypeError) as error:  # lengths that differ, a class with one member, texts beside numbers
         raise InputError(f"no test set was given, and none could be held out: {error}") from error
     return X, y, X_test, y_test, f"a fifth of the examples, {len(y_test):,}, held out per class with seed 0"
 
@@ -232,7 +234,7 @@ def _classes(y, y_test):
     """Return the classes, and the index of each training label among them."""
     if y.ndim != 1 or y_test.ndim != 1 or (y.dtype.kind == "f" and not (y % 1 == 0).all()):
         raise InputError(f"labels must be one class for each example; got {y.dtype} {y.shape} and {y_test.shape}")
-    classes, labels = np.unique(y, return_inverse=True)
+    classes, labels = classes_of(y)
     if len(classes) < 2:
         raise InputError(f"all {len(y)} training labels are {classes}; the test needs two classes or more")
     unknown = np.setdiff1d(y_test, classes)

@@ -11,7 +11,7 @@ from kernelfit.analysis.leaving_out import margins
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer
-from kernelfit.datasets.labels import one_hot
+from kernelfit.datasets.labels import classes_of, one_hot
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver
 from kernelfit.solvers.weighted import Weighted, WeightedFactor
@@ -98,7 +98,7 @@ def find_label_issues(
     progress = progress or Progress()
     check_integer("explain", explain, 0)
     check_integer("against", against, 1)
-    names, labels = np.unique(np.asarray(y), return_inverse=True)
+    names, labels = classes_of(y)
     model = getattr(model, "best_estimator_", model)
     if not isinstance(model, Factor) and not hasattr(model, "support_"):
         raise InputError(f"model is a {type(model).__name__}; give a fitted KernelInterpolationClassifier or a Factor")

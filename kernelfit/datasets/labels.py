@@ -1,9 +1,50 @@
 """Labels as targets, and scores judged by them."""
 
+import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from kernelfit.common.errors import InputError
+
+
+def classes_of(y: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.intp]]:
+    """Return the classes in order, and the index among them of each label y (n,).
+
+    Raises
+    ------
+    InputError
+        A label is missing, or labels cannot be put in order, as texts beside numbers.
+
+    Examples
+    --------
+    >>> classes_of(["b", "a", "b"])
+    (array(['a', 'b'], dtype='<U1'), array([1, 0, 1]))
+    """
+    require_known(y)
+    y = np.asarray(y)
+    if y.dtype.kind == "f" and not np.isfinite(y).all():
+        raise InputError(f"label {np.argmin(np.isfinite(y))} is {y[np.argmin(np.isfinite(y))]}; drop such examples")
+    try:
+        classes, labels = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise InputError(
+            f"labels are of kinds that have no order ({error}); make all of them texts or numbers"
+        ) from error
+    return classes, labels
+
+
+def require_known(y: Any) -> None:
+    """Raise InputError if a label among objects is missing: None, NaN, or pandas' NA."""
+    y = np.asarray(y)
+    for row, label in enumerate(y.ravel()) if y.dtype == object else ():
+        if label is None or type(label).__name__ in _MISSING or (isinstance(label, float) and math.isnan(label)):
+            raise InputError(f"label {row} is missing ({label}); drop such examples")
+
+
+_MISSING = ("NAType", "NaTType")  # of pandas, which need not be installed
 
 
 def one_hot(y: Sequence[int] | npt.NDArray, n_classes: int) -> npt.NDArray[np.float64]:

@@ -17,7 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from kernelfit.common.arrays import host_array
-from kernelfit.common.errors import InputError, UnsupportedError
+from kernelfit.common.errors import InputError, ScratchError, UnsupportedError
 from kernelfit.common.progress import make_progress
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.pixels import pixels_in_doubt
@@ -268,8 +268,11 @@ def _opened(solver):
     with contextlib.ExitStack() as stack:
         scratch = getattr(solver, "scratch", None)
         if scratch is not None and not solver.resume:
-            Path(scratch).mkdir(parents=True, exist_ok=True)
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kernelfit-", dir=scratch))
+            try:
+                Path(scratch).mkdir(parents=True, exist_ok=True)
+                folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kernelfit-", dir=scratch))
+            except OSError as error:
+                raise ScratchError(f"`scratch` {scratch} is no folder that can be written: {error}") from error
             solver = dataclasses.replace(solver, scratch=folder)
         yield stack.enter_context(solver.opened())
 

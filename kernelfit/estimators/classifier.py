@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_number
-from kernelfit.datasets.labels import one_hot
+from kernelfit.datasets.labels import classes_of, one_hot, require_known
 from kernelfit.estimators.base import KernelInterpolation, ScoredArrays, checked_weights
 from kernelfit.kernels import Kernel
 from kernelfit.solvers.protocol import Solver
@@ -94,9 +94,10 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Fit to X (n, d) and labels y (n,) of at least two classes, with weights (n,) of the samples; returns self."""
         X, y = host_array(X), host_array(y)
+        require_known(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes())
+        self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(
                 f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
@@ -108,15 +109,24 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
                     f"class_weight = {self.class_weight!r} was given without a ridge: an interpolant fits every label "
                     "whatever it weighs. Give `ridge=1e-3`, or leave class_weight out"
                 )
-            balance = self.class_weight
-            if isinstance(balance, str) and balance == "balanced":  # by weights: weight k is as good as k copies
-                totals = np.bincount(labels, weights)
-                shares = totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0))
-                balance = dict(zip(self.classes_.tolist(), shares, strict=True))
-            balanced = compute_sample_weight(balance, y)
+            if isinstance(self.class_weight, str) and self.class_weight == "balanced":
+                totals = np.bincount(labels, weights)  # by weights: weight k is as good as k copies
+                balanced = (totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0)))[labels]
+            elif isinstance(
+                self.class_weight, dict
+            ):  # of texts that are digits too, which scikit-learn takes for numbers
+                balanced = self._of_classes(self.class_weight)[labels]
+            else:
+                balanced = compute_sample_weight(self.class_weight, y)
             weights = balanced if weights is None else weights * balanced
         self._solve(X, one_hot(labels, len(self.classes_)), weights)
         return self
+
+    def _of_classes(self, weights):
+        known = self.classes_.tolist()
+        if unknown := [name for name in weights if name not in known]:
+            raise InputError(f"class_weight names {unknown[0]!r}, which is none of the classes {known}")
+        return np.array([weights.get(name, 1.0) for name in known])
 
     def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Take up further points X (m, d) with labels y (m,), each of a class in classes_; returns self.

@@ -23,7 +23,7 @@ from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_positive
-from kernelfit.datasets.labels import one_hot
+from kernelfit.datasets.labels import classes_of, one_hot, require_known
 from kernelfit.estimators.base import ScoredArrays, checked_weights
 from kernelfit.estimators.callbacks import TellsCallbacks
 from kernelfit.estimators.classifier import KernelInterpolationClassifier
@@ -375,9 +375,10 @@ class KernelInterpolationClassifierCV(ScoredArrays, ClassifierMixin, _CrossValid
         `compute_sample_weight(class_weight, y)`.
         """
         X, y = host_array(X), host_array(y)
+        require_known(y)
         X, y = validate_data(self, X, y, dtype=self._template()._dtypes())
+        self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(
                 f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"

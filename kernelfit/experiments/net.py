@@ -324,7 +324,8 @@ def _training(spec):
     """Return what decides the training of a NetSpec, less what the results say on their own."""
     own = [field.name for field in dataclasses.fields(Settings) if not option_of(field).incidental]
     own += ["crop", "whiten", "init", "dropout", "stream", "resize"]
-    return {name: getattr(spec, name) for name in own if name not in ("precision", "compile")}
+    told = {name: getattr(spec, name) for name in own if name not in ("precision", "compile")}
+    return told | ({"init": "own"} if ":" in spec.model else {})  # module:callable draws its weights itself
 
 
 def _errors(fitted, data, changed, wrong_label):

@@ -196,7 +196,10 @@ class RandomConv(_Transformer, definition=randomconv.RandomConv, options={"rando
 
     def _fit(self, features: Any, X: npt.NDArray) -> int:
         state = self.random_state
-        seed = state if isinstance(state, numbers.Integral) else check_random_state(state).randint(2**31)
+        try:
+            seed = state if isinstance(state, numbers.Integral) else check_random_state(state).randint(2**31)
+        except ValueError as error:
+            raise InputError(f"random_state = {state!r}; give an integer, a RandomState, or None") from error
         net = Net.prepare(features, X, seed=int(seed))
         self.features_ = ExplicitFeatures.of(net, X)
         return net.features

@@ -14,6 +14,7 @@ from sklearn.utils.validation import _check_feature_names, check_is_fitted
 from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_integer
+from kernelfit.datasets.labels import classes_of, require_known
 from kernelfit.nn.fitting import find_device, fit_net
 from kernelfit.nn.images import CROP, Images
 from kernelfit.nn.settings import Settings
@@ -94,13 +95,16 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     def fit(self, X, y):
         """Train on X (n, ...) with labels y (n,) of at least two classes; returns self."""
         _check_feature_names(self, X, reset=True)
+        if hasattr(X, "toarray"):
+            raise InputError("X is a sparse matrix; nets take dense arrays: X.toarray()")
         X, y = self._images(X), np.asarray(host_array(y))
         if not len(X):
             raise InputError(f"X has shape {X.shape}: there are no examples")
         if y.shape != (len(X),):
             raise InputError(f"labels of shape {y.shape} do not fit {len(X)} examples; give ({len(X)},)")
+        require_known(y)
+        self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        self.classes_, labels = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
         names = {field.name for field in dataclasses.fields(Settings)}
@@ -119,8 +123,8 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         self.n_features_in_ = math.prod(self._shape)
         if self.history_.stopped_by == "diverged":
             warnings.warn(
-                f"the loss became infinite or NaN in epoch {self.history_.epoch}, so that the net predicts nothing; "
-                f"try a smaller lr than {self.lr:g}",
+                f"the loss or the weights became infinite or NaN in epoch {self.history_.epoch}, so that the net "
+                f"predicts nothing; try a smaller lr than {self.lr:g}",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -146,7 +150,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         net = self.net_.to(images.device).eval()
         with torch.inference_mode():
             parts = [net(x) for _, x in images.batches(torch.arange(len(images), device=images.device), 1024)]
-        logits = torch.cat(parts).float().cpu().numpy()
+        logits = torch.cat(parts)[:, : len(self.classes_)].float().cpu().numpy()  # a net may have more outputs
         if not np.isfinite(logits).all():
             raise InputError("the net returns NaN or infinite logits: its training diverged, or inputs are far out")
         return logits

@@ -50,7 +50,7 @@ def evaluate(net, images, labels, team=ALONE):
             own = logits.gather(1, y[:, None])
             others = logits.scatter(1, y[:, None], -torch.inf)
             losses = functional.cross_entropy(logits, y, reduction="none")
-            parts.append((_said(logits), losses, own[:, 0] - others.amax(1), (others > own).sum(1)))
+            parts.append((said(logits), losses, own[:, 0] - others.amax(1), (others > own).sum(1)))
     columns = [torch.cat(column) for column in zip(*parts, strict=True)]
     return Evaluation(*(team.scattered(column, rows, len(images)).cpu().numpy() for column in columns))
 
@@ -68,7 +68,7 @@ def count_wrong(net, images, labels, *, likely_wrong=None, allowed=None, team=AL
     wrong = torch.zeros((), dtype=torch.int64, device=images.device)
     with _evaluating(net, images.device):
         for part, x in _growing(images, rows):
-            wrong += (_said(net(x)) != labels[part]).sum()
+            wrong += (said(net(x)) != labels[part]).sum()
             if allowed is not None and wrong > allowed:
                 break
     wrong = int(team.sum(wrong))
@@ -87,7 +87,15 @@ def _batch(images):
     return min(_BATCH[images.device.type], max(1, _NUMBERS // math.prod(images.input_shape)))
 
 
-def _said(logits):
+def says_something(net, images):
+    """Return whether the logits of any of the first examples are finite numbers."""
+    with _evaluating(net, images.device):
+        x = images.batch(torch.arange(min(_FIRST, len(images)), device=images.device))
+        return bool((said(net(x)) >= 0).any())
+
+
+def said(logits):
+    """Return the class of the largest logit of each example, and -1 where one is no finite number."""
     return torch.where(logits.isfinite().all(1), logits.argmax(1), -1)
 
 

@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import torch
 
+from kernelfit.nn.evaluation import said
+
 
 @dataclasses.dataclass
 class History:
@@ -52,7 +54,7 @@ class History:
         The step has `in_step` examples; the rows may be some of them, the loss their part of the mean.
         """
         self.losses[self.step] = loss
-        self.correct[rows] = logits.argmax(1) == labels
+        self.correct[rows] = said(logits) == labels
         self.step += 1
         self.steps += 1
         self.images += in_step

@@ -175,6 +175,8 @@ def build_model(text, input_shape, n_classes, *, seed=0, init="he", dropout=0.0)
     if not (isinstance(dropout, numbers.Real) and 0 <= dropout < 1):
         raise InputError(f"dropout = {dropout!r}; give a probability of at least 0 and below 1")
     make, options, own = _parsed(text)
+    if own and init == "glorot":
+        raise InputError(f"init = {init} belongs to kernelfit's own models; {text} draws its weights itself")
     if own and dropout:
         raise InputError(f"dropout = {dropout} belongs to kernelfit's own models; give {text} what it takes itself")
     offered = {"input_shape": tuple(input_shape), "n_classes": n_classes, "dropout": dropout}

@@ -18,7 +18,7 @@ from kernelfit.common.progress import Progress, duration
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
 from kernelfit.nn.distributed import ALONE
-from kernelfit.nn.evaluation import count_wrong, true_float32
+from kernelfit.nn.evaluation import count_wrong, says_something, true_float32
 from kernelfit.nn.history import History
 from kernelfit.nn.layers import slow_in_bfloat16
 from kernelfit.nn.settings import Settings
@@ -160,6 +160,8 @@ def train(
             _measure(net, images, labels, settings, history, test, allowed, team)
             clock.begin = time.perf_counter()
             history.stopped_by = _stop_reason(settings, history, finite)
+            if history.stopped_by and not says_something(net, images):
+                history.stopped_by = "diverged"  # in the last step, whose loss was that of the weights before
             if history.stopped_by or team.agrees(clock.due(settings)):
                 save()
     return history
@@ -204,23 +206,24 @@ def _decay_groups(net, settings):
 def _check_net(net, images, labels, settings):
     """Raise InputError unless the net takes these inputs, in evaluation and training, and has what can be trained."""
     x, classes = images.batch(torch.arange(min(2, len(images)), device=images.device)), int(labels.max()) + 1
-    shape = _tried(net, x, training=False, inputs=f"inputs {images.input_shape}")
-    if len(shape) != 2 or shape[0] != len(x) or shape[1] < classes:
-        raise InputError(f"the net returns {shape} for {len(x)} examples; expected logits for {classes} classes")
+    _try(net, x, classes, training=False, inputs=f"inputs {images.input_shape}")
     if not any(parameter.requires_grad for parameter in net.parameters()):
         raise InputError("the net has no parameters to train")
+    if settings.batch > 1 and len(images) > 1:
+        _try(net, x, classes, training=True, inputs=f"inputs {images.input_shape} in training")
     if settings.batch == 1 or len(images) % settings.batch == 1:
-        _tried(net, x[:1], training=True, inputs=f"a batch of one example, which batch = {settings.batch} leads to")
+        one = f"a batch of one example, which batch = {settings.batch} leads to"
+        _try(net, x[:1], classes, training=True, inputs=one)
 
 
-def _tried(net, x, *, training, inputs):
-    """Return the shape of what a net returns; raises InputError where it fails. The net stays as it was."""
+def _try(net, x, classes, *, training, inputs):
+    """Raise InputError unless a net returns logits for inputs x that can be trained. The net stays as it was."""
     before = net.training
     held = [(module, name, buffer) for module in net.modules() for name, buffer in module._buffers.items()]
     held = [(*each, each[2].clone()) for each in held if each[2] is not None]
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            return tuple(net.train(training)(x).shape)
+        with torch.set_grad_enabled(training), torch.random.fork_rng(devices=[]):
+            made = net.train(training)(x)
     except Exception as error:  # a user's net may fail in any way
         raise InputError(f"the net does not take {inputs}: {type(error).__name__}: {error}") from error
     finally:
@@ -228,6 +231,15 @@ def _tried(net, x, *, training, inputs):
         for module, name, buffer, value in held:
             buffer.copy_(value)
             module._buffers[name] = buffer  # a net may put another in its place
+    if not isinstance(made, torch.Tensor) or not made.is_floating_point():
+        found = f"{made.dtype}" if isinstance(made, torch.Tensor) else type(made).__name__
+        raise InputError(f"the net returns {found} for {inputs}; expected one tensor of floating-point logits")
+    if made.ndim != 2 or len(made) != len(x) or made.shape[1] < classes:
+        raise InputError(
+            f"the net returns {tuple(made.shape)} for {len(x)} examples; expected logits for {classes} classes"
+        )
+    if training and not made.requires_grad:
+        raise InputError("what the net returns has no gradient: is its forward pass detached, or under no_grad?")
 
 
 def _generator(device):

@@ -125,3 +125,10 @@ def test_a_weight_is_that_of_copies(problem):
     trended = KernelInterpolationClassifier(KERNEL, ridge=RIDGE, trend="constant").fit(X, y)
     with pytest.raises(InputError, match="trend"):
         find_label_issues(trended, y)
+
+
+def test_a_missing_label_is_no_class():
+    X = np.random.default_rng(0).standard_normal((20, 2))
+    model = KernelInterpolationClassifier(bandwidth=1.0, ridge=0.1).fit(X, np.arange(20) % 2)
+    with pytest.raises(InputError, match="label 1 is nan"):
+        find_label_issues(model, np.where(np.arange(20) % 2, np.nan, 1.0))

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
+from kernelfit import KernelInterpolationClassifier, randomization_test
+from kernelfit.common.errors import InputError
+from kernelfit.datasets.labels import classes_of, error_rate, one_hot, plus_minus_one, right
 
 LABELS = np.array([2, 0, 1, 1])
 
@@ -29,3 +31,22 @@ def test_scores_that_are_not_finite_are_never_right(bad):
     scores[3, 2] = -np.inf
     assert right(scores, LABELS).tolist() == [True, False, True, False]
     assert error_rate(scores, LABELS) == 0.5
+
+
+@pytest.mark.parametrize(
+    ("y", "said"),
+    [
+        (["a", None, "b"], r"label 1 is missing \(None\)"),
+        (np.array(["a", np.nan, "b"], dtype=object), r"label 1 is missing \(nan\)"),
+        ([0.0, 1.0, np.nan], "label 2 is nan"),
+        (np.array(["a", 1, "b"], dtype=object), "have no order"),
+    ],
+)
+def test_labels_that_are_none(y, said):
+    with pytest.raises(InputError, match=said):
+        classes_of(y)
+    X = np.random.default_rng(0).standard_normal((3, 2))
+    with pytest.raises(ValueError):
+        KernelInterpolationClassifier(bandwidth=1.0).fit(X, y)
+    with pytest.raises(InputError):
+        randomization_test(KernelInterpolationClassifier(bandwidth=1.0), X, y)

@@ -164,3 +164,15 @@ def test_a_saved_estimator_has_its_trend_and_its_weights(tmp_path):
     again = load_model(tmp_path / "classes.npz")
     assert again.class_weight == {"a": 2.0, "b": 1.0}
     assert np.array_equal(again.decision_function(Z), one.decision_function(Z))
+
+
+def test_classes_that_are_texts_of_digits_have_weights_too():
+    """scikit-learn takes "0" for 0 where it looks a class up."""
+    X, y = np.random.default_rng(0).standard_normal((60, 3)), np.arange(60) % 3
+    for weight in ("balanced", {0: 2.0, 1: 1.0}):
+        given = weight if isinstance(weight, str) else {str(name): value for name, value in weight.items()}
+        as_texts = KernelInterpolationClassifier(class_weight=given, **OPTIONS).fit(X, y.astype(str))
+        as_numbers = KernelInterpolationClassifier(class_weight=weight, **OPTIONS).fit(X, y)
+        assert np.array_equal(as_texts.dual_coef_, as_numbers.dual_coef_)
+    with pytest.raises(InputError, match="names 'x', which is none of the classes"):
+        KernelInterpolationClassifier(class_weight={"x": 1.0}, **OPTIONS).fit(X, y)

@@ -81,6 +81,11 @@ def test_a_budget_too_small_is_a_warning():
     assert record.results.time_to_fit is None and "never reached 100 %" in record.warnings[0]
     record, _ = run_net(NetSpec(**SMALL | {"lr": 1e30}, epochs=2))
     assert record.results.stopped_by == "diverged" and "smaller learning rate" in record.warnings[0]
+    nan = {"n_train": 200, "batch": 8, "model": "mlp(hidden=[16])", "lr": 1e38, "seed": 1}
+    record, _ = run_net(NetSpec(data="digits", n_test=20, **nan))
+    assert record.results.learning["never_learnt"] >= 1 - 8 / 200, "of NaN none is the largest"
+    last = run_net(NetSpec(data="digits", n_train=50, n_test=20, epochs=1, batch=1000, model="mlp1x512", lr=1e38))[0]
+    assert last.results.stopped_by == "diverged", "in the last step, whose loss was still a number"
     assert record.results.train_error == 1 and record.results.train_loss is None
 
 

@@ -21,7 +21,7 @@ from kernelfit.nn.evaluation import count_wrong, evaluate, starting_weights, wei
 from kernelfit.nn.images import Images
 from kernelfit.nn.models import build_model
 from kernelfit.nn.settings import Settings
-from kernelfit.nn.training import _tried, train
+from kernelfit.nn.training import _try, train
 
 DIGITS = load("digits").subset(150, 60)
 MLP = "mlp(hidden=[24])"
@@ -295,7 +295,7 @@ def test_a_batch_of_one_is_tried_before_the_first_epoch():
         train(net, images, y, Settings(batch=149))
     tried = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.BatchNorm1d(36), torch.nn.Linear(36, 10))
     tried.load_state_dict(before)
-    _tried(tried, images.batch(torch.arange(5)), training=True, inputs="five examples")
+    _try(tried, images.batch(torch.arange(5)), 10, training=True, inputs="five examples")
     for each in (net, tried):
         assert all(torch.equal(value, before[name]) for name, value in each.state_dict().items())
     assert train(net, images, y, Settings(batch=10**6, epochs=1)).steps == 1, "all examples are one batch"
@@ -404,3 +404,35 @@ def test_a_net_is_tried_without_a_trace_of_it():
     assert net.net_.seen == net.history_.steps == 6
     with pytest.raises(InputError, match="lazy"):
         NetClassifier(f"{__name__}:Lazy", epochs=3).fit(X, y)
+
+
+class Odd(torch.nn.Module):
+    """Returns logits, in training made odd in one of several ways; three more of them than there are classes."""
+
+    def __init__(self, input_shape, n_classes, way=""):
+        super().__init__()
+        self.linear, self.way = torch.nn.Linear(input_shape[0], n_classes + 3), way
+
+    def forward(self, x):
+        logits = self.linear(x)
+        if self.training:
+            odd = {"pair": lambda: (logits, logits), "detached": logits.detach, "complex": lambda: logits * 1j}
+            return odd.get(self.way, lambda: logits)()
+        return logits
+
+
+@pytest.mark.parametrize(
+    ("way", "said"),
+    [("pair", "returns tuple"), ("detached", "has no gradient"), ("complex", "returns torch.complex64")],
+)
+def test_what_a_net_returns_in_training_is_looked_at_first(way, said):
+    X, y = np.random.default_rng(0).random((30, 8)), np.arange(30) % 3
+    with pytest.raises(InputError, match=said):
+        NetClassifier(f"{__name__}:Odd(way='{way}')").fit(X, y)
+    made = NetClassifier(f"{__name__}:Odd", epochs=1).fit(X, y)
+    assert made.decision_function(X).shape == (30, 3) and set(made.predict(X)) <= {0, 1, 2}
+
+
+def test_a_net_of_its_own_weights_takes_no_others():
+    with pytest.raises(InputError, match="draws its weights itself"):
+        build_model(f"{__name__}:Odd", (8,), 3, init="glorot")

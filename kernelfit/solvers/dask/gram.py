@@ -4,8 +4,9 @@ import contextlib
 import itertools
 import time
 import uuid
+from collections.abc import Callable
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import dask
 import numpy as np
@@ -157,7 +158,7 @@ class DaskGram:
         return here
 
 
-def asked(client, function, *arguments, **options):
+def asked(client: Any, function: Callable, *arguments: Any, **options: Any) -> dict[str, Any]:
     """Return {address: what function(...) returned there} of every worker; raises WorkersLostError where none is."""
     _require_connection(client)
     try:
