@@ -143,21 +143,20 @@ def solved(ready, Y, solver, *, ridge, watch, progress):
     K, factor, solution = solve_first(ready.K, Y, solver, others=_other_kernels(ready), ridge=ridge, progress=progress)
     watch.add(factor.seconds)
     watch.add(solution.seconds)
-    return (ready if K is ready.K else _with_kernel(ready, K.kernel, progress, K=K)), factor, solution
+    return (ready if K is ready.K else with_kernel(ready, K.kernel, progress, K=K)), factor, solution
 
 
-def attempts(ready, progress):
-    """Yield a Prepared problem with the bandwidth that was chosen, and then with the others in turn."""
-    yield ready
-    for kernel in _other_kernels(ready):
-        yield _with_kernel(ready, kernel, progress)
+def kernels_of(ready):
+    """Return the kernel of a Prepared problem, and those that take its place where its system cannot be solved."""
+    return [ready.K.kernel, *_other_kernels(ready)]
 
 
 def _other_kernels(ready):
     return [] if not ready.kernel.open_bandwidth else [*map(ready.kernel.with_bandwidth, ready.choice.bandwidths[1:])]
 
 
-def _with_kernel(ready, kernel, progress, K=None):
+def with_kernel(ready, kernel, progress, K=None):
+    """Return the Prepared problem with another kernel on the same points."""
     progress.note(f"the bandwidth before cannot be solved to 8 digits on all points; going on with {kernel}")
     K = gram(ready.K.points, kernel) if K is None else K
     return dataclasses.replace(ready, K=K, K_test=_test_gram(ready.X_test, kernel, K))

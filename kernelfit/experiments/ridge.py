@@ -5,16 +5,17 @@ from typing import Any
 
 import numpy as np
 
-from kernelfit.common.errors import InputError, ScratchError, SingularMatrixError
+from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
 from kernelfit.experiments.parts import Data, Engine, Factor, KernelOptions, Machine
-from kernelfit.experiments.preparation import attempts, corruption_of, doubts_of, prepare, recorded
+from kernelfit.experiments.preparation import corruption_of, doubts_of, kernels_of, prepare, recorded, with_kernel
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import Labelled
 from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.models.fit import first_solved, require_digits
 from kernelfit.records.forms import Count, Measure, Share, Size
 from kernelfit.records.record import Record
 from kernelfit.solvers.auto import Auto
@@ -146,7 +147,15 @@ def _run(spec, solver, method, watch, progress):
         solver = dataclasses.replace(solver, outputs=k, n_test=len(y_test))
     method = "refactoring" if method == "auto" and spec.precision == "mixed" else method
     options = {"loo": spec.loo, "method": method, "progress": progress}
-    ready, path = _first_path(ready, one_hot(y, k), spec.ridges, solver, options, progress)
+
+    def attempt(kernel):
+        own = ready if kernel is ready.K.kernel else with_kernel(ready, kernel, progress)
+        path = ridge_path(own.K, one_hot(y, k), spec.ridges, solver, **options)
+        if ready.choice:
+            require_digits(path.solutions[0])
+        return own, path
+
+    ready, path = first_solved(attempt, kernels_of(ready), progress=progress)
     watch.add(path.seconds)
     with watch("predict"):  # each entry of the test Gram is made once, for all ridges
         coefs = np.hstack([solution.coef for solution in path.solutions])
@@ -177,28 +186,6 @@ def _run(spec, solver, method, watch, progress):
         kind="ridge",
         launcher=solver.launcher,
         warnings=_warnings(rows, path, ready),
-    )
-
-
-def _first_path(ready, Y, ridges, solver, options, progress):
-    """Return (Prepared, RidgePath) of the first bandwidth with which the smallest ridge is solved to 8 digits."""
-    singular = refused = None
-    for attempt in attempts(ready, progress):
-        try:
-            path = ridge_path(attempt.K, Y, ridges, solver, **options)
-        except SingularMatrixError as error:
-            singular, refused = singular or error, None
-            continue
-        except ScratchError as error:  # what is unfinished may be of a later bandwidth
-            refused = refused or error
-            continue
-        refused = None
-        if ready.choice is None or not doubts(path.solutions[0].relative_residual):
-            return attempt, path
-    if refused is not None:
-        raise refused
-    raise singular or SingularMatrixError(
-        f"with no bandwidth is ridge {ridges[0]:g} solved to 8 digits. Give a bandwidth, or larger ridges", row=0
     )
 
 

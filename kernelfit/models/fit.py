@@ -3,7 +3,8 @@
 import contextlib
 import dataclasses
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +24,8 @@ from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
 from kernelfit.solvers.weighted import Weighted
+
+T = TypeVar("T")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -253,53 +256,61 @@ def solve_first(
     ridge: float = 0.0,
     progress: Progress | None = None,
 ) -> tuple[Gram, Factor, Solution]:
-    """Return (K, its Factor, the Solution) of the first of several kernels whose system is solved to 8 digits.
+    """Return (K, its Factor, the Solution) of the first of several kernels whose system is solved: see first_solved.
+
+    Where there are no `others`, the solution is returned however good it is. The factor is to be closed.
+    """
+    kernels = [K.kernel, *others]
+
+    def attempt(kernel):
+        own = K if kernel is K.kernel else gram(K.points, kernel)
+        with contextlib.ExitStack() as stack:
+            factor = stack.enter_context(solver.factor(own, ridge=ridge, progress=progress))
+            solution = factor.solve(Y, progress=progress)
+            if others:
+                require_digits(solution)
+            stack.pop_all()  # it stays open
+        return own, factor, solution
+
+    return first_solved(attempt, kernels, progress=progress)
+
+
+def first_solved(attempt: Callable[[Kernel], T], kernels: Sequence[Kernel], *, progress: Progress | None = None) -> T:
+    """Return what `attempt` returned for the first of several kernels for which it raised no SingularMatrixError.
 
     Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
-    all points the system may be singular. So each is checked on all, in the order of `others`, kernels for the points
-    of K. Where there is no other kernel, the solution is returned however good it is. The factor is to be closed.
-
-    A solver that goes on with what a scratch folder holds goes on at the kernel that this belongs to.
+    all points the system may be singular. So each is checked on all, in this order. An attempt that goes on with what a
+    scratch folder holds raises ScratchError where that belongs to another kernel: it goes on at the one whose it is.
     """
-    kernels, singular, refused = [K.kernel, *others], None, None
+    singular = refused = None
     for kernel in kernels:
-        K = K if kernel is K.kernel else gram(K.points, kernel)
-        factor = None
         try:
-            factor = solver.factor(K, ridge=ridge, progress=progress)
-            solution = factor.solve(Y, progress=progress)
+            found = attempt(kernel)
+        except SingularMatrixError as error:
+            singular, refused = error, None
+        except ScratchError as error:
+            refused = refused or error
+        else:
             if refused is not None and progress is not None:
                 progress.note(f"went on with {kernel}, to which what the scratch folder held belongs")
-        except SingularMatrixError as error:
-            if factor is not None:
-                factor.close(error)
-            if not others:
-                raise
-            singular, refused = error, None
-            continue
-        except ScratchError as error:  # what the folder holds belongs to a later kernel, or to none of them
-            if factor is not None:
-                factor.close(error)
-            refused = refused or error
-            continue
-        except BaseException as error:
-            if factor is not None:
-                factor.close(error)
-            raise
-        if not others or not doubts(solution.relative_residual):
-            return K, factor, solution
-        factor.close()
-        refused = None
-        del factor  # before the next: half an n x n matrix
+            return found
     if refused is not None:
         raise refused
-    tried = ", ".join(map(str, kernels[:: len(kernels) - 1]))
+    assert singular is not None
+    if len(kernels) == 1:
+        raise singular
     raise SingularMatrixError(
-        f"no bandwidth could be chosen: none of {len(kernels)} kernels, {tried} the first and the last, gives a system "
-        f"of {K.shape[0]} points that can be solved to 8 digits. Are there nearly equal points? Give a bandwidth, or a "
-        "ridge, e.g. `ridge=1e-6`",
-        row=0 if singular is None else singular.row,
+        f"no bandwidth could be chosen: none of {len(kernels)} kernels, {kernels[0]} the first and {kernels[-1]} the "
+        "last, gives a system of all points that can be solved to 8 digits. Are there nearly equal points? Give a "
+        "bandwidth, or a ridge, e.g. `ridge=1e-6`",
+        row=singular.row,
     ) from singular
+
+
+def require_digits(solution: Solution) -> None:
+    """Raise SingularMatrixError if a system was solved to fewer than 8 digits."""
+    if found := doubts(solution.relative_residual):
+        raise SingularMatrixError(found[0], row=0)
 
 
 def pivot_of(factor: Factor) -> float:

@@ -20,7 +20,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.experiments.likelihood import LikelihoodSpec, run_likelihood
 from kernelfit.experiments.measures import MeasuresSpec, run_measures
-from kernelfit.experiments.preparation import attempts, prepare
+from kernelfit.experiments.preparation import kernels_of, prepare, with_kernel
 from kernelfit.experiments.registry import read_records
 from kernelfit.experiments.ridge import RidgeSpec, run_ridge
 from kernelfit.experiments.solve import SolveSpec, run_solve
@@ -212,7 +212,7 @@ def test_a_path_that_was_stopped_at_a_later_ridge_goes_on_there(disk, monkeypatc
 def test_a_path_that_was_stopped_at_a_later_bandwidth_goes_on_there(disk, monkeypatch):
     spec = RidgeSpec(data="digits", n_train=700, ridges=(0.0, 1e-3), precision="float64", scratch=str(disk))
     ready = prepare(spec, solver_of(spec), watch=Stopwatch(), progress=Progress())
-    second = list(attempts(ready, Progress()))[1]
+    second = with_kernel(ready, kernels_of(ready)[1], Progress())
     own = Cholesky(storage="disk", width=WIDTH, scratch=disk / "ridge-0.0")
     own.factor(second.K).close(KeyboardInterrupt())  # as a kill would leave it
     record = run_ridge(dataclasses.replace(spec, resume=True), method="refactoring")
