@@ -14,6 +14,7 @@ import numpy.typing as npt
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
+from kernelfit.common.spans import spans
 from kernelfit.common.validation import check_integer, check_number
 from kernelfit.datasets.labels import right
 from kernelfit.solvers.protocol import Factor
@@ -240,8 +241,8 @@ def _squared_inverse_columns(factor, progress):
     n = factor.n
     squares = np.empty(n)
     with progress.phase("stability", n) as advance:
-        for start in range(0, n, _WIDTH):
-            rows = np.arange(start, min(start + _WIDTH, n))
+        for span in spans(0, n, _WIDTH):
+            rows = np.arange(*span)
             columns = factor.apply_inverse(_unit_columns(n, rows))
             squares[rows] = np.einsum("ij,ij->j", columns, columns)
             advance(len(rows))

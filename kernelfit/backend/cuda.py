@@ -21,6 +21,7 @@ from kernelfit.backend.blas import Blas, common_prefix, leading
 from kernelfit.backend.device import Array, Shape
 from kernelfit.backend.machine import describe
 from kernelfit.common.errors import InputError
+from kernelfit.common.spans import spans
 
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
 # cuBLAS: no transpose 0, transpose 1; lower 0, upper 1; left 0, right 1; non-unit diagonal 0 (also an "N").
@@ -173,8 +174,7 @@ class Cuda(Blas):
         # B L^-T by blocks of columns, with the blocks on the diagonal inverted: products, at several times the rate of
         # cuBLAS's trsm. An error of an inverse is multiplied by the condition of that block alone (Du Croz and Higham,
         # "Stability of methods for matrix inversion", 1992).
-        for start in range(0, len(L), _BLOCK):
-            stop = min(start + _BLOCK, len(L))
+        for start, stop in spans(0, len(L), _BLOCK):
             block, inverse = B[:, start:stop], self.xp.zeros((stop - start, stop - start), L.dtype)
             self.gemm(B[:, :start], L[start:stop, :start], block, alpha=-1.0, beta=1.0, transpose_b=True)
             self.xp.fill_diagonal(inverse, 1.0)

@@ -5,6 +5,7 @@ import math
 from collections.abc import Iterator
 
 from kernelfit.backend.device import Array
+from kernelfit.common.spans import spans
 
 _LEAST = 2**21  # multiplications of a share: 50 microseconds, a few times what handing it over takes on a few threads
 _MULTIPLE = 8  # of rows and columns that kernels of BLAS make at a time
@@ -18,7 +19,7 @@ def count_shares(multiplications: float, threads: int) -> int:
 def edges(n: int, count: int) -> list[tuple[int, int]]:
     """Return (first, last) of `count` parts of n, or of fewer: each but the last a multiple of what BLAS takes."""
     step = max(1, -(-n // (count * _MULTIPLE))) * _MULTIPLE
-    return [(first, min(first + step, n)) for first in range(0, n, step)]
+    return spans(0, n, step)
 
 
 def of_product(

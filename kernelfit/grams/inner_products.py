@@ -9,6 +9,7 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import spans
 from kernelfit.grams.base import Points
 
 _ONLY_ACROSS = "inner products of training points with each other were not made, only those with test points"
@@ -41,7 +42,7 @@ class InnerProducts:
         across: bool = False,
     ) -> None:
         self.n, self.total, self.device, self.across = n, total, device, across
-        self.bounds = _bounds(n, panels[0].shape[1] if panels else device.tile)
+        self.bounds = spans(0, n, panels[0].shape[1] if panels else device.tile)
         if panels is None or sq_norms is None:
             panels = _touched(n, total, device, np.float64, across)
             for panel in panels:
@@ -165,12 +166,8 @@ class InnerProducts:
         return out
 
 
-def _bounds(n, width):
-    return [(start, min(start + width, n)) for start in range(0, n, width)]
-
-
 def _shapes(n, total, width, across):
-    return [(total - (n if across else start), stop - start) for start, stop in _bounds(n, width)]
+    return [(total - (n if across else start), stop - start) for start, stop in spans(0, n, width)]
 
 
 def _touched(n, total, device, dtype, across=False):

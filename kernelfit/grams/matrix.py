@@ -11,13 +11,12 @@ from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import Span, spans
 from kernelfit.grams.base import Points
 from kernelfit.grams.matrix_points import MatrixPoints, matrix_points
 from kernelfit.grams.points import points
 from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
-
-Span = tuple[int, int]  # (start, stop)
 
 
 class Gram:
@@ -134,11 +133,11 @@ class Gram:
         right = xp.ascontiguousarray(device.array(V), dtype=np.float64)
         out, sums = xp.zeros((n, V.shape[1])), xp.zeros(n)
         # Of a symmetric K only the lower triangle is made: the diagonal tile, and what lies below it.
-        strips = [(columns, columns[0] if self.symmetric else 0) for columns in _spans(0, m, tile)]
+        strips = [(columns, columns[0] if self.symmetric else 0) for columns in spans(0, m, tile)]
         entries = [(n - first) * (columns[1] - columns[0]) for columns, first in strips]
         with (progress or Progress()).phase("kernel product", sum(entries)) as advance:
             for (columns, first), made in zip(strips, entries, strict=True):
-                tiles = [(rows, columns) for rows in _spans(first, n, tile)]
+                tiles = [(rows, columns) for rows in spans(first, n, tile)]
                 self.add_product(tiles, right, out, sums if with_sums else None)
                 device.synchronize()
                 advance(made)
@@ -171,7 +170,7 @@ class Gram:
         """Return the diagonal of a symmetric K, shape (n,), on the host."""
         device, n = self.device, self.shape[0]
         found = device.empty(n)
-        for i, j in _spans(0, n, 256 if device.name == "cpu" else device.tile):
+        for i, j in spans(0, n, 256 if device.name == "cpu" else device.tile):
             found[i:j] = self.block((i, j), (i, j)).diagonal()
         return device.host(found)  # one copy, as every copy waits for the device
 
@@ -265,11 +264,6 @@ def as_points(X: npt.ArrayLike | Points) -> npt.NDArray | Points:
     if array.shape[:1] == (0,):
         raise InputError(f"got points of shape {array.shape}; a Gram matrix needs at least one")
     return array
-
-
-def _spans(start, stop, size):
-    """Return (first, last) of consecutive pieces of at most `size`."""
-    return [(k, min(k + size, stop)) for k in range(start, stop, size)]
 
 
 def _check_symmetric_kernel(made):

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import spans
 from kernelfit.common.validation import check_integer, check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
 from kernelfit.grams.matrix import Gram, gram
@@ -131,8 +132,7 @@ def gradient(
             value = float(np.mean((coef / d) ** 2))
             U, s = factor.apply_inverse(coef / d**2), np.sum(coef**2, axis=1, keepdims=True) / d**3
         with (progress or Progress()).phase("gradient", n) as advance:
-            for start in range(0, n, _WIDTH):
-                stop = min(start + _WIDTH, n)
+            for start, stop in spans(0, n, _WIDTH):
                 columns = factor.half_solve_transposed(factor.half_columns(range(start, stop)))  # of C
                 if objective == "likelihood":
                     M = 0.5 * (coef[start:] @ coef[start:stop].T - r * columns[start:])

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import spans
 from kernelfit.grams.matrix import Gram
 from kernelfit.kernels import Kernel
 from kernelfit.solvers.protocol import Factor
@@ -97,7 +98,7 @@ def predictive_variance(factor: Factor, K_test: Gram, *, progress: Progress | No
     prior, device = _prior(factor, K_test), K_test.device
     variance = prior.diagonal()
     with (progress or Progress()).phase("deviation", len(variance)) as advance:
-        for start, stop in _spans(K_test):
+        for start, stop in spans(0, K_test.shape[0], _WIDTH):
             half = factor.half_solve(K_test.block((start, stop), (0, factor.n)).T)
             half *= half  # in place: no third array of this size
             variance[start:stop] -= device.host(half.sum(axis=0))
@@ -130,7 +131,7 @@ def predictive_covariance(factor: Factor, K_test: Gram, *, progress: Progress | 
     prior, device, m = _prior(factor, K_test), K_test.device, K_test.shape[0]
     covariance = device.host(prior.block((0, m), (0, m)))
     with (progress or Progress()).phase("covariance", m) as advance:
-        for start, stop in _spans(K_test):
+        for start, stop in spans(0, K_test.shape[0], _WIDTH):
             coef = factor.apply_inverse(K_test.block((start, stop), (0, factor.n)).T)
             rest = Gram(K_test.left.part(start, m), K_test.kernel, K_test.points)
             covariance[start:, start:stop] -= device.host(rest.product(coef))
@@ -159,8 +160,3 @@ def require_kernel_of_points(kernel: Kernel) -> None:
             f"kernel {kernel}: a variance needs k(x, x) of test points, which no matrix (m, n) holds. Give a kernel on "
             "points, or a function of two matrices"
         )
-
-
-def _spans(K_test):
-    m = K_test.shape[0]
-    return [(start, min(start + _WIDTH, m)) for start in range(0, m, _WIDTH)]

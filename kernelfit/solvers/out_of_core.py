@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.backend.device import Array
-from kernelfit.solvers.panels import panel_bounds
+from kernelfit.common.spans import spans
 from kernelfit.solvers.scratch import Scratch
 
 PIECE = 2**23  # entries of a piece: 64 MB in float64, long enough for full speed of GEMM and of any disk
@@ -39,7 +39,7 @@ class OutOfCorePanels:
 
     def __init__(self, n: int, width: int, dtype: npt.DTypeLike, device: backend.Device, store: "HostStore | Scratch"):
         self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
-        self.bounds = panel_bounds(n, width)
+        self.bounds = spans(0, n, width)
         self.store = store
         self._reader, self._writer = ThreadPoolExecutor(1), ThreadPoolExecutor(1)
         self._saved: dict[int, Future] = {}
@@ -70,19 +70,18 @@ class OutOfCorePanels:
         start, width = self.bounds[j][0], self._shape(j)[1]
         step = max(1, PIECE // width)
         # The first piece has a buffer of its own, the others share theirs in turn.
-        spans = deque([(row, min(row + width, self.n))])
-        spans.extend((first, min(first + step, self.n)) for first in range(row + width, self.n, step))
+        pieces = deque([(row, min(row + width, self.n)), *spans(row + width, self.n, step)])
         buffers = deque([self._head, *self._pieces])
         coming: deque[tuple[int, Array, Array, Future]] = deque()
 
         def ask():
-            (first, last), buffer = spans.popleft(), buffers.popleft()
+            (first, last), buffer = pieces.popleft(), buffers.popleft()
             array = buffer[: (last - first) * width].reshape(last - first, width)
             coming.append(
                 (first, array, buffer, self._reader.submit(self.store.load, j, (first - start) * width, array))
             )
 
-        while spans and buffers:
+        while pieces and buffers:
             ask()
         try:
             while coming:
@@ -92,7 +91,7 @@ class OutOfCorePanels:
                 if buffer is not self._head:
                     self.device.synchronize()  # what was asked of this piece is done, its buffer can be filled again
                     buffers.append(buffer)
-                    if spans:
+                    if pieces:
                         ask()
         finally:
             for *_, loaded in coming:

@@ -18,10 +18,11 @@ from kernelfit import backend
 from kernelfit.backend.device import Array
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import spans
 from kernelfit.common.validation import check_number
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.out_of_core import OutOfCorePanels
-from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
+from kernelfit.solvers.panels import MemoryPanels, panel_width
 from kernelfit.solvers.regularity import check_pivots, require_regular
 
 Panels = MemoryPanels | OutOfCorePanels
@@ -78,7 +79,7 @@ class PanelFactor:
         diagonal = np.empty(self.n)
         # Panels that are not at hand are read once for every set of columns: the wider the sets, the fewer.
         columns = max(INVERSE_WIDTH, 0 if isinstance(self.panels, MemoryPanels) else self.panels.width)
-        bounds = panel_bounds(self.n, columns)
+        bounds = spans(0, self.n, columns)
         with progress.phase("leave-one-out", sum((stop - k) * (self.n - k) ** 2 for k, stop in bounds)) as advance:
             for k, stop in bounds:
                 width = stop - k
@@ -119,7 +120,7 @@ class PanelFactor:
                 "only a factor in memory can be extended; this one lies elsewhere. Take `Cholesky()`, or fit again"
             )
         begin, factor, half = time.perf_counter(), self, device.xp.array(device.array(Y), dtype=panels.dtype, order="C")
-        bounds = [(self.n + start, self.n + stop) for start, stop in panel_bounds(N - self.n, panels.width)]
+        bounds = [(self.n + start, self.n + stop) for start, stop in spans(0, N - self.n, panels.width)]
         with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
             for n, stop in bounds:
                 m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
@@ -331,7 +332,7 @@ def work_of_panels(n: int, bounds: Sequence[tuple[int, int]], device: backend.De
         rows, width = n - start, stop - start
         work["entries"] += rows * width
         work["products"] += rows * width * start
-        for first, last in panel_bounds(width, device.panel):
+        for first, last in spans(0, width, device.panel):
             work["products"] += (rows - last) * (last - first) * (width - last)
             work["blocks"] += (last - first) ** 3 / 6
             work["solves"] += (rows - last) * (last - first) ** 2 / 2
@@ -370,7 +371,7 @@ def _factor_panel(device, panel, advance):
     A panel wider than suits LAPACK and trsm is cut again, and each part is subtracted from the columns to its right.
     """
     width = panel.shape[1]
-    for start, stop in panel_bounds(width, device.panel):
+    for start, stop in spans(0, width, device.panel):
         block, below = panel[start:stop, start:stop], panel[stop:, start:stop]
         failed = device.potrf(block)
         if failed:

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.backend.device import Array
+from kernelfit.common.spans import spans
 
 
 class MemoryPanels:
@@ -39,7 +40,7 @@ class MemoryPanels:
 
     def __init__(self, n: int, width: int, dtype: npt.DTypeLike = np.float64, device: backend.Device = backend.CPU):
         self.n, self.width, self.dtype, self.device = n, width, np.dtype(dtype), device
-        self.bounds = panel_bounds(n, width)
+        self.bounds = spans(0, n, width)
         self._panels: list[list[Array]] = []  # each panel in pieces, from its first row to its last
 
     def allocate(self, advance: Callable[..., None]) -> None:
@@ -99,11 +100,6 @@ class MemoryPanels:
     def abandon(self) -> None:
         """Free all memory; a storage that outlives the process keeps what a later run can go on with."""
         self._panels.clear()
-
-
-def panel_bounds(n: int, width: int) -> list[tuple[int, int]]:
-    """Return (start, stop) of each panel of `width` columns for order n."""
-    return [(start, min(start + width, n)) for start in range(0, n, width)]
 
 
 def panel_width(n: int, device: backend.Device = backend.CPU) -> int:

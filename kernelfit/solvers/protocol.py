@@ -18,6 +18,7 @@ from kernelfit.common.errors import (
     UnsupportedError,
 )
 from kernelfit.common.progress import Progress
+from kernelfit.common.spans import spans
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.common.validation import check_number
 from kernelfit.grams.matrix import Gram
@@ -199,8 +200,7 @@ class Factor:
         """Return the diagonal of (K + ridge I)^-1, shape (n,)."""
         diagonal = np.empty(self.n)
         with (progress or Progress()).phase("leave-one-out", self.n) as advance:
-            for start in range(0, self.n, _WIDTH):
-                stop = min(start + _WIDTH, self.n)
+            for start, stop in spans(0, self.n, _WIDTH):
                 Z = self.half_columns(range(start, stop))
                 diagonal[start:stop] = np.einsum("ij,ij->j", Z, Z)
                 advance(stop - start)

@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from kernelfit import backend
 from kernelfit.backend.threads import single_threaded_blas
+from kernelfit.common.spans import spans
 
 # Of the band. At n = 3,000 on one thread widths of 64, 96, 128 and 192 took 2.3, 2.0, 2.0 and 1.9 s, and half solves of
 # all columns for one ridge 0.2, 0.1, 0.1 and 0.2 s; matrix products alone would take 1.4 s for the former.
@@ -99,9 +100,9 @@ def band(K: npt.NDArray[np.float64], device: backend.Device = backend.CPU) -> Ba
         m, count = V.shape
         _apply_on_both_sides(K, top, V, T, X[:m, :count], VW[:m, : 2 * count], device)
         steps.append((top, V, T))
-    spans = [slice(k, min(k + WIDTH, n)) for k in range(0, n, WIDTH)]
-    diagonal = [K[span, span].copy() for span in spans]
-    below = [K[b, a].copy() for a, b in itertools.pairwise(spans)]
+    blocks = [slice(*span) for span in spans(0, n, WIDTH)]
+    diagonal = [K[block, block].copy() for block in blocks]
+    below = [K[b, a].copy() for a, b in itertools.pairwise(blocks)]
     return Band(n, diagonal, below, steps, device)
 
 

@@ -13,7 +13,7 @@ from kernelfit import backend
 from kernelfit.backend.device import Array
 from kernelfit.common.progress import Progress
 from kernelfit.common.scratch import ScratchFolder, bytes_in, identity_in
-from kernelfit.solvers.panels import panel_bounds
+from kernelfit.common.spans import spans
 
 
 class Scratch(ScratchFolder):
@@ -76,7 +76,7 @@ class Scratch(ScratchFolder):
 
     def _verified(self, n, width, progress):
         """Return how many leading panels are there; raises ScratchError for one that is not what was written."""
-        bounds = panel_bounds(n, width)
+        bounds = spans(0, n, width)
         finished = next((j for j in range(len(bounds)) if not self.file(_name(j)).exists()), len(bounds))
         entries = sum((n - start) * (stop - start) for start, stop in bounds[:finished])
         with progress.phase("verify", entries * self.dtype.itemsize) as advance:

@@ -15,7 +15,8 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import sha256
 from kernelfit.common.progress import Progress
-from kernelfit.grams.matrix import Gram, Span
+from kernelfit.common.spans import Span
+from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.protocol import Factor, Solver
 from kernelfit.solvers.solution import Solution

@@ -16,6 +16,7 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.rng import generator
+from kernelfit.common.spans import spans
 from kernelfit.common.validation import check_number, check_targets
 from kernelfit.kernels.formula import rounding
 
@@ -73,8 +74,7 @@ def feature_matrix(features: RandomFeatures, X: npt.NDArray, count: int, *, seed
     Features are drawn in blocks, each from a stream of its own: asking for more leaves the first as they were.
     """
     F = np.empty((len(X), count))
-    for start in range(0, count, _BLOCK):
-        stop = min(start + _BLOCK, count)
+    for start, stop in spans(0, count, _BLOCK):
         rng = generator(seed, "random features", features.name, start // _BLOCK)
         F[:, start:stop] = features.block(X, rng)[:, : stop - start]
     return F

@@ -8,8 +8,8 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.progress import BarProgress, LogProgress, Progress, make_progress
+from kernelfit.common.spans import spans
 from kernelfit.solvers.panel_cholesky import work_of_panels
-from kernelfit.solvers.panels import panel_bounds
 
 
 class Clock:
@@ -169,7 +169,7 @@ def test_the_factor_of_60000_points_is_foreseen_within_a_quarter(log, making):
     """
     progress, clock, _ = log
     n, seconds = 60_000, {"entries": making * 1e-9, "products": 2e-11, "blocks": 2e-10, "solves": 4e-11}
-    bounds = panel_bounds(n, CPU.panel)
+    bounds = spans(0, n, CPU.panel)
     start, told = clock.seconds, []
     progress.note = lambda line: told.append((clock.seconds, line))
     with progress.phase("factor", work_of_panels(n, bounds, CPU)) as advance:

@@ -10,10 +10,11 @@ import pytest
 
 from kernelfit.backend import CPU
 from kernelfit.common.errors import SingularMatrixError
+from kernelfit.common.spans import spans
 from kernelfit.solvers import out_of_core
 from kernelfit.solvers.out_of_core import HostStore, OutOfCorePanels, buffer_sizes
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.panels import MemoryPanels, panel_bounds
+from kernelfit.solvers.panels import MemoryPanels
 from kernelfit.solvers.scratch import Scratch
 from tests.support.problems import as_gram, symmetric_matrix
 
@@ -92,7 +93,7 @@ def test_buffers_have_the_sizes_that_plans_count(monkeypatch, n, width, piece):
     monkeypatch.setattr(CPU, "touched", lambda shape, dtype: made.append(shape) or touched(shape, dtype))
     panels = OutOfCorePanels(n, width, np.float64, CPU, HostStore(np.float64, CPU))
     panels.allocate(lambda entries: None)
-    sizes = [(n - start) * (stop - start) for start, stop in panel_bounds(n, width)]
+    sizes = [(n - start) * (stop - start) for start, stop in spans(0, n, width)]
     assert made == sizes + buffer_sizes(n, width)
     panels.finish()
 

@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from kernelfit.backend import CPU
-from kernelfit.solvers.panels import MemoryPanels, panel_bounds, panel_width
+from kernelfit.common.spans import spans
+from kernelfit.solvers.panels import MemoryPanels, panel_width
 
 
 @pytest.mark.parametrize(("n", "width"), [(1, 1), (5, 1), (5, 2), (5, 5), (5, 9), (2000, 384)])
 def test_bounds_cover_every_column_once(n, width):
-    bounds = panel_bounds(n, width)
+    bounds = spans(0, n, width)
     assert [column for bound in bounds for column in range(*bound)] == list(range(n))
     assert {stop - start for start, stop in bounds[:-1]} <= {width}
 

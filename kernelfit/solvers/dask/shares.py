@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from kernelfit.grams.matrix import Span
+from kernelfit.common.spans import Span, spans
 
 _BLOCKS = 128  # blocks of rows: 8,256 pairs, which 100 shares divide within a few per cent
 _ROWS = 1024  # fewest rows of a block: those of a tile on a CPU
@@ -21,7 +21,7 @@ _PER_WORKER = 4  # shares at most: then the last to end keeps others waiting for
 def block_bounds(n: int) -> list[Span]:
     """Return the (start, stop) of consecutive blocks of n rows."""
     rows = max(_ROWS, -(-n // (_BLOCKS * _ROWS)) * _ROWS)
-    return [(start, min(start + rows, n)) for start in range(0, n, rows)]
+    return spans(0, n, rows)
 
 
 def triangle(blocks: int) -> npt.NDArray[np.int64]:

@@ -15,8 +15,9 @@ import numpy.typing as npt
 from distributed import Scheduler, SchedulerPlugin, Worker, WorkerPlugin
 
 from kernelfit import __version__, backend
+from kernelfit.common.spans import Span, spans
 from kernelfit.grams.base import Points
-from kernelfit.grams.matrix import Gram, Span
+from kernelfit.grams.matrix import Gram
 from kernelfit.kernels import Kernel
 
 _TILES = 64  # whose products are held at once: 10 MB with ten right-hand sides
@@ -174,5 +175,4 @@ def rows_of(bounds: Sequence[Span], share: npt.NDArray[np.int64]) -> npt.NDArray
 
 def _tiles(rows, columns, size):
     """Return the tiles of a block of K; of a block on the diagonal, those of the lower triangle."""
-    spans = [[(k, min(k + size, stop)) for k in range(start, stop, size)] for start, stop in (rows, columns)]
-    return [(i, j) for j in spans[1] for i in spans[0] if i[0] >= j[0]]
+    return [(i, j) for j in spans(*columns, size) for i in spans(*rows, size) if i[0] >= j[0]]

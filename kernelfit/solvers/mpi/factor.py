@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.backend import CPU
+from kernelfit.common.spans import spans
 
 
 class FactorShare:
@@ -49,8 +50,7 @@ class FactorShare:
         advance(multiplications) is called after every block column; they are n^3 / 6 in all.
         """
         n = self.layout.n
-        for start in range(0, n, self.layout.block):
-            stop = min(start + self.layout.block, n)
+        for start, stop in spans(0, n, self.layout.block):
             failed = self.scalapack.potrf(self.matrix, start, stop)
             if failed:
                 return start + failed

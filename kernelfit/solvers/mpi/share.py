@@ -13,6 +13,7 @@ import numpy.typing as npt
 from kernelfit import backend
 from kernelfit.backend import CPU
 from kernelfit.backend.scalapack import Scalapack
+from kernelfit.common.spans import spans
 from kernelfit.grams.base import Points
 from kernelfit.grams.points import CoordinatePoints
 from kernelfit.kernels.text import parse_kernel
@@ -61,8 +62,7 @@ class Share:
         """Get the points of the own rows and columns."""
         self.kernel = self.team.agree(parse_kernel, kernel)
         sets = [_no_points(len(indices), d, dtype, unit) for indices in (self.rows, self.columns)]
-        for start in range(0, self.layout.n, _PIECE):
-            stop = min(start + _PIECE, self.layout.n)
+        for start, stop in spans(0, self.layout.n, _PIECE):
             piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             for own, indices in zip(sets, (self.rows, self.columns), strict=True):
                 first, last = np.searchsorted(indices, (start, stop))
@@ -142,8 +142,7 @@ class Share:
         first, last = self.layout.own_part(self.team.rank)
         own, coef = self.row_points.part(first, last), self.spread_rows(coef, r)[first:last]
         scores = np.empty((m, r)) if self.team.is_root else None
-        for start in range(0, m, _PIECE):
-            stop = min(start + _PIECE, m)
+        for start, stop in spans(0, m, _PIECE):
             piece = self._sent(points and points.part(start, stop), stop - start, d, dtype, unit)
             part = self.team.agree(self._predict, piece, own, coef)
             self.team.world.Reduce(part, None if scores is None else scores[start:stop])
@@ -228,7 +227,7 @@ class Share:
         r = beside.shape[1]
         for strip in self._strips():
             first, last, below, diagonal = strip
-            spans = self._spans(last - first, below)
+            pieces = self._spans(last - first, below)
 
             def tile(span, columns=(first, last)):
                 K = self._block(columns, span)
@@ -240,8 +239,8 @@ class Share:
                 np.abs(K, out=K)
                 return across, down, K.sum(axis=1), K.sum(axis=0)
 
-            parts = CPU.map(tile, spans)
-            for (start, stop), (across, down, across_sums, down_sums) in zip(spans, parts, strict=True):
+            parts = CPU.map(tile, pieces)
+            for (start, stop), (across, down, across_sums, down_sums) in zip(pieces, parts, strict=True):
                 by_column[first:last, :r] += across
                 by_column[first:last, r] += across_sums
                 by_row[start:stop, :r] += down
@@ -286,7 +285,7 @@ class Share:
     def _spans(self, width, start, stop=None):
         """Return (first, last) of pieces of start..stop - 1, or of the own rows from start on, for tiles this wide."""
         stop, height = len(self.rows) if stop is None else stop, max(1, _TILE // width)
-        return [(first, min(first + height, stop)) for first in range(start, stop, height)]
+        return spans(start, stop, height)
 
     def _block(self, columns, rows):
         """Return K between own columns and own rows, none of which are the same point."""

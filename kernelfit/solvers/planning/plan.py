@@ -11,12 +11,13 @@ from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError
 from kernelfit.common.progress import duration
 from kernelfit.common.quantities import format_bytes
+from kernelfit.common.spans import spans
 from kernelfit.grams.inner_products import InnerProducts
 from kernelfit.grams.points import product_dtype
 from kernelfit.solvers.cholesky import PRECISIONS, Cholesky, described
 from kernelfit.solvers.out_of_core import buffer_sizes
 from kernelfit.solvers.panel_cholesky import INVERSE_WIDTH
-from kernelfit.solvers.panels import panel_bounds, panel_width
+from kernelfit.solvers.panels import panel_width
 from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, existing_folder, measure_rates, probe_of
 from kernelfit.solvers.scratch import bytes_taken
@@ -236,7 +237,7 @@ def _way(problem, precision, storage, device, free, rates, steps, width):
     elif storage == "host" or width is None:
         width = _streamed_width(problem, size, free["memory"], device)
     width = min(width, n)
-    half = size * sum((n - start) * (stop - start) for start, stop in panel_bounds(n, width))
+    half = size * sum((n - start) * (stop - start) for start, stop in spans(0, n, width))
     inverse = max(INVERSE_WIDTH, width if storage != "memory" else 0)
     memory = _other_bytes(problem, inverse, device) + (
         half if storage == "memory" else size * sum(buffer_sizes(n, width))
