@@ -120,10 +120,12 @@ class Spec:
                 continue
             if isinstance(value, bool):
                 words.append(f"--{name}" if value else f"--no-{name}")
-            elif isinstance(value, tuple):
-                words += [f"--{name}", *map(str, value)] if value else []
-            elif value is not None:
-                words += [f"--{name}", str(value)]
+                continue
+            texts = [] if value is None else [*map(str, value)] if isinstance(value, tuple) else [str(value)]
+            if any(text.startswith("-") for text in texts):  # they would be taken for options
+                words += [f"--{name}={text}" for text in texts]
+            elif texts:
+                words += [f"--{name}", *texts]
         return shlex.join(words)
 
     @classmethod
@@ -134,8 +136,8 @@ class Spec:
         name = None
         for word in _after(shlex.split(command), cls.words):
             if word.startswith("--"):
-                name = word.removeprefix("--")
-                given.setdefault(name, [])
+                name, equals, text = word.removeprefix("--").partition("=")
+                given.setdefault(name, []).extend([text] if equals else [])
             elif name is None:
                 raise InputError(f"{word!r} stands before any option of {' '.join(cls.words)}: {command}")
             else:

@@ -151,6 +151,7 @@ def read_records(folder: str | Path, *, progress: Progress | None = None) -> Rec
 
 
 def known_records(folder: Path, progress: Progress) -> dict[str, Record]:
-    """Return the last record of each id in a folder, which need not be there."""
+    """Return the record of each id that was made last in a folder, which need not be there."""
     files = sorted(folder.glob("*.jsonl"))
-    return {record.id: record for file in files for record in read_file(file, find, progress=progress)[0]}
+    found = [record for file in files for record in read_file(file, find, progress=progress)[0]]
+    return {record.id: record for record in sorted(found, key=lambda record: record.created)}

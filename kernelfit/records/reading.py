@@ -2,6 +2,7 @@
 
 import dataclasses
 import errno
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,13 @@ class Records:
         return [record for record in self.records if record.kind == kind]
 
     def latest(self, kind: str) -> list[Record]:
-        """Return the last record of each run of a kind: a command that was repeated counts once."""
-        return list({record.id: record for record in self.of(kind)}.values())
+        """Return the last record of each run of a kind, by time: what was repeated on the same data counts once."""
+        found: dict[Any, Record] = {}
+        for record in self.of(kind):
+            run = record.id, tuple(sorted(record.dataset.sha256.items())) if record.dataset else ()
+            found.pop(run, None)
+            found[run] = record
+        return list(found.values())
 
     def __len__(self) -> int:
         return len(self.records)
@@ -99,8 +105,8 @@ def read_folder(folder: str | Path, find: Callable[[str], Any], *, progress: Pro
     if not files:
         what = "holds no .jsonl file" if folder.exists() else "does not exist"
         raise DataNotFoundError(
-            f"{folder} {what}, so there is nothing to show yet. Make a Record first, e.g. kernelfit solve --runs "
-            f"{folder}, or name the folder that your runs wrote to"
+            f"{folder} {what}, so there is nothing to show yet. Make a Record first, e.g. kernelfit solve "
+            f"{shlex.quote(f'--runs={folder}')}, or name the folder that your runs wrote to"
         )
     found, unread = [], []
     for file in files:

@@ -55,6 +55,7 @@ def test_the_command_says_what_differs_and_what_is_always_shown():
         {"width": 0.1, "count": 7},
         {"fast": True, "safe": False},
         {"folder": "a/b c", "memory": 10**12},
+        {"folder": "-x", "names": ("-y", "a=b", "")},
     ],
     ids=str,
 )

@@ -4,6 +4,7 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from kernelfit.cli import main
@@ -119,6 +120,26 @@ def test_every_row_of_section_5_runs_once_and_is_kept(monkeypatch):
     assert "could not be read" not in report_page(records)
     again, ran = run_counted(Section5Spec(), monkeypatch)
     assert ran == [] and again == outcomes
+
+
+@pytest.mark.parametrize("kind", ["section5", "table1"])
+def test_a_row_is_not_kept_when_its_data_have_changed(kind, monkeypatch, torch):
+    def written(seed):
+        rng = np.random.default_rng(seed)
+        X, y = rng.integers(0, 256, (400, 8, 8, 3), dtype=np.uint8), np.arange(400) % 10
+        np.savez("own.npz", X_train=X[:300], y_train=y[:300], X_test=X[300:], y_test=y[300:])
+
+    if kind == "table1":
+        spec = Table1Spec(data="own.npz", rows=("mlp1x512-random",), seeds=1)
+    else:
+        spec = Section5Spec(cifar10="own.npz", rows=("cifar10-pixels",))
+    written(0)
+    first, _ = run_counted(spec, monkeypatch)
+    assert run_counted(spec, monkeypatch)[0] == first
+    written(1)
+    changed, _ = run_counted(spec, monkeypatch)
+    assert changed != first
+    assert run_counted(spec, monkeypatch)[0] == changed
 
 
 def test_a_row_that_fails_is_told_and_run_again(monkeypatch, capsys):

@@ -10,8 +10,8 @@ from kernelfit.common.errors import DataNotFoundError, InputError
 from kernelfit.common.progress import Progress
 from kernelfit.experiments.registry import find, kinds, read_records
 from kernelfit.records.fits import KIND
-from kernelfit.records.reading import read_file
-from kernelfit.records.record import FILE, append_record
+from kernelfit.records.reading import Records, read_file
+from kernelfit.records.record import FILE, DatasetUsed, append_record
 from tests.records.test_records import record
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -173,6 +173,15 @@ def test_lines_of_one_run_become_one_record_and_runs_stay_apart(tmp_path):
     assert {made.command for made in found} == {"kernelfit ridge --data digits --kernel gaussian --ridge 0.0 0.5"}
     [last] = found.latest("ridge")
     assert last.created == later["created"] and last.spec["ridges"] == [0.0, 0.5]
+
+
+def test_the_latest_of_each_run_are_in_order_of_time_and_apart_by_data():
+    def made(seed, second, data="1"):
+        used = DatasetUsed(asked="a.npz", name="a", n_train=1, n_test=1, n_classes=2, sha256={"X_train": data})
+        return record(seed=seed, created=f"2026-01-01T00:00:0{second}+00:00", dataset=used)
+
+    a, b, again, other = made(0, 0), made(1, 1), made(0, 2), made(0, 3, "2")
+    assert Records([a, b, again, other]).latest("solve") == [b, again, other]
 
 
 def test_a_throw_away_run_of_damaged_lines_is_read_or_named(tmp_path):

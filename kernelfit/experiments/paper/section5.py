@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 
 from kernelfit import backend
+from kernelfit.common.files import expanded, sha256
 from kernelfit.common.rng import generator
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
+from kernelfit.datasets.fetch.registry import ENTRIES
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
 from kernelfit.experiments.paper.study import Entry, StudySpec, Task
 from kernelfit.experiments.parts import DataFolder, Machine
@@ -69,7 +71,16 @@ class Section5Spec(Machine, DataFolder, StudySpec):
     def entry(self, name):
         """Return a row."""
         one = dataclasses.replace(self, rows=(name,))
-        return Entry(name, "", (Task(one.identity(), None, functools.partial(_run, one, name)),))
+        identity = one.identity(**one.file(name))
+        return Entry(name, "", (Task(identity, None, functools.partial(_run, one, name, identity)),))
+
+    def file(self, name):
+        """Return {"file": its SHA-256} where a row is of a file, which can change."""
+        path = expanded(self.cifar10)
+        if self.cifar10 in ENTRIES or not (name.startswith("cifar10") and path.is_file()):
+            return {}
+        with path.open("rb") as file:
+            return {"file": sha256(file)}
 
     def solve_options(self, data, **changed):
         """Return the fields of a SolveSpec on this data set."""
@@ -130,7 +141,7 @@ class Section5Row:
     solve_command: str | None = None
 
 
-def _run(spec, name, runs, progress):
+def _run(spec, name, identity, runs, progress):
     """Yield the Record of a row, and write it; those of its solves are written as they come."""
     watch, unwritten = Stopwatch(), []
 
@@ -147,6 +158,7 @@ def _run(spec, name, runs, progress):
         spec,
         Section5Row(row=name, scale=spec.scale, **row),
         kind="section5",
+        id=identity,
         dataset=DatasetUsed(
             asked=row["dataset"], name=row["dataset"], n_train=row["n_train"], n_test=row["n_test"], n_classes=0
         ),

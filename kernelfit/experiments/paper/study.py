@@ -26,11 +26,14 @@ class Task:
     seed : int or None
     run : callable
         run(runs, progress) yields the Record, and then writes it to the folder `runs`: what cannot be written is shown.
+    decides : bool
+        Whether `run` itself looks for the Record, and at whether the data are still what they were.
     """
 
     id: str
     seed: int | None
     run: Callable[[Path, Progress], Iterator[Record]]
+    decides: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,7 +96,7 @@ def run_study(spec: StudySpec, *, runs: str | Path, progress: Progress | None = 
         try:
             for task in entry.tasks:
                 what = entry.name if task.seed is None else f"{entry.name}, seed {task.seed}"
-                if task.id in kept:
+                if task.id in kept and not task.decides:
                     progress.note(f"{what}: kept from {kept[task.id].created}")
                     records.append(kept[task.id])
                 else:

@@ -59,14 +59,13 @@ def table(made: Table) -> Markup:
         element("th", name, scope="col", class_="number" if right else None)
         for name, right in zip(made.columns, made.right, strict=True)
     ]
-    heads += [element("th", "command", scope="col")] if made.commands else []
+    commands = bool(made.commands)
+    heads += [element("th", "command", scope="col")] if commands else []
     rows = [
         element(
             "tr",
             *(_cell(cell, first=k == 0) for k, cell in enumerate(row.cells)),
-            element("td", repeat(row.command.splitlines()) or "made from Python", class_="line")
-            if made.commands
-            else None,
+            element("td", repeat(row.command.splitlines()) or "made from Python", class_="line") if commands else None,
             class_="grey" if row.grey else None,
         )
         for row in made.rows
