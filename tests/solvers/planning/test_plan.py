@@ -98,8 +98,10 @@ def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, preci
     with dataclasses.replace(way, storage="memory").solver().factor(few) as factor:
         factor.solve(Y[:200])  # compiles, imports
     del factor
-    peaks = []
-    for _ in range(2):  # Python's table of all attribute names may grow by megabytes in one of them
+    peaks, allowed = [], counted - device.fixed_bytes + 2e6
+    # The least of up to six: Python's table of all attribute names may grow by megabytes in one of them, and threads
+    # that happen to be at work at once hold more small pieces than they do one after the other.
+    while not peaks or (min(peaks) > allowed and len(peaks) < 6):
         tracemalloc.start()
         try:
             with way.solver(scratch=tmp_path).factor(gram(X, Gaussian(2.0), device=device)) as factor:
@@ -115,7 +117,7 @@ def test_what_a_solve_allocates_is_what_was_planned(tmp_path, monkeypatch, preci
         # One last block of the file system for each panel, and what n (n + width) / 2 leaves over for the last one.
         planned = only_disk(problem, precision, tmp_path)
         assert taken <= planned * 1.1 + 4096 * panels
-    assert min(peaks) <= counted - device.fixed_bytes + 2e6, "2 MB for everything that is small"
+    assert min(peaks) <= allowed, "2 MB for everything that is small"
 
 
 def only_disk(problem, precision, folder):
