@@ -145,8 +145,10 @@ class DaskFactor(ConjugateGradientsFactor):
 
 def _address(text):
     """Return the address of a scheduler, itself or in the file that it wrote."""
-    if re.fullmatch(r"(\w+://)?[^/]+:\d+/?", text):
-        return text if "://" in text else f"tcp://{text}"
+    if "://" in text:
+        return text
+    if re.fullmatch(r"[^/]+:\d+", text):
+        return f"tcp://{text}"
     try:
         with open(text, encoding="utf-8") as file:
             return json.load(file)["address"]
