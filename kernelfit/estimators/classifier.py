@@ -112,9 +112,7 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
             if isinstance(self.class_weight, str) and self.class_weight == "balanced":
                 totals = np.bincount(labels, weights)  # by weights: weight k is as good as k copies
                 balanced = (totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0)))[labels]
-            elif isinstance(
-                self.class_weight, dict
-            ):  # of texts that are digits too, which scikit-learn takes for numbers
+            elif isinstance(self.class_weight, dict):
                 balanced = self._of_classes(self.class_weight)[labels]
             else:
                 balanced = compute_sample_weight(self.class_weight, y)
@@ -123,8 +121,10 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
         return self
 
     def _of_classes(self, weights):
+        """Return the weight of each class as scikit-learn does, which takes texts of digits for numbers."""
         known = self.classes_.tolist()
-        if unknown := [name for name in weights if name not in known]:
+        unknown = [name for name in weights if name not in known]
+        if unknown and not all(name in weights for name in known):
             raise InputError(f"class_weight names {unknown[0]!r}, which is none of the classes {known}")
         return np.array([weights.get(name, 1.0) for name in known])
 
