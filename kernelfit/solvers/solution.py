@@ -8,7 +8,14 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.grams.matrix import Gram
-from kernelfit.solvers.scaling import column_norms, column_roots, in_units, inner_products, relative_residuals
+from kernelfit.solvers.scaling import (
+    column_norms,
+    column_roots,
+    exponents_of,
+    in_units,
+    inner_products,
+    relative_residuals,
+)
 
 _FEW_DIGITS = 1e-6  # of a target: a prediction below this is not what a difference of such numbers tells
 _ROUNDING = 1e-13
@@ -95,9 +102,17 @@ class Solution:
         Rows of T that are zero cost nothing. What was measured of the whole stays: norm_1, condition, seconds.
         """
         used = np.flatnonzero(T.any(axis=1))
-        T = T[used]
-        arrays = {name: getattr(self, name)[:, used] @ T for name in ("targets", "coef", "fitted")}
-        return dataclasses.replace(self, **arrays, quadratic=T.T @ self.quadratic[np.ix_(used, used)] @ T)
+        quadratic, exponents = vars(self).get("_unit", (self.quadratic, np.zeros(len(T), np.intp)))
+        own = exponents[used]
+        # Made of targets of size 1, whose squares are numbers whatever those of these are; T takes up the rest.
+        T = np.ldexp(T[used], own[:, None])
+        back = exponents_of(T)
+        T = in_units(T, -back)
+        arrays: dict[str, Any] = {
+            name: in_units(getattr(self, name)[:, used], -own) @ T for name in ("targets", "coef", "fitted")
+        }
+        made = dataclasses.replace(self, **arrays, quadratic=T.T @ quadratic[np.ix_(used, used)] @ T)
+        return made.in_units(back)
 
     def left_out(self, inverse_diagonal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
@@ -120,6 +135,7 @@ class Solution:
         total = float(column_norms(per_output[:, None])[0])
         vars(scaled)["norm"] = Norm(total, per_output.tolist(), self.norm.disagreement)
         vars(scaled)["residual_per_output"] = self.residual_per_output
+        vars(scaled)["_unit"] = self.quadratic, exponents  # what `combined` makes others of
         return scaled
 
     def doubts(self) -> list[str]:

@@ -161,6 +161,20 @@ def test_norms_and_residuals_in_extreme_units(problem, unit, ridge):
     assert other.relative_residual < 1e-13 and other.doubts() == []
 
 
+@pytest.mark.parametrize("unit", [1e-300, 1e-170, 1.0, 1e160])
+def test_combinations_of_targets_in_extreme_units(problem, unit):
+    G, Y = problem
+    T = np.random.default_rng(1).standard_normal((4, 3))
+    with Cholesky().factor(G, ridge=0.3) as factor:
+        whole, expected = factor.solve(unit * Y), factor.solve(unit * (Y @ T))
+    found = whole.combined(T)
+    np.testing.assert_allclose(found.coef, expected.coef, rtol=1e-9, atol=1e-12 * abs(expected.coef).max())
+    np.testing.assert_allclose(found.norm.per_output, expected.norm.per_output, rtol=1e-12)
+    assert found.norm.disagreement < 1e-12 and found.relative_residual < 1e-12 and found.doubts() == []
+    again = found.combined(np.eye(3)[:, :1])
+    np.testing.assert_allclose(again.norm.total, expected.norm.per_output[0], rtol=1e-12)
+
+
 def test_a_small_output_is_not_hidden_by_a_large_one(problem):
     G, Y = problem
     coef = np.linalg.solve(dense(G), Y)
