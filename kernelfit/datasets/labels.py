@@ -39,7 +39,7 @@ def classes_of(y: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.intp]]:
 def require_known(y: Any) -> None:
     """Raise InputError if a label among objects is missing: None, NaN, or pandas' NA."""
     y = np.asarray(y)
-    for row, label in enumerate(y.ravel()) if y.dtype == object else ():
+    for row, label in enumerate(y.ravel()) if y.dtype == object and y.ndim else ():
         if label is None or type(label).__name__ in _MISSING or (isinstance(label, float) and math.isnan(label)):
             raise InputError(f"label {row} is missing ({label}); drop such examples")
 

@@ -154,8 +154,7 @@ def _address(text):
             return json.load(file)["address"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"`scheduler` {text} is neither an address such as tcp://host:8786 nor a file that `dask scheduler "
-            f"--scheduler-file` wrote: {error}"
+            f"`scheduler` {text} is neither an address such as tcp://host:8786 nor the file of a scheduler: {error}"
         ) from error
 
 
