@@ -175,7 +175,7 @@ def misused(number):
         refused(lambda: solver.factor(gram(np.eye(N), Precomputed())))
         refused(lambda: Mpi().opened().__enter__())
         factor.close()
-        for _ in range(700):  # each used to take communicators, of which there are 2,048
+        for _ in range(400):  # each used to take six communicators, of which there are 2,048
             with solver.factor(K, ridge=0.1):
                 pass
         refused(factor.peak_memory)
