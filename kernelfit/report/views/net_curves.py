@@ -189,9 +189,9 @@ def training_figure(group):
 
 
 def _levels(found, scale):
-    return tuple(
-        against(levels, scale, name=name, style=style) for style, (name, levels) in enumerate(list(found.items())[:6])
-    )
+    """Return a line for each name, those with most levels first, as many as can be told apart."""
+    drawn = sorted(found.items(), key=lambda item: -len(item[1]))[:6]
+    return tuple(against(levels, scale, name=name, style=style) for style, (name, levels) in enumerate(drawn))
 
 
 def _at_levels(nets, measured):
