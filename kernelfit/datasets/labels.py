@@ -25,8 +25,8 @@ def classes_of(y: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.intp]]:
     """
     require_known(y)
     y = np.asarray(y)
-    if y.dtype.kind == "f" and not np.isfinite(y).all():
-        raise InputError(f"label {np.argmin(np.isfinite(y))} is {y[np.argmin(np.isfinite(y))]}; drop such examples")
+    if y.dtype.kind == "f" and len(wrong := np.flatnonzero(~np.isfinite(y))):
+        raise InputError(f"label {wrong[0]} is {y.flat[wrong[0]]}; drop such examples")
     try:
         classes, labels = np.unique(y, return_inverse=True)
     except TypeError as error:

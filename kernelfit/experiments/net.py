@@ -271,8 +271,8 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes):
         steps=history.steps,
         time_to_fit=history.time_to_fit,
         **_errors(fitted, data, changed, wrong_label),
-        curve=history.curve,
-        step_curve=history.step_curve(spec.curve_every),
+        curve=_six_digits(history.curve),
+        step_curve=_six_digits(history.step_curve(spec.curve_every)),
         norms=fitted.norms,
         train_margins=margin_distribution(fitted.train.margins),
         test_margins=margin_distribution(fitted.test.margins),
@@ -326,6 +326,15 @@ def _training(spec):
     own += ["crop", "whiten", "init", "dropout", "stream", "resize"]
     told = {name: getattr(spec, name) for name in own if name not in ("precision", "compile")}
     return told | ({"init": "own"} if ":" in spec.model else {})  # module:callable draws its weights itself
+
+
+def _six_digits(curves):
+    """Return curves {name: values} with six digits of what is no whole number: those of float32, in half the room."""
+
+    def rounded(value):
+        return float(f"{value:.6g}") if isinstance(value, float) and not value.is_integer() else value
+
+    return {name: [*map(rounded, made)] if isinstance(made, list) else made for name, made in curves.items()}
 
 
 def _errors(fitted, data, changed, wrong_label):

@@ -22,7 +22,7 @@ from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.planning.rates import Rates, measure_rates
 
 _MOST = 10**8  # every panel is counted: seconds
-_MNIST = {"n_test": 10_000, "d": 784, "outputs": 10}
+_MNIST = {"n_test": 10_000, "d": 784, "outputs": 10}  # what is planned for unless told otherwise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -123,7 +123,7 @@ class Factor:
     def __init__(self, K: Gram, *, ridge: float, method: str, report: dict[str, Any], seconds: dict[str, float]):
         self.K, self.ridge, self.method = K, check_number("ridge", ridge), method
         common = {"precision": self.precision, "reason": "asked for", "shift": 0.0, "breakdowns": [], "fallback": None}
-        for name, value in common.items():
+        for name, value in common.items():  # in place: a factor around another has its report
             report.setdefault(name, value)
         self.report, self.seconds, self.device = report, seconds, K.device.name
         self._norm_1: float | None = None

@@ -102,7 +102,7 @@ class Solution:
         Rows of T that are zero cost nothing. What was measured of the whole stays: norm_1, condition, seconds.
         """
         used = np.flatnonzero(T.any(axis=1))
-        quadratic, exponents = vars(self).get("_unit", (self.quadratic, np.zeros(len(T), np.intp)))
+        quadratic, exponents = self._of_size_1()
         own = exponents[used]
         # Made of targets of size 1, whose squares are numbers whatever those of these are; T takes up the rest.
         T = np.ldexp(T[used], own[:, None])
@@ -135,8 +135,13 @@ class Solution:
         total = float(column_norms(per_output[:, None])[0])
         vars(scaled)["norm"] = Norm(total, per_output.tolist(), self.norm.disagreement)
         vars(scaled)["residual_per_output"] = self.residual_per_output
-        vars(scaled)["_unit"] = self.quadratic, exponents  # what `combined` makes others of
+        whole, before = self._of_size_1()
+        vars(scaled)["_unit"] = whole, before + exponents
         return scaled
+
+    def _of_size_1(self):
+        """Return (quadratic, exponents) of the targets before any change of units: what `combined` makes others of."""
+        return vars(self).get("_unit", (self.quadratic, np.zeros(len(self.quadratic), np.intp)))
 
     def doubts(self) -> list[str]:
         """Return what a reader of these numbers must know, a list of sentences."""

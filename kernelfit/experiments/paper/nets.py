@@ -18,9 +18,8 @@ import functools
 from typing import Literal
 
 from kernelfit.common.spec import option
-from kernelfit.datasets.fetch.registry import ENTRIES
 from kernelfit.experiments.net import NetSpec, run_nets
-from kernelfit.experiments.paper.study import Entry, StudySpec, Task
+from kernelfit.experiments.paper.study import Entry, StudySpec, Task, is_own
 from kernelfit.experiments.parts import DataFolder
 from kernelfit.nn.settings import PRECISION
 
@@ -144,7 +143,7 @@ class _NetStudy(DataFolder, StudySpec):
         shared = {"device": self.device, "precision": self.precision, "compile": self.compile}
         shared |= {"data": self.data or self._data(SCALES[self.scale]), "data_dir": self.data_dir}
         specs = [NetSpec(**shared | {"seed": seed} | options) for seed in range(self.seeds)]
-        own = _is_path(shared["data"])
+        own = is_own(shared["data"])
         tasks = (Task(each.identity(), each.seed, functools.partial(_train, each), decides=own) for each in specs)
         return Entry(name, part, tuple(tasks))
 
@@ -162,11 +161,6 @@ class _NetStudy(DataFolder, StudySpec):
 
     def _data(self, scale):
         return scale.data
-
-
-def _is_path(data):
-    """Whether data are a user's own, which can change; those with a name are what they are."""
-    return data not in ENTRIES and data.partition(":")[0] != "synthetic"
 
 
 def _train(spec, runs, progress):

@@ -11,9 +11,8 @@ from kernelfit.common.files import expanded, sha256
 from kernelfit.common.rng import generator
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
-from kernelfit.datasets.fetch.registry import ENTRIES
 from kernelfit.experiments.interpolants import InterpolantsSpec, run_interpolants
-from kernelfit.experiments.paper.study import Entry, StudySpec, Task
+from kernelfit.experiments.paper.study import Entry, StudySpec, Task, is_own
 from kernelfit.experiments.parts import DataFolder, Machine
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.ridge import RidgeSpec, run_ridge
@@ -77,7 +76,7 @@ class Section5Spec(Machine, DataFolder, StudySpec):
     def file(self, name):
         """Return {"file": its SHA-256} where a row is of a file, which can change."""
         path = expanded(self.cifar10)
-        if self.cifar10 in ENTRIES or not (name.startswith("cifar10") and path.is_file()):
+        if not (name.startswith("cifar10") and is_own(self.cifar10) and path.is_file()):
             return {}
         with path.open("rb") as file:
             return {"file": sha256(file)}

@@ -12,6 +12,7 @@ from typing import Literal
 from kernelfit.common.errors import InputError, KernelfitError, suggestion
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import Spec, option
+from kernelfit.datasets.fetch.registry import ENTRIES
 from kernelfit.experiments.registry import known_records
 from kernelfit.records.record import Record
 
@@ -84,6 +85,11 @@ class StudySpec(Spec):
     def entries(self) -> list[Entry]:
         """Return the entries to run, in order."""
         return [self.entry(name) for name in self.names() if not self.rows or name in self.rows]
+
+
+def is_own(data: str) -> bool:
+    """Whether data are a user's own, which can change; those with a name are what they are."""
+    return data not in ENTRIES and data.partition(":")[0] != "synthetic"
 
 
 def run_study(spec: StudySpec, *, runs: str | Path, progress: Progress | None = None) -> Iterator[Outcome]:
