@@ -72,7 +72,7 @@ def test_the_identity_is_that_of_what_decides():
 
 
 def test_the_learning_rate_is_the_papers_unless_given():
-    assert NetSpec(model="inception(batch_norm=False)").lr == 0.1
+    assert NetSpec(model="inception(batch_norm=False)").lr == NetSpec(model="inception(batch_norm = False)").lr == 0.01
     assert NetSpec(model="alexnet").lr == NetSpec().lr == 0.01
     assert NetSpec(model="inception", lr=0.3).lr == 0.3
 

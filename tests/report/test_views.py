@@ -29,9 +29,8 @@ def nets(*changes):
         line["corruption"] = {name: about.pop(name) for name in ("labels", "pixels")}
         steps = about.pop("steps")
         line |= {"time_to_fit": steps and {"steps": steps}, "test_error": about.pop("error")}
-        line |= {
-            name: about.pop(name) for name in ("n_train", "seed", "model", "n_classes", "step_curve") if name in about
-        }
+        own = ("n_train", "seed", "model", "n_classes", "step_curve", "train_error")
+        line |= {name: about.pop(name) for name in own if name in about}
         line |= {"epochs": about.pop("ran")} if "ran" in about else {}
         line["training"] = {"augment": False, "weight_decay": 0.0, "lr": 0.1, "epochs": 10} | about
         lines.append(folders.net(**line))
@@ -173,6 +172,10 @@ def test_verdicts_of_studies_follow_the_numbers():
     assert "random-labels did not reach it" in nets_paper.verdicts("figure1", late)[0]
     rising = [Outcome(f"mlp-{p}", "bc", tuple(nets({"labels": p, "error": p}))) for p in (0.0, 0.5, 1.0)]
     assert "rises with every level, from 0 % at 0 % to 100.00 % at 100 %" in nets_paper.verdicts("figure1", rising)[0]
+    with_bn, without, unfitted = nets({"error": 0.2}, {"error": 0.25}, {"error": 0.9, "train_error": 0.88})
+    for other, said in ((without, "is worth 5 points of test"), (unfitted, "inception-nobn did not fit")):
+        pair = [Outcome("inception", "b", (with_bn,)), Outcome("inception-nobn", "b", (other,))]
+        assert said in nets_paper.verdicts("figure2", pair)[0]
     failed = Outcome("inception-none", "", (), "absent is no folder")
     assert "inception-none was not run: absent is no folder" in nets_paper.table("table1", [failed]).sentences
 
