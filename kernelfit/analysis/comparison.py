@@ -1,11 +1,12 @@
 """Which measure of complexity tells true labels from random ones?
 
 Zhang et al., section 2.2: a model that fits random labels has the same VC dimension, Rademacher complexity and uniform
-stability as before, so none of these can explain why it generalises on true labels. Here every measure is taken on both
-labellings of one factor, and asked.
+stability as before, so none of these can explain why it generalises on true labels. Here every measure is taken on true
+labels and on several random labellings, by one factor, and asked.
 """
 
 import dataclasses
+import math
 from typing import Any
 
 import numpy as np
@@ -23,7 +24,7 @@ from kernelfit.analysis.complexity import (
     rademacher_of,
     random_signs,
 )
-from kernelfit.analysis.leaving_out import margins, memorisation, require_one_ridge, stability
+from kernelfit.analysis.leaving_out import Stability, margins, memorisation, require_one_ridge, unit_changes
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_labels
@@ -33,7 +34,8 @@ from kernelfit.models.posterior import log_marginal_likelihood
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.solution import doubts
 
-_DIFFERENCE = 0.1  # of the larger value: what "tells apart" means; a measure that moves less predicts little
+# What "tells apart" means: chance hardly leads so far from the random labellings, and less would predict little.
+_DEVIATIONS, _DIFFERENCE = 3, 0.1  # standard deviations of them; of the larger value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,12 +49,15 @@ class Measure:
         "truth": the test error itself. "error": a number that claims to say how large the test error is.
         "quantity": one with no such claim. "label-free": one that does not see the labels.
     true, random : float or None
-        None where rounding left no number.
+        On the true labels, and the mean over the random labellings; None where rounding left no number.
     tells_apart : bool
-        Whether the two differ by more than 10 % of the larger.
+        Whether the two differ by more than three times random_sd, and by more than 10 % of the larger: of a logarithm,
+        of what it is the logarithm of.
     vacuous : bool or None
         Of an "error": whether on true labels it is no better than chance, so that it tells apart and yet explains
         nothing.
+    random_sd : float or None
+        Standard deviation over the random labellings; None in early records, of one labelling.
     """
 
     name: str
@@ -63,6 +68,7 @@ class Measure:
     random: float | None
     tells_apart: bool
     vacuous: bool | None
+    random_sd: float | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,6 +88,8 @@ class MeasuresTable:
     measures : list of Measure
     warnings : list of str
         What Solution.doubts has to say about residuals, norms and condition.
+    labellings : int
+        Random labellings.
     """
 
     n: int
@@ -93,6 +101,7 @@ class MeasuresTable:
     norm_disagreement: float | None
     measures: list[Measure]
     warnings: list[str] = dataclasses.field(default_factory=list)
+    labellings: int = 1
 
 
 def measures_table(
@@ -107,7 +116,7 @@ def measures_table(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> MeasuresTable:
-    """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves both labellings.
+    """Return the MeasuresTable of a kernel, with 0/1 one-hot targets; the factor serves all labellings.
 
     Beyond the factor it costs its inverse diagonal (as much again), a few passes over the blocks of K, and with a ridge
     2 n^3 operations for the stability.
@@ -116,14 +125,21 @@ def measures_table(
     ----------
     factor : Factor
         Of K + ridge I in float64.
-    y_true, y_random : int array, shape (n,)
-        Labels 0 .. n_classes - 1; the random ones e.g. from corruption.corrupt_labels with probability 1.
+    y_true : int array, shape (n,)
+        Labels 0 .. n_classes - 1.
+    y_random : int array, shape (labellings, n)
+        Two random labellings or more, which say how much chance does to each measure; e.g. from
+        corruption.corrupt_labels with probability 1 and several seeds.
     K_test : Gram, optional
         Test points against training points, with their labels y_test (m,): adds the real test errors.
     """
     require_one_ridge(factor)
     K, n, ridge = factor.K, factor.n, factor.ridge
-    labels = [check_labels(y, n, n_classes) for y in (y_true, y_random)]
+    if np.ndim(y_random) != 2 or len(y_random) < 2:
+        raise InputError(
+            f"y_random has shape {np.shape(y_random)}; give two random labellings or more, (labellings, n)"
+        )
+    labels = [check_labels(y, n, n_classes) for y in (y_true, *y_random)]
     if (K_test is None) != (y_test is None):
         raise InputError(
             "a test error needs both the Gram object of the test points, `K_test`, and their labels y_test"
@@ -132,17 +148,17 @@ def measures_table(
         assert y_test is not None
         y_test = check_labels(y_test, K_test.shape[0], n_classes)
     targets = [one_hot(y, n_classes) for y in labels]
-    both = factor.solve(np.hstack(targets), progress=progress)
-    pick = np.eye(2 * n_classes)
-    solutions = [both.combined(pick[:, :n_classes]), both.combined(pick[:, n_classes:])]
+    every = factor.solve(np.hstack(targets), progress=progress)
+    solutions = [every.combined(pick) for pick in np.hsplit(np.eye(len(labels) * n_classes), len(labels))]
     signs = random_signs(n, draws, seed, n_classes)
     sums = gram_sums(K, progress=progress)
     products = K.product(np.hstack([*targets, signs]), progress=progress)
-    *K_targets, K_signs = np.split(products, n_classes * np.arange(1, 3), axis=1)
+    *K_targets, K_signs = np.split(products, n_classes * np.arange(1, len(labels) + 1), axis=1)
     diagonal, log_determinant = factor.inverse_diagonal(progress=progress), factor.log_determinant()
-    tests: list[Any] = [None, None]
+    changes = unit_changes(factor, diagonal, progress=progress)
+    tests: list[Any] = [None] * len(labels)
     if K_test is not None:
-        tests = np.hsplit(factor.predict(K_test, both.coef, progress=progress), 2)
+        tests = np.hsplit(factor.predict(K_test, every.coef, progress=progress), len(labels))
     free = {
         "effective dimension": effective_dimension(diagonal, ridge),
         "fit of random signs": _fit_of_signs(factor, signs[:, :draws]),
@@ -151,7 +167,7 @@ def measures_table(
     for y, Y, solution, KY, scores in zip(labels, targets, solutions, K_targets, tests, strict=True):
         coef, norm = solution.coef, solution.norm.total
         rademacher = rademacher_of(signs, K_signs, norm, draws).value
-        moved = stability(factor, coef, diagonal, largest_diagonal=sums.largest_diagonal, progress=progress)
+        moved = Stability.of(coef, changes, sums.largest_diagonal)
         left_out = solution.left_out(diagonal)
         try:
             aligned = alignment_of(sums, Y, KY)
@@ -177,10 +193,11 @@ def measures_table(
             }
         )
     chance = 1 - float(np.bincount(labels[0]).max()) / n
-    rows = [_measure(name, columns[0][name], columns[1][name], chance) for name in columns[0]]
+    true, *random = columns
+    rows = [_measure(name, true[name], [each[name] for each in random], chance) for name in true]
     disagreement = max(solution.norm.disagreement for solution in solutions)
-    found = doubts(both.relative_residual, norm_disagreement=disagreement, condition_estimate=both.condition_estimate)
-    return MeasuresTable(n, n_classes, ridge, chance, draws, seed, disagreement, rows, found)
+    found = doubts(every.relative_residual, norm_disagreement=disagreement, condition_estimate=every.condition_estimate)
+    return MeasuresTable(n, n_classes, ridge, chance, draws, seed, disagreement, rows, found, len(random))
 
 
 _PAPER = "Zhang et al. 2021"
@@ -198,7 +215,7 @@ _ABOUT = {  # name: (role, formula, source)
     "Rademacher complexity": ("quantity", "R = |f|/n E sqrt(sum_c s_c^T K s_c)", "Bartlett and Mendelson 2002"),
     "Rademacher bound": ("quantity", "|f| sqrt(c tr K) / n", "Bartlett and Mendelson 2002"),
     "mean stability": ("quantity", "mean_i |f - f^(-i)|", "Bousquet and Elisseeff 2002"),
-    "worst stability": ("quantity", "max_i sup_x |f(x) - f^(-i)(x)|, bounded", "Bousquet and Elisseeff 2002"),
+    "worst stability": ("quantity", "max_i |f - f^(-i)| max_j sqrt(k(x_j, x_j))", "Bousquet and Elisseeff 2002"),
     "memorisation": ("quantity", "mean_i 1[f(x_i) = y_i] - 1[f^(-i)(x_i) = y_i]", "Feldman and Zhang 2020"),
     "leave-one-out margin": ("quantity", "median_i own score - largest other of f^(-i)(x_i)", ""),
     "alignment": ("quantity", "<K, YY^T> / (|K| |YY^T|)", "Cristianini et al. 2001"),
@@ -206,13 +223,17 @@ _ABOUT = {  # name: (role, formula, source)
     "effective dimension": ("label-free", "tr K (K + ridge I)^-1", "Zhang 2005; Caponnetto and De Vito 2007"),
     "fit of random signs": ("label-free", "E 1/n sum_i s_i f_s(x_i)", f"{_PAPER}, section 2.2"),
 }
+_LOGARITHMS = ("log marginal likelihood",)
 
 
 def _measure(name, true, random, chance):
     role, formula, source = _ABOUT[name]
-    tells_apart = abs(true - random) > _DIFFERENCE * max(abs(true), abs(random))
+    around = np.subtract(random, random[0])  # equal values have their mean and no deviation, to the last bit
+    mean, deviation = random[0] + float(np.mean(around)), float(np.std(around, ddof=1))
+    enough = _DIFFERENCE * max(abs(true), abs(mean)) if name not in _LOGARITHMS else -math.log1p(-_DIFFERENCE)
+    tells_apart = abs(true - mean) > enough and abs(true - mean) > _DEVIATIONS * deviation
     vacuous = true >= chance if role == "error" else None
-    return Measure(name, formula, source, role, true, random, tells_apart, vacuous)
+    return Measure(name, formula, source, role, true, mean, tells_apart, vacuous, deviation)
 
 
 def _fit_of_signs(factor, signs):

@@ -192,7 +192,7 @@ def rademacher_of(
     signs: npt.NDArray[np.float64], K_signs: npt.NDArray[np.float64], radius: float, draws: int
 ) -> RademacherComplexity:
     squares = np.einsum("ij,ij->j", signs, K_signs).reshape(draws, -1).sum(axis=1)
-    return averaged(radius / len(signs) * np.sqrt(squares))
+    return averaged(radius / len(signs) * np.sqrt(np.maximum(squares, 0.0)))  # rounding may leave one below 0
 
 
 def sign_correlation(estimator: Any, X: npt.NDArray, *, draws: int = 10, seed: int = 0) -> RademacherComplexity:

@@ -125,6 +125,15 @@ class Stability:
     norms: npt.NDArray[np.float64]
     sup_norms: npt.NDArray[np.float64]
 
+    @classmethod
+    def of(
+        cls, coef: npt.NDArray[np.float64], changes: npt.NDArray[np.float64], largest_diagonal: float
+    ) -> "Stability":
+        """Return that of coefficients (n, r), for the unit_changes (n,) of their factor: as `stability`, in n r."""
+        check_number("largest_diagonal", largest_diagonal)
+        norms = column_norms(coef.T) * changes
+        return cls(norms, norms * np.sqrt(largest_diagonal))
+
 
 def stability(
     factor: Factor,
@@ -158,12 +167,18 @@ def stability(
     require_one_ridge(factor)
     _require_shapes(factor.n, coef=coef)
     check_number("largest_diagonal", largest_diagonal)
+    return Stability.of(coef, unit_changes(factor, inverse_diagonal, progress=progress), largest_diagonal)
+
+
+def unit_changes(
+    factor: Factor, inverse_diagonal: npt.NDArray[np.float64], *, progress: Progress | None = None
+) -> npt.NDArray[np.float64]:
+    """Return |f - f^(-i)|_H / |coef_i|, shape (n,), of `stability`: the part that no labels enter, and that costs."""
     squares = inverse_diagonal
     if factor.ridge > 0:
         squares = squares - factor.ridge * _squared_inverse_columns(factor, progress or Progress())
     with np.errstate(invalid="ignore"):  # rounding may leave a negative square: NaN, never 0
-        norms = column_norms(coef.T) / inverse_diagonal * np.sqrt(squares)
-    return Stability(norms, norms * np.sqrt(largest_diagonal))
+        return np.sqrt(squares) / inverse_diagonal
 
 
 def require_one_ridge(factor: Factor) -> None:
@@ -204,7 +219,8 @@ def memorisation(
 def margins(scores: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Return the score of the own class minus the largest other one, shape (n,), for scores (n, classes) and labels y.
 
-    Negative where the row is an error. The scores may be those of training, leave-one-out or test points.
+    Negative where the row is an error, and 0 where it is one because classes tie. The scores may be those of training,
+    leave-one-out or test points.
 
     Examples
     --------

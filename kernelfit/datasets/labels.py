@@ -68,12 +68,21 @@ def plus_minus_one(n_classes: int) -> npt.NDArray[np.float64]:
 
 
 def right(scores: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.bool_]:
-    """Return for each row of `scores` (n, classes) whether its largest entry is at y (n,); NaN is never right."""
-    return (np.argmax(scores, axis=1) == y) & np.isfinite(scores).all(axis=1)
+    """Return for each row of `scores` (n, classes) whether its one largest entry is at y (n,).
+
+    NaN is never right, nor is a tie: else classes would gain by their order.
+    """
+    own = scores[np.arange(len(y)), y]
+    return ((scores >= own[:, None]).sum(axis=1) == 1) & np.isfinite(scores).all(axis=1)
+
+
+def tied(scores: npt.NDArray) -> int:
+    """Return how many rows of `scores` (n, classes) have their largest entry more than once."""
+    return int(np.sum((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1))
 
 
 def error_rate(scores: npt.NDArray, y: npt.NDArray) -> float:
-    """Return the fraction of rows of `scores` (n, classes) whose largest entry is not at y (n,); NaN is an error.
+    """Return the fraction of rows of `scores` (n, classes) that are not `right` for labels y (n,).
 
     Examples
     --------

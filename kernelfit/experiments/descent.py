@@ -37,7 +37,7 @@ class DescentSpec(Data):
     )
     labels: float = option(  # type: ignore[assignment]
         0.2,
-        "Probability with which a training label is replaced; without any the peak is low.",
+        "Probability with which a training label is replaced; without any the peak is lower.",
         parse=label_probability,
         old="label-noise",
     )

@@ -62,13 +62,13 @@ class NetBeside:
     train_error, test_error : float
     learnt_for_good, first_learnt, forgetting : float or None
         Correlation of the kernel's margin, the largest first, with the epoch from which on the net was right (epochs +
-        1 for never), with the first in which it was, and with the number of forgetting events. Above 0: what one finds
-        hard the other does.
+        1 for never), with the first in which it was, and with the number of forgetting events, above all others for
+        what was never right, as in Toneva et al. Above 0: what one finds hard the other does.
     clean, corrupted : float or None
         learnt_for_good among the examples with their true labels, and among the others.
     epoch_by_group, events_by_group : list of float
-        Mean epoch from which on examples were right, and mean forgetting events, of each tenth of the examples: those
-        with the largest margin of the kernel first.
+        Mean epoch from which on examples were right, and mean forgetting events of those that ever were (None where
+        none was), of each tenth of the examples: those with the largest margin of the kernel first.
     """
 
     net: str
@@ -83,7 +83,7 @@ class NetBeside:
     clean: Number | None
     corrupted: Number | None
     epoch_by_group: list[Number]
-    events_by_group: list[Number]
+    events_by_group: list[Number | None]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -176,7 +176,7 @@ def run_hardness(spec, *, progress=None) -> Record:
         nets=found,
         among_nets=float(np.mean(pairs)) if pairs and None not in pairs else None,
     )
-    warnings = solution.doubts() + doubts_of(ready)
+    warnings = solution.doubts() + doubts_of(ready, loo=True)
     return recorded(spec, results, ready, watch, kind="hardness", warnings=warnings)
 
 
@@ -205,7 +205,8 @@ def _compared(record, correct, margin, wrong_label, groups):
     """Return the NetBeside of a net's correctness, whose columns are the examples with these margins of the kernel."""
     epoch, events = _epoch(correct), forgetting_events(correct)
     first = first_learnt(correct)
-    first[first == 0] = len(correct) + 1
+    ever = first > 0
+    first[~ever] = len(correct) + 1
     results = record.results
     return NetBeside(
         net=record.id,
@@ -216,11 +217,11 @@ def _compared(record, correct, margin, wrong_label, groups):
         test_error=results.test_error,
         learnt_for_good=_correlation(-margin, epoch),
         first_learnt=_correlation(-margin, first),
-        forgetting=_correlation(-margin, events),
+        forgetting=_correlation(-margin, np.where(ever, events, len(correct))),
         clean=_correlation(-margin[~wrong_label], epoch[~wrong_label]),
         corrupted=_correlation(-margin[wrong_label], epoch[wrong_label]),
         epoch_by_group=[float(epoch[rows].mean()) for rows in groups],
-        events_by_group=[float(events[rows].mean()) for rows in groups],
+        events_by_group=[float(events[rows][ever[rows]].mean()) if ever[rows].any() else None for rows in groups],
     )
 
 

@@ -127,7 +127,7 @@ def run_interpolants(spec, *, progress=None) -> Record:
         ready,
         watch,
         kind="interpolants",
-        warnings=_warnings(rows) + doubts_of(ready),
+        warnings=_warnings(rows) + doubts_of(ready, loo=False),
     )
 
 

@@ -162,7 +162,7 @@ def run_label_issues(spec, *, progress=None) -> Record:
         ready,
         watch,
         kind="label_issues",
-        warnings=solution.doubts() + doubts_of(ready),
+        warnings=solution.doubts() + doubts_of(ready, loo=True),
     )
 
 

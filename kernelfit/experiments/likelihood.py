@@ -120,7 +120,7 @@ def _run(spec, solver, watch, progress):
     ready = prepare(spec.setting(), solver, label_sets=len(sets), watch=watch, progress=progress)
     k = len(ready.data.classes)
     labels = [corrupt_labels(ready.data.y_train, k, level, seed=seed)[0] for level, seed in sets]
-    if ready.duplicates is not None:
+    if spec.ridge == 0:
         dataclasses.replace(ready.duplicates, targets=np.column_stack(labels)).require_equal_targets()
     labels = [y[ready.training.groups] for y in labels]
     Y = np.hstack([one_hot(y, k) for y in labels])
@@ -156,7 +156,7 @@ def _run(spec, solver, watch, progress):
         watch,
         kind="likelihood",
         launcher=solver.launcher,
-        warnings=solution.doubts() + doubts_of(ready),
+        warnings=solution.doubts() + doubts_of(ready, loo=False),
     )
 
 

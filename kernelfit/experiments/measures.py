@@ -3,6 +3,8 @@
 import dataclasses
 from typing import Literal
 
+import numpy as np
+
 from kernelfit.analysis.comparison import MeasuresTable, measures_table
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
@@ -15,6 +17,8 @@ from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, solver_of
 from kernelfit.records.record import Record
 from kernelfit.solvers.protocol import memory_explained
+
+LABELLINGS = 10  # random ones: what chance does to each measure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,15 +54,16 @@ def run_measures(spec, *, progress=None) -> Record | None:
 
 
 def _run(spec, solver, watch, progress):
-    ready = prepare(spec, solver, label_sets=2, watch=watch, progress=progress)
+    ready = prepare(spec, solver, label_sets=1 + LABELLINGS, watch=watch, progress=progress)
     true, k = ready.true_labels, len(ready.data.classes)
-    random = corrupt_labels(ready.data.y_train, k, 1.0, seed=spec.seed)[0][ready.training.groups]
+    seeds = range(spec.seed, spec.seed + LABELLINGS)
+    random = np.array([corrupt_labels(ready.data.y_train, k, 1.0, seed=seed)[0] for seed in seeds])
     ready, factor, _ = solved(ready, one_hot(true, k), solver, ridge=spec.ridge, watch=watch, progress=progress)
     with factor, watch("measure"):
         table = measures_table(
             factor,
             true,
-            random,
+            random[:, ready.training.groups],
             n_classes=k,
             K_test=ready.K_test,
             y_test=ready.data.y_test,
@@ -72,7 +77,7 @@ def _run(spec, solver, watch, progress):
         watch,
         kind="measures",
         launcher=solver.launcher,
-        warnings=table.warnings + doubts_of(ready),
+        warnings=table.warnings + doubts_of(ready, loo=True),
     )
 
 

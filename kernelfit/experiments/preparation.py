@@ -33,8 +33,8 @@ class Prepared:
     ----------
     data : Dataset
     changed : Corruption
-    duplicates : Duplicates or None
-        Among the training images as they were after corruption; None with a ridge, with which none are merged.
+    duplicates : Duplicates
+        Among the training images as they were after corruption; with a ridge none are merged.
     training : Augmented
         Images and labels to train on: the distinct ones of `changed`, and copies if asked for. Its groups say which
         image of `data` each row is.
@@ -46,11 +46,13 @@ class Prepared:
     choice : BandwidthChoice or None
     K, K_test : Gram
         Of the training points, and of the test points against them.
+    left_in : int
+        Training images that equal an earlier one and are not merged.
     """
 
     data: Dataset
     changed: Corruption
-    duplicates: Duplicates | None
+    duplicates: Duplicates
     training: Augmented
     features: Features
     X_train: object
@@ -59,6 +61,7 @@ class Prepared:
     choice: BandwidthChoice | None
     K: Gram
     K_test: Gram
+    left_in: int
 
     @property
     def d(self):
@@ -130,7 +133,8 @@ def prepare(spec, solver, *, label_sets=1, choose=None, watch, progress):
     with watch("gram"):
         K = gram(X_train, own, device=device)
         K_test = _test_gram(X_test, own, K)
-    return Prepared(data, changed, duplicates, training, features, X_train, X_test, kernel, choice, K, K_test)
+    left_in = duplicates.merged if spec.ridge != 0 else 0
+    return Prepared(data, changed, duplicates, training, features, X_train, X_test, kernel, choice, K, K_test, left_in)
 
 
 def solved(ready, Y, solver, *, ridge, watch, progress):
@@ -162,11 +166,20 @@ def with_kernel(ready, kernel, progress, K=None):
     return dataclasses.replace(ready, K=K, K_test=_test_gram(ready.X_test, kernel, K))
 
 
-def doubts_of(ready):
-    """Return what a reader must know of the data and the bandwidth of a Prepared problem, a list of sentences."""
-    found = pixels_in_doubt(ready.changed.X_train)
-    pixels = [f"{found}. Store the array as float to have the numbers as they are"] if found else []
-    return pixels + (ready.choice.doubts if ready.choice else [])
+def doubts_of(ready, *, loo):
+    """Return what a reader must know of the data and the bandwidth of a Prepared problem, a list of sentences.
+
+    `loo` says whether its results hold leave-one-out.
+    """
+    found = []
+    if pixels := pixels_in_doubt(ready.changed.X_train):
+        found.append(f"{pixels}. Store the array as float to have the numbers as they are")
+    if ready.left_in and (loo or ready.choice):
+        found.append(
+            f"{ready.left_in:,} training images equal an earlier one; leave-one-out leaves their copies in, so that it "
+            "has too few errors, and what is chosen by it fits too closely. Remove them"
+        )
+    return found + (ready.choice.doubts if ready.choice else [])
 
 
 def recorded(spec, results, ready, watch, *, kind, launcher="", **more):
@@ -196,7 +209,7 @@ def corruption_of(changed, data):
 
 
 def _load(spec, kernel, features, progress):
-    """Return the Dataset, its Corruption, fit to be solved, and the Duplicates among the images without a ridge."""
+    """Return the Dataset, its Corruption, fit to be solved, and the Duplicates among the images."""
     data = spec.load(progress)
     _check_precomputed(kernel, features, data, spec)
     changed = corrupt(
@@ -208,16 +221,18 @@ def _load(spec, kernel, features, progress):
         pixels=spec.pixels,
         seed=spec.seed,
     )
-    duplicates = None
-    if spec.ridge == 0:  # with one a repeated image weighs more, and merging would change the problem
-        duplicates = merge_duplicates(changed.X_train, changed.y_train, pairwise=kernel.of_matrix)
+    duplicates = merge_duplicates(changed.X_train, changed.y_train, pairwise=kernel.of_matrix)
+    if spec.ridge == 0:
         duplicates.require_equal_targets(data.classes)
     return data, changed, duplicates
 
 
 def _training(changed, duplicates, spec):
-    """Return the Augmented images to train on, without what equals another image."""
-    if duplicates is None or not duplicates.merged:
+    """Return the Augmented images to train on, without a ridge those that equal no earlier one.
+
+    With one a repeated image weighs more, and merging would change the problem.
+    """
+    if spec.ridge != 0 or not duplicates.merged:
         return augment(changed.X_train, changed.y_train, spec.augment)
     rows = duplicates.support
     made = augment(duplicates.distinct(changed.X_train), changed.y_train[rows], spec.augment)

@@ -239,7 +239,12 @@ def _warnings(rows, path, ready):
             condition_estimate=solution.condition_estimate,
         )
         found += [f"ridge {row.ridge:g}: {doubt}" for doubt in own]
-    return found + doubts_of(ready)
+    if ready.duplicates.merged and rows[0].ridge == 0:
+        found.append(
+            f"{ready.duplicates.merged:,} training images that equal an earlier one are left out for all ridges, as "
+            "without one; with a ridge they would weigh more. A path that begins above 0 keeps them"
+        )
+    return found + doubts_of(ready, loo=rows[0].loo_error is not None)
 
 
 EXPERIMENT = Experiment("ridge", RidgeSpec, RidgeResults, run_ridge)

@@ -10,7 +10,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.augmentation import parse_augment
-from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, tied
 from kernelfit.experiments.parts import (
     LOO,
     PIXELS,
@@ -231,7 +231,8 @@ def _illustrations(ready, solution, scores, left_out):
         "filters": None,
     }
     if left_out is not None:
-        drawn["memorised"] = pictures.memorised(ready.training.X, y, ready.true_labels, fitted, left_out, data.classes)
+        rows = ready.training.X, y, ready.true_labels, ready.training.groups
+        drawn["memorised"] = pictures.memorised(*rows, fitted, left_out, data.classes)
     filters = getattr(ready.X_train, "filters", None)
     if filters is not None:
         drawn["filters"] = pictures.sheet(filters)
@@ -256,12 +257,14 @@ def _warnings(ready, results, solution, scores):
         found.append(f"{100 * results.train_error:.3g} % of the training points are not fitted: this is no interpolant")
     if not np.isfinite(scores).all():
         found.append("some test points have no finite prediction; they count as errors")
+    if ties := tied(scores):
+        found.append(f"{ties:,} test points have several largest scores, perhaps all 0; they count as errors")
     k, present = scores.shape[1], set(ready.changed.y_train.tolist())
     if len(present) < k:
         found.append(f"{k - len(present)} of {k} classes have no training example")
     if choice and choice.bandwidth == choice.candidates[-1]["bandwidth"]:
         found.append(f"the bandwidth chosen, {choice.bandwidth:.3g}, is the widest that could be tried")
-    return found + doubts_of(ready)
+    return found + doubts_of(ready, loo=results.loo_error is not None)
 
 
 EXPERIMENT = Experiment("solve", SolveSpec, SolveResults, run_solve)

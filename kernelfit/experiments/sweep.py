@@ -153,7 +153,7 @@ def run_sweep(spec, *, progress=None) -> Record | None:
             rows += own
             kernels[setting.pixels] = str(ready.K.kernel)
             solutions.append(solution)
-            warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready)]
+            warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready, loo=spec.loo)]
     results = SweepResults(
         features=str(ready.features),
         kernels=kernels,
@@ -179,7 +179,7 @@ def _sweep_labels(spec, setting, solver, watch, progress):
     ready = prepare(setting, solver, label_sets=len(sets), watch=watch, progress=progress)
     k = len(ready.data.classes)
     labels = [corrupt_labels(ready.data.y_train, k, level, seed=seed)[0] for level, seed in sets]
-    if ready.duplicates is not None:
+    if spec.ridge == 0:
         dataclasses.replace(ready.duplicates, targets=np.column_stack(labels)).require_equal_targets()
     labels = [y[ready.training.groups] for y in labels]
     Y = _targets(labels, k)

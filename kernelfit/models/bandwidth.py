@@ -75,7 +75,8 @@ class BandwidthChoice:
         what = "is the narrowest that was tried"
         if useless:
             what = "predicts points that are left out no better than 0 does"
-        return [f"the bandwidth chosen, {self.bandwidth:.1e}, {what}: nearly equal points may leave no wider one"]
+        why = ": nearly equal points may leave no wider one" if chosen is self.candidates[-1] else ""
+        return [f"the bandwidth chosen, {self.bandwidth:.1e}, {what}{why}"]
 
 
 def choose_bandwidth(

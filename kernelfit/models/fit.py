@@ -60,8 +60,8 @@ class FitReport:
         The whole fit.
     log_marginal_likelihood : float or None
         Of the targets, all outputs together, under a Gaussian process with this kernel and noise of variance `ridge`,
-        without the points that were merged; None where the solver gives no determinant.
-        See kernelfit.models.posterior.
+        without the points that were merged, and at the trend that was found; None where the solver gives no
+        determinant. See kernelfit.models.posterior.
     warnings : tuple of str
         What a reader of these numbers must know.
     """
@@ -95,7 +95,8 @@ class Fit:
     norm : float
         RKHS norm of all outputs together.
     loo_residuals : array, shape (n, r), or None
-        y_i - f^(-i)(x_i) for all points given; see Solution.left_out.
+        y_i - f^(-i)(x_i) for all points given; see Solution.left_out. Without a ridge that of a point with a copy is 0:
+        the copy tells its target.
     report : FitReport
     first : int array, shape (n,)
         For every point given, the first that equals it: itself, unless it was merged.

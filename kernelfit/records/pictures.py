@@ -100,11 +100,12 @@ def misclassified(X, y, scores, classes, count=EXAMPLES):
     return [_example(X[i], i, classes[y[i]], classes[np.argmax(scores[i])]) for i in worst]
 
 
-def memorised(X, y, true, fitted, left_out, classes, count=EXAMPLES):
+def memorised(X, y, true, names, fitted, left_out, classes, count=EXAMPLES):
     """Return up to `count` examples (index, label, true, predicted, png) of training images that are memorised.
 
     These are right, and wrong if they are left out (leaving_out.memorisation); the first are those whose margin changes
-    most. `label` is the one that was fitted, `predicted` what the model says that was fitted without the example.
+    most. `index` is the entry of `names` (n,), `label` what was fitted, `predicted` what the model says that was fitted
+    without the example.
     """
     if not _are_images(X):
         return []
@@ -112,7 +113,8 @@ def memorised(X, y, true, fitted, left_out, classes, count=EXAMPLES):
     indices = np.flatnonzero(found.scores == 1)
     most = indices[np.argsort(-found.soft[indices], kind="stable")][:count]
     return [
-        _example(X[i], i, classes[y[i]], classes[np.argmax(left_out[i])]) | {"true": classes[true[i]]} for i in most
+        _example(X[i], names[i], classes[y[i]], classes[np.argmax(left_out[i])]) | {"true": classes[true[i]]}
+        for i in most
     ]
 
 

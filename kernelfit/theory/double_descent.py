@@ -2,7 +2,7 @@
 
 Test error rises to a peak at p = n, where the features just suffice to interpolate and the norm explodes, and falls
 again beyond it (Belkin, Hsu, Ma and Mandal, "Reconciling modern machine-learning practice and the classical
-bias-variance trade-off", 2019, section 3). There is no ridge. p features are the first p of one endless sequence, so
+bias-variance trade-off", 2019). There is no ridge. p features are the first p of one endless sequence, so
 that one decomposition serves a whole path, and as p grows the fit tends to the kernel interpolant.
 """
 
@@ -125,7 +125,7 @@ def double_descent(
     y_train, y_test : int array
     features : FourierFeatures or ReluFeatures
     label_noise : float
-        As corruption.corrupt_labels; without any the peak is low.
+        As corruption.corrupt_labels; without any the peak is lower.
     grid : increasing integers, optional
         default_grid(n) unless given.
     """

@@ -5,7 +5,7 @@ import pytest
 
 from kernelfit import KernelInterpolationClassifier, randomization_test
 from kernelfit.common.errors import InputError
-from kernelfit.datasets.labels import classes_of, error_rate, one_hot, plus_minus_one, right
+from kernelfit.datasets.labels import classes_of, error_rate, one_hot, plus_minus_one, right, tied
 
 LABELS = np.array([2, 0, 1, 1])
 
@@ -22,6 +22,13 @@ def test_one_hot_and_error_rate():
 def test_the_other_coding_is_linear_in_the_first(classes):
     Y = one_hot(np.arange(50) % classes, classes)
     assert np.array_equal(Y @ plus_minus_one(classes), 2 * Y - 1)
+
+
+def test_ties_are_errors_whatever_the_classes_are_called():
+    scores = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 0.2, 0.1]])
+    y, renamed = np.array([0, 0, 1, 1]), np.array([2, 1, 0])
+    assert right(scores, y).tolist() == right(scores[:, renamed], renamed[y]).tolist() == [False, False, False, True]
+    assert tied(scores) == 3 and tied(one_hot(LABELS, 3)) == 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -57,6 +57,21 @@ def test_equal_images_with_one_label_are_merged_and_counted(arrays):
     assert all(abs(norm / alone[name] - 1) > 1e-4 for name, norm in with_ridge.items()), "they weigh more"
 
 
+def test_copies_that_a_ridge_keeps_or_a_path_leaves_out_are_told(arrays):
+    rows = np.r_[:N, 5, 5, 9]
+    twice = save("twice.npz", arrays, X_train=arrays["X_train"][rows], y_train=arrays["y_train"][rows])
+    options, leaks = {"data": twice, "bandwidth": 1.0}, "3 training images equal an earlier one; leave-one-out leaves"
+    told = run_solve(SolveSpec(**options, ridge=0.1, loo=True))[0].warnings
+    assert sum(leaks in each for each in told) == 1
+    chosen = run_solve(SolveSpec(data=twice, ridge=0.1))[0].warnings
+    assert any(leaks in each for each in chosen), "the bandwidth is chosen by leave-one-out"
+    for quiet in (SolveSpec(**options, ridge=0.1), SolveSpec(**options, loo=True)):
+        assert not any(leaks in each for each in run_solve(quiet)[0].warnings)
+    paths = [run_ridge(RidgeSpec(**options, ridges=ridges)).warnings for ridges in ((0, 1), (0.1, 1))]
+    left_out = ["left out for all ridges" in " ".join(found) for found in paths]
+    assert left_out == [True, False] and any(leaks in each for each in paths[1])
+
+
 def test_equal_images_with_different_labels_are_an_error_that_names_both(arrays):
     X, y = arrays["X_train"][np.r_[:N, 5]], np.append(arrays["y_train"], (arrays["y_train"][5] + 1) % 10)
     wrong = save("wrong.npz", arrays, X_train=X, y_train=y)

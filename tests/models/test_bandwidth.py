@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -155,3 +157,14 @@ def test_lists_and_targets_of_one_output_are_taken_and_others_refused():
     for points, targets in ((X, y[:5]), (X, ["a"] * 40), (3.0, y)):
         with pytest.raises(InputError):
             choose_bandwidth(points, targets, Gaussian())
+
+
+def test_a_bandwidth_that_predicts_nothing_is_told_and_equal_points_only_where_no_wider_one_was_tried():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 3))
+    choice = choose_bandwidth(X, rng.standard_normal(80), Gaussian())
+    [doubt] = choice.doubts
+    assert "no better than 0 does" in doubt
+    assert ("equal points" in doubt) == (choice.bandwidth == choice.candidates[-1]["bandwidth"])
+    widest = dataclasses.replace(choice, bandwidth=choice.candidates[-1]["bandwidth"])
+    assert all("equal points" in each for each in widest.doubts)

@@ -58,7 +58,9 @@ def test_memorised_examples_are_wrong_when_really_left_out(ridge):
     coef = factor.solve(Y)
     scores = Y - ridge * coef
     left_out = leave_one_out(Y, coef, factor.inverse_diagonal())
-    found = pictures.memorised(X, y, (y + 1) % 3, scores, left_out, classes, count=100)
+    names = np.arange(len(y)) + 7
+    found = pictures.memorised(X, y, (y + 1) % 3, names, scores, left_out, classes, count=100)
+    found = [each | {"index": each["index"] - 7} for each in found]
     fitted, expected = np.argmax(scores, axis=1), {}
     for i in range(40):
         rest = np.delete(np.arange(40), i)

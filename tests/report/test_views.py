@@ -12,11 +12,23 @@ from kernelfit.experiments.ridge import verdict
 from kernelfit.records.fits import RandomizationResult
 from kernelfit.report.paper import FIGURE_1A_STEPS, SECTION_5_CLAIMS, TABLE_1
 from kernelfit.report.plots import PLOTS, find_plot, shown_by
-from kernelfit.report.views import bench, net, nets_paper, randomize, ridge, section5, solve, sweep, table1
+from kernelfit.report.views import (
+    bench,
+    descent,
+    hardness,
+    likelihood,
+    measures,
+    net,
+    nets_paper,
+    randomize,
+    ridge,
+    section5,
+    solve,
+    sweep,
+    table1,
+)
 from kernelfit.report.views.net_curves import by_key, errors_at_levels, errors_panel, loss, overfit_panel, times_to_fit
 from tests.report import folders
-
-_FIELDS = ("n_train", "seed", "model", "n_classes", "step_curve")
 
 
 def nets(*changes):
@@ -212,10 +224,10 @@ def test_a_ridge_path_tells_the_outcome():
     made = ridge.table(path())
     assert made.rows[0].cells[:5] == ("0 *", "0 %", "2.00 %", "1.25 %", "")
     assert made.rows[1].cells[:5] == ("1e-8", "0 %", "2.00 %", "1.24 %", "3, 2")
-    assert "a larger ridge does not improve leave-one-out, which would choose 0" in made.notes[0]
+    assert "a larger ridge does not lower the leave-one-out error, which would choose 0;" in made.notes[0]
     assert "in hindsight the test error is 1.24 % at 1e-8 instead of 1.25 %" in made.notes[0]
     better = ridge.table(path(loo=(0.02, 0.01, 0.03), test=(0.1, 0.1, 0.1))).notes[0]
-    assert "improves leave-one-out, which would choose 1e-8; none improves the test error of 10.00 %" in better
+    assert "lowers the leave-one-out error, which would choose 1e-8; none improves the test error of 10.00 %" in better
     blind = ridge.table(path(loo=(None, None, None)))
     assert "no leave-one-out to choose by" in blind.notes[0] and "chosen" not in blind.caption
     assert "*" not in blind.rows[0].cells[0]
@@ -272,6 +284,8 @@ def test_section_5_says_what_its_rows_say_together():
     assert said[0].startswith("The norm does not predict the error")
     lines[1] |= {"norm": 200.0}
     assert "agrees with" in section5.findings(folders.records(lines))[0].sentence
+    lines[1] |= {"norm": 200.0, "test_error": 0.001}
+    assert "does not predict" in section5.findings(folders.records(lines))[0].sentence, "less norm and more errors"
     for best, verb in (
         (0.0122, "does not improve"),
         (0.0121, "improves by less than noise on"),
@@ -279,6 +293,10 @@ def test_section_5_says_what_its_rows_say_together():
     ):
         ends = [{"ridge": 0.0, "test_error": 0.0122}, {"ridge": 0.01, "test_error": best}]
         records = folders.records([folders.section5(row="mnist-pixels-ridge", path=ends)])
+        assert verb in section5.findings(records)[0].sentence
+    for corrected, broken, verb in ((16, 0, "improves the"), (42, 26, "improves by less than noise on")):
+        better = {"ridge": 0.01, "test_error": 0.0106, "test_corrected": corrected, "test_broken": broken}
+        records = folders.records([folders.section5(row="mnist-pixels-ridge", path=[ends[0], better])])
         assert verb in section5.findings(records)[0].sentence
     solved = folders.solve(dataset={"asked": "mnist", "name": "mnist"}, n_train=60_000, n_test=10_000, test_error=0.012)
     rows = section5.section(folders.records([solved])).parts[0].rows
@@ -324,3 +342,37 @@ def test_the_likelihood_is_shown_where_it_is_known_and_there_is_room():
             line = folders.sweep(log_marginal_likelihood=value, **changes)
             [record] = folders.records([line]).of("sweep")
             assert ("log likelihood" in sweep.table(record).columns) == (room and value is not None)
+
+
+def test_a_measure_has_its_spread_over_random_labellings_and_none_is_not_defined():
+    def shown(**changes):
+        line = folders.measures()
+        made = line["results"]["table"]
+        made["measures"] = [made["measures"][0] | changes]
+        made |= {"labellings": 10} if "random_sd" in changes else {}
+        return measures.table(folders.records([line]).of("measures")[0])
+
+    early, spread, missing = shown(), shown(random_sd=2.5), shown(random=None, tells_apart=False)
+    assert early.rows[0].cells[1:4] == ("20", "126", "tells apart") and "labellings" not in early.caption
+    assert spread.rows[0].cells[2] == "126 ± 2.5" and "three standard deviations of 10 random" in spread.caption
+    assert missing.rows[0].cells[3] == "not defined"
+
+
+def said(view, *lines):
+    return [found.sentence for found in view.findings(folders.records(list(lines)))]
+
+
+def test_findings_are_true_when_the_numbers_turn():
+    line = folders.likelihood()
+    assert "are likelier to" in said(likelihood, line)[0]
+    line["results"]["rows"][0]["log_likelihood"] = -9000.0
+    assert "are less likely to" in said(likelihood, line)[0] and "by 4.705 nats" in said(likelihood, line)[0]
+    line = folders.hardness()
+    line["results"]["nets"][1]["learnt_for_good"] = -0.61
+    assert "correlation of 0 ± 0.86" in said(hardness, line)[0], "all nets, and not the one that agrees most"
+    peaks = folders.descent(grid=[50, 100, 200])
+    assert "squared error on test points peaks at 100" in said(descent, peaks)[0]
+    assert said(descent, folders.descent(test_squared_error=[[0.9, 0.4, 0.2]])) == [], "the side of a peak"
+    levels = ((0.0, 0, 0.0), (1.0, 0, 0.0), (1.0, 1, 0.02), (1.0, 2, 0.0))
+    fits = [folders.sweep(level=level, seed=seed, train_error=error) for level, seed, error in levels]
+    assert "are not fitted" in said(sweep, *fits)[0], "one seed of three"

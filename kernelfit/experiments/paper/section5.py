@@ -193,7 +193,7 @@ def _ridge_path(spec, scale, keep, progress, **options):
     options = spec.solve_options("mnist", n_train=scale.mnist, loo=scale.loo, **options)
     record = keep(run_ridge(RidgeSpec(ridges=scale.ridges, **options), progress=progress))
     results, rows = record.results, record.results.rows
-    kept = ("ridge", "train_error", "test_error", "loo_error", "norm")
+    kept = ("ridge", "train_error", "test_error", "loo_error", "norm", "test_corrected", "test_broken")
     same = ("features", "kernel", "chosen_by_loo", "loo_improves")
     return (
         _about(record)

@@ -62,16 +62,18 @@ def section(records):
 
 
 def findings(records):
-    """Return where the peak is, and that the error falls again beyond it."""
+    """Return where the error peaks: of a grid that holds the peak, and not one of its sides alone."""
     found = []
     for record in reversed(records.latest("descent")):
         curves, peak = record.results, record.results.peak()
+        if peak in (None, curves.grid[0], curves.grid[-1]):
+            continue
         errors = {p: mean_sd(_at(curves.test_error, k))[0] for k, p in enumerate(curves.grid)}
         last = curves.grid[-1]
         text = (
-            f"The error on test points peaks at {count(peak)} random features, for {count(curves.n_train)} training "
-            f"points: test error {percent(errors[peak])} there, {percent(errors[last])} with {count(last)} features "
-            f"({_title(record)})."
+            f"The squared error on test points peaks at {count(peak)} random features, for {count(curves.n_train)} "
+            f"training points: test error {percent(errors[peak])} there, {percent(errors[last])} with {count(last)} "
+            f"features ({_title(record)})."
         )
         found.append(Finding(percent(errors[peak]), text, record.command))
     return found

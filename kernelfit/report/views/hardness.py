@@ -5,10 +5,12 @@ from kernelfit.report.section import Finding, gallery
 from kernelfit.report.table import Row, Table
 from kernelfit.report.words import (
     about_of,
+    averaged,
     changes_of,
     count,
     data_of,
     known,
+    listed,
     number,
     percent,
     seconds,
@@ -18,7 +20,8 @@ from kernelfit.report.words import (
 
 _CAPTION = (
     "Spearman's rank correlation of the kernel's leave-one-out margins, the largest first, with the epoch from which "
-    "on a net was right (learnt), the first in which it was (first), and how often it forgot. Above 0 they agree."
+    "on a net was right (learnt), the first in which it was (first), and how often it forgot; what is "
+    "never learnt comes last. Above 0 they agree."
 )
 _TENTH = Axis(label="training examples, the kernel's easiest tenth first", low=0.5, high=10.5)
 
@@ -63,7 +66,7 @@ def figure(record):
     results = record.results
     panels = (
         _panel("When a net learns them", "mean epoch, for good", results.nets, "epoch_by_group"),
-        _panel("How often it forgets them", "mean forgetting events", results.nets, "events_by_group"),
+        _panel("How often it forgets them", "mean forgetting events, once learnt", results.nets, "events_by_group"),
         Panel(
             title="Margin of the kernel",
             x=_TENTH,
@@ -82,17 +85,18 @@ def section(records):
 
 
 def findings(records):
-    """Return how far a net and the kernel agree on which examples are hard."""
+    """Return how far nets and the kernel agree on which examples are hard."""
     found = []
     for record in reversed(records.latest("hardness")):
         agreed = [(net.learnt_for_good, net.model) for net in record.results.nets if known(net.learnt_for_good)]
         if agreed:
-            most, model = max(agreed)
+            told = averaged((value for value, _ in agreed), lambda value: number(value, 2))
             text = (
-                f"The kernel's leave-one-out margins and the epochs in which {model} learns the examples have a rank "
-                f"correlation of {number(most, 3)} ({data_of(record)}{changes_of(record)})."
+                f"The order of the kernel's leave-one-out margins, the largest first, and that in which "
+                f"{listed(model for _, model in agreed)} learns the examples have a rank correlation of {told} "
+                f"({data_of(record)}{changes_of(record)})."
             )
-            found.append(Finding(number(most, 3), text, record.command))
+            found.append(Finding(told, text, record.command))
     return found
 
 

@@ -68,9 +68,9 @@ def findings(records):
             least, most = min(known), max(known)
             first, last = (mean_sd(per_example(record.results, known[level]))[0] for level in (least, most))
             if None not in (first, last):
-                more = number(first - last)
+                more, likelier = number(abs(first - last)), "likelier" if first >= last else "less likely"
                 text = (
-                    f"Labels of which {share(least)} are replaced are likelier to a Gaussian process than those of "
+                    f"Labels of which {share(least)} are replaced are {likelier} to a Gaussian process than those of "
                     f"which {share(most)} are, by {more} nats an example ({data_of(record)})."
                 )
                 found.append(Finding(more, text, record.command))

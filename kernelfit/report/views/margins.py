@@ -35,7 +35,7 @@ def figure(record):
     }
     if is_one_value(train := found.get("train_margins", {"low": 0.0, "high": 1.0})):
         middle = number((train["low"] + train["high"]) / 2, 2)
-        about += f" The margins of all training examples are {middle}: they are interpolated."
+        about += f" The margins of all training examples are {middle}."
     residuals = steps.pop("loo_residuals", None)
     how_far = "How far the model fitted without an example is from its label: 0 needs no memory of it, 1 nothing else."
     panels = (

@@ -1,8 +1,8 @@
 """The measures of complexity on true and on random labels: which of them can tell the two apart?"""
 
 from kernelfit.report.section import Finding, Section, last
-from kernelfit.report.table import Row, Table
-from kernelfit.report.words import number, share, title_of
+from kernelfit.report.table import Cell, Row, Table
+from kernelfit.report.words import known, number, share, title_of
 
 
 def table(record):
@@ -11,17 +11,21 @@ def table(record):
     rows = []
     for each in made.measures:
         verdict = "tells apart" if each.tells_apart else "cannot tell"
+        if not known(each.true) or not known(each.random):
+            verdict = "not defined"
         if each.role == "label-free":
             verdict = "sees no labels"
         verdict += ", vacuous" if each.vacuous else ""
-        cells = each.name, number(each.true), number(each.random), verdict, each.formula
+        spread = f" ± {number(each.random_sd, 2)}" if each.random_sd else ""
+        cells = each.name, number(each.true), Cell(f"{number(each.random)}{spread}", each.random), verdict, each.formula
         rows.append(Row(cells, record.command))
+    noise = f" and three standard deviations of {made.labellings} random labellings" if made.labellings > 1 else ""
     return Table(
         title=title_of(record),
         columns=("measure", "true labels", "random labels", "verdict", "formula"),
         rows=tuple(rows),
-        caption="tells apart: differs by more than 10 %; vacuous: claims to be an error, and is no better than chance "
-        f"({share(round(made.chance, 4))}) on true labels",
+        caption=f"tells apart: differs by more than 10 %{noise}; vacuous: claims to be an error, and is no better than "
+        f"chance ({share(round(made.chance, 4))}) on true labels",
         warnings=tuple(dict.fromkeys([*made.warnings, *record.warnings])),
     )
 

@@ -57,8 +57,8 @@ def figure(record):
     beyond = (Rule((at[0] * at[1]) ** 0.5, vertical=True),) if rows[0].ridge == 0 and len(rows) > 1 else ()
     errors = [_series(rows, at, name, label, style, 100) for name, label, style in ERRORS]
     norms = [_series(rows, at, "norm", "targets 0/1", 0), _series(rows, at, "norm_pm1", "targets -1/+1", 3)]
-    about = {True: "A larger ridge improves leave-one-out.", False: "No larger ridge improves leave-one-out."}
-    caption = about.get(record.results.loo_improves, "")
+    about = {True: "A larger ridge lowers", False: "No larger ridge lowers"}.get(record.results.loo_improves)
+    caption = f"{about} the leave-one-out error." if about else ""
     errors = tuple(series for series in errors if series.points)
     panels = (
         Panel(title="Errors against the ridge", x=x, y=_ERROR, series=errors, rules=beyond, caption=caption),
@@ -100,8 +100,10 @@ def _sentence(results):
     if results.chosen_by_loo is None:
         loo = "there is no leave-one-out to choose by"
     else:
-        verb = "improves" if results.loo_improves else "does not improve"
-        loo = f"a larger ridge {verb} leave-one-out, which would choose {number(results.chosen_by_loo)}"
+        verb = "lowers" if results.loo_improves else "does not lower"
+        squared = results.chosen_by_loo > results.rows[0].ridge and not results.loo_improves
+        chosen = f"{number(results.chosen_by_loo)}{', of equal ones by their squared error' if squared else ''}"
+        loo = f"a larger ridge {verb} the leave-one-out error, which would choose {chosen}"
     first, best = results.rows[0], min(results.rows, key=lambda row: row.test_error)
     if not results.test_improves:
         return f"{loo}; none improves the test error of {percent(first.test_error)}"

@@ -96,9 +96,9 @@ def _verdicts(done):
     if pixels and gabor:
         one, other = gabor.results, pixels.results
         if all(map(known, (one.norm, other.norm, one.test_error, other.test_error))):
-            larger, better = one.norm > other.norm, one.test_error < other.test_error
+            agrees = (one.norm - other.norm) * (one.test_error - other.test_error) > 0
             text = (
-                f"The norm {'does not predict' if larger and better else 'agrees with'} the error: Gabor features have "
+                f"The norm {'agrees with' if agrees else 'does not predict'} the error: Gabor features have "
                 f"norm {number(one.norm)} and error {percent(one.test_error)}, pixels norm {number(other.norm)} and "
                 f"error {percent(other.test_error)}."
             )
@@ -112,8 +112,11 @@ def _verdicts(done):
 
 def _ridge_verdict(what, record, first, *others):
     least, best = first["test_error"], min(others, key=lambda row: row["test_error"])
-    # One standard deviation of a difference of two errors on the same n examples is below sqrt(e (1 - e) 2 / n).
-    noise = (2 * least * (1 - least) / max(1, record.results.n_test)) ** 0.5
+    # The variance of a difference of two errors on the same n examples: of b corrected and c broken ones it is
+    # (b + c) / n^2, and where these are not known, as in early records, below 2 e (1 - e) / n.
+    n, moved = max(1, record.results.n_test), (best.get("test_corrected"), best.get("test_broken"))
+    variance = 2 * least * (1 - least) / n if None in moved else sum(moved) / n**2
+    noise = variance**0.5
     gain = least - best["test_error"]
     verb = "does not improve" if gain <= 0 else "improves by less than noise on" if gain <= 2 * noise else "improves"
     text = (

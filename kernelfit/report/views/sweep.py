@@ -11,6 +11,7 @@ from kernelfit.report.words import (
     averaged,
     count,
     data_of,
+    known,
     mean_sd,
     number,
     percent,
@@ -92,10 +93,11 @@ def findings(records):
                 mean_sd(getattr(row, name) for row in levels[level])[0]
                 for level, name in ((1, "train_error"), (1, "test_error"), (1, "norm"), (0, "test_error"), (0, "norm"))
             )
-            fitted, more = "fitted" if train <= THRESHOLD else "not fitted", times(quotient(norm, true_norm))
+            fitted = "fitted" if max(row.train_error for row in levels[1]) <= THRESHOLD else "not fitted"
+            more = f", {times(quotient(norm, true_norm))} the norm" if known(quotient(norm, true_norm)) else ""
             text = (
                 f"Random labels are {fitted}: training error {percent(train)}, test error {percent(test)} instead of "
-                f"{percent(true_test)}, {more} the norm ({data_of(record)})."
+                f"{percent(true_test)}{more} ({data_of(record)})."
             )
             found.append(Finding(percent(train), text, record.command))
     return found
