@@ -122,6 +122,7 @@ def channels_explained(name: str, X: npt.NDArray) -> str:
 
 def _checked(name, split, X, y):
     X, y = np.asarray(X), np.asarray(y)
+    X = X.astype(X.dtype.newbyteorder("="), copy=False)
     if X.ndim not in (2, 3, 4):
         raise DataError(f"{name}: X_{split} has shape {X.shape}; expected (n, d), (n, h, w) or (n, h, w, channels)")
     if channels_first(X):

@@ -57,6 +57,8 @@ def load(
     """
     if not isinstance(data, (str, os.PathLike)):
         raise InputError(f"data is {data!r}; it must be the name of a dataset or a path")
+    if not str(data).strip():
+        raise InputError("data is an empty text; give the name of a dataset or a path, or . for this folder")
     progress = progress or Progress()
     name, colon, dimension = str(data).partition(":")
     if name == "synthetic" and not isinstance(data, Path):

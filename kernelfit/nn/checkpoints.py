@@ -1,6 +1,7 @@
 """Checkpoints: the whole state of a training in one file, written whole or not at all."""
 
 import io
+import zipfile
 
 import torch
 
@@ -21,23 +22,27 @@ def load_checkpoint(path, *, identity, device="cpu"):
     Raises
     ------
     ScratchError
-        The file is no checkpoint, or that of another run.
+        The file is damaged, no checkpoint, or that of another run.
     """
     try:
+        with zipfile.ZipFile(path) as file:
+            if damaged := file.testzip():  # torch.load does not look at the checksums
+                raise ValueError(f"{damaged} in it is damaged")
         # weights_only: a file must not choose code to run.
         content = torch.load(path, map_location=device, weights_only=True)
-        if content["schema"] != SCHEMA:
-            raise ValueError(f"schema {content['schema']!r}")
+        schema, run, state = (content[name] for name in ("schema", "identity", "state"))
+        if schema != SCHEMA:
+            raise ValueError(f"schema {schema!r}")
     except FileNotFoundError:
         return None
     except Exception as error:  # torch raises many kinds for a damaged file
         raise ScratchError(f"{path} is no whole checkpoint ({error}); remove it, or leave out `resume`") from error
-    if content["identity"] != identity:
+    if run != identity:
         raise ScratchError(
-            f"{path} belongs to another run ({content['identity'][:12]}, not {identity[:12]}): data, model, seed or "
-            "settings differ. Repeat that run's command, or leave out `resume`"
+            f"{path} belongs to another run ({run[:12]}, not {identity[:12]}): data, model, seed or settings differ. "
+            "Repeat that run's command, or leave out `resume`"
         )
-    return content["state"]
+    return state
 
 
 def save_weights(path, net):

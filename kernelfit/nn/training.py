@@ -13,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 from kernelfit.backend import keep_freed_memory
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, ScratchError
 from kernelfit.common.progress import Progress, duration
 from kernelfit.nn import draws
 from kernelfit.nn.checkpoints import load_checkpoint, save_checkpoint
@@ -69,7 +69,7 @@ def train(
     InputError
         The net does not take these inputs, or has too few outputs.
     ScratchError
-        The checkpoint is damaged or another run's.
+        The checkpoint is damaged, another run's, or of other code of the net.
     """
     settings, progress = settings or Settings(), progress or Progress()
     device, n = images.device, len(images)
@@ -91,9 +91,7 @@ def train(
     history = History(torch.zeros(steps_per_epoch, device=device), torch.zeros(n, dtype=torch.bool, device=device))
     state = load_checkpoint(checkpoint, identity=identity, device=device) if resume and checkpoint else None
     if state:
-        net.load_state_dict(state["net"])
-        optimizer.load_state_dict(state["optimizer"])
-        history = History(**state["history"])
+        history = _taken_up(state, net, optimizer, history, checkpoint)
         if history.stopped_by is None:
             history.resumed.append(history.steps)
             if not team.is_root:  # what the unfinished epoch holds will be summed
@@ -165,6 +163,22 @@ def train(
             if history.stopped_by or team.agrees(clock.due(settings)):
                 save()
     return history
+
+
+def _taken_up(state, net, optimizer, history, checkpoint):
+    """Return the History of a checkpoint's state, whose weights net and optimizer have then."""
+    try:
+        if set(state["history"]) != set(vars(history)):
+            raise ValueError(f"its history holds {', '.join(sorted(state['history']))}")
+        net.load_state_dict(state["net"])
+        optimizer.load_state_dict(state["optimizer"])
+    except (AttributeError, KeyError, RuntimeError, TypeError, ValueError) as error:
+        told = " ".join(str(error).split())
+        raise ScratchError(
+            f"{checkpoint} does not fit this net ({told}); was its code changed since? Remove the file, or leave out "
+            "`resume`"
+        ) from error
+    return History(**state["history"])
 
 
 def _measure(net, images, labels, settings, history, test, allowed, team):

@@ -97,11 +97,16 @@ def read_folder(folder: str | Path, find: Callable[[str], Any], *, progress: Pro
         There is no such folder, or no .jsonl file in it.
     InputError
         `folder` is not a folder.
+    DataError
+        It cannot be read.
     """
     folder = Path(folder)
     if folder.exists() and not folder.is_dir():
         raise InputError(f"{folder} is not a folder; name the folder that holds records.jsonl")
-    files = sorted(folder.glob("*.jsonl"))
+    try:
+        files = sorted(file for file in folder.iterdir() if file.suffix == ".jsonl") if folder.exists() else []
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     if not files:
         what = "holds no .jsonl file" if folder.exists() else "does not exist"
         raise DataNotFoundError(
@@ -181,6 +186,10 @@ def _typed(fields, find):
     if experiment is None or fields.get("schema") != SCHEMA:
         raise DataError(f"no record of a kind that is known: {str(kind or fields.get('schema'))[:60]!r}")
     record = decoded(fields, experiment.results)
+    try:
+        plain(record)  # as whatever shows it will
+    except RecursionError as error:
+        raise DataError("what it holds is nested too deep") from error
     if record.id:
         return record
     try:

@@ -84,3 +84,10 @@ def test_subset_depends_on_seed_alone_and_splits_differ():
 def test_impossible_subset_is_refused(size):
     with pytest.raises(InputError, match="from 1 to 100"):
         imbalanced().subset(n_train=size)
+
+
+def test_numbers_of_either_byte_order_are_the_same_data():
+    X, y = np.random.default_rng(0).standard_normal((6, 3)), np.array([0, 1, 0, 1, 0, 1])
+    big = Dataset("own", X.astype(">f8"), y.astype(">i4"), X, y, ("a", "b"), "own")
+    assert big.X_train.dtype == big.X_test.dtype == np.float64
+    assert np.array_equal(big.X_train, X) and np.array_equal(big.y_train, y)

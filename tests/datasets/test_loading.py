@@ -87,3 +87,9 @@ def test_a_file_where_the_folder_of_a_download_should_be(tmp_path, monkeypatch):
     (tmp_path / "mnist").touch()
     with pytest.raises(InputError, match="is a file where the folder of mnist should be"):
         download_folder(ENTRIES["mnist"], tmp_path)
+
+
+@pytest.mark.parametrize("empty", ["", " "])
+def test_an_empty_name_is_not_the_current_folder(empty):
+    with pytest.raises(InputError, match="empty text"):
+        load(empty)

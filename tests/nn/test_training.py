@@ -208,11 +208,34 @@ def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
     train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
     with pytest.raises(ScratchError, match="another run"):
         train(net, images, y, settings, checkpoint=path, identity="two", resume=True)
-    path.write_bytes(path.read_bytes()[:1000])
-    with pytest.raises(ScratchError, match="whole checkpoint"):
-        train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
+    content = path.read_bytes()
+    middle = len(content) // 2
+    damaged = content[:middle] + bytes(byte ^ 255 for byte in content[middle : middle + 64]) + content[middle + 64 :]
+    for wrong in (content[:1000], damaged, b""):
+        path.write_bytes(wrong)
+        with pytest.raises(ScratchError, match="whole checkpoint"):
+            train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
     train(net, images, y, settings, checkpoint=path, identity="two")
     assert [file.name for file in tmp_path.iterdir()] == ["net.pt"]
+
+
+def test_a_checkpoint_of_other_code_is_refused(tmp_path):
+    settings, path = Settings(epochs=1), tmp_path / "net.pt"
+    net, images, y = problem("mlp(hidden=[8])")
+    train(net, images, y, settings, checkpoint=path, identity="one")
+    wider = problem("mlp(hidden=[9])")[0]
+    with pytest.raises(ScratchError, match=r"does not fit this net .*size mismatch"):
+        train(wider, images, y, settings, checkpoint=path, identity="one", resume=True)
+    state = checkpoints.load_checkpoint(path, identity="one")
+    for history in ({**state["history"], "later": 1}, {k: v for k, v in state["history"].items() if k != "steps"}):
+        checkpoints.save_checkpoint(path, state | {"history": history}, identity="one")
+        with pytest.raises(ScratchError, match="its history holds"):
+            train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
+    for missing in ("identity", "state"):
+        content = {"schema": checkpoints.SCHEMA, "identity": "one", "state": state}
+        torch.save({name: value for name, value in content.items() if name != missing}, path)
+        with pytest.raises(ScratchError, match=f"no whole checkpoint .*{missing}"):
+            train(net, images, y, settings, checkpoint=path, identity="one", resume=True)
 
 
 def test_bfloat16_trains_and_is_evaluated_in_float32():

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from kernelfit.common.errors import DataNotFoundError, InputError
+from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.common.progress import Progress
 from kernelfit.experiments.registry import find, kinds, read_records
 from kernelfit.records.fits import KIND
 from kernelfit.records.reading import Records, read_file
-from kernelfit.records.record import FILE, DatasetUsed, append_record
+from kernelfit.records.record import FILE, DatasetUsed, append_record, to_json
 from tests.records.test_records import record
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -259,3 +259,24 @@ def test_half_a_character_spoils_one_line(tmp_path):
     (tmp_path / FILE).write_text("\n".join([line, json.dumps(broken), line]) + "\n")
     found = read_records(tmp_path)
     assert len(found) == 2 and [each.number for each in found.unread] == [2]
+
+
+def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch):
+    def refused(self):
+        raise PermissionError(13, "Permission denied", str(self))
+
+    monkeypatch.setattr(Path, "iterdir", refused)  # a superuser may read any
+    with pytest.raises(DataError, match="cannot be read: Permission denied"):
+        read_records(tmp_path)
+
+
+@pytest.mark.parametrize("depth", [400, 700, 850, 5000])
+def test_a_record_nested_deep_is_shown_or_skipped(tmp_path, depth):
+    append_record(tmp_path, record())
+    line = json.loads((tmp_path / FILE).read_text().splitlines()[0])
+    text = json.dumps(line | {"spec": {"deep": "HERE"}}).replace('"HERE"', "[" * depth + "]" * depth)
+    (tmp_path / FILE).write_text(text + "\n")
+    records = read_records(tmp_path)
+    assert len(records) + len(records.unread) == 1
+    for each in records:
+        to_json(each)

@@ -28,7 +28,8 @@ def read_class_folders(path: str | Path, progress: Progress | None = None) -> Da
     Raises
     ------
     DataError
-        If a split or a class is missing or empty, or a file is not such an image: names it.
+        If a split is missing or empty, a class has no training images, a folder cannot be read, or a file is not such
+        an image: names it. A class may have no test images.
     IntegrityError
         If the archive is hostile, damaged or truncated.
     NotEnoughMemoryError
@@ -71,15 +72,21 @@ def list_class_folders(path: Path) -> tuple[dict[tuple[str, str, str], Any], lis
 
 def _in_folder(path):
     """{relative name: path, or None for a class} of two levels below train/ and test/, links followed."""
-    files = {}
+    files: dict[str, Path | None] = {}
     for split in SPLITS:
-        below = [*(path / split).glob("*"), *(path / split).glob("*/*")]
-        files |= {entry.relative_to(path).as_posix(): entry for entry in below}
-    return {
-        name: None if entry.parent.parent == path and entry.is_dir() else entry
-        for name, entry in files.items()
-        if _visible(name)
-    }
+        for entry in _listed(path / split) if (path / split).is_dir() else ():
+            is_class = entry.is_dir()
+            files[f"{split}/{entry.name}"] = None if is_class else entry
+            files |= {f"{split}/{entry.name}/{file.name}": file for file in (_listed(entry) if is_class else ())}
+    return files
+
+
+def _listed(folder):
+    """Return what is in a folder and not hidden."""
+    try:
+        return [entry for entry in folder.iterdir() if _visible(entry.name)]
+    except OSError as error:
+        raise DataError(f"{folder} cannot be read: {error.strerror}") from error
 
 
 def _in_archive(path):

@@ -7,6 +7,7 @@ reconstruction, which trusts shapes and dtypes, never runs on data from a file.
 import io
 import math
 import pickle
+import pickletools
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,8 @@ def restricted_loads(data: bytes, name: str) -> Any:
         If the pickle asks for any other class or function, or is damaged.
     """
     try:
-        return _resolve(_Unpickler(io.BytesIO(data), encoding="bytes").load())
+        _check_memo(data)
+        return _resolve(_Unpickler(io.BytesIO(data), encoding="bytes").load(), {})
     except IntegrityError as error:
         raise IntegrityError(f"{name}: {error}") from error
     except Exception as error:  # opcodes of a damaged pickle may fail in any way; none of them runs foreign code
@@ -89,11 +91,22 @@ class _Unpickler(pickle.Unpickler):
         raise IntegrityError("the pickle asks for a persistent object; refused")
 
 
-def _resolve(value):
-    if isinstance(value, _Array):
-        return value.resolve()
-    if isinstance(value, dict):
-        return {_resolve(key): _resolve(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return type(value)(_resolve(item) for item in value)
-    return value
+def _check_memo(data):
+    """Raise IntegrityError for a number that Python would make room for up to, in a memo of all objects before it."""
+    for opcode, number, _ in pickletools.genops(data):
+        if opcode.name in ("PUT", "BINPUT", "LONG_BINPUT") and number > len(data):
+            raise IntegrityError(f"the pickle of {len(data):,} bytes numbers an object {number:,}; it is damaged")
+
+
+def _resolve(value, done):
+    """Return a value with arrays in it; `done` is what was made of the values before, each of them once, by id."""
+    if id(value) not in done:
+        made = value
+        if isinstance(value, _Array):
+            made = value.resolve()
+        elif isinstance(value, dict):
+            made = {_resolve(key, done): _resolve(item, done) for key, item in value.items()}
+        elif isinstance(value, (list, tuple)):
+            made = type(value)(_resolve(item, done) for item in value)
+        done[id(value)] = made
+    return done[id(value)]

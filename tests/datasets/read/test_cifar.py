@@ -204,3 +204,12 @@ def test_an_oversized_python_batch_is_not_read(tmp_path, monkeypatch):
         file.truncate(10_000_000)
     with pytest.raises(IntegrityError, match="far more"):
         load("cifar10", data_dir=tmp_path)
+
+
+def test_a_small_pickle_cannot_take_much_memory_or_time():
+    with pytest.raises(IntegrityError, match="numbers an object 134,217,728"):
+        restricted_loads(b"\x80\x02}r" + (2**27).to_bytes(4, "little") + b".", "small")
+    shared = []
+    for _ in range(60):  # 2^60 paths, if each were followed
+        shared = [shared, shared]
+    assert len(restricted_loads(pickle.dumps(shared, 2), "shared")) == 2

@@ -1,10 +1,13 @@
+import errno
 import io
+import os
 import shutil
 import struct
 import tarfile
 import unicodedata
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -338,3 +341,18 @@ def test_names_that_are_no_utf8_are_names(folder):
         (folder / split / "cat").rename(folder / split / "caf\udce9")
     assert load(folder).classes == ("caf\udce9", "dog")
     assert stream(folder, 4).hashes()
+
+
+@pytest.mark.parametrize("closed", ["train", "train/dog", "test/dog"])
+def test_a_folder_that_cannot_be_read_is_named(folder, closed, monkeypatch):
+    real = Path.iterdir
+
+    def refused(self):
+        if self == folder / closed:
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+        return real(self)
+
+    monkeypatch.setattr(Path, "iterdir", refused)  # a superuser may read any
+    for read in (load, lambda path: stream(path, 4)):
+        with pytest.raises(DataError, match=f"{closed} cannot be read: Permission denied"):
+            read(folder)

@@ -1,6 +1,7 @@
 """Train a net until it fits, measure it, and append a record."""
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,8 @@ def command(
     progress = make_progress(quiet or not is_root)
     specs = [dataclasses.replace(spec, labels=p, seed=spec.seed + k) for k in range(seeds) for p in labels]
     failures = []
-    with interruption(lambda: _how_to_go_on(runs)):
+    since = 0.0 if resume else time.time()
+    with interruption(lambda: _how_to_go_on(runs, since)):
         for record, net in run_nets(specs, runs=runs, resume=resume, progress=progress):
             if net is None and save:
                 raise InputError(
@@ -80,8 +82,9 @@ def command(
         raise failures[0]
 
 
-def _how_to_go_on(runs):
-    kept = any((runs / "nets").glob("*.pt"))
+def _how_to_go_on(runs, since):
+    """Return what to say of a checkpoint that was written after `since`, a time: others are those of other runs."""
+    kept = any(file.stat().st_mtime >= since for file in (runs / "nets").glob("*.pt"))
     return "repeat the command with --resume to go on from the last checkpoint" if kept else ""
 
 
