@@ -161,9 +161,11 @@ def _array(name, value):
 def _restored(value, given, function):
     match value:
         case {"kernel": text}:
-            if "custom" not in text:
+            try:
                 return parse_kernel(text, imports=False)
-            return as_kernel(given) if str(as_kernel(given)) == text else function.kernel
+            except InputError:  # a kernel of the user's own, which was given
+                own = as_kernel(given)
+                return own if str(own) == text else function.kernel
         case {"function": _}:
             return given
         case {"pairs": pairs}:

@@ -17,7 +17,8 @@ from kernelfit.features.whitening import Covariance
 BLOCK = 256  # filters drawn from one stream; a constant of the sequence, so never to be changed
 _WHITENING_PATCHES = 100_000
 _SHOWN = 24
-_FLAT = 1e-4  # a patch of less variance is no filter
+_FLAT = 1e-4  # a patch of less variance, in units of a grey level, is no filter
+_NORM = 55.0  # of an image whose unit is 1
 
 
 class Net:
@@ -139,6 +140,13 @@ class Net:
         patches = patches if s.normalise == "none" else normalised(patches, s.constant)
         return patches / np.linalg.norm(patches, axis=1, keepdims=True) if s.unit == "patches" else patches
 
+    @property
+    def _unit(self):
+        """One grey level in prepared images; where a norm, or whitening, takes their scale from them, at most 1."""
+        s = self.settings
+        unit = min(s.scale / 255, s.image_norm / _NORM) if s.image_norm else s.scale / 255
+        return min(unit, 1.0) if s.whitening == "image" else unit
+
     def _patches(self, rng, count):
         """Return `count` random patches of the training images, float64 (count, d), none of them flat."""
         height, width, _ = self.image
@@ -155,7 +163,7 @@ class Net:
                 here = np.flatnonzero((at >= start) & (at < start + 4096))
                 drawn = windows[at[here] - start, top[here], left[here]]  # (patches, channels, height, width)
                 patches[here] = drawn.transpose(0, 2, 3, 1).reshape(len(here), -1)
-            patches = patches[patches.var(axis=1) > _FLAT * self.settings.scale**2 / 255**2]
+            patches = patches[patches.var(axis=1) > _FLAT * self._unit**2]
             found.append(patches)
             have += len(patches)
             if have >= count:

@@ -64,6 +64,8 @@ _CHOICES = {
     "normalise": ("none", "filters", "all"),
     "unit": ("none", "patches", "filters"),
     "standardise": (True, False),
+    "two_sided": (True, False),
+    "flip": (True, False),
 }
 
 

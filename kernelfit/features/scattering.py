@@ -23,12 +23,13 @@ from kernelfit.features.streaming import ImageFunction
 
 @dataclasses.dataclass(frozen=True)
 class Scattering(Gabor):
-    """The Gabor features phi(x), and weight_2 blur_2((||x * psi_1| * psi_2|^2 + floor^2)^(root_2 / 2)), subsampled.
+    """The Gabor features phi(x), and weight_2 blur_2((|m * psi_2|^2 + floor^2)^(root_2 / 2)), subsampled.
 
-    The modulus |x * psi_1|, without a root, is the envelope of the edges and strokes of one wavelength and angle;
-    psi_2, at least twice as long, tells how these lie to each other, which a blur alone forgets (Mallat, "Group
-    invariant scattering", 2012; Bruna and Mallat, "Invariant scattering convolution networks", 2013). The features of
-    one channel are those of Gabor, then first filter by first filter, second filter by second filter, row, column.
+    The modulus m = sqrt(|x * psi_1|^2 + floor^2), without a root, is the envelope of the edges and strokes of one
+    wavelength and angle; psi_2, at least twice as long, tells how these lie to each other, which a blur alone forgets
+    (Mallat, "Group invariant scattering", 2012; Bruna and Mallat, "Invariant scattering convolution networks", 2013).
+    The features of one channel are those of Gabor, then first filter by first filter, second filter by second filter,
+    row, column.
 
     Parameters
     ----------

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit import backend
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 
@@ -15,7 +16,7 @@ ImageFunction = Callable[[npt.NDArray], npt.NDArray]  # images (h, w, m), the im
 
 def as_channels(X: npt.ArrayLike) -> npt.NDArray:
     """Return images (n, h, w) or (n, h, w, channels) as a view (n, channels, h, w)."""
-    X = np.asarray(X)
+    X = np.asarray(host_array(X))
     if X.ndim not in (3, 4) or 0 in X.shape:
         raise InputError(
             f"image features need images of shape (n, h, w) or (n, h, w, channels); got {X.shape}. Reshape rows of "

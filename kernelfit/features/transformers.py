@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Transfo
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError
 from kernelfit.features import gabor, randomconv, scattering, wavelet
 from kernelfit.features.base import Features
@@ -92,7 +93,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
 
     def _rows(self, X, *, reset):
         """Return (X as checked rows, the shape of an image, or None if X came as rows)."""
-        X = np.asarray(X) if isinstance(X, list | tuple) else X
+        X = np.asarray(X) if isinstance(X, list | tuple) else host_array(X)
         shape = np.shape(X)[1:] if getattr(X, "ndim", 2) > 2 else None
         if shape is not None:
             X = np.asarray(X).reshape(len(X), math.prod(shape))

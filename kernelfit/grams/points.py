@@ -149,8 +149,11 @@ class CoordinatePoints(Points):
             raise InputError("points that were shifted by different offsets meet; prepare one set beside the other")
 
     def scaled(self, weights: npt.NDArray[np.float64]) -> Self:
-        values = self.values * weights
-        sq_norms = (values * values).sum(axis=1)
+        with np.errstate(over="ignore"):
+            values = self.values * weights
+            sq_norms = (values * values).sum(axis=1)
+        if not self.device.xp.isfinite(sq_norms).all():
+            raise InputError("points, each coordinate divided by its own bandwidth, have a squared norm that overflows")
         unshift = self.device.xp.zeros(len(self))
         return dataclasses.replace(self, values=values, sq_norms=sq_norms, unshift=unshift, products=None, bound=None)
 

@@ -55,6 +55,11 @@ class Kernel:
         """Whether the data are not points but a matrix that is the kernel already, see Precomputed."""
         return False
 
+    @property
+    def is_own(self) -> bool:
+        """Whether code of the user's own makes blocks, so that the text of the kernel does not say what they are."""
+        return not type(self).__module__.startswith("kernelfit.")
+
     def __add__(self, other: "Kernel | float") -> "Sum":
         return Sum(self, _as_kernel(other))
 
@@ -140,6 +145,10 @@ class _Pair(Kernel):
     @property
     def of_matrix(self) -> bool:
         return self.left.of_matrix or self.right.of_matrix
+
+    @property
+    def is_own(self) -> bool:
+        return self.left.is_own or self.right.is_own
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,6 +36,10 @@ class Custom(Kernel):
             raise InputError(f"kernel {self} returned NaN or infinite values")
         out[...] = values
 
+    @property
+    def is_own(self) -> bool:
+        return True
+
     def __str__(self) -> str:
         made = getattr(self.function, "__qualname__", type(self.function).__name__)
         return f"custom({self.path or f'{self.function.__module__}:{made}'!r})"

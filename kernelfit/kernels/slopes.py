@@ -57,6 +57,11 @@ def slope(kernel: Kernel, bandwidth: float | Sequence[float], feature: int | Non
     Slope(kernel=Gaussian(bandwidth=2.0), feature=None)
     """
     if isinstance(kernel, DistanceKernel) and kernel.open_bandwidth:
+        if not hasattr(kernel, "steepness"):
+            raise InputError(
+                f"kernel {kernel} does not say how to differentiate by its bandwidth; give its class `steepness`, or "
+                "choose the bandwidth by leave-one-out"
+            )
         return Slope(kernel.with_bandwidth(bandwidth), feature)
     if not isinstance(kernel, Sum | Product) or not kernel.open_bandwidth:
         raise InputError(f"kernel {kernel} has no open bandwidth to differentiate by")

@@ -165,7 +165,10 @@ def _kernel_of(path, text, given):
     try:
         return given or parse_kernel(text, imports=False)
     except InputError as error:
-        raise DataError(f"{path}: the header of the model is damaged: {error}") from error
+        raise DataError(
+            f"{path} was fitted with the kernel {text}, and {error}. Name a kernel of your own again, as `kernel`; "
+            "if it is none, the file is damaged"
+        ) from error
 
 
 def _sides(X):

@@ -9,6 +9,7 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from kernelfit.common.arrays import host_array
 from kernelfit.common.errors import InputError, ScratchError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_number, check_targets
@@ -323,7 +324,7 @@ def pivot_of(factor: Factor) -> float:
 
 
 def _checked_weights(weights, n):
-    w = np.asarray(weights)
+    w = np.asarray(host_array(weights))
     if w.shape != (n,) or w.dtype.kind not in "fiub" or not (np.isfinite(w).all() and (w >= 0).all() and w.any()):
         raise InputError(
             f"weights are {w.dtype} of shape {w.shape}; expected ({n},) finite numbers, none negative and not all 0"

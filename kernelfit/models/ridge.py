@@ -104,7 +104,7 @@ def choose_ridge(
     K = gram(X, kernel.with_bandwidth(1.0) if kernel.open_bandwidth else kernel).subset(rows)
     widths: list[float | None] = [None]
     if kernel.open_bandwidth:
-        widths = [float(each) for each in median_distance(K.points) * _MULTIPLES]
+        widths = [float(each) for each in median_distance(K.points, kernel.metric) * _MULTIPLES]
     labels = Y.argmax(axis=1)
 
     def tried(width):

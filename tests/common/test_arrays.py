@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfit import Gaussian, KernelInterpolator, fit
+from kernelfit import Gaussian, KernelInterpolator, features, fit
 from kernelfit.common.arrays import host_array, like
 from kernelfit.common.errors import InputError
 from tests.support import fake_cuda
@@ -76,3 +76,13 @@ def test_what_is_masked_is_no_datum():
             fit(points, targets, Gaussian(bandwidth=2.0), ridge=0.1)
         with pytest.raises(InputError, match="masked"):
             KernelInterpolator(bandwidth=2.0, ridge=0.1).fit(points, targets)
+
+
+def test_masked_images_and_weights_are_refused():
+    images = np.ma.masked_greater(np.random.default_rng(0).random((8, 12, 12)), 0.9)
+    for transformer in (features.Wavelet(level=1), features.Gabor()):
+        with pytest.raises(InputError, match="masked"):
+            transformer.fit(images)
+    weights = np.ma.masked_equal([1.0, 2.0, 50.0], 50.0)
+    with pytest.raises(InputError, match="masked"):
+        fit(np.arange(3.0)[:, None], np.ones(3), Gaussian(1.0), ridge=0.1, weights=weights)

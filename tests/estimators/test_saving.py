@@ -1,5 +1,6 @@
 """Estimators on disk: what was saved comes back and predicts with the same bits, and no file makes Python run code."""
 
+import dataclasses
 import json
 import sys
 from pathlib import Path
@@ -13,6 +14,7 @@ import kernelfit as kf
 from kernelfit.common.errors import DataError, DataNotFoundError, InputError
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator, load_model
 from kernelfit.experiments.predict import run_predict
+from kernelfit.kernels.distances import DistanceKernel
 from kernelfit.models import expansion
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.cholesky import Cholesky
@@ -212,3 +214,38 @@ def test_a_bandwidth_in_an_array_and_coefficients_of_other_dtypes(tmp_path):
     for dtype in (int, np.float32):
         f = kf.KernelExpansion(kf.Gaussian(1.0), np.array([[0.0], [3.0]]), np.array([[1], [2]], dtype))
         assert np.array_equal(through(f, tmp_path)(np.array([[0.5]])), f(np.array([[0.5]])))
+
+
+@dataclasses.dataclass(frozen=True)
+class Cauchy(DistanceKernel):
+    """1 / (1 + (|x - z| / bandwidth)^2), of somebody's own."""
+
+    name = "cauchy"
+    bandwidth: float | tuple[float, ...] | None = None
+
+    @staticmethod
+    def formula(xp, squared, scale):
+        return 1.0 / (1.0 + scale * squared)
+
+    def parameters(self, unit):
+        return (unit / self._chosen_bandwidth() ** 2,)
+
+    def nearest(self, scale, error):
+        return 0.0
+
+
+def test_a_kernel_class_of_ones_own_comes_back_when_it_is_named_again(tmp_path):
+    X, Y, Z = problem()
+    model = KernelInterpolator(Cauchy(), bandwidth=2.0).fit(X, Y)
+    loaded = through(model, tmp_path, kernel=model.kernel_)
+    assert np.array_equal(loaded.predict(Z), model.predict(Z)) and loaded.kernel_ == model.kernel_
+    with pytest.raises(DataError, match="Name a kernel of your own again"):
+        load_model(tmp_path / "model.npz")
+    with pytest.raises(InputError, match="was fitted with the kernel cauchy"):
+        load_model(tmp_path / "model.npz", kernel=Cauchy(3.0))
+
+
+def test_a_kernel_that_has_no_derivative_is_not_optimised():
+    X, Y, _ = problem()
+    with pytest.raises(InputError, match=r"cauchy\(.*\) does not say how to differentiate"):
+        KernelInterpolator(Cauchy(), optimize="loo", bandwidth=1.0).fit(X, Y)

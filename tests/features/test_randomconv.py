@@ -218,3 +218,18 @@ def test_numbers_of_numpy_print_as_numbers():
     for features in (RandomConv(filters=np.int64(8)), Gabor(root=np.float64(0.3)), Wavelet(level=np.int64(1))):
         assert parse_features(str(features)) == features
         json.dumps(dataclasses.asdict(features))
+
+
+@pytest.mark.parametrize("setting", [{"scale": 1e6}, {"image_norm": 0.1}, {"image_norm": 1e-6, "scale": 1.0}])
+@pytest.mark.parametrize("whitening", ["image", "none"])
+def test_images_of_any_scale_have_patches_that_are_not_flat(setting, whitening):
+    features = RandomConv(whitening=whitening, **SMALL, **setting)
+    assert np.isfinite(linear(features, X[:40] / 255, X[40:] / 255)[0]).all()
+    with pytest.raises(InputError, match="of one colour"):
+        linear(features, np.full((40, 12, 10), 0.5), X[40:, :, :, 0] / 255)
+
+
+@pytest.mark.parametrize("wrong", [{"two_sided": 2}, {"two_sided": "no"}, {"flip": "no"}, {"two_sided": None}])
+def test_yes_or_no_is_asked_for(wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} = .*choose one of"):
+        RandomConv(**SMALL, **wrong)

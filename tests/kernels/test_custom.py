@@ -114,3 +114,14 @@ def test_sums_and_products_are_rounded_once(rows):
     exact, single = K.block((0, rows), (0, rows)), np.empty((rows, rows), np.float32)
     K.block((0, rows), (0, rows), single)
     assert np.array_equal(single, exact.astype(np.float32)) and np.isfinite(single).all()
+
+
+def test_functions_of_one_name_have_matrices_of_different_fingerprints():
+    def made(b):
+        return lambda A, B: np.exp(-b * ((A[:, None] - B) ** 2).sum(axis=2))
+
+    X = np.random.default_rng(0).standard_normal((20, 3))
+    wide, narrow, again = (gram(X, Custom(made(b)) + 0.0) for b in (0.1, 3.0, 0.1))
+    assert str(wide.kernel) == str(narrow.kernel) and wide.fingerprint() != narrow.fingerprint()
+    assert wide.fingerprint() == again.fingerprint()
+    assert not (Gaussian(1.0) + 1.0).is_own and (Custom(made(1.0)) * Gaussian(1.0)).is_own

@@ -142,3 +142,10 @@ def test_a_bandwidth_of_the_1_norm_is_a_multiple_of_distances_in_the_1_norm():
     median = np.median([abs(x - z).sum() for i, x in enumerate(X) for z in X[:i]])
     steps = 2 * np.log2([each["bandwidth"] / median for each in chosen.candidates])
     np.testing.assert_allclose(steps, np.rint(steps), atol=1e-9)
+
+
+def test_bandwidths_of_features_with_which_points_overflow_are_refused():
+    X = np.zeros((3, 9))
+    X[:, 0] = (0.0, 1e100, -1e100)
+    with pytest.raises(InputError, match="divided by its own bandwidth"):
+        gram(X, Gaussian((1e-90, *[1.0] * 8))).block((0, 3), (0, 3))

@@ -8,8 +8,9 @@ from kernelfit.common.errors import SingularMatrixError
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import one_hot
 from kernelfit.grams.matrix import gram
-from kernelfit.kernels import Gaussian, Precomputed
+from kernelfit.kernels import Gaussian, LaplacianL1, Precomputed
 from kernelfit.kernels.text import parse_kernel
+from kernelfit.models.bandwidth import median_distance
 from kernelfit.models.ridge import choose_ridge
 
 
@@ -60,3 +61,11 @@ def test_units_of_the_targets_change_nothing(scale):
     Y = np.sin(2 * X) + 0.3 * rng.standard_normal((50, 2))
     found, expected = choose_ridge(X, Y * scale, Gaussian()), choose_ridge(X, Y, Gaussian())
     assert (found.ridge, found.bandwidth) == (expected.ridge, expected.bandwidth)
+
+
+def test_bandwidths_are_multiples_of_the_distance_that_the_kernel_sees():
+    data = load_dataset("digits", n_train=120)
+    found = choose_ridge(data.X_train, one_hot(data.y_train, 10), LaplacianL1())
+    tried = sorted({each["bandwidth"] for each in found.candidates})
+    far = median_distance(data.X_train, "cityblock")
+    assert tried[0] < far < tried[-1] < 4 * far
