@@ -115,7 +115,8 @@ class Gram:
         sides = [columns if self.symmetric else self.left.fingerprint(), columns]
         known = [str(self.kernel), *sides, self.shape]
         if self.kernel.is_own:  # many functions have one name
-            corner = self.device.host(self.block(*((0, min(side, _CORNER)) for side in self.shape)))
+            rows, below = ((0, min(side, _CORNER)) for side in self.shape)
+            corner = self.device.host(self.block(rows, below))
             known.append(corner.astype(np.float32).tolist())
         return sha256(json.dumps(known).encode())
 
