@@ -50,7 +50,8 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     Notes
     -----
     X is uint8, which stands for X / 255, or finite floating-point numbers: images (n, h, w) or (n, h, w, channels), or
-    a table (n, d). Images whose rows are flat, (n, d), are a table unless `image_shape` tells what they are.
+    a table (n, d), which may hold other whole numbers too. Images whose rows are flat, (n, d), are a table unless
+    `image_shape` tells what they are.
     """
 
     def __init__(
@@ -160,8 +161,9 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             X = np.asarray(host_array(X))
         except ValueError as error:
             raise InputError(f"X is no array: {error}") from error
-        if self.image_shape is None:
-            return X
+        if self.image_shape is None:  # whole numbers in a table are numbers; in images they might be grey levels
+            whole = X.ndim == 2 and X.dtype.kind in "iub" and X.dtype != np.uint8
+            return X.astype(np.float64) if whole else X
         if not isinstance(self.image_shape, tuple | list) or len(self.image_shape) not in (2, 3):
             raise InputError(f"image_shape = {self.image_shape!r}; give (h, w) or (h, w, channels)")
         shape = [check_integer("a side in image_shape", side) for side in self.image_shape]

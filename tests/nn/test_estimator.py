@@ -154,3 +154,13 @@ def test_what_cannot_be_fitted_says_so(changes, X, message):
     with pytest.raises(InputError, match=message):
         clone(NET).set_params(**changes).fit(X, DIGITS.y_train[: len(X)])
     clone(NET).set_params(epochs=1, crop=np.int64(28)).fit(TABLE, DIGITS.y_train)
+
+
+def test_whole_numbers_are_numbers_in_a_table_and_refused_in_images():
+    y = DIGITS.y_train
+    net = clone(NET).set_params(epochs=2)
+    expected = net.fit(TABLE.astype(float), y).decision_function(TABLE.astype(float))
+    for kind in (np.int64, np.uint16):
+        assert np.array_equal(net.fit(TABLE.astype(kind), y).decision_function(TABLE.astype(kind)), expected)
+    with pytest.raises(InputError, match="uint8"):
+        clone(NET).fit(TABLE.reshape(-1, 8, 8).astype(int), y)
