@@ -23,6 +23,7 @@ from kernelfit.nn.history import History
 from kernelfit.nn.layers import slow_in_bfloat16
 from kernelfit.nn.settings import Settings
 
+_FINITE_EVERY = 50  # steps between looks at whether the loss is a number
 _SHOWN_EVERY = 1.0  # seconds between looks at loss and accuracy, each of which waits for the device
 
 
@@ -145,7 +146,7 @@ def train(
                 optimizer.step()
                 history.add_step(part, logits.detach(), y, loss.detach(), in_step)
                 advance(1, clock.shown(part))
-                if history.steps == last_step:
+                if history.steps == last_step or _is_lost(history, team):
                     break
                 if history.step < steps_per_epoch and team.agrees(clock.due(settings), history.step):
                     save()
@@ -179,6 +180,11 @@ def _taken_up(state, net, optimizer, history, checkpoint):
             "`resume`"
         ) from error
     return History(**state["history"])
+
+
+def _is_lost(history, team):
+    """Whether the loss of some process is no number, asked now and then: the rest of the epoch would teach nothing."""
+    return history.steps % _FINITE_EVERY == 0 and not team.sum(history.losses[history.step - 1]).isfinite()
 
 
 def _measure(net, images, labels, settings, history, test, allowed, team):

@@ -202,6 +202,13 @@ def test_killed_runs_end_with_the_same_bits(tmp_path):
     assert happened["kills"] >= 20 and happened["resumed"] >= 10
 
 
+def test_a_net_that_diverges_does_not_go_on_to_the_end_of_its_epoch():
+    net, images, y = problem()
+    history = train(net, images, y, Settings(batch=1, lr=1e30, epochs=5))
+    assert history.stopped_by == "diverged" and history.steps == 50 < len(images)
+    assert len(history.step_losses) == 50 and history.epoch == 1 and history.packed == []
+
+
 def test_checkpoints_of_other_runs_and_damaged_ones_are_refused(tmp_path):
     net, images, y = problem()
     settings, path = Settings(epochs=1), tmp_path / "net.pt"
