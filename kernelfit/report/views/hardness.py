@@ -92,8 +92,8 @@ def findings(records):
         if agreed:
             told = averaged((value for value, _ in agreed), lambda value: number(value, 2))
             text = (
-                "The order of the kernel's leave-one-out margins, the largest first, and that in which examples are learnt "
-                f"by {listed(model for _, model in agreed)} have a rank correlation of {told} "
+                "The order of the kernel's leave-one-out margins, the largest first, and that in which examples are "
+                f"learnt by {listed(model for _, model in agreed)} have a rank correlation of {told} "
                 f"({data_of(record)}{changes_of(record)})."
             )
             found.append(Finding(told, text, record.command))
