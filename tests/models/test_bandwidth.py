@@ -1,5 +1,3 @@
-import dataclasses
-
 import numpy as np
 import pytest
 
@@ -9,7 +7,7 @@ from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.grams.matrix import gram
 from kernelfit.grams.points import CoordinatePoints
 from kernelfit.kernels import Gaussian, Laplacian, Linear
-from kernelfit.models.bandwidth import choose_bandwidth, median_distance
+from kernelfit.models.bandwidth import BandwidthChoice, choose_bandwidth, median_distance
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.solution import leave_one_out
 
@@ -161,10 +159,10 @@ def test_lists_and_targets_of_one_output_are_taken_and_others_refused():
 
 def test_a_bandwidth_that_predicts_nothing_is_told_and_equal_points_only_where_no_wider_one_was_tried():
     rng = np.random.default_rng(0)
-    X = rng.standard_normal((80, 3))
-    choice = choose_bandwidth(X, rng.standard_normal(80), Gaussian())
-    [doubt] = choice.doubts
-    assert "no better than 0 does" in doubt
-    assert ("equal points" in doubt) == (choice.bandwidth == choice.candidates[-1]["bandwidth"])
-    widest = dataclasses.replace(choice, bandwidth=choice.candidates[-1]["bandwidth"])
-    assert all("equal points" in each for each in widest.doubts)
+    choice = choose_bandwidth(rng.standard_normal((80, 3)), rng.standard_normal(80), Gaussian())
+    assert "no better than 0 does" in choice.doubts[0]
+    errors = {1.0: 0.5, 2.0: 0.999, 4.0: 0.999}
+    tried = [{"bandwidth": width, "loo_squared_error": error} for width, error in errors.items()]
+    narrowest, useless, widest = (BandwidthChoice(width, 80, tried).doubts for width in errors)
+    assert "narrowest" in narrowest[0] and "no better" in useless[0] and "no better" in widest[0]
+    assert ["equal points" in each[0] for each in (narrowest, useless, widest)] == [False, False, True]

@@ -11,7 +11,7 @@ from kernelfit.common.progress import Progress
 from kernelfit.experiments.registry import find, kinds, read_records
 from kernelfit.records.fits import KIND
 from kernelfit.records.reading import Records, read_file
-from kernelfit.records.record import FILE, DatasetUsed, append_record, to_json
+from kernelfit.records.record import FILE, DatasetUsed, append_record
 from tests.records.test_records import record
 
 RESULTS = Path(__file__).parents[2] / "benchmarks" / "results"
@@ -268,15 +268,3 @@ def test_a_folder_that_cannot_be_read_is_not_an_empty_one(tmp_path, monkeypatch)
     monkeypatch.setattr(Path, "iterdir", refused)  # a superuser may read any
     with pytest.raises(DataError, match="cannot be read: Permission denied"):
         read_records(tmp_path)
-
-
-@pytest.mark.parametrize("depth", [400, 700, 850, 5000])
-def test_a_record_nested_deep_is_shown_or_skipped(tmp_path, depth):
-    append_record(tmp_path, record())
-    line = json.loads((tmp_path / FILE).read_text().splitlines()[0])
-    text = json.dumps(line | {"spec": {"deep": "HERE"}}).replace('"HERE"', "[" * depth + "]" * depth)
-    (tmp_path / FILE).write_text(text + "\n")
-    records = read_records(tmp_path)
-    assert len(records) + len(records.unread) == 1
-    for each in records:
-        to_json(each)
