@@ -1,6 +1,7 @@
 """A kernel that is a function of the user's own."""
 
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -41,5 +42,12 @@ class Custom(Kernel):
         return True
 
     def __str__(self) -> str:
-        made = getattr(self.function, "__qualname__", type(self.function).__name__)
-        return f"custom({self.path or f'{self.function.__module__}:{made}'!r})"
+        return f"custom({self.path or _named(self.function)!r})"
+
+
+def _named(function):
+    """Return module:name; of a functools.partial also what it has bound, which makes it another kernel."""
+    if isinstance(function, functools.partial):
+        bound = [*map(repr, function.args), *(f"{name}={value!r}" for name, value in function.keywords.items())]
+        return f"partial({', '.join([_named(function.func), *bound])})"
+    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"

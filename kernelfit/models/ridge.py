@@ -52,9 +52,15 @@ class RidgeChoice:
 
     @property
     def doubts(self) -> list[str]:
-        """A sentence if the ridge is the largest that was tried; a list. The smallest is that of right labels."""
-        tried = [each["ridge"] for each in self.candidates]
-        return [f"the ridge chosen, {self.ridge:.1e}, is the largest that was tried"] * (self.ridge == max(tried))
+        """Sentences if ridge or bandwidth lie at an edge of what was tried; the least ridge is that of right labels."""
+        ridges = [each["ridge"] for each in self.candidates]
+        found = [f"the ridge chosen, {self.ridge:.1e}, is the largest that was tried"] * (self.ridge == max(ridges))
+        if self.bandwidth is not None:
+            widths = [each["bandwidth"] for each in self.candidates]
+            edges = {min(widths): "narrowest", max(widths): "widest"}
+            if edge := edges.get(self.bandwidth):
+                found.append(f"the bandwidth chosen, {self.bandwidth:.1e}, is the {edge} that was tried")
+        return found
 
 
 def choose_ridge(

@@ -1,5 +1,6 @@
 """Kernels of one's own."""
 
+import functools
 import sys
 
 import numpy as np
@@ -125,3 +126,14 @@ def test_functions_of_one_name_have_matrices_of_different_fingerprints():
     assert str(wide.kernel) == str(narrow.kernel) and wide.fingerprint() != narrow.fingerprint()
     assert wide.fingerprint() == again.fingerprint()
     assert not (Gaussian(1.0) + 1.0).is_own and (Custom(made(1.0)) * Gaussian(1.0)).is_own
+
+
+def test_a_partial_is_named_by_its_function_and_what_it_has_bound():
+    def powered(a, A, B, b):
+        return (A @ B.T) ** a + b
+
+    kernels = [Custom(functools.partial(powered, *own, b=b)) for own, b in (((1,), 2.0), ((1,), 3.0), ((2,), 2.0))]
+    assert len(set(map(str, kernels))) == 3 and str(kernels[0]) == str(Custom(functools.partial(powered, 1, b=2.0)))
+    assert all("powered, " in str(kernel) for kernel in kernels)
+    with pytest.raises(InputError):
+        parse_kernel(str(kernels[0]))

@@ -11,7 +11,7 @@ from kernelfit.grams.matrix import gram
 from kernelfit.kernels import Gaussian, LaplacianL1, Precomputed
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.models.ridge import choose_ridge
+from kernelfit.models.ridge import RidgeChoice, choose_ridge
 
 
 @pytest.fixture(scope="module")
@@ -69,3 +69,14 @@ def test_bandwidths_are_multiples_of_the_distance_that_the_kernel_sees():
     tried = sorted({each["bandwidth"] for each in found.candidates})
     far = median_distance(data.X_train, "cityblock")
     assert tried[0] < far < tried[-1] < 4 * far
+
+
+def test_doubts_name_the_edges_of_what_was_tried():
+    rows = [{"bandwidth": width, "ridge": ridge} for width in (1.0, 2.0, 4.0) for ridge in (0.1, 1.0)]
+    assert RidgeChoice(0.1, 2.0, 9, rows).doubts == []
+    (narrow,) = RidgeChoice(0.1, 1.0, 9, rows).doubts
+    assert narrow == "the bandwidth chosen, 1.0e+00, is the narrowest that was tried"
+    large, wide = RidgeChoice(1.0, 4.0, 9, rows).doubts
+    assert "the ridge" in large and "largest" in large and "widest" in wide
+    alone = [each | {"bandwidth": None} for each in rows]
+    assert RidgeChoice(0.1, None, 9, alone).doubts == [] and len(RidgeChoice(1.0, None, 9, alone).doubts) == 1
