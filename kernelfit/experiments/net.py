@@ -92,6 +92,8 @@ class NetResults:
         As the command line names it: "inception", "mlp(hidden=[512, 512, 512])", "my_module:my_net".
     parameters : int
         Numbers that training changes.
+    code : str or None
+        SHA-256 of the file that makes a net of one's own.
     corruption : dict
         labels (probability), pixels, seed, labels_replaced, labels_changed, sha256: as of a solve, and for the same
         seed with the same bytes.
@@ -167,6 +169,7 @@ class NetResults:
     device: str = "cpu"
     images_per_second: Measure = None
     resumed: list[Count] = dataclasses.field(default_factory=list)
+    code: str | None = None
 
 
 def default_lr(model):
@@ -209,15 +212,17 @@ def run_nets(specs, *, runs=None, resume=False, progress=None):
 def _run_one(spec, runs, resume, progress):
     from kernelfit.nn.distributed import team_of
     from kernelfit.nn.fitting import find_device, fit_net
+    from kernelfit.nn.models import code_of
 
     watch, team = Stopwatch(), team_of(find_device(spec.device))
+    code = code_of(spec.model)
     with watch("load"):
         data, changed = _load(spec, progress)
-    identity = spec.identity(data=changed.sha256)
+    identity = spec.identity(data=changed.sha256, **({"code": code} if code else {}))
     checkpoint = None if runs is None else Path(runs) / "nets" / f"{identity[:16]}.pt"
     if resume and checkpoint and not checkpoint.exists():
         kept = known_records(Path(runs), progress).get(spec.identity())
-        if kept and kept.results.corruption.get("sha256") == changed.sha256:
+        if kept and (kept.results.corruption.get("sha256"), kept.results.code) == (changed.sha256, code):
             progress.note(f"labels {spec.labels}, seed {spec.seed}: kept from {kept.created}")
             yield kept, None
             return
@@ -243,22 +248,22 @@ def _run_one(spec, runs, resume, progress):
         team=team,
     )
     runs = runs if team.is_root else None
-    record = _recorded(spec, data, changed, fitted, watch, runs, team.size)
+    file = None if runs is None else f"nets/{identity[:16]}.npz"
+    record = _recorded(spec, data, changed, fitted, watch, code=code, file=file, processes=team.size)
     yield from written((record, fitted.net), _keep, runs, record, fitted.history)
     if runs is not None:  # whoever wanted the weights has them by now
-        for file in (checkpoint, *checkpoint.parent.glob(f".{checkpoint.name}.*.part")):  # those of killed runs too
-            file.unlink(missing_ok=True)
+        for left in (checkpoint, *checkpoint.parent.glob(f".{checkpoint.name}.*.part")):  # those of killed runs too
+            left.unlink(missing_ok=True)
 
 
-def _recorded(spec, data, changed, fitted, watch, runs, processes):
-    """Return the Record of a net that was fitted, and that _keep writes to the folder `runs`, if any."""
+def _recorded(spec, data, changed, fitted, watch, *, code, file, processes):
+    """Return the Record of a net that was fitted; what it learnt when is in the `file` that _keep writes, if any."""
     from kernelfit.nn.fitting import describe_torch
 
     history, learning = fitted.history, {}
     wrong_label = changed.y_train != data.y_train
     if history.packed:
         correct = np.unpackbits(history.packed_rows(), axis=1, count=len(wrong_label)).astype(bool)
-        file = None if runs is None else f"nets/{spec.identity(data=changed.sha256)[:16]}.npz"
         learning = learning_summary(correct, wrong_label) | {"file": file}
     watch.add(fitted.seconds)
     results = NetResults(
@@ -284,6 +289,7 @@ def _recorded(spec, data, changed, fitted, watch, runs, processes):
         learning=learning,
         images_per_second=history.images / history.train_seconds,
         resumed=history.resumed,
+        code=code,
     )
     return make_record(
         spec,

@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -115,6 +116,29 @@ def test_what_is_recorded_is_not_trained_again():
     assert kept == first and net is None and trained is not None and second.spec["labels"] == "0.5"
     assert len(read_records("runs")) == 2
     assert len(list(run_nets(specs, runs="runs"))) == 2 and len(read_records("runs")) == 4, "without resume it is"
+
+
+def test_a_net_of_ones_own_is_trained_again_once_its_file_has_changed(monkeypatch):
+    def write(width):
+        Path("own_net.py").write_text(
+            "from torch import nn\n"
+            "def net(input_shape, n_classes):\n"
+            f"    return nn.Sequential(nn.Flatten(), nn.Linear(64, {width}), nn.Linear({width}, n_classes))\n"
+        )
+        sys.modules.pop("own_net", None)
+
+    monkeypatch.setattr(sys, "dont_write_bytecode", True)
+    spec, made = NetSpec(**SMALL | {"model": "own_net:net"}, epochs=1), []
+    for width in (8, 8, 9):
+        write(width)
+        [(record, net)] = run_nets([spec], runs="runs", resume=True)
+        made.append((record.results.code, net is None))
+    (first, kept), (second, again), (third, no) = made
+    assert first == second != third and (kept, again, no) == (False, True, False)
+    assert (
+        len(list(Path("runs/nets").glob("*.npz"))) == 2 and run_net(NetSpec(**SMALL, epochs=1))[0].results.code is None
+    )
+    sys.modules.pop("own_net", None)
 
 
 def test_what_killed_runs_left_goes_with_the_checkpoint():
