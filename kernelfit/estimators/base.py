@@ -46,43 +46,29 @@ class ScoredArrays:
         )
 
 
+KernelLike = str | Kernel | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
+
+
+@dataclasses.dataclass(eq=False, repr=False)  # for its constructor, whose parameters scikit-learn reads
 class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
     _score = "squared_error"  # what an automatic bandwidth is chosen by
 
-    def __init__(
-        self,
-        kernel: str
-        | Kernel
-        | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
-        *,
-        bandwidth: float | Sequence[float] | str = "auto",
-        ridge: float = 0.0,
-        trend: str | None = None,
-        optimize: str | None = None,
-        loo: bool = False,
-        keep_factor: bool = False,
-        solver: Solver | None = None,
-        precision: str = "auto",
-        device: str = "cpu",
-        memory: int | None = None,
-        scratch: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.kernel = kernel
-        self.bandwidth = bandwidth
-        self.ridge = ridge
-        self.trend = trend
-        self.optimize = optimize
-        self.loo = loo
-        self.keep_factor = keep_factor
-        self.solver = solver
-        self.precision = precision
-        self.device = device
-        self.memory = memory
-        self.scratch = scratch
-        self.verbose = verbose
+    kernel: KernelLike = "gaussian"
+    _: dataclasses.KW_ONLY
+    bandwidth: float | Sequence[float] | str = "auto"
+    ridge: float = 0.0
+    trend: str | None = None
+    optimize: str | None = None
+    loo: bool = False
+    keep_factor: bool = False
+    solver: Solver | None = None
+    precision: str = "auto"
+    device: str = "cpu"
+    memory: int | None = None
+    scratch: str | Path | None = None
+    verbose: bool = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -1,7 +1,6 @@
 """KernelInterpolationClassifier: labels of classes."""
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+import dataclasses
 from typing import Self
 
 import numpy as np
@@ -16,10 +15,9 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.validation import check_number
 from kernelfit.datasets.labels import classes_of, one_hot, require_known
 from kernelfit.estimators.base import KernelInterpolation, ScoredArrays, checked_weights
-from kernelfit.kernels import Kernel
-from kernelfit.solvers.protocol import Solver
 
 
+@dataclasses.dataclass(eq=False, repr=False)
 class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpolation):
     """Fit 0/1 class indicators by functions of least RKHS norm, K coef = Y, and predict the class of the largest.
 
@@ -54,42 +52,8 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
 
     _score = "error"
 
-    def __init__(
-        self,
-        kernel: str
-        | Kernel
-        | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]] = "gaussian",
-        *,
-        bandwidth: float | Sequence[float] | str = "auto",
-        ridge: float = 0.0,
-        class_weight: dict | str | None = None,
-        trend: str | None = None,
-        optimize: str | None = None,
-        loo: bool = False,
-        keep_factor: bool = False,
-        solver: Solver | None = None,
-        precision: str = "auto",
-        device: str = "cpu",
-        memory: int | None = None,
-        scratch: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        super().__init__(
-            kernel,
-            bandwidth=bandwidth,
-            ridge=ridge,
-            trend=trend,
-            optimize=optimize,
-            loo=loo,
-            keep_factor=keep_factor,
-            solver=solver,
-            precision=precision,
-            device=device,
-            memory=memory,
-            scratch=scratch,
-            verbose=verbose,
-        )
-        self.class_weight = class_weight
+    _: dataclasses.KW_ONLY
+    class_weight: dict | str | None = None
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> Self:
         """Fit to X (n, d) and labels y (n,) of at least two classes, with weights (n,) of the samples; returns self."""

@@ -4,6 +4,7 @@ For each kernel and bandwidth a reduction K = Q B Q^T to a band (kernelfit.solve
 outside a fold, serves every ridge; what the models would predict follows from it (kernelfit.analysis.cross_validation).
 """
 
+import dataclasses
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -24,12 +25,11 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_positive
 from kernelfit.datasets.labels import classes_of, one_hot, require_known
-from kernelfit.estimators.base import ScoredArrays, checked_weights
+from kernelfit.estimators.base import KernelLike, ScoredArrays, checked_weights
 from kernelfit.estimators.callbacks import TellsCallbacks
 from kernelfit.estimators.classifier import KernelInterpolationClassifier
 from kernelfit.estimators.interpolator import KernelInterpolator
 from kernelfit.grams.matrix import Gram, gram
-from kernelfit.kernels import Kernel
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import median_distance
 from kernelfit.solvers.protocol import Solver
@@ -39,43 +39,27 @@ from kernelfit.solvers.ridges import checked_ridges
 _MULTIPLES = 2.0 ** (np.arange(-4, 7) / 2)
 RIDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
-KernelLike = str | Kernel | Callable[[npt.NDArray[np.float64], npt.NDArray[np.float64]], npt.NDArray[np.float64]]
 
-
+@dataclasses.dataclass(eq=False, repr=False)
 class _CrossValidated(TellsCallbacks, BaseEstimator):
     """Choose among kernels x bandwidths x ridges, then fit `_plain` to all points."""
 
     _plain: ClassVar[type[KernelInterpolator] | type[KernelInterpolationClassifier]]
     _loo_scoring: ClassVar[str]
 
-    def __init__(
-        self,
-        kernels: KernelLike | Iterable[KernelLike] = "gaussian",
-        *,
-        bandwidths: Iterable[float] | str = "auto",
-        ridges: Iterable[float] = RIDGES,
-        cv: Any = None,
-        scoring: str | Callable | None = None,
-        loo: bool = False,
-        solver: Solver | None = None,
-        precision: str = "auto",
-        device: str = "cpu",
-        memory: int | None = None,
-        scratch: str | Path | None = None,
-        verbose: bool = False,
-    ):
-        self.kernels = kernels
-        self.bandwidths = bandwidths
-        self.ridges = ridges
-        self.cv = cv
-        self.scoring = scoring
-        self.loo = loo
-        self.solver = solver
-        self.precision = precision
-        self.device = device
-        self.memory = memory
-        self.scratch = scratch
-        self.verbose = verbose
+    kernels: KernelLike | Iterable[KernelLike] = "gaussian"
+    _: dataclasses.KW_ONLY
+    bandwidths: Iterable[float] | str = "auto"
+    ridges: Iterable[float] = RIDGES
+    cv: Any = None
+    scoring: str | Callable | None = None
+    loo: bool = False
+    solver: Solver | None = None
+    precision: str = "auto"
+    device: str = "cpu"
+    memory: int | None = None
+    scratch: str | Path | None = None
+    verbose: bool = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

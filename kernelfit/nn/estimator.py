@@ -20,6 +20,7 @@ from kernelfit.nn.images import CROP, Images
 from kernelfit.nn.settings import Settings
 
 
+@dataclasses.dataclass(eq=False, repr=False)  # for its constructor, whose parameters scikit-learn reads
 class NetClassifier(ClassifierMixin, BaseEstimator):
     """Train a net on images or tables until it fits them, or its epochs are over.
 
@@ -54,44 +55,24 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
     `image_shape` tells what they are.
     """
 
-    def __init__(
-        self,
-        model="mlp1x512",
-        *,
-        epochs=100,
-        batch=128,
-        lr=0.01,
-        momentum=0.9,
-        lr_decay=0.95,
-        weight_decay=0.0,
-        augment=False,
-        target=1.0,
-        precision="float32",
-        image_shape=None,
-        crop=CROP,
-        whiten=True,
-        init="he",
-        dropout=0.0,
-        device="auto",
-        random_state=None,
-    ):
-        self.model = model
-        self.epochs = epochs
-        self.batch = batch
-        self.lr = lr
-        self.momentum = momentum
-        self.lr_decay = lr_decay
-        self.weight_decay = weight_decay
-        self.augment = augment
-        self.target = target
-        self.precision = precision
-        self.image_shape = image_shape
-        self.crop = crop
-        self.whiten = whiten
-        self.init = init
-        self.dropout = dropout
-        self.device = device
-        self.random_state = random_state
+    model: str = "mlp1x512"
+    _: dataclasses.KW_ONLY
+    epochs: int = 100
+    batch: int = 128
+    lr: float = 0.01
+    momentum: float = 0.9
+    lr_decay: float = 0.95
+    weight_decay: float = 0.0
+    augment: bool = False
+    target: float = 1.0
+    precision: str = "float32"
+    image_shape: tuple | None = None
+    crop: int = CROP
+    whiten: bool = True
+    init: str = "he"
+    dropout: float = 0.0
+    device: str = "auto"
+    random_state: int | None = None
 
     def fit(self, X, y):
         """Train on X (n, ...) with labels y (n,) of at least two classes; returns self."""
