@@ -16,17 +16,14 @@ import numpy as np
 from kernelfit.analysis.learning_order import first_learnt, forgetting_events, learnt_for_good, load_correctness
 from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import DataNotFoundError, InputError
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot
 from kernelfit.experiments.parts import PIXELS, RIDGE, Data, KernelOptions, Machine, PixelSetting
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment, read_records
-from kernelfit.experiments.solving import solver_of
+from kernelfit.experiments.solving import experiment
 from kernelfit.records.forms import Count, Measure, Number, Share, Size
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 
 GROUPS = 10
 
@@ -128,8 +125,8 @@ class HardnessResults:
     among_nets: Number | None
 
 
-@memory_explained()
-def run_hardness(spec, *, progress=None) -> Record:
+@experiment
+def run_hardness(spec, solver, watch, progress) -> Record:
     """Run a HardnessSpec; return its Record.
 
     Raises
@@ -139,8 +136,6 @@ def run_hardness(spec, *, progress=None) -> Record:
     DataError
         What a run kept of its net's examples cannot be read.
     """
-    progress, watch = progress or Progress(), Stopwatch()
-    solver = solver_of(spec)
     ready = prepare(spec, solver, watch=watch, progress=progress)
     y, k = ready.training.y, len(ready.data.classes)
     beside = _nets(spec, ready.changed.sha256, len(ready.data.y_train))  # before the solve: there may be none

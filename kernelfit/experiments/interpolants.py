@@ -6,17 +6,15 @@ import numpy as np
 
 from kernelfit import backend
 from kernelfit.common.errors import InputError, NotEnoughMemoryError, SingularMatrixError
-from kernelfit.common.progress import Progress
 from kernelfit.common.quantities import format_bytes
 from kernelfit.common.rng import generator
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
 from kernelfit.experiments.parts import PIXELS, Data, KernelOptions, Memory, PixelSetting
 from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
-from kernelfit.experiments.solving import solver_of
+from kernelfit.experiments.solving import experiment
 from kernelfit.grams.points import coordinates
 from kernelfit.models.alternatives import bytes_about, interpolate_about, interpolate_also
 from kernelfit.models.centres import parse_centres
@@ -24,7 +22,6 @@ from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import Record
 from kernelfit.solvers.auto import Auto
 from kernelfit.solvers.planning.problem import Problem
-from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
 FORCED = "forced"
@@ -104,11 +101,9 @@ class InterpolantsResults:
     rows: list[InterpolantRow]
 
 
-@memory_explained()
-def run_interpolants(spec, *, progress=None) -> Record:
+@experiment
+def run_interpolants(spec, solver, watch, progress) -> Record:
     """Run an InterpolantsSpec; return its Record."""
-    progress, watch = progress or Progress(), Stopwatch()
-    solver = solver_of(spec)
     ready = prepare(spec, solver, label_sets=2, watch=watch, progress=progress)
     if not ready.K.points.has_coordinates:
         what = "a precomputed kernel" if ready.kernel.of_matrix else f"a kernel on {ready.features}"

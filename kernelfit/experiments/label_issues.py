@@ -6,20 +6,17 @@ from typing import Any, Literal
 import numpy as np
 
 from kernelfit.analysis.label_issues import find_label_issues
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import Data, KernelOptions, Memory
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
-from kernelfit.experiments.solving import solver_of
+from kernelfit.experiments.solving import experiment
 from kernelfit.models.ridge import choose_ridge
 from kernelfit.records import pictures
 from kernelfit.records.forms import Count, Number, Share, Size
 from kernelfit.records.pictures import Example
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -110,11 +107,9 @@ class LabelIssuesResults:
     against: list[Example]
 
 
-@memory_explained()
-def run_label_issues(spec, *, progress=None) -> Record:
+@experiment
+def run_label_issues(spec, solver, watch, progress) -> Record:
     """Run a LabelIssuesSpec; return its Record."""
-    progress, watch = progress or Progress(), Stopwatch()
-    solver = solver_of(spec)
     choose = choose_ridge if spec.ridge == "auto" else None
     ready = prepare(spec, solver, choose=choose, watch=watch, progress=progress)
     ridge = ready.choice.ridge if choose else spec.ridge

@@ -12,20 +12,17 @@ import dataclasses
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import LABELS, RIDGE, Data, KernelOptions, Machine, MpiEngine, label_levels
 from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.experiments.solving import check_engine, experiment
 from kernelfit.models.posterior import likelihood_of
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,15 +103,9 @@ class LikelihoodResults:
     rows: list[LikelihoodRow]
 
 
-@memory_explained()
-def run_likelihood(spec, *, progress=None) -> Record | None:
-    """Run a LikelihoodSpec; return its Record, or None in a process that only follows another's lead."""
-    progress, watch = progress or Progress(), Stopwatch()
-    with solver_of(spec).opened() as solver:
-        return _run(spec, solver, watch, progress) if solver.is_root else None
-
-
-def _run(spec, solver, watch, progress):
+@experiment
+def run_likelihood(spec, solver, watch, progress) -> Record:
+    """Run a LikelihoodSpec; return its Record."""
     # Without replaced labels all seeds are one.
     sets = [(level, seed) for level in spec.labels for seed in range(spec.seeds if level else 1)]
     ready = prepare(spec.setting(), solver, label_sets=len(sets), watch=watch, progress=progress)
@@ -136,7 +127,7 @@ def _run(spec, solver, watch, progress):
             labels_changed=int(np.sum(y != ready.true_labels)),
             log_likelihood=own.sum(),
             per_output=own.tolist(),
-            norm=np.linalg.norm(norm),
+            norm=float(np.linalg.norm(norm)),
         )
         for (level, seed), y, own, norm in zip(sets, labels, likelihoods, norms, strict=True)
     ]

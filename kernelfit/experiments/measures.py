@@ -6,17 +6,14 @@ from typing import Literal
 import numpy as np
 
 from kernelfit.analysis.comparison import MeasuresTable, measures_table
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments.parts import RIDGE, Data, KernelOptions, Machine, MpiEngine
 from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
-from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.experiments.solving import check_engine, experiment
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 
 LABELLINGS = 10  # random ones: what chance does to each measure
 
@@ -45,15 +42,9 @@ class MeasuresResults:
     table: MeasuresTable
 
 
-@memory_explained()
-def run_measures(spec, *, progress=None) -> Record | None:
-    """Run a MeasuresSpec; return its Record, or None in a process that only follows another's lead."""
-    progress, watch = progress or Progress(), Stopwatch()
-    with solver_of(spec).opened() as solver:
-        return _run(spec, solver, watch, progress) if solver.is_root else None
-
-
-def _run(spec, solver, watch, progress):
+@experiment
+def run_measures(spec, solver, watch, progress) -> Record:
+    """Run a MeasuresSpec; return its Record."""
     ready = prepare(spec, solver, label_sets=1 + LABELLINGS, watch=watch, progress=progress)
     true, k = ready.true_labels, len(ready.data.classes)
     seeds = range(spec.seed, spec.seed + LABELLINGS)

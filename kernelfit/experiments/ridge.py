@@ -6,20 +6,17 @@ from typing import Any
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, right
 from kernelfit.experiments.parts import Data, Engine, Factor, KernelOptions, Machine
 from kernelfit.experiments.preparation import corruption_of, doubts_of, kernels_of, prepare, recorded, with_kernel
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import Labelled
-from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.experiments.solving import check_engine, experiment
 from kernelfit.models.fit import first_solved, require_digits
 from kernelfit.records.forms import Count, Measure, Share, Size
 from kernelfit.records.record import Record
 from kernelfit.solvers.auto import Auto
-from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.ridges import checked_ridges, ridge_path
 from kernelfit.solvers.solution import doubts
 
@@ -128,19 +125,13 @@ class RidgeResults:
     rows: list[RidgeRow]
 
 
-@memory_explained()
-def run_ridge(spec, *, method="auto", progress=None) -> Record | None:
-    """Run a RidgeSpec; return its Record, or None in a process that only follows another's lead.
+@experiment
+def run_ridge(spec, solver, watch, progress, method="auto") -> Record:
+    """Run a RidgeSpec; return its Record.
 
     `method` is that of kernelfit.solvers.ridges.ridge_path. An eigendecomposition gives leave-one-out for nothing;
     refactoring computes it if spec.loo. Where --precision mixed is asked for, "auto" refactors.
     """
-    progress, watch = progress or Progress(), Stopwatch()
-    with solver_of(spec).opened() as solver:
-        return _run(spec, solver, method, watch, progress) if solver.is_root else None
-
-
-def _run(spec, solver, method, watch, progress):
     ready = prepare(spec, solver, watch=watch, progress=progress)
     y, y_test, k = ready.training.y, ready.data.y_test, len(ready.data.classes)
     if isinstance(solver, Auto):

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 
 from kernelfit.common.errors import InputError
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, tied
 from kernelfit.experiments.parts import (
@@ -24,14 +22,13 @@ from kernelfit.experiments.parts import (
 )
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
-from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.experiments.solving import check_engine, experiment
 from kernelfit.models.fit import pivot_of
 from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.records import pictures
 from kernelfit.records.forms import Measure, Positive, Share, Size
 from kernelfit.records.pictures import Histogram, Pictures
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
 
@@ -150,21 +147,15 @@ class SolveResults:
     pictures: Pictures | None = None
 
 
-@memory_explained()
-def run_solve(spec, *, progress=None):
-    """Run a SolveSpec; return (Record, KernelExpansion), or (None, None) in a process that only follows another's lead.
+@experiment
+def run_solve(spec, solver, watch, progress) -> tuple[Record, Any]:
+    """Run a SolveSpec; return (Record, KernelExpansion).
 
     Raises
     ------
     KernelfitError
         Of the kind that fits: data not found or unusable, option out of range, too little memory, singular matrix.
     """
-    progress, watch = progress or Progress(), Stopwatch()
-    with solver_of(spec).opened() as solver:
-        return _run(spec, solver, watch, progress) if solver.is_root else (None, None)
-
-
-def _run(spec, solver, watch, progress) -> tuple[Record, Any]:
     ready = prepare(spec, solver, watch=watch, progress=progress)
     data, y, k = ready.data, ready.training.y, len(ready.data.classes)
     ready, factor, solution = solved(ready, one_hot(y, k), solver, ridge=spec.ridge, watch=watch, progress=progress)

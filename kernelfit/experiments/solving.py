@@ -1,9 +1,12 @@
-"""Which Solver a spec names: in this process, over MPI, or over Dask."""
+"""Which Solver a spec names: in this process, over MPI, or over Dask; and how an experiment gets it."""
 
 import importlib.util
 
 from kernelfit.common.errors import InputError
+from kernelfit.common.progress import Progress
+from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.solvers.auto import Auto
+from kernelfit.solvers.protocol import memory_explained
 
 # The options that an engine has no use for, with the values that say nothing.
 _MPI = {"grid": (None,), "block": (None,)}
@@ -23,8 +26,24 @@ def check_engine(spec):
             raise InputError(f'{name} = {value!r} does not apply to `engine="{spec.engine}"`; leave it out')
 
 
-def solver_of(spec, **more):
-    """Return the Solver of a spec, with `more` of its own parameters; raises InputError if its extra is missing.
+def experiment(run):
+    """Return run(spec, *, progress=None, ...) of an experiment on a kernel, run(spec, solver, watch, progress, ...).
+
+    In a process that only follows another's lead it does nothing, and returns None.
+    """
+
+    @memory_explained()
+    def whole(spec, *, progress=None, **options):
+        watch = Stopwatch()
+        with solver_of(spec).opened() as solver:
+            return run(spec, solver, watch, progress or Progress(), **options) if solver.is_root else None
+
+    whole.__doc__, whole.__name__, whole.__module__ = run.__doc__, run.__name__, run.__module__
+    return whole
+
+
+def solver_of(spec):
+    """Return the Solver of a spec; raises InputError if its extra is missing.
 
     The module of an engine is imported only here: it needs libraries that a solve in one process does not.
     """
@@ -35,7 +54,7 @@ def solver_of(spec, **more):
 
         given = _given(spec, "scheduler", "workers", "memory", "tolerance", "rank", "steps", "scratch")
         return Dask(**given, resume=spec.resume, seed=spec.seed, worker_device=spec.device)
-    same = {"precision": spec.precision, "loo": spec.loo} | more
+    same = {"precision": spec.precision, "loo": spec.loo}
     if spec.engine == "mpi":
         from kernelfit.solvers.mpi.solver import Mpi
 

@@ -9,9 +9,7 @@ import numpy as np
 from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import InputError
 from kernelfit.common.files import remove_if_empty
-from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
-from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.corruption import corrupt_labels, label_probability
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one
 from kernelfit.experiments.parts import (
@@ -29,11 +27,10 @@ from kernelfit.experiments.parts import (
 from kernelfit.experiments.preparation import doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solve import SolveSpec
-from kernelfit.experiments.solving import check_engine, solver_of
+from kernelfit.experiments.solving import check_engine, experiment
 from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import Record
-from kernelfit.solvers.protocol import memory_explained
 from kernelfit.solvers.solution import doubts
 
 
@@ -136,24 +133,20 @@ class SweepResults:
     rows: list[SweepRow]
 
 
-@memory_explained()
-def run_sweep(spec, *, progress=None) -> Record | None:
-    """Run a SweepSpec; return its Record, or None in a process that only follows another's lead."""
-    progress, watch = progress or Progress(), Stopwatch()
-    with solver_of(spec).opened() as solver:
-        if not solver.is_root:
-            return None
-        rows, kernels, solutions, warnings = [], {}, [], []
-        for setting in spec.settings():
-            if setting.scratch != spec.scratch:
-                solver = dataclasses.replace(solver, scratch=setting.scratch)
-            ready, solution, own, found = _sweep_labels(spec, setting, solver, watch, progress)
-            if setting.scratch is not None:
-                remove_if_empty(setting.scratch)
-            rows += own
-            kernels[setting.pixels] = str(ready.K.kernel)
-            solutions.append(solution)
-            warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready, loo=spec.loo)]
+@experiment
+def run_sweep(spec, solver, watch, progress) -> Record:
+    """Run a SweepSpec; return its Record."""
+    rows, kernels, solutions, warnings = [], {}, [], []
+    for setting in spec.settings():
+        if setting.scratch != spec.scratch:
+            solver = dataclasses.replace(solver, scratch=setting.scratch)
+        ready, solution, own, found = _sweep_labels(spec, setting, solver, watch, progress)
+        if setting.scratch is not None:
+            remove_if_empty(setting.scratch)
+        rows += own
+        kernels[setting.pixels] = str(ready.K.kernel)
+        solutions.append(solution)
+        warnings += [f"pixels {setting.pixels}: {doubt}" for doubt in found + doubts_of(ready, loo=spec.loo)]
     results = SweepResults(
         features=str(ready.features),
         kernels=kernels,
