@@ -85,20 +85,13 @@ class Constant(Kernel):
     """k(x, z) = value >= 0: a bias in a sum, a weight in a product. A number in kernel arithmetic becomes one."""
 
     value: float
+    translation_invariant = of_products = True
 
     def __post_init__(self) -> None:
         set_number(self, "value", 0.0, 1e100)
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         out[...] = self.value
-
-    @property
-    def translation_invariant(self) -> bool:
-        return True
-
-    @property
-    def of_products(self) -> bool:
-        return True
 
     def __str__(self) -> str:
         return repr(self.value)

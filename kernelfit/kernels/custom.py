@@ -22,6 +22,7 @@ class Custom(Kernel):
 
     function: Callable[[Any, Any], Any]
     path: str = ""
+    is_own = True
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         xp = A.device.xp
@@ -36,10 +37,6 @@ class Custom(Kernel):
         if not xp.isfinite(values).all():
             raise InputError(f"kernel {self} returned NaN or infinite values")
         out[...] = values
-
-    @property
-    def is_own(self) -> bool:
-        return True
 
     def __str__(self) -> str:
         return f"custom({self.path or _named(self.function)!r})"

@@ -25,6 +25,7 @@ class DistanceKernel(FormulaKernel):
     """
 
     bandwidth: Bandwidth
+    translation_invariant = True
     steepness: ClassVar[
         Formula
     ]  # -m dk/ds of s = |x - z|^m, m the order, of what `formula` takes; 0 where it is no number
@@ -68,10 +69,6 @@ class DistanceKernel(FormulaKernel):
     @property
     def open_bandwidth(self) -> bool:
         return self.bandwidth is None
-
-    @property
-    def translation_invariant(self) -> bool:
-        return True
 
     @property
     def of_products(self) -> bool:

@@ -19,14 +19,8 @@ class LaplacianL1(DistanceKernel):
     bandwidth: Bandwidth = None
     name = "laplacian_l1"
     order = 1
-
-    @property
-    def metric(self) -> str:
-        return "cityblock"
-
-    @property
-    def of_products(self) -> bool:
-        return False
+    metric = "cityblock"
+    of_products = False
 
     @staticmethod
     def formula(xp: Any, distance: Any, scale: float) -> Any:

@@ -15,10 +15,7 @@ class Precomputed(Kernel):
     """
 
     name = "precomputed"
-
-    @property
-    def of_matrix(self) -> bool:
-        return True
+    of_matrix = True
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         A.copy_entries(B, out)

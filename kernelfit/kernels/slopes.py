@@ -24,10 +24,7 @@ class Slope(Kernel):
 
     kernel: DistanceKernel
     feature: int | None = None
-
-    @property
-    def translation_invariant(self) -> bool:
-        return True
+    translation_invariant = True
 
     def block(self, A: Points, B: Points, out: npt.NDArray) -> None:
         if not A.has_coordinates:
