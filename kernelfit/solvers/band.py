@@ -117,15 +117,8 @@ class BandFactor(Factor):
     def _release(self, error: BaseException | None) -> None:
         self.band = self._L = None  # type: ignore[assignment]  # others may share the band
 
-    def _solve(self, Y, watch, progress):
-        with watch("solve"):
-            half = self.half_solve(Y)
-            coef = self.half_solve_transposed(half)
-        with watch("check"):
-            fitted = self._fitted(coef, progress)
-        with watch("condition"):
-            condition = condition_estimate(Inverse(self.n, self.apply_inverse), self._norm_1)
-        return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
+    def _estimate_condition(self):
+        return condition_estimate(Inverse(self.n, self.apply_inverse), self._norm_1)
 
     def _forward(self, Z):
         """Overwrite Z (n, r) with L^-1 Z."""

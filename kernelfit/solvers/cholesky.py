@@ -218,15 +218,8 @@ class CholeskyFactor(Factor):
     def _release(self, error: BaseException | None) -> None:
         self.L.release(goes_on(error))
 
-    def _solve(self, Y, watch, progress):
-        with watch("solve"):
-            half = self.L.half_solve(Y)
-            coef = self.L.half_solve_transposed(half)
-        with watch("check"):
-            fitted = self._fitted(coef, progress)
-        with watch("condition"):
-            condition = condition_estimate(self.L, self._norm_1) if self._estimate else None
-        return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
+    def _estimate_condition(self):
+        return condition_estimate(self.L, self._norm_1) if self._estimate else None
 
 
 def described(precision: str, storage: str, *, cached: bool, halves: bool = False) -> str:

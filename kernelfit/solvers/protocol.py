@@ -258,7 +258,18 @@ class Factor:
 
     def _solve(self, Y, watch, progress):
         """Return the Solution for float64 Y (n, r) whose columns have size 1; phases are added to the Stopwatch."""
-        raise NotImplementedError
+        with watch("solve"):
+            half = self.half_solve(Y)
+            coef = self.half_solve_transposed(half)
+        with watch("check"):
+            fitted = self._fitted(coef, progress)
+        with watch("condition"):
+            condition = self._estimate_condition()
+        return self._solution(Y, coef, fitted, half.T @ half, watch, condition=condition)
+
+    def _estimate_condition(self) -> float | None:
+        """Return the condition number of K + ridge I, whose 1-norm is known by now, or None."""
+        return None
 
     def _solution(self, Y, coef, fitted, quadratic, watch, *, condition=None, **report):
         """Return the Solution with what it has of this factor."""
