@@ -1,6 +1,7 @@
 """What a solve would take: on this machine from a calibration that is kept, or on another from rates that are given."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import math
@@ -113,27 +114,14 @@ def run_plan(spec, *, progress=None):
     problem = spec.problem(progress)
     if spec.tflops:
         absent = spec.device == "cuda"
-        target = Cuda(None, None, None) if absent else backend.CPU
+        target = Cuda(None, None, None) if absent else copy.copy(backend.CPU)
         rates = Rates(*(rate * 1e12 for rate in spec.tflops), entry=5e-11 if absent else 1e-9)
     else:
-        target = backend.device(spec.device)
+        target = copy.copy(backend.device(spec.device))
         rates = calibrated(target, spec.scratch, spec.calibrate)
     if spec.memory is not None:
-        target = _WithMemory(target, spec.memory)
+        target.free_memory = lambda: spec.memory
     return plan_solve(problem, device=target, precision=spec.precision, scratch=spec.scratch, rates=rates)
-
-
-class _WithMemory:
-    """A device with another amount of free memory."""
-
-    def __init__(self, device, memory):
-        self._device, self._memory = device, memory
-
-    def __getattr__(self, name):
-        return getattr(self._device, name)
-
-    def free_memory(self):
-        return self._memory
 
 
 def calibrated(device, scratch, calibrate):
