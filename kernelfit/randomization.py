@@ -235,8 +235,6 @@ def _classes(y, y_test):
     if y.ndim != 1 or y_test.ndim != 1 or (y.dtype.kind == "f" and not (y % 1 == 0).all()):
         raise InputError(f"labels must be one class for each example; got {y.dtype} {y.shape} and {y_test.shape}")
     classes, labels = classes_of(y)
-    if len(classes) < 2:
-        raise InputError(f"all {len(y)} training labels are {classes}; the test needs two classes or more")
     unknown = np.setdiff1d(y_test, classes)
     if unknown.size:
         raise InputError(f"the test labels hold {unknown[:5]}, which no training example has")

@@ -98,7 +98,6 @@ def find_label_issues(
     progress = progress or Progress()
     check_integer("explain", explain, 0)
     check_integer("against", against, 1)
-    names, labels = classes_of(y)
     model = getattr(model, "best_estimator_", model)
     if not isinstance(model, Factor) and not hasattr(model, "support_"):
         raise InputError(f"model is a {type(model).__name__}; give a fitted KernelInterpolationClassifier or a Factor")
@@ -107,11 +106,9 @@ def find_label_issues(
     factor = model if isinstance(model, Factor) else model._factor
     originals = np.arange(factor.n) if isinstance(model, Factor) else model.support_
     n_given = factor.n if isinstance(model, Factor) else len(model.dual_coef_)
-    if np.ndim(y) != 1 or len(labels) != n_given or len(names) < 2:
-        raise InputError(
-            f"y has shape {np.shape(y)} and {len(names)} classes; give one label for each of {n_given} training "
-            "points, and at least two classes"
-        )
+    if np.shape(y) != (n_given,):
+        raise InputError(f"y has shape {np.shape(y)}; give one label for each of {n_given} training points")
+    names, labels = classes_of(y)
     labels = labels[originals]
     Y = one_hot(labels, len(names))
     judge = _Judge(factor, np.arange(factor.n), Y, factor.K, progress)

@@ -11,12 +11,12 @@ from kernelfit.common.errors import InputError
 
 
 def classes_of(y: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.intp]]:
-    """Return the classes in order, and the index among them of each label y (n,).
+    """Return the classes in order, two or more, and the index among them of each label y (n,).
 
     Raises
     ------
     InputError
-        A label is missing, or labels cannot be put in order, as texts beside numbers.
+        A label is missing, labels cannot be put in order, as texts beside numbers, or all are of one class.
 
     Examples
     --------
@@ -33,6 +33,8 @@ def classes_of(y: npt.ArrayLike) -> tuple[npt.NDArray, npt.NDArray[np.intp]]:
         raise InputError(
             f"labels are of kinds that have no order ({error}); make all of them texts or numbers"
         ) from error
+    if len(classes) < 2:
+        raise InputError(f"all {len(labels)} labels are of one class, {classes}; give at least two classes")
     return classes, labels
 
 

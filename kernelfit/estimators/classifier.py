@@ -62,10 +62,6 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
         X, y = validate_data(self, X, y, dtype=self._dtypes())
         self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
-            )
         weights = checked_weights(sample_weight, X)
         if self.class_weight is not None:
             if check_number("ridge", self.ridge) == 0:

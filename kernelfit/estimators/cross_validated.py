@@ -363,10 +363,6 @@ class KernelInterpolationClassifierCV(ScoredArrays, ClassifierMixin, _CrossValid
         X, y = validate_data(self, X, y, dtype=self._template()._dtypes())
         self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        if len(self.classes_) < 2:
-            raise InputError(
-                f"all {len(labels)} training labels are of one class, {self.classes_[0]!r}; give two or more"
-            )
         self._search(X, y, one_hot(labels, len(self.classes_)), groups, checked_weights(sample_weight, X))
         return self
 

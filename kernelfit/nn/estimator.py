@@ -87,8 +87,6 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         require_known(y)
         self.classes_, labels = classes_of(y)
         check_classification_targets(y)
-        if len(self.classes_) < 2:
-            raise InputError(f"all {len(y)} training labels are of one class, {self.classes_[0]!r}; give two or more")
         names = {field.name for field in dataclasses.fields(Settings)}
         settings = Settings(**{name: value for name, value in self.get_params().items() if name in names})
         fitted = fit_net(

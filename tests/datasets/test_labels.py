@@ -47,6 +47,7 @@ def test_scores_that_are_not_finite_are_never_right(bad):
         (np.array(["a", np.nan, "b"], dtype=object), r"label 1 is missing \(nan\)"),
         ([0.0, 1.0, np.nan], "label 2 is nan"),
         (np.array(["a", 1, "b"], dtype=object), "have no order"),
+        (["a", "a", "a"], "all 3 labels are of one class"),
     ],
 )
 def test_labels_that_are_none(y, said):
