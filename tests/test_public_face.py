@@ -15,12 +15,11 @@ def run(program):
 
 def test_every_word_is_there_and_is_what_its_home_has():
     for name in kf.__all__:
-        if name not in ("Dask", "Mpi"):  # which need libraries of their own
-            assert getattr(kf, name) is getattr(kf, name) is not None
+        assert getattr(kf, name) is getattr(kf, name) is not None
     assert set(kf.__all__) <= set(dir(kf)) and kf.__all__ == sorted(kf.__all__)
     assert kf.gram is __import__("kernelfit.grams.matrix", fromlist=["gram"]).gram
     for name in kf.solvers.__all__:
-        assert name in ("Dask", "Mpi") or getattr(kf.solvers, name)
+        assert getattr(kf.solvers, name)
     for name in kf.kernels.__all__:
         assert name in ("Constant", "Kernel", "Product", "Sum") or getattr(kf, name) is getattr(kf.kernels, name)
 
@@ -29,6 +28,16 @@ def test_every_word_is_there_and_is_what_its_home_has():
 def test_what_is_not_there_is_an_attribute_error(module):
     with pytest.raises(AttributeError, match="no attribute 'gramm'"):
         module.gramm  # noqa: B018
+
+
+def test_all_words_are_there_without_the_libraries_of_some():
+    program = (
+        "import sys; sys.modules |= dict.fromkeys(['distributed', 'mpi4py'])\n"
+        "from kernelfit import *\n"
+        "try:\n    fit([[0.0], [1.0]], [[1.0], [2.0]], Gaussian(1.0), Dask(workers=2))\n"
+        "except ValueError as error:\n    print(error)"
+    )
+    assert "pip install 'kernelfit[dask]'" in run(program)
 
 
 def test_words_stay_functions_whatever_was_imported_before():

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from kernelfit.estimators.classifier import KernelInterpolationClassifier
     from kernelfit.estimators.cross_validated import KernelInterpolationClassifierCV, KernelInterpolatorCV
     from kernelfit.estimators.interpolator import KernelInterpolator
-    from kernelfit.estimators.saving import load_model
+    from kernelfit.estimators.loading import load_model
 
 __all__ = [
     "KernelInterpolationClassifier",
@@ -26,7 +26,7 @@ _HOME_OF = {
     "KernelInterpolationClassifierCV": "cross_validated",
     "KernelInterpolator": "interpolator",
     "KernelInterpolatorCV": "cross_validated",
-    "load_model": "saving",
+    "load_model": "loading",
 }
 
 __getattr__, __dir__ = lazy(__name__, _HOME_OF)

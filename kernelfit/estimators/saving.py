@@ -1,9 +1,7 @@
 """Fitted estimators on disk without pickle: the file of a KernelExpansion, with parameters and attributes beside it."""
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -11,10 +9,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from kernelfit import solvers
 from kernelfit.backend.device import Device
-from kernelfit.common.errors import DataError, InputError
+from kernelfit.common.errors import InputError
 from kernelfit.kernels import Kernel
-from kernelfit.kernels.text import as_kernel, parse_kernel
-from kernelfit.models.expansion import KernelExpansion, read_model, write_model
+from kernelfit.kernels.text import as_kernel
+from kernelfit.models.expansion import KernelExpansion, write_model
 from kernelfit.models.fit import FitReport
 from kernelfit.models.optimizing import Optimization
 from kernelfit.solvers.protocol import Solver
@@ -38,7 +36,7 @@ class SavedEstimator(BaseEstimator):
             A class, a solver or a label is not of a kind that can be written so.
         """
         check_is_fitted(self)
-        if _kinds().get(type(self).__name__) is not type(self):
+        if not type(self).__module__.startswith("kernelfit."):
             raise InputError(f"{type(self).__name__} is a class of your own, which no file holds; pickle it")
         parameters = {name: _parameter(name, value) for name, value in self.get_params(deep=False).items()}
         fitted, arrays, texts = {}, {}, []
@@ -55,67 +53,6 @@ class SavedEstimator(BaseEstimator):
         own = {"class": type(self).__name__, "parameters": parameters, "fitted": fitted, "texts": texts}
         classes = {"classes": list(map(str, arrays["classes_"]))} if "classes_" in arrays else {}
         write_model(path, self.function_, classes | {"estimator": own}, **arrays)
-
-
-def load_model(path: str | Path, *, kernel: Kernel | Callable | None = None) -> Any:
-    """Return what was saved: a fitted estimator, or the KernelExpansion of `kernelfit solve --save`.
-
-    It predicts with the same bits on the same machine. Nothing is unpickled and no code of the file is run: a kernel
-    that is a function of the user's own is to be given again.
-
-    Parameters
-    ----------
-    path : path
-    kernel : Kernel or function, optional
-        The fitted kernel, kernel_, where it is or holds a function.
-
-    Raises
-    ------
-    DataNotFoundError, DataError
-        There is no such file, or it is not a whole model file.
-    InputError
-        The kernel is needed, or is another than the one that was fitted.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> import kernelfit as kf
-    >>> X = np.linspace(0, 1, 20)[:, None]
-    >>> model = kf.KernelInterpolator(bandwidth=0.1).fit(X, np.sin(6 * X[:, 0]))
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model.save(f"{folder}/model.npz")
-    ...     loaded = kf.load_model(f"{folder}/model.npz")
-    >>> loaded, bool((loaded.predict(X) == model.predict(X)).all())
-    (KernelInterpolator(bandwidth=0.1), True)
-    """
-    function, header, arrays = read_model(path, kernel=None if kernel is None else as_kernel(kernel))
-    if "estimator" not in header:
-        return function
-    try:
-        own = header["estimator"]
-        parameters = {name: _restored(value, kernel, function) for name, value in own["parameters"].items()}
-        model = _kinds()[own["class"]](**parameters)
-        fitted = {name: arrays[name] for name in arrays if name.endswith("_")} | own["fitted"]
-        fitted |= {name: fitted[name].astype(object) for name in own["texts"]}
-        if "report_" in fitted:
-            fitted["report_"] = _typed(fitted["report_"], FitReport)
-        if "optimization_" in fitted:
-            fitted["optimization_"] = _typed(fitted["optimization_"], Optimization)
-    except Exception as error:  # whatever else the header may say
-        raise DataError(f"{path}: the estimator in it is damaged, or of a later version: {error!r}") from error
-    vars(model).update(fitted, function_=function)
-    return model
-
-
-def _kinds(base=SavedEstimator):
-    """Return the estimators of kernelfit that can be saved, by name."""
-    found = {}
-    for kind in base.__subclasses__():
-        found |= _kinds(kind)
-        if kind.__module__.startswith("kernelfit."):
-            found[kind.__name__] = kind
-    return found
 
 
 def _parameter(name, value):
@@ -156,28 +93,3 @@ def _array(name, value):
     if value.dtype.kind not in "fiubUS":
         raise InputError(f"{name} holds {value.dtype}, which is not written without pickle; give texts or numbers")
     return value
-
-
-def _restored(value, given, function):
-    match value:
-        case {"kernel": text}:
-            try:
-                return parse_kernel(text, imports=False)
-            except InputError:  # a kernel of the user's own, which was given
-                own = as_kernel(given)
-                return own if str(own) == text else function.kernel
-        case {"function": _}:
-            return given
-        case {"pairs": pairs}:
-            return dict(pairs)
-        case {"solver": name, "options": options}:
-            if name not in solvers.__all__:
-                raise ValueError(f"no solver is called {name!r}")
-            return getattr(solvers, name)(**options)
-    return value
-
-
-def _typed(fields, kind):
-    import msgspec
-
-    return msgspec.convert(fields, kind)

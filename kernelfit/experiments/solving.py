@@ -1,7 +1,5 @@
 """Which Solver a spec names: in this process, over MPI, or over Dask; and how an experiment gets it."""
 
-import importlib.util
-
 from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.stopwatch import Stopwatch
@@ -43,13 +41,8 @@ def experiment(run):
 
 
 def solver_of(spec):
-    """Return the Solver of a spec; raises InputError if its extra is missing.
-
-    The module of an engine is imported only here: it needs libraries that a solve in one process does not.
-    """
+    """Return the Solver of a spec; the module of an engine is imported only here."""
     if spec.engine == "dask":
-        if importlib.util.find_spec("distributed") is None:
-            raise InputError("`engine=\"dask\"` needs distributed: pip install 'kernelfit[dask]'")
         from kernelfit.solvers.dask.solver import Dask
 
         given = _given(spec, "scheduler", "workers", "memory", "tolerance", "rank", "steps", "scratch")

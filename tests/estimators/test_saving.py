@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import subprocess
 import sys
 from pathlib import Path
 
@@ -200,6 +201,14 @@ def test_a_damaged_estimator_is_a_data_error(tmp_path, monkeypatch, damage):
     with pytest.raises(DataError, match=r"model.npz"):
         load_model("model.npz")
     assert sys.modules.pop("planted", None) is None and not Path("executed").exists()
+
+
+@pytest.mark.parametrize("kind", [KernelInterpolator, KernelInterpolationClassifier])
+def test_another_process_reads_what_was_saved(kind, tmp_path):
+    kind(bandwidth=1.0).fit([[0.0], [1.0]], [0, 1]).save(tmp_path / "model.npz")
+    program = f"import kernelfit as kf; print(kf.load_model({str(tmp_path / 'model.npz')!r}).predict([[1.0]]))"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.stdout.strip() in ("[1]", "[1.]"), done.stderr
 
 
 def test_a_file_that_is_not_there(tmp_path):

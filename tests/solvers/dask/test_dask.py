@@ -33,6 +33,7 @@ distributed = pytest.importorskip("distributed", reason="needs the extra dask: p
 
 from kernelfit.solvers.dask import solver as dask_solver  # noqa: E402
 from kernelfit.solvers.dask import worker as dask_worker  # noqa: E402 (needs distributed)
+from kernelfit.solvers.dask.factor import check_workers  # noqa: E402
 from kernelfit.solvers.dask.gram import DaskGram  # noqa: E402
 from kernelfit.solvers.dask.solver import Dask  # noqa: E402
 
@@ -202,12 +203,12 @@ def test_workers_share_the_gpus_of_their_host_out(monkeypatch, tmp_path):
     client.wait_for_workers = lambda count, timeout: None
     there = {f"tcp://one:{port}": dict(worker) for port, worker in enumerate(told)}
     client.run = lambda function, device: there
-    assert dask_solver._check_workers(client, K, 10, "auto")[0] is there
+    assert check_workers(client, K, 10, "auto")[0] is there
     with pytest.raises(NotEnoughMemoryError, match="may use"):
-        dask_solver._check_workers(client, K, 10, "auto", 10**6)
+        check_workers(client, K, 10, "auto", 10**6)
     there["tcp://one:2"]["free"] = there["tcp://one:2"]["fixed"] + 1000
     with pytest.raises(NotEnoughMemoryError, match="its GPU has 2 workers"):
-        dask_solver._check_workers(client, K, 10, "auto")
+        check_workers(client, K, 10, "auto")
 
 
 @pytest.mark.heavy
