@@ -89,10 +89,9 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         return [np.float64, np.float32 if self._precomputed() else np.uint8]
 
     def _solve(self, X, Y, weights):
-        """Solve for the targets Y (n, r) and set what both estimators have."""
+        """Solve for the targets Y (n, r) and set what both estimators have; what fails leaves the earlier fit."""
         self._drop_factor()  # of an earlier fit: there is no room for two
-        for name in ("trend_centre_", "trend_coef_", "optimization_"):
-            vars(self).pop(name, None)
+        optimum = None
         kernel = self._kernel_with_bandwidth()
         doubtful = pixels_in_doubt(X)
         if doubtful:
@@ -101,10 +100,12 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         options |= {"weights": weights, "trend": self.trend, "keep_factor": self.keep_factor}
 
         def solve(progress):
+            nonlocal optimum
             with contextlib.ExitStack() as stack:
                 solver, own = stack.enter_context(_opened(self._chosen_solver(Y.shape[1]))), kernel
                 if self.optimize is not None:
-                    own, options["ridge"] = self._optimized(X, Y, kernel, solver, weights, progress)
+                    own, optimum = self._optimized(X, Y, kernel, solver, weights, progress)
+                    options["ridge"] = optimum.ridge
                 found = fit(X, Y, own, solver, **options, progress=progress)
                 if found.factor is not None:
                     stack.enter_context(found.factor)
@@ -116,8 +117,11 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         self._targets = Y[found.support] if weights is None and self.trend is None else None  # what an update needs
         self.function_, self.support_, self.report_ = found.function, found.support, found.report
         self.norm_, self.loo_residuals_, self.sample_weight_ = found.norm, found.loo_residuals, found.weights
-        if found.basis is not None:
-            self.trend_centre_, self.trend_coef_ = found.basis.centre, found.trend_coef
+        centre = None if found.basis is None else found.basis.centre
+        for name, value in (("trend_centre_", centre), ("trend_coef_", found.trend_coef), ("optimization_", optimum)):
+            vars(self).pop(name, None)
+            if value is not None:
+                setattr(self, name, value)
         self.dual_coef_ = np.zeros(Y.shape)
         self.dual_coef_[self.support_] = found.function.coef
         if self.report_.warnings:
@@ -201,7 +205,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         return kernel.with_bandwidth(self.bandwidth)
 
     def _optimized(self, X, Y, kernel, solver, weights, progress):
-        """Return (Kernel, ridge) that `optimize` finds from what the parameters say, and set optimization_."""
+        """Return the Kernel, and the Optimization, that `optimize` finds from what the parameters say."""
         if weights is not None or self.trend is not None:
             raise InputError(f"optimize = {self.optimize!r} was asked for beside weights or a trend; it knows neither")
         start, found = self.bandwidth, as_kernel(self.kernel)
@@ -214,14 +218,14 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
             own = distinct_points(X, Y, kernel) if self.ridge == 0 else (X, Y)
             start = choose_bandwidth(*own, kernel, score=self._score, ridge=self.ridge).bandwidth
         options = {"objective": self.optimize, "solver": solver, "progress": progress}
-        self.optimization_ = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
-        if not self.optimization_.converged:
+        optimum = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
+        if not optimum.converged:
             warnings.warn(
-                f"the search by {self.optimize} did not converge: {self.optimization_.message}",
+                f"the search by {self.optimize} did not converge: {optimum.message}",
                 ConvergenceWarning,
                 stacklevel=4,
             )
-        return found.with_bandwidth(self.optimization_.bandwidth), self.optimization_.ridge
+        return found.with_bandwidth(optimum.bandwidth), optimum
 
     def _points(self, X):
         """Return points to predict as f takes them; with a precomputed kernel X is the cross matrix (m, n)."""

@@ -60,7 +60,7 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
         X, y = host_array(X), host_array(y)
         require_known(y)
         X, y = validate_data(self, X, y, dtype=self._dtypes())
-        self.classes_, labels = classes_of(y)
+        classes, labels = classes_of(y)
         check_classification_targets(y)
         weights = checked_weights(sample_weight, X)
         if self.class_weight is not None:
@@ -73,20 +73,13 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
                 totals = np.bincount(labels, weights)  # by weights: weight k is as good as k copies
                 balanced = (totals.sum() / (len(totals) * np.where(totals > 0, totals, 1.0)))[labels]
             elif isinstance(self.class_weight, dict):
-                balanced = self._of_classes(self.class_weight)[labels]
+                balanced = _of_classes(self.class_weight, classes.tolist())[labels]
             else:
                 balanced = compute_sample_weight(self.class_weight, y)
             weights = balanced if weights is None else weights * balanced
-        self._solve(X, one_hot(labels, len(self.classes_)), weights)
+        self._solve(X, one_hot(labels, len(classes)), weights)
+        self.classes_ = classes
         return self
-
-    def _of_classes(self, weights):
-        """Return the weight of each class as scikit-learn does, which takes texts of digits for numbers."""
-        known = self.classes_.tolist()
-        unknown = [name for name in weights if name not in known]
-        if unknown and not all(name in weights for name in known):
-            raise InputError(f"class_weight names {unknown[0]!r}, which is none of the classes {known}")
-        return np.array([weights.get(name, 1.0) for name in known])
 
     def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
         """Take up further points X (m, d) with labels y (m,), each of a class in classes_; returns self.
@@ -120,3 +113,14 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
         """Return the class whose function is largest at each point, shape (m,)."""
         largest = self._scores(X).argmax(axis=1)
         return like(self.classes_[largest], X)
+
+
+def _of_classes(weights, classes):
+    """Return the weight of each class as scikit-learn does, which takes texts of digits for numbers."""
+    unknown = [name for name in weights if name not in classes]
+    if unknown and not all(name in weights for name in classes):
+        raise InputError(f"class_weight names {unknown[0]!r}, which is none of the classes {classes}")
+    found = np.array([weights.get(name, 1.0) for name in classes], dtype=np.float64)
+    if not (np.isfinite(found) & (found >= 0)).all():
+        raise InputError(f"class_weight = {weights}; weights are finite numbers, none negative")
+    return found

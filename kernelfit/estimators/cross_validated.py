@@ -75,8 +75,11 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
         names = ("loo", "solver", "precision", "device", "memory", "scratch", "verbose")
         return self._plain(self._kernel_list()[0], **{name: getattr(self, name) for name in names})
 
-    def _search(self, X, y, Y, groups, weights):
-        """Score every candidate on targets Y (n, r), set what is known of it, and fit the best."""
+    def _search(self, X, y, Y, groups, weights, classes=None):
+        """Score every candidate on targets Y (n, r), set what is known of it, and fit the best.
+
+        Of labels of `classes`, Y has a column for each.
+        """
         n, folds = len(X), None
         # What weighs 0 is neither fitted nor scored.
         kept = np.arange(n) if weights is None else np.flatnonzero(weights)
@@ -88,25 +91,26 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
         elif groups is not None:
             raise InputError("groups were given, and cv=None leaves out one point at a time; give `cv=GroupKFold()`")
         if weights is None or len(kept) == n:
-            self._score_all(X, y, Y, folds, weights)
+            self._score_all(X, y, Y, folds, weights, classes)
         else:
             own = X[np.ix_(kept, kept)] if self._template()._precomputed() else X[kept]
-            self._score_all(own, y[kept], Y[kept], folds, weights[kept])
+            self._score_all(own, y[kept], Y[kept], folds, weights[kept], classes)
         best = {name: value for name, value in self.best_params_.items() if value is not None}
         self.best_estimator_ = self._template().set_params(**best).fit(X, y, sample_weight=weights)
         for name in ("dual_coef_", "norm_", "loo_residuals_", "report_", "function_", "kernel_", "support_"):
             setattr(self, name, getattr(self.best_estimator_, name))
 
-    def _score_all(self, X, y, Y, folds, weights):
+    def _score_all(self, X, y, Y, folds, weights, classes):
         """Set what is known of every candidate, and which is the best."""
         ridges, kernels = checked_ridges(_listed("ridges", self.ridges)), self._kernel_list()
-        classifier, size = is_classifier(self), float(np.abs(Y).max(initial=0.0))
+        size = float(np.abs(Y).max(initial=0.0))
         if size and not 1e-150 < size < 1e150:
             raise InputError(
                 f"y reaches {size:.1e}, and squares of that are no numbers to score; divide y by a constant"
             )
         tested = [slice(None)] if folds is None else [fold.test for fold in folds]
-        given = _Given(classes=getattr(self, "classes_", None)) if classifier else _GivenNumbers()
+        given = _GivenNumbers() if classes is None else _Given(classes=classes)
+        scored = [np.array(True)] * len(tested) if classes is None else _trained(Y > 0, folds)
         scoring = self._loo_scoring if self.scoring is None and folds is None else self.scoring
         if isinstance(scoring, list | tuple | set | dict):
             raise InputError(f"scoring = {scoring!r}; a choice takes one score: a name or a callable")
@@ -135,7 +139,8 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
                         failures.append(found)
                         scores.append([np.nan] * len(tested))
                     else:
-                        scores.append([score(f, rows) for f, rows in zip(found, tested, strict=True)])
+                        known = (np.where(own, f, -np.inf) for own, f in zip(scored, found, strict=True))
+                        scores.append([score(f, rows) for f, rows in zip(known, tested, strict=True)])
 
         self._told(search, X, y)
         self._choose(parameters, np.array(scores), failures)
@@ -202,6 +207,22 @@ def _matrices(X, kernels, bandwidths, progress: Progress):
             for bandwidth in chosen:
                 yield name, bandwidth, Gram(points, kernel.with_bandwidth(check_positive("bandwidth", bandwidth)))
                 advance(1)
+
+
+def _trained(own, folds):
+    """Return for each fold which classes its model is trained on, shape (1, k); without folds for each point, (n, k).
+
+    `own` says of which class a point is. Raises InputError for a model that would know one class alone.
+    """
+    if folds is None:
+        found = [own.sum(axis=0) - own > 0]
+    else:
+        found = [np.delete(own, fold.out, axis=0).any(axis=0)[None] for fold in folds]
+    for k, known in enumerate(found):
+        if (known.sum(axis=1) < 2).any():
+            part = "without one of the points the others are" if folds is None else f"split {k} of cv trains on points"
+            raise InputError(f"{part} of one class alone; give more points of each, or a stratified cv")
+    return found
 
 
 def _listed(name, values):
@@ -361,9 +382,10 @@ class KernelInterpolationClassifierCV(ScoredArrays, ClassifierMixin, _CrossValid
         X, y = host_array(X), host_array(y)
         require_known(y)
         X, y = validate_data(self, X, y, dtype=self._template()._dtypes())
-        self.classes_, labels = classes_of(y)
+        classes, labels = classes_of(y)
         check_classification_targets(y)
-        self._search(X, y, one_hot(labels, len(self.classes_)), groups, checked_weights(sample_weight, X))
+        self._search(X, y, one_hot(labels, len(classes)), groups, checked_weights(sample_weight, X), classes)
+        self.classes_ = classes
         return self
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:

@@ -117,6 +117,9 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         A parameter is outside what is accepted.
     SingularMatrixError
         Identical points have different targets, or the matrix is singular to working precision.
+    NotConvergedError
+        The matrix is too ill-conditioned for mixed precision, or for the steps of an iteration.
+    NotEnoughMemoryError
 
     Examples
     --------
@@ -211,7 +214,11 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         require_kernel_of_points(self.kernel_)
         K = gram(points, self.kernel_, self._factor.K.points)
         progress = make_progress(not self.verbose)
-        spread = (predictive_variance if return_std else predictive_covariance)(self._factor, K, progress=progress)
+        if return_std:
+            spread = predictive_variance(self._factor, K, progress=progress)
+        else:
+            prior = gram(points, self.kernel_, device=K.device)
+            spread = predictive_covariance(self._factor, K, prior, progress=progress)
         if (trend := self._fitted_trend) is not None:
             points_of = self._factor.K.points
             own = K.device.host(points_of.coordinates()) if trend == "linear" else np.empty((self._factor.n, 0))

@@ -19,6 +19,8 @@ from kernelfit.models.fit import FitReport
 from kernelfit.models.update import extend
 from kernelfit.solvers.protocol import Factor
 
+_LOST = 1e-10  # of the extent of the points of the fit, which the bandwidth goes by
+
 
 class UpdatedEstimator(SavedEstimator):
     """An estimator with a _factor of its fit, which further points extend and points that leave reduce."""
@@ -57,6 +59,7 @@ class UpdatedEstimator(SavedEstimator):
         factor, n, progress = self._factor, len(self.first_), make_progress(not self.verbose)
         new = points(X, beside=factor.K.points, device=factor.K.device)
         new.require_same_kind(factor.K.points)  # type: ignore[attr-defined]  # kernels of matrices are refused above
+        _require_digits(X, new, factor.K.points)
         first = n + np.arange(len(X))
         if factor.ridge == 0:
             host, own = factor.K.device.host, merge_duplicates(X).first
@@ -148,3 +151,16 @@ class UpdatedEstimator(SavedEstimator):
         found = np.zeros((n, coef.shape[1]))
         found[place[self.support_[stay]]] = coef[stay]
         return found.reshape(self.dual_coef_.shape)
+
+
+def _require_digits(X, new, fitted):
+    """Raise UnsupportedError where points (m, d), shifted as those of the fit are, have lost digits by it."""
+    if X.dtype == np.uint8 or not len(X):
+        return
+    host = new.device.host
+    lost = np.abs(host(new.coordinates()) - X.reshape(len(X), -1)).max()
+    if lost > _LOST * np.abs(host(fitted.values)).max():
+        raise UnsupportedError(
+            "points of this update lie so far from those of the fit that beside them they lose digits, up to "
+            f"{lost:.1e}: fit again to all points"
+        )

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.common.arrays import host_array
-from kernelfit.common.errors import InputError, ScratchError, SingularMatrixError, UnsupportedError
+from kernelfit.common.errors import InputError, NotConvergedError, ScratchError, SingularMatrixError, UnsupportedError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_number, check_targets
 from kernelfit.grams.duplicates import merge_duplicates
@@ -22,6 +22,7 @@ from kernelfit.models.expansion import KernelExpansion
 from kernelfit.models.posterior import log_determinant_of, log_marginal_likelihood
 from kernelfit.models.trend import Basis, Generalised, least_squares, trend_values
 from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.planning.problem import Problem
 from kernelfit.solvers.protocol import Factor, Solver, check_solver
 from kernelfit.solvers.solution import Solution, doubts
 from kernelfit.solvers.weighted import Weighted
@@ -201,6 +202,9 @@ def fit(
     beta, Y = least_squares(H, Y)
     try:
         if kernel.open_bandwidth:
+            d = 0 if kernel.of_matrix else int(np.prod(data.shape[1:]))
+            r, products = Y.shape[1] + H.shape[1], kernel.of_products
+            solver.require(Problem(len(Y), 0, d, r, dtype=data.dtype, loo=loo, of_products=products))
             choice = _choice(data, Y, kernel, progress=progress, score=score, ridge=ridge, weights=w, H=H)
         own, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
         K = gram(data, own, device=solver.device)
@@ -278,18 +282,19 @@ def solve_first(
 
 
 def first_solved(attempt: Callable[[Kernel], T], kernels: Sequence[Kernel], *, progress: Progress | None = None) -> T:
-    """Return what `attempt` returned for the first of several kernels for which it raised no SingularMatrixError.
+    """Return what `attempt` returned for the first of several kernels whose system could be solved.
 
     Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
-    all points the system may be singular. So each is checked on all, in this order. An attempt that goes on with what a
-    scratch folder holds raises ScratchError where that belongs to another kernel: it goes on at the one whose it is.
+    all points the system may be singular, or too much for a float32 factor or an iteration. So each is checked on all,
+    in this order. An attempt that goes on with what a scratch folder holds raises ScratchError where that belongs to
+    another kernel: it goes on at the one whose it is.
     """
-    singular = refused = None
+    failed = refused = None
     for kernel in kernels:
         try:
             found = attempt(kernel)
-        except SingularMatrixError as error:
-            singular, refused = error, None
+        except (SingularMatrixError, NotConvergedError) as error:
+            failed, refused = error, None
         except ScratchError as error:
             refused = refused or error
         else:
@@ -298,15 +303,15 @@ def first_solved(attempt: Callable[[Kernel], T], kernels: Sequence[Kernel], *, p
             return found
     if refused is not None:
         raise refused
-    assert singular is not None
-    if len(kernels) == 1:
-        raise singular
+    assert failed is not None
+    if len(kernels) == 1 or isinstance(failed, NotConvergedError):
+        raise failed
     raise SingularMatrixError(
         f"no bandwidth could be chosen: none of {len(kernels)} kernels, {kernels[0]} the first and {kernels[-1]} the "
         "last, gives a system of all points that can be solved to 8 digits. Are there nearly equal points? Give a "
         "bandwidth, or a ridge, e.g. `ridge=1e-6`",
-        row=singular.row,
-    ) from singular
+        row=failed.row,
+    ) from failed
 
 
 def require_digits(solution: Solution) -> None:

@@ -106,7 +106,9 @@ def predictive_variance(factor: Factor, K_test: Gram, *, progress: Progress | No
     return np.maximum(variance, 0.0)
 
 
-def predictive_covariance(factor: Factor, K_test: Gram, *, progress: Progress | None = None) -> npt.NDArray[np.float64]:
+def predictive_covariance(
+    factor: Factor, K_test: Gram, prior: Gram | None = None, *, progress: Progress | None = None
+) -> npt.NDArray[np.float64]:
     """Return the covariance of f at the test points, K** - K*x A^-1 Kx*, shape (m, m).
 
     Rasmussen and Williams, 2006, equation 2.24. Each block of A^-1 Kx* meets blocks of K*x that are made again, so that
@@ -116,6 +118,9 @@ def predictive_covariance(factor: Factor, K_test: Gram, *, progress: Progress | 
     ----------
     factor, K_test
         As of `predictive_variance`, which also says what is raised.
+    prior : Gram, optional
+        K**, gram(X_test, kernel); unless given it is of the points as K_test has them, which lose digits if they lie
+        very far from training points that are shifted to be near 0.
 
     Examples
     --------
@@ -128,7 +133,8 @@ def predictive_covariance(factor: Factor, K_test: Gram, *, progress: Progress | 
     array([[0.0305, 0.    ],
            [0.    , 1.    ]])
     """
-    prior, device, m = _prior(factor, K_test), K_test.device, K_test.shape[0]
+    own, device, m = _prior(factor, K_test), K_test.device, K_test.shape[0]
+    prior = own if prior is None else prior
     covariance = device.host(prior.block((0, m), (0, m)))
     with (progress or Progress()).phase("covariance", m) as advance:
         for start, stop in spans(0, K_test.shape[0], _WIDTH):

@@ -85,7 +85,7 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
         if y.shape != (len(X),):
             raise InputError(f"labels of shape {y.shape} do not fit {len(X)} examples; give ({len(X)},)")
         require_known(y)
-        self.classes_, labels = classes_of(y)
+        classes, labels = classes_of(y)
         check_classification_targets(y)
         names = {field.name for field in dataclasses.fields(Settings)}
         settings = Settings(**{name: value for name, value in self.get_params().items() if name in names})
@@ -94,10 +94,11 @@ class NetClassifier(ClassifierMixin, BaseEstimator):
             X,
             labels.astype(np.int64),
             settings,
-            n_classes=len(self.classes_),
+            n_classes=len(classes),
             seed=0 if self.random_state is None else self.random_state,
             **{name: getattr(self, name) for name in ("crop", "whiten", "init", "dropout", "device")},
         )
+        self.classes_ = classes
         self.net_, self.history_, self.columns_ = fitted.net, fitted.history, fitted.columns
         self._shape = X.shape[1:]
         self.n_features_in_ = math.prod(self._shape)

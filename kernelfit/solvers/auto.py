@@ -29,7 +29,7 @@ class Auto(Solver):
     """Cholesky in the quickest way that fits into memory or onto the scratch disk.
 
     Whether float32 with corrections will do is forecast from a sample of K where it matters; where it fails all the
-    same, a float64 factor takes its place, and report["fallback"] says why.
+    same, a float64 factor takes its place, if it fits and `precision` allows it, and report["fallback"] says why.
 
     Parameters
     ----------

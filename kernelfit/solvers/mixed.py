@@ -156,13 +156,20 @@ class MixedFactor(Factor):
         rounding in float64 allows; SingularMatrixError where K + ridge I is singular to float64
         (kernelfit.solvers.regularity), whether or not Y has a solution.
         """
-        coef, fitted, found = self._corrected(Y, watch, progress)
+        try:
+            coef, fitted, found = self._corrected(Y, watch, progress)
+        except NotConvergedError:
+            self._judge(watch, progress)  # the cause may be that K + ridge I is singular
+            raise
+        self._judge(watch, progress)
+        report = {"steps": len(found), "residuals": found}
+        return self._solution(Y, coef, fitted, Y.T @ coef, watch, condition=self._condition, **report)
+
+    def _judge(self, watch, progress):
         if not self._judged:
             with watch("condition"):
                 self._condition = judged(self.cached, self.L, self._norm_1, estimate=self._estimate, progress=progress)
                 self._judged = True
-        report = {"steps": len(found), "residuals": found}
-        return self._solution(Y, coef, fitted, Y.T @ coef, watch, condition=self._condition, **report)
 
     def _corrected(self, Y, watch, progress):
         """Return (coef, K coef, relative residuals by step)."""
@@ -242,8 +249,9 @@ def shifts(gram: Gram, ridge: float) -> list[float]:
 
 
 def _factored(gram, make_panels, factorise, ridge, first_shift, progress):
-    largest = float(np.max(gram.diagonal()))
-    if float(np.finfo(np.float32).max) < largest < np.inf:  # entries of L L^T are no larger than those of the diagonal
+    largest, float32 = float(np.max(gram.diagonal())), np.finfo(np.float32)
+    # Entries of L L^T are no larger than those of the diagonal, and those of eps times it are digits as well.
+    if float(float32.max) < largest < np.inf or 0 < largest + ridge < float(float32.tiny / float32.eps):
         raise NotConvergedError(
             f'float32 cannot hold a kernel whose diagonal reaches {largest:.1e}. Take `precision="float64"`'
         )

@@ -6,7 +6,7 @@ from sklearn.model_selection import cross_val_score
 from sklearn.utils import get_tags
 
 import kernelfit as kf
-from kernelfit.common.errors import UnsupportedError
+from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator, KernelInterpolatorCV
 from kernelfit.kernels import Gaussian, Precomputed
 from kernelfit.solvers.conjugate_gradients import ConjugateGradients
@@ -89,3 +89,16 @@ def test_factors_that_take_up_no_points_name_the_one_that_does():
     for solver in (Eigen(), ConjugateGradients()):
         with pytest.raises(UnsupportedError, match=r"Take Cholesky\(\)"):
             KernelInterpolator(bandwidth=1.0, ridge=0.1, solver=solver, keep_factor=True).fit(X, y).update(Z, Z[:, 0])
+
+
+@pytest.mark.parametrize("wrong", [{"ridge": -1.0}, {"ridge": "x"}, {"bandwidth": 1e9}], ids=str)
+def test_a_fit_that_fails_leaves_the_earlier_one(wrong):
+    rng = np.random.default_rng(1)
+    X = rng.random((20, 2))
+    model = KernelInterpolator(bandwidth=0.1, trend="constant").fit(X, X[:, 0] + 100)
+    classifier = KernelInterpolationClassifier(bandwidth=0.1).fit(X, np.where(X[:, 0] > 0.5, "a", "b"))
+    before, labels = model.predict(X), classifier.predict(X)
+    for each, y in ((model, X[:, 1]), (classifier, np.where(X[:, 1] > 0.5, "yak", "zebra"))):
+        with pytest.raises((InputError, SingularMatrixError)):
+            each.set_params(**wrong).fit(X, y)
+    assert np.array_equal(model.predict(X), before) and np.array_equal(classifier.predict(X), labels)

@@ -293,3 +293,28 @@ def test_scores_that_are_no_numbers_choose_nothing(cv):
             KernelInterpolatorCV(bandwidths=BANDWIDTHS, ridges=RIDGES, cv=cv).fit(X, scale * Y)
     with pytest.raises(InputError, match="no candidate a finite score"):
         KernelInterpolatorCV(bandwidths=BANDWIDTHS, cv=cv, scoring=lambda model, X, y: np.nan).fit(X, Y)
+
+
+@pytest.mark.parametrize("cv", [KFold(3), KFold(6), LeaveOneOut()])
+def test_a_class_that_a_fold_does_not_train_on_is_never_predicted(cv):
+    """Its function is 0 there, which is the largest wherever those of all others are negative."""
+    X = np.concatenate([1 + 0.1 * np.arange(6), 2 + 0.1 * np.arange(6), -1 - 0.1 * np.arange(6)])[:, None]
+    y = np.repeat(["a", "b", "c"], 6)
+    if isinstance(cv, LeaveOneOut):
+        X, y = X[:13], y[:13]  # one point of class c
+    options = {"cv": cv, "scoring": "accuracy"}
+    theirs = GridSearchCV(KernelInterpolationClassifier("linear"), {"ridge": [0.1, 1.0]}, **options).fit(X, y)
+    ours = KernelInterpolationClassifierCV("linear", ridges=[0.1, 1.0], **options).fit(X, y)
+    for name in (name for name in theirs.cv_results_ if name.endswith("test_score")):
+        assert np.array_equal(ours.cv_results_[name], theirs.cv_results_[name])
+    if isinstance(cv, LeaveOneOut):
+        alone = KernelInterpolationClassifierCV("linear", ridges=[0.1, 1.0]).fit(X, y)
+        np.testing.assert_allclose(alone.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"])
+
+
+@pytest.mark.parametrize(("cv", "message"), [(KFold(2), "split 0 of cv"), (None, "without one of the points")])
+def test_a_fold_that_trains_on_one_class_is_refused(cv, message):
+    X = np.arange(6.0)[:, None]
+    y = ["a", "a", "a", "b", "b", "b"] if cv else ["a", "a", "a", "a", "a", "b"]
+    with pytest.raises(InputError, match=message):
+        KernelInterpolationClassifierCV(bandwidths=[1.0], ridges=[0.1], cv=cv).fit(X, y)

@@ -187,3 +187,14 @@ def test_weights_are_kept_by_removing_and_refused_by_updates(data):
             each.update(X[:1] + 9, y[:1])
     with pytest.raises(UnsupportedError, match="trend"):
         trended.remove([1])
+
+
+def test_points_that_lose_digits_beside_those_of_the_fit_are_refused_and_have_their_covariance():
+    X, new = 1e12 + 4.0 * np.arange(8)[:, None], np.array([[0.1], [0.9]])
+    model = KernelInterpolator(bandwidth=1.0, keep_factor=True).fit(X, np.sin(X[:, 0]))
+    np.testing.assert_allclose(model.predict(new, return_cov=True)[1], np.exp([[0, -0.32], [-0.32, 0]]), rtol=1e-14)
+    with pytest.raises(UnsupportedError, match="lose digits"):
+        model.update(new, [1.0, -1.0])
+    assert len(model.dual_coef_) == 8
+    near = KernelInterpolator(bandwidth=1.0, keep_factor=True).fit(X - 1e12 + 40.3, np.sin(X[:, 0])).update(new, [0, 1])
+    assert len(near.dual_coef_) == 10

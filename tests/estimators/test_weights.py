@@ -142,6 +142,11 @@ def test_what_is_refused():
     for weights in (-W, np.zeros(60), W[:5], np.where(W > 4, np.nan, W)):
         with pytest.raises(ValueError):
             KernelInterpolator(**OPTIONS).fit(X, Y, sample_weight=weights)
+    for weight in (-1.0, np.nan):
+        with pytest.raises(InputError, match=r"class_weight = .* none negative"):
+            KernelInterpolationClassifier(class_weight={0: weight}, **OPTIONS | {"ridge": 0.1}).fit(
+                X, np.arange(60) % 2
+            )
     with pytest.raises(InputError, match="trend = 'cubic'"):
         KernelInterpolator(trend="cubic", **OPTIONS).fit(X, Y)
     with pytest.raises(InputError, match="no coordinates"):

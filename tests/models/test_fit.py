@@ -80,3 +80,13 @@ def test_a_run_that_was_killed_at_its_second_bandwidth_goes_on_there(tmp_path, m
     kernel, coef = solve(True, 10**9)
     assert kernel == narrow and there == any("went on with" in note and str(narrow) in note for note in notes)
     np.testing.assert_allclose(coef, np.linalg.solve(gram(X, narrow).block((0, 300), (0, 300)), Y), atol=1e-8)
+
+
+@pytest.mark.parametrize("solver", [kf.Cholesky(precision="mixed"), kf.ConjugateGradients(), kf.Cholesky()], ids=str)
+def test_of_smooth_targets_the_best_bandwidth_that_the_solver_can_do_is_taken(solver):
+    X = np.random.default_rng(1).random((200, 2))
+    y = np.sin(3 * X[:, 0]) + (X**2).sum(axis=1)
+    found = kf.fit(X, y, "gaussian", solver)
+    assert found.report.relative_residual < 1e-8
+    assert found.function.kernel.bandwidth in found.report.bandwidth_choice.bandwidths
+    np.testing.assert_allclose(found.function(X)[:, 0], y, atol=1e-7)
