@@ -55,7 +55,9 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         super().__init_subclass__()
         fields = {field.name: field.default for field in dataclasses.fields(definition)}  # type: ignore[arg-type]
         cls._definition, cls._fields = definition, tuple(fields)
-        cls.__init__ = _constructor(fields | {"image_shape": None} | (options or {}))  # type: ignore[method-assign]
+        own = [(name, Any, value) for name, value in (fields | {"image_shape": None} | (options or {})).items()]
+        made: Any = dataclasses.make_dataclass(cls.__name__, own, kw_only=True)
+        cls.__init__ = made.__init__  # type: ignore[method-assign]
         cls.__doc__ = inspect.cleandoc(definition.__doc__ or "") + _SHARED + "\n" + inspect.cleandoc(cls.__doc__ or "")
 
     def __sklearn_tags__(self):
@@ -117,22 +119,6 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
                 f"image_shape = {asked!r} does not fit {given}; give (h, w) or (h, w, channels) of one image"
             )
         return tuple(found)
-
-
-def _constructor(defaults):
-    """Return an __init__ that keeps the parameters of these names, all keywords, as scikit-learn wants it."""
-
-    def init(self, **options):
-        bound = signature.bind(self, **options)  # raises TypeError as any function does
-        bound.apply_defaults()
-        for name in defaults:
-            setattr(self, name, bound.arguments[name])
-
-    kinds = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
-    own = [inspect.Parameter(name, kinds[1], default=default) for name, default in defaults.items()]
-    signature = inspect.Signature([inspect.Parameter("self", kinds[0]), *own])
-    init.__name__, init.__signature__ = "__init__", signature
-    return init
 
 
 class Gabor(_Transformer, definition=gabor.Gabor):
