@@ -37,11 +37,7 @@ def command(
     result, rows = run_predict(
         model, data=data, kernel=kernel, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress
     )
-    if json:
-        show_json(result)
-    else:
-        show_text(
-            f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples"
-        )
+    told = f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples"
+    show_json(result) if json else show_text(told)
     if out is not None:
         write_each(progress, lambda: f"predictions written to {write_predictions(out, rows)}")

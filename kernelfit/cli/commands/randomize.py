@@ -23,10 +23,7 @@ def command(spec, *, runs: KeptRuns = Path("runs"), out: Out = (), json: Json = 
             result = run_randomize(spec, runs=runs, progress=progress)
         except UnwrittenError as error:
             result, unwritten = error.result, error
-    if json:
-        show_json(result.outcome())
-    else:
-        show_table(view.table, result)
+    show_json(result.outcome()) if json else show_table(view.table, result)
     write_each(progress, *files(out, view, result))
     if unwritten:
         raise unwritten

@@ -19,7 +19,5 @@ def command(
 ):
     """Download, and print the folder."""
     folder = datasets.fetch(name, data_dir=data_dir, progress=make_progress(quiet))
-    if json:
-        show_json({"name": name, "folder": folder and str(folder)})
-    else:
-        show_text(f"{name} needs no files" if folder is None else folder)
+    told = {"name": name, "folder": folder and str(folder)}
+    show_json(told) if json else show_text(folder or f"{name} needs no files")

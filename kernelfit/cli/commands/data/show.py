@@ -26,7 +26,5 @@ def command(
     """Write the picture, and name it."""
     loaded = datasets.load(data, data_dir=data_dir, progress=make_progress(quiet))
     path = datasets.picture_grid(loaded, out or Path(f"{loaded.name}.png"), rows=rows, columns=columns)
-    if json:
-        show_json({"name": loaded.name, "picture": str(path), "classes": list(loaded.classes)})
-    else:
-        show_text(path)
+    told = {"name": loaded.name, "picture": str(path), "classes": list(loaded.classes)}
+    show_json(told) if json else show_text(path)

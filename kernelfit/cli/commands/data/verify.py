@@ -18,11 +18,7 @@ def command(
 ):
     """Check each file, and print what was found."""
     checks = datasets.verify(name, data_dir=data_dir)
-    if json:
-        show_json([vars(check) | {"path": check.path and str(check.path)} for check in checks])
-    else:
-        for check in checks:
-            show_text(f"{'ok ' if check.ok else 'BAD'} {check.path or check.name}: {check.verdict}")
-        if not checks:
-            show_text(f"{name} needs no files")
+    told = [vars(check) | {"path": check.path and str(check.path)} for check in checks]
+    lines = [f"{'ok ' if check.ok else 'BAD'} {check.path or check.name}: {check.verdict}" for check in checks]
+    show_json(told) if json else show_text("\n".join(lines) or f"{name} needs no files")
     return 0 if all(check.ok for check in checks) else 1
