@@ -152,16 +152,11 @@ class Cholesky(Solver):
 
     def _report(self, panels):
         return {
-            "precision": self.precision,
-            "reason": "asked for",
             "storage": self.storage,
             "panel_width": panels.width,
             "kept_bytes": 0,
-            "shift": 0.0,
-            "breakdowns": [],
             "steps": 0,
             "residuals": [],
-            "fallback": None,
             "resumed_panels": panels.finished,
         }
 
