@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.rng import generator
+from kernelfit.common.validation import check_integer, check_labels
 
 PIXEL_SETTINGS = ("true", "shuffled", "random", "gaussian")
 _BLOCK = 1024  # images at a time: bounds the memory of permutations
@@ -108,12 +109,7 @@ def corrupt_labels(
     >>> bool((labels[~replaced] == 0).all()), bool(0.4 < replaced.mean() < 0.6)  # one in ten of these keeps its class
     (True, True)
     """
-    y = np.asarray(y)
-    whole = y.ndim == 1 and y.size > 0 and y.dtype.kind in "iu" and isinstance(n_classes, int | np.integer)
-    if not (whole and y.min() >= 0 and y.max() < n_classes):
-        raise InputError(
-            f"labels must be integers from 0 to n_classes - 1 (n_classes = {n_classes}); got {y.dtype} {y}"
-        )
+    y = check_labels(y, np.size(y), check_integer("n_classes", n_classes))
     replaced = generator(seed, "replaced labels").random(len(y)) < probability
     drawn = generator(seed, "drawn labels").integers(0, n_classes, len(y))
     return np.where(replaced, drawn, y).astype(np.int64), replaced

@@ -15,7 +15,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.progress import Progress
 from kernelfit.common.rng import generator
 from kernelfit.common.spans import spans
-from kernelfit.common.validation import check_integer, check_number
+from kernelfit.common.validation import check_integer, check_labels, check_number
 from kernelfit.datasets.labels import right
 from kernelfit.solvers.protocol import Factor
 from kernelfit.solvers.scaling import column_norms
@@ -227,14 +227,13 @@ def margins(scores: npt.ArrayLike, y: npt.ArrayLike) -> npt.NDArray[np.float64]:
     >>> margins([[0.9, 0.1, 0.0], [0.2, 0.1, 0.7]], [0, 0]).round(6).tolist()
     [0.8, -0.5]
     """
-    scores, y = np.asarray(scores, dtype=np.float64), np.asarray(y)
-    if scores.ndim != 2 or scores.shape[1] < 2 or y.shape != scores.shape[:1]:
+    scores = np.asarray(scores, dtype=np.float64)
+    if scores.ndim != 2 or scores.shape[1] < 2:
         raise InputError(
-            f"margins need scores (n, classes) of at least 2 classes, and labels (n,); got {scores.shape} and "
-            f"{y.shape}. Of a single -1/+1 output f, pass [-f, f]"
+            f"margins need scores (n, classes) of at least 2 classes; got {scores.shape}. Of a single -1/+1 output f, "
+            "pass [-f, f]"
         )
-    if y.dtype.kind not in "iu" or (len(y) and not 0 <= y.min() <= y.max() < scores.shape[1]):
-        raise InputError(f"labels are integers from 0 to {scores.shape[1] - 1}, the columns of scores; got {y}")
+    y = check_labels(y, *scores.shape)
     others = scores.copy()
     others[np.arange(len(y)), y] = -np.inf
     return scores[np.arange(len(y)), y] - others.max(axis=1)

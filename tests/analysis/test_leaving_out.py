@@ -188,7 +188,7 @@ def test_what_is_refused(problem):
         stability(factor, coef, diagonal, largest_diagonal=np.nan)
     with pytest.raises(InputError, match=r"pass \[-f, f\]"):
         margins(Y[:, :1], y)
-    with pytest.raises(InputError, match="integers from 0 to 2"):
+    with pytest.raises(InputError, match="n_classes = 3"):
         margins(Y, y + 1)
 
 
