@@ -222,7 +222,6 @@ def _splits(X, y, X_test, y_test) -> tuple[Any, np.ndarray, Any, np.ndarray, str
         return X, y, X_test, y_test, "given"
     from sklearn.model_selection import train_test_split
 
-    X = X if hasattr(X, "shape") else np.asarray(X)
     try:
         X, X_test, y, y_test = train_test_split(X, y, test_size=_HELD_OUT, stratify=y, random_state=0)
     except (ValueError, TypeError) as error:  # lengths that differ, a class with one member, texts beside numbers

@@ -59,6 +59,14 @@ class Plain:
         return np.full(len(X), self.first)
 
 
+class OfLists(Plain):
+    """The same of lists alone."""
+
+    def fit(self, X, y):
+        assert type(X) is list and {type(each) for each in X} <= {str, list}
+        super().fit(X, y)
+
+
 def first_column(X):
     return X[:, 0].astype(int)
 
@@ -230,6 +238,12 @@ def test_without_a_test_set_a_fifth_is_held_out_per_class(spied):
     again = randomization_test(Spy(always_no), X, y, levels=(0, 1), seeds=(0, 1))
     assert [record.id for record in again.records] == [record.id for record in result.records]
     assert set(np.concatenate([fit[1] for fit in spied])) == {"no", "yes"}, "labels as the user has them"
+
+
+def test_lists_are_passed_on_as_they_are():
+    for X in (["a", "bb"] * 10, [["a"], ["b", "c"]] * 10):  # the latter is no array at all
+        result = randomization_test(OfLists(), X, [0, 1] * 10, levels=(0,), seeds=(0,))
+        assert result.records[0].dataset.n_train == 16
 
 
 def test_anything_with_fit_and_predict_will_do():

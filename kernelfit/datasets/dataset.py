@@ -39,7 +39,7 @@ class Dataset:
         What the data is called in tables and Records.
     X_train, X_test : array, shape (n, ...)
         uint8 images (n, h, w) or (n, h, w, c) that stand for pixels / 255, or float arrays used as they are.
-        Read-only.
+        Read-only views of what was given, without a copy: it should not change either.
     y_train, y_test : int64 array, shape (n,)
         Indices into `classes`. Read-only.
     classes : tuple of str

@@ -91,7 +91,7 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         log p(y) of a Gaussian process with this kernel and noise of variance ridge / w, all outputs together, at the
         trend that was found; None where the solver gives no determinant. Merged points do not count.
     support_ : int array
-        Rows of X that are not merged with an earlier one.
+        Rows of X that weigh more than 0 and are not merged with an earlier one.
     first_ : int array, shape (n,)
         For every row of X the first that it was merged with: itself, if it was not.
     n_features_in_, feature_names_in_ : as everywhere in scikit-learn

@@ -69,7 +69,7 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
     def fit(self, X: npt.ArrayLike, y: object = None) -> Self:
         """Fit to images X (n, h, w), (n, h, w, channels) or rows; y is not used. Returns self."""
         rows, shape = self._rows(X, reset=True)
-        self.image_shape_ = self._shape_of(rows, shape)
+        self.image_shape_, self._pixels = self._shape_of(rows, shape), rows.dtype == np.uint8
         features = self._definition(**{name: getattr(self, name) for name in self._fields})
         self._n_features_out = self._fit(features, rows.reshape(-1, *self.image_shape_))
         return self
@@ -80,6 +80,11 @@ class _Transformer(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstima
         rows, shape = self._rows(X, reset=False)
         if shape not in (None, self.image_shape_):
             raise InputError(f"images are {shape}; this transformer was fitted to {self.image_shape_}")
+        if (rows.dtype == np.uint8) != self._pixels:
+            kinds = "numbers used as they are", "uint8 pixels, which stand for x / 255"
+            raise InputError(
+                f"images are {rows.dtype}; this transformer was fitted to {kinds[self._pixels]}: give one kind"
+            )
         require_memory(len(rows), self._n_features_out)
         return self._transform(rows.reshape(-1, *self.image_shape_))
 

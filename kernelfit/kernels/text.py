@@ -19,7 +19,7 @@ _NAMES = {kind.name: kind for kind in (getattr(kernels, word) for word in kernel
 
 
 def parse_kernel(text: str, *, imports: bool = True) -> kernels.Kernel:
-    """Return the kernel that a text names: the inverse of str(kernel).
+    """Return the kernel that a text of up to 4,000 characters names: the inverse of str(kernel).
 
     A text is a name ("gaussian", "quartic", ...) with or without options, "polynomial(degree=3)", a number, an import
     path "module:function" (in a combination custom("module:function")), or a combination with + and *:

@@ -239,7 +239,8 @@ class Factor:
             return
         self._closed = True
         for name in _OF_OPEN:
-            setattr(self, name, _refuse)
+            if hasattr(self, name):
+                setattr(self, name, _refuse)
         self._release(error)
 
     def _release(self, error: BaseException | None) -> None:
@@ -336,7 +337,11 @@ class Triangular(Protocol):
 
 _OF_OPEN = (
     "solve",
+    "solve_path",
+    "at",
     "extended",
+    "apply_inverse",
+    "half_columns",
     "half_solve",
     "half_solve_transposed",
     "inverse_diagonal",

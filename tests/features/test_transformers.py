@@ -194,6 +194,10 @@ def test_what_transform_refuses():
         made.transform(IMAGES.transpose(0, 2, 1, 3))
     with pytest.raises(ValueError, match="120 features, but Wavelet is expecting 360"):
         made.transform(IMAGES[..., 0])
+    with pytest.raises(InputError, match="fitted to uint8 pixels, which stand for x / 255"):
+        made.transform(IMAGES.astype(float))
+    with pytest.raises(InputError, match="images are uint8; this transformer was fitted to numbers used as they are"):
+        clone(made).fit(IMAGES.astype(np.float32)).transform(IMAGES)
     with pytest.raises(TypeError, match="unexpected keyword argument 'levels'"):
         Wavelet(levels=1)
 
