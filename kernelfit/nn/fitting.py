@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from kernelfit.backend import DEVICES
 from kernelfit.common.errors import InputError
 from kernelfit.common.stopwatch import Stopwatch
 from kernelfit.datasets.read.streamed import ImageFiles
@@ -16,8 +17,6 @@ from kernelfit.nn.history import History
 from kernelfit.nn.images import CROP, Columns, Images
 from kernelfit.nn.models import build_model, count_parameters, fastest_layout
 from kernelfit.nn.training import train
-
-DEVICES = ("auto", "cpu", "cuda")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -51,14 +51,6 @@ def _name(view):
     return view.__name__.rpartition(".")[2]
 
 
-def _sweeps(records):
-    return records.latest("sweep")
-
-
-def _histograms(records):
-    return [record for record in records.of("solve") if record.results.histograms]
-
-
 def _at_levels(records):
     nets = records.latest("net")
     return [(nets, records.latest("sweep"))] if curves.errors_at_levels(nets) else []
@@ -68,8 +60,10 @@ _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
 _OTHERS = (net, norms, margins, randomize, bench)  # whose figures are not of one record of their kind
 PLOTS = {
     **{_name(view): _plot(view) for view in VIEWS if hasattr(view, "figure") and view not in _OTHERS},
-    "norms": _plot(norms, "sweep", _sweeps),
-    "margins": _plot(margins, "solve --loo", _histograms),
+    "norms": _plot(norms, "sweep", lambda records: records.latest("sweep")),
+    "margins": _plot(
+        margins, "solve --loo", lambda records: [each for each in records.of("solve") if each.results.histograms]
+    ),
     "randomization": _plot(randomize, find=randomize.results),
     "bench": _plot(bench, find=bench.runs),
     "training": Plot(
