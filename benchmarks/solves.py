@@ -24,10 +24,7 @@ GAUSSIAN |= {"norm, -1/+1" + ALL: within(292.18, 0.1)}
 QUARTIC = {"test error" + ALL: within(0.0118, 0.0002), "norm" + ALL: within(131.61, 0.05)}
 
 
-@case(
-    targets={"second run": at_most(2.5), "second run, less the import": at_most(1.3)},
-    smoke={"repeats": 1},
-)
+@case(targets={"second run": at_most(2.5), "second run, less the import": at_most(1.3)}, smoke={"repeats": 1})
 def start(repeats=5):
     """`kernelfit solve` without options, from the shell in an empty folder: what a newcomer waits for.
 

@@ -221,9 +221,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
         optimum = optimize(X, Y, found, bandwidth=start, ridge=self.ridge, **options)
         if not optimum.converged:
             warnings.warn(
-                f"the search by {self.optimize} did not converge: {optimum.message}",
-                ConvergenceWarning,
-                stacklevel=4,
+                f"the search by {self.optimize} did not converge: {optimum.message}", ConvergenceWarning, stacklevel=4
             )
         return found.with_bandwidth(optimum.bandwidth), optimum
 

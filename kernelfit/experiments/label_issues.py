@@ -152,12 +152,7 @@ def run_label_issues(spec, solver, watch, progress) -> Record:
         against=pictures.examples(images, groups, strongest, labels, labels[strongest], true),
     )
     return recorded(
-        spec,
-        results,
-        ready,
-        watch,
-        kind="label_issues",
-        warnings=solution.doubts() + doubts_of(ready, loo=True),
+        spec, results, ready, watch, kind="label_issues", warnings=solution.doubts() + doubts_of(ready, loo=True)
     )
 
 

@@ -39,11 +39,7 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
     scores = model(loaded.X_test, progress=progress)
     if "trend_coef_" in beside:
         scores = scores + trend_values(loaded.X_test, beside["trend_centre_"], beside["trend_coef_"])
-    result = {
-        "dataset": loaded.name,
-        "n_test": len(loaded.y_test),
-        "test_error": error_rate(scores, true),
-    }
+    result = {"dataset": loaded.name, "n_test": len(loaded.y_test), "test_error": error_rate(scores, true)}
     pairs = zip(scores.argmax(axis=1), true, strict=True)
     return result, [(i, *(model.classes[label] for label in pair)) for i, pair in enumerate(pairs)]
 

@@ -170,13 +170,7 @@ def run_ridge(spec, solver, watch, progress, method="auto") -> Record:
         rows=rows,
     )
     return recorded(
-        spec,
-        results,
-        ready,
-        watch,
-        kind="ridge",
-        launcher=solver.launcher,
-        warnings=_warnings(rows, path, ready),
+        spec, results, ready, watch, kind="ridge", launcher=solver.launcher, warnings=_warnings(rows, path, ready)
     )
 
 

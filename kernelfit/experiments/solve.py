@@ -9,17 +9,7 @@ from kernelfit.common.errors import InputError
 from kernelfit.common.spec import option
 from kernelfit.datasets.augmentation import parse_augment
 from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, tied
-from kernelfit.experiments.parts import (
-    LOO,
-    PIXELS,
-    RIDGE,
-    Data,
-    Engine,
-    Factor,
-    KernelOptions,
-    Machine,
-    PixelSetting,
-)
+from kernelfit.experiments.parts import LOO, PIXELS, RIDGE, Data, Engine, Factor, KernelOptions, Machine, PixelSetting
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
 from kernelfit.experiments.solving import check_engine, experiment

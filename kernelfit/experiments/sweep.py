@@ -154,15 +154,7 @@ def run_sweep(spec, solver, watch, progress) -> Record:
         relative_residual=float(np.max([solution.relative_residual for solution in solutions])),
         rows=rows,
     )
-    return recorded(
-        spec,
-        results,
-        ready,
-        watch,
-        kind="sweep",
-        launcher=solver.launcher,
-        warnings=warnings,
-    )
+    return recorded(spec, results, ready, watch, kind="sweep", launcher=solver.launcher, warnings=warnings)
 
 
 def _sweep_labels(spec, setting, solver, watch, progress):

@@ -28,10 +28,7 @@ from kernelfit.kernels.norms import SMALLEST_SQ_NORM
 
 _SHIFT = 128
 # A metric's distance of the sum of powers of differences, its integers, and the power.
-_OF_SUMS = {
-    "euclidean": (lambda xp, squared: xp.sqrt(squared), (), 2),
-    "cityblock": (lambda xp, total: total, (), 1),
-}
+_OF_SUMS = {"euclidean": (lambda xp, squared: xp.sqrt(squared), (), 2), "cityblock": (lambda xp, total: total, (), 1)}
 _SUMS = {np.dtype(np.float32): np.dtype(np.float32), np.dtype(np.int8): np.dtype(np.int32)}  # of products of pixels
 
 

@@ -42,15 +42,7 @@ class DistanceKernel(FormulaKernel):
 
     @staticmethod
     def from_products(
-        xp: Any,
-        formula: Formula,
-        t: Any,
-        shift: Any,
-        p: Any,
-        q: Any,
-        slack: float,
-        near: float,
-        *parameters: float,
+        xp: Any, formula: Formula, t: Any, shift: Any, p: Any, q: Any, slack: float, near: float, *parameters: float
     ) -> Any:
         both = p + q
         squared = both - 2.0 * t  # of the points as they are held: a shift does not matter

@@ -11,15 +11,7 @@ class ProductKernel(FormulaKernel):
 
     @staticmethod
     def from_products(
-        xp: Any,
-        formula: Formula,
-        t: Any,
-        shift: Any,
-        p: Any,
-        q: Any,
-        slack: float,
-        near: float,
-        *parameters: float,
+        xp: Any, formula: Formula, t: Any, shift: Any, p: Any, q: Any, slack: float, near: float, *parameters: float
     ) -> Any:
         return formula(xp, t + shift, p, q, *parameters)
 

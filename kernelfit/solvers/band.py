@@ -60,13 +60,7 @@ class BandFactor(Factor):
     band: Band
 
     def __init__(
-        self,
-        K: Gram,
-        made: Band,
-        *,
-        ridge: float,
-        seconds: dict[str, float] | None = None,
-        regular: bool = False,
+        self, K: Gram, made: Band, *, ridge: float, seconds: dict[str, float] | None = None, regular: bool = False
     ):
         super().__init__(K, ridge=ridge, method="band factor in float64, in memory", report={}, seconds=seconds or {})
         self.band, self._L = made, _factored(made, self.ridge, K.device)

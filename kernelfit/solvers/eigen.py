@@ -42,14 +42,7 @@ class EigenFactor(Factor):
 
     spectrum: Spectrum
 
-    def __init__(
-        self,
-        K: Gram,
-        spectrum: Spectrum,
-        *,
-        ridge: float,
-        seconds: dict[str, float] | None = None,
-    ):
+    def __init__(self, K: Gram, spectrum: Spectrum, *, ridge: float, seconds: dict[str, float] | None = None):
         method = "eigendecomposition in float64, in memory"
         super().__init__(K, ridge=ridge, method=method, report={}, seconds=seconds or {})
         require_regular(spectrum, self.ridge, K)

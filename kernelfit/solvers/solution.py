@@ -146,9 +146,7 @@ class Solution:
     def doubts(self) -> list[str]:
         """Return what a reader of these numbers must know, a list of sentences."""
         return doubts(
-            self.relative_residual,
-            norm_disagreement=self.norm.disagreement,
-            condition_estimate=self.condition_estimate,
+            self.relative_residual, norm_disagreement=self.norm.disagreement, condition_estimate=self.condition_estimate
         )
 
 

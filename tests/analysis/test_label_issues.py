@@ -3,12 +3,7 @@
 import numpy as np
 import pytest
 
-from kernelfit import (
-    KernelInterpolationClassifier,
-    KernelInterpolationClassifierCV,
-    find_label_issues,
-    load_dataset,
-)
+from kernelfit import KernelInterpolationClassifier, KernelInterpolationClassifierCV, find_label_issues, load_dataset
 from kernelfit.analysis.leaving_out import margins
 from kernelfit.common.errors import InputError, UnsupportedError
 from kernelfit.corruption import corrupt_labels

@@ -192,8 +192,7 @@ def test_without_a_folder_it_is_compiled_in_memory(compiled, cache, monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "change",
-    ["the processor", "its features", "numba", "numpy", "python", "llvm", "the compiler", "a setting"],
+    "change", ["the processor", "its features", "numba", "numpy", "python", "llvm", "the compiler", "a setting"]
 )
 def test_another_machine_or_version_has_it_compiled_anew(compiled, cache, monkeypatch, change):
     check(native.Native(_sums))

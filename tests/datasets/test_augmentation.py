@@ -15,14 +15,7 @@ from kernelfit.kernels import Gaussian
 from kernelfit.solvers.panel_cholesky import cholesky
 
 # rows that an image becomes, itself included, if none is left out
-WAYS = {
-    "flip": 2,
-    "shift(1)": 5,
-    "shift(2)": 9,
-    "flip + shift(1)": 10,
-    "shift(1) + flip": 10,
-    "shift(1)+shift(1)": 25,
-}
+WAYS = {"flip": 2, "shift(1)": 5, "shift(2)": 9, "flip + shift(1)": 10, "shift(1) + flip": 10, "shift(1)+shift(1)": 25}
 
 
 def images(shape=(7, 6, 5), dtype=np.uint8, seed=0):

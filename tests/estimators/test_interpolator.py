@@ -13,13 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import get_tags
 
 from kernelfit import backend
-from kernelfit.common.errors import (
-    DataError,
-    InputError,
-    NotEnoughMemoryError,
-    SingularMatrixError,
-    UnsupportedError,
-)
+from kernelfit.common.errors import DataError, InputError, NotEnoughMemoryError, SingularMatrixError, UnsupportedError
 from kernelfit.datasets import load
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
 from kernelfit.experiments.solve import SolveSpec, run_solve

@@ -85,9 +85,7 @@ def test_every_solver_that_can_says_the_same(way, tmp_path):
 
 
 @pytest.mark.parametrize(
-    "way",
-    [{"precision": "mixed"}, {"solver": Cholesky(precision="mixed")}, {"solver": ConjugateGradients()}],
-    ids=str,
+    "way", [{"precision": "mixed"}, {"solver": Cholesky(precision="mixed")}, {"solver": ConjugateGradients()}], ids=str
 )
 def test_a_solver_that_cannot_says_so(way):
     X, y, Z = problem(150)

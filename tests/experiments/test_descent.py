@@ -24,9 +24,7 @@ def test_error_and_norm_peak_where_the_features_just_suffice():
 
 
 @pytest.mark.parametrize(
-    "wrong",
-    [{"features": "fourrier"}, {"features": "relu", "bandwidth": 1.0}, {"seeds": 0}, {"labels": 2.0}],
-    ids=str,
+    "wrong", [{"features": "fourrier"}, {"features": "relu", "bandwidth": 1.0}, {"seeds": 0}, {"labels": 2.0}], ids=str
 )
 def test_what_cannot_be_meant_is_refused(wrong):
     with pytest.raises(InputError):

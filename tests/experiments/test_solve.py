@@ -130,10 +130,7 @@ def test_ridge_is_reported_and_no_interpolation_is_claimed(digits):
     assert results_of(bandwidth=1.0).norm > results.norm
 
 
-@pytest.mark.parametrize(
-    "kernel",
-    ["laplacian", "polynomial(degree=6)", "arccosine(depth=2)", "0.5 * gaussian + ntk"],
-)
+@pytest.mark.parametrize("kernel", ["laplacian", "polynomial(degree=6)", "arccosine(depth=2)", "0.5 * gaussian + ntk"])
 def test_every_kernel_interpolates_digits(kernel):
     results = results_of(kernel=kernel, n_train=500)
     assert results.train_error == 0 and results.test_error < 0.1 and results.norm_disagreement < 1e-6

@@ -71,14 +71,7 @@ def test_a_cross_matrix_that_is_not_finite_is_refused():
 
 @pytest.mark.parametrize(
     "A",
-    [
-        np.ones((3, 4)),
-        np.ones((3, 3), complex),
-        np.ones((3, 3), object),
-        np.ones(3),
-        np.ones((3, 3, 3)),
-        np.array(1.0),
-    ],
+    [np.ones((3, 4)), np.ones((3, 3), complex), np.ones((3, 3), object), np.ones(3), np.ones((3, 3, 3)), np.array(1.0)],
     ids=lambda A: f"{A.dtype}{A.shape}",
 )
 def test_what_is_no_training_matrix_is_refused(A):

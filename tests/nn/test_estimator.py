@@ -54,13 +54,7 @@ def test_the_seed_decides_and_images_may_come_as_rows():
 
 def test_the_randomization_test_takes_it():
     result = randomization_test(
-        NET,
-        DIGITS.X_train,
-        DIGITS.y_train,
-        X_test=DIGITS.X_test,
-        y_test=DIGITS.y_test,
-        levels=(0, 1),
-        seeds=(0, 1),
+        NET, DIGITS.X_train, DIGITS.y_train, X_test=DIGITS.X_test, y_test=DIGITS.y_test, levels=(0, 1), seeds=(0, 1)
     )
     assert result.fits_random_labels
     true, random = result.summary

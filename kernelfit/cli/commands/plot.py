@@ -24,9 +24,7 @@ def command(
     out: Annotated[
         Path | None,
         Parameter(
-            name=["--out", "-o"],
-            group=OUTPUT,
-            help="Figure to write: .svg, .png or .pdf; default: a table is printed.",
+            name=["--out", "-o"], group=OUTPUT, help="Figure to write: .svg, .png or .pdf; default: a table is printed."
         ),
     ] = None,
     json: Json = False,

@@ -43,11 +43,7 @@ SETTINGS_1A = {
     "gaussian": {"pixels": "gaussian"},
     "random-labels": {"labels": "random"},
 }
-IMAGENET = {
-    "imagenet-none": {},
-    "imagenet-crop": {"augment": True},
-    "imagenet-random": {"labels": "random"},
-}
+IMAGENET = {"imagenet-none": {}, "imagenet-crop": {"augment": True}, "imagenet-random": {"labels": "random"}}
 
 
 @dataclasses.dataclass(frozen=True)

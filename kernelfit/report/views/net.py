@@ -79,10 +79,7 @@ def table(record):
 
 def figure(record):
     """Return the loss against steps, and the accuracy against epochs, of one training."""
-    accuracy = (
-        curve(record, "accuracy", "training, as it ran", 0),
-        curve(record, "test_accuracy", "test", 1),
-    )
+    accuracy = (curve(record, "accuracy", "training, as it ran", 0), curve(record, "test_accuracy", "test", 1))
     rules = (Rule(100 / record.dataset.n_classes, "chance"),) if record.dataset.n_classes else ()
     panels = (
         Panel(title="Training loss", x=STEPS, y=LOSS, series=(loss(record, "training loss", 0),)),

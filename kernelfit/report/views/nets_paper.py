@@ -8,17 +8,7 @@ from kernelfit.report.paper import FIGURE_1A_STEPS, TABLE_1
 from kernelfit.report.table import Cell, Row, Table
 from kernelfit.report.views import net_curves as net
 from kernelfit.report.views.table1 import ACCURACIES, accuracies
-from kernelfit.report.words import (
-    averaged,
-    count,
-    known,
-    listed,
-    mean_sd,
-    number,
-    percent,
-    quotient,
-    share,
-)
+from kernelfit.report.words import averaged, count, known, listed, mean_sd, number, percent, quotient, share
 
 ARRIVED = 0.1  # of figure 1a: a curve has arrived once its mean over some steps is at most this
 _TITLES = {"table1": "Table 1", "figure1": "Figure 1", "figure2": "Figure 2"}

@@ -35,13 +35,7 @@ class DaskFactor(ConjugateGradientsFactor):
     opened: contextlib.ExitStack
 
     def __init__(
-        self,
-        K: Gram,
-        solver: Any,
-        ridge: float,
-        products: DaskGram,
-        there: dict[str, dict[str, Any]],
-        kept: int,
+        self, K: Gram, solver: Any, ridge: float, products: DaskGram, there: dict[str, dict[str, Any]], kept: int
     ):
         method = f"block conjugate gradients on {len(there)} worker{'s' * (len(there) != 1)}"
         found = {"engine": "dask", "workers": len(there), "kept_bytes": kept, "workers_lost": 0, "products": 0}

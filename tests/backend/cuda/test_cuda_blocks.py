@@ -129,9 +129,7 @@ def test_a_precomputed_kernel_and_subsets_and_duplicates(device, images):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [{}, {"preset": "normalised"}, {"preset": "rooted", "flip": True}, {"root": 0.3}],
-    ids=str,
+    "options", [{}, {"preset": "normalised"}, {"preset": "rooted", "flip": True}, {"root": 0.3}], ids=str
 )
 def test_random_convolutional_features_equal_those_of_the_cpu(device, options, tmp_path):
     rng = np.random.default_rng(0)
@@ -149,8 +147,7 @@ def test_random_convolutional_features_equal_those_of_the_cpu(device, options, t
     rows = rng.permutation(70)[:20]
     subset = there[0].subset(rows)
     assert np.array_equal(
-        device.host(subset.inner_products(subset)),
-        device.host(there[0].inner_products(there[0]))[np.ix_(rows, rows)],
+        device.host(subset.inner_products(subset)), device.host(there[0].inner_products(there[0]))[np.ix_(rows, rows)]
     )
     for kernel in (Linear(), Gaussian(3.0)):
         K, expected = gram(there[0], kernel), gram(here[0], kernel)

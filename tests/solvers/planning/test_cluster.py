@@ -93,12 +93,7 @@ def test_the_command_plans_for_machines_that_are_not_here(capsys):
 
 def test_speeds_of_networks():
     texts = ("10Gbit", "100 Mbit", "1.25GB", "8bit")
-    assert [parse_network_speed(text) for text in texts] == [
-        1.25e9,
-        1.25e7,
-        1.25e9,
-        1,
-    ]
+    assert [parse_network_speed(text) for text in texts] == [1.25e9, 1.25e7, 1.25e9, 1]
     for wrong in ("fast", "10Gbits", "Gbit"):
         with pytest.raises(InputError, match="no speed of a network"):
             parse_network_speed(wrong)
