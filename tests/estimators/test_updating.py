@@ -198,3 +198,5 @@ def test_points_that_lose_digits_beside_those_of_the_fit_are_refused_and_have_th
     assert len(model.dual_coef_) == 8
     near = KernelInterpolator(bandwidth=1.0, keep_factor=True).fit(X - 1e12 + 40.3, np.sin(X[:, 0])).update(new, [0, 1])
     assert len(near.dual_coef_) == 10
+    one = KernelInterpolator(bandwidth=1.0, keep_factor=True).fit([[5.3]], [1.0]).update([[0.3]], [2.0])
+    assert len(one.dual_coef_) == 2
