@@ -207,6 +207,14 @@ def test_the_rate_decays_by_images_seen_at_every_scale():
     assert made.lr_decay ** (50_000 / 60) == pytest.approx(0.95, rel=1e-3)
 
 
+@pytest.mark.parametrize("study", [Table1Spec, Figure1Spec, Figure2Spec])
+def test_a_study_of_fewer_images_is_that_of_the_scale_but_for_them(study):
+    for whole, part in zip(*(study(scale="full", n_train=n).entries() for n in (None, 10_000)), strict=True):
+        whole, part = (each.tasks[0].run.args[0] for each in (whole, part))
+        assert part.n_train == 10_000 and part.lr_decay == round(whole.lr_decay**0.2, 6)
+        assert dataclasses.replace(part, n_train=None, lr_decay=whole.lr_decay) == whole
+
+
 def test_a_study_of_nets_is_run_once_and_goes_on_with_what_is_missing(torch, monkeypatch):
     spec = Figure1Spec(data="digits", seeds=2)
     first, ran = run_counted(spec, monkeypatch)

@@ -126,6 +126,9 @@ class _NetStudy(DataFolder, StudySpec):
     data: str | None = option(
         None, "CIFAR10, or other data, by name or path; default: cifar10, and mnist in figures at the quick scale."
     )
+    n_train: int | None = option(
+        None, "Training images, with the same share of each class; default: those of the scale.", least=2
+    )
     precision: Literal["float32", "bfloat16"] = option("float32", PRECISION)
     compile: bool = option(False, "Compile the net with torch.compile.")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "auto: the GPU where PyTorch finds one.", incidental=True)
@@ -138,7 +141,7 @@ class _NetStudy(DataFolder, StudySpec):
         """Return an entry: a net for each seed."""
         part, options = self._plans()[name]
         shared = {"device": self.device, "precision": self.precision, "compile": self.compile}
-        shared |= {"data": self.data or self._data(SCALES[self.scale]), "data_dir": self.data_dir}
+        shared |= {"data": self.data or self._data(self._scale()), "data_dir": self.data_dir}
         specs = [NetSpec(**shared | {"seed": seed} | options) for seed in range(self.seeds)]
         own = is_own(shared["data"])
         tasks = (Task(each.identity(), each.seed, functools.partial(_train, each), decides=own) for each in specs)
@@ -146,8 +149,14 @@ class _NetStudy(DataFolder, StudySpec):
 
     def _plans(self):
         """Return {name: (part, options of its NetSpec)} of all entries."""
-        plans = (*self._nets(SCALES[self.scale]), *self._imagenet())
+        plans = (*self._nets(self._scale()), *self._imagenet())
         return {name: (part, options) for name, part, options in plans}
+
+    def _scale(self):
+        scale = SCALES[self.scale]
+        if self.n_train is None:
+            return scale
+        return dataclasses.replace(scale, n_train=self.n_train, conv=scale.conv | {"n_train": self.n_train})
 
     def _nets(self, scale):
         """Yield (name, part, options) of each entry."""
@@ -189,7 +198,7 @@ class Table1Spec(_NetStudy):
                 if column.startswith("random"):
                     options |= {"labels": "random", "stop_when_fitted": True, "epochs": scale.limit}
                 if column == "random-slower":
-                    options |= SLOWER
+                    options |= {"lr_decay": _decay(options, SLOWER["lr_decay"]), "epochs": SLOWER["epochs"]}
                 yield f"{model}-{column}", "", options
 
     def _imagenet(self):
@@ -244,7 +253,12 @@ def _shared(scale, model, **changed):
     options |= {"n_train": scale.n_train, "n_test": scale.n_test} | changed
     if model == "alexnet":
         options["init"] = "glorot"
-    return options | {"lr_decay": round(0.95 ** ((options["n_train"] or CIFAR10) / CIFAR10), 6)}
+    return options | {"lr_decay": _decay(options, 0.95)}
+
+
+def _decay(options, factor):
+    """Return the decay for each epoch that is `factor` for each CIFAR10 of images seen."""
+    return round(factor ** ((options["n_train"] or CIFAR10) / CIFAR10), 6)
 
 
 def _v3(folder, **own):
