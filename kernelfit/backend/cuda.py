@@ -67,6 +67,9 @@ class Cuda(Blas):
     def empty(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> Array:
         return self.xp.empty(shape, dtype)
 
+    def touched(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> Array:
+        return self.empty(shape, dtype)
+
     def reserved(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> Array:
         return self.xp.zeros(shape, dtype)
 

@@ -69,7 +69,7 @@ class Device:
 
     def touched(self, shape: Shape, dtype: npt.DTypeLike = np.float64) -> Array:
         """Return a new array of any content whose memory is there already, not only promised."""
-        return self.empty(shape, dtype)
+        raise NotImplementedError
 
     def reserved(self, shape: tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> Array:
         """Return a new array of zeros. On a CPU only what is written takes memory, page by page."""
