@@ -23,7 +23,11 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
     example.
     """
     progress = progress or Progress()
-    model, _, beside = read_model(path, kernel=parse_kernel(kernel) if kernel else None)
+    model, header, beside = read_model(path, kernel=parse_kernel(kernel) if kernel else None)
+    if header.get("estimator", {}).get("class") == "KernelInterpolator":
+        raise DataError(
+            f"{path} holds a KernelInterpolator, which predicts numbers, not classes; read it by kernelfit.load_model"
+        )
     loaded = datasets.load(data, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress)
     if model.pixels != "true":
         raise DataError(

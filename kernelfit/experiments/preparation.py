@@ -179,6 +179,13 @@ def doubts_of(ready, *, loo):
             f"{ready.left_in:,} training images equal an earlier one; leave-one-out leaves their copies in, so that it "
             "has too few errors, and what is chosen by it fits too closely. Remove them"
         )
+    n, d = len(ready.changed.X_train), int(np.prod(ready.changed.X_train.shape[1:]))
+    if getattr(getattr(ready.features, "settings", None), "whitening", None) == "image" and n < 2 * d:
+        found.append(
+            f"images of {d:,} numbers were whitened by the covariance of {n:,} training images, too few to tell it: "
+            "new images come out larger than these, so that test errors are larger than leave-one-out says. Take more "
+            "images, a larger epsilon, or preset='patch'"
+        )
     return found + (ready.choice.doubts if ready.choice else [])
 
 

@@ -2,7 +2,9 @@
 
 import dataclasses
 import functools
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy.typing as npt
@@ -47,4 +49,9 @@ def _named(function):
     if isinstance(function, functools.partial):
         bound = [*map(repr, function.args), *(f"{name}={value!r}" for name, value in function.keywords.items())]
         return f"partial({', '.join([_named(function.func), *bound])})"
-    return f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
+    module, own = function.__module__, getattr(function, "__qualname__", type(function).__name__)
+    if module == "__main__":  # what another program imports it from
+        main = sys.modules["__main__"]
+        spec, file = getattr(main, "__spec__", None), getattr(main, "__file__", None)
+        module = spec.name if spec else Path(file).stem if file else module
+    return f"{module}:{own}"

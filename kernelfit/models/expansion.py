@@ -22,6 +22,7 @@ from kernelfit.kernels.text import parse_kernel
 from kernelfit.solvers.scaling import column_norms, column_roots, exponents_of, in_units
 
 _FORMAT = "kernelfit.model/2"
+_PROBED = 8  # training points, at which a function of the user's own is known again
 _NONE: Mapping[str, Any] = {}
 
 
@@ -106,6 +107,8 @@ def write_model(path: str | Path, function: KernelExpansion, header: Mapping[str
     # A precomputed kernel needs no training points to predict, only their number.
     coef = np.asarray(function.coef, dtype=np.float64)
     X = np.empty((len(coef), 0)) if function.kernel.of_matrix else _as_array(function.points)
+    if function.kernel.is_own and not function.kernel.of_matrix and isinstance(function.features, Pixels):
+        arrays["probe"] = _probe(function.kernel, X)
     with atomic_write(path) as file:
         np.savez_compressed(file, header=np.array(json.dumps(own | dict(header))), X=X, coef=coef, **arrays)
 
@@ -153,8 +156,21 @@ def read_model(
     except InputError as error:
         raise DataError(f"{path}: the header of the model is damaged: {error}") from error
     kernel = _kernel_of(path, text, kernel)
+    if (probe := arrays.pop("probe", None)) is not None:
+        found = _probe(kernel, X)
+        if probe.shape != found.shape or not np.allclose(found, probe, rtol=1e-8, atol=1e-8 * np.abs(probe).max()):
+            raise InputError(
+                f"{path} was fitted with another function than `kernel`, which has the same name: of its points they "
+                "have different values"
+            )
     points = MatrixPoints.of_number(len(X)) if kernel.of_matrix else X
     return KernelExpansion(kernel, points, coef, classes, ridge, pixels, features, seed), header, arrays
+
+
+def _probe(kernel, X):
+    """Return k at a few of the points X: what tells functions of one name apart."""
+    rows = np.linspace(0, len(X) - 1, min(len(X), _PROBED)).astype(int)
+    return gram(X[rows], kernel).block((0, len(rows)), (0, len(rows)))
 
 
 def _kernel_of(path, text, given):

@@ -72,7 +72,7 @@ class Records:
             try:
                 import polars
             except ImportError:
-                raise InputError("to_frame makes a frame of pandas or polars; install one of them") from None
+                raise InputError("to_frame makes a frame of pandas or polars: pip install pandas") from None
             return polars.DataFrame(rows, infer_schema_length=None)
         return pandas.DataFrame(rows)
 

@@ -113,7 +113,7 @@ def shown_by(plot: Plot, records: Records, folder: str | Path, number: int | Non
     """
     found = plot.find(filled(records))
     if not found:
-        raise DataNotFoundError(f"{folder} holds nothing for a figure of {plot.about}; make it with {plot.made_by}")
+        raise DataNotFoundError(f"{folder} holds nothing to draw; `{plot.made_by}` makes it. The figure: {plot.about}")
     if number is not None and not 1 <= number <= len(found):
         raise InputError(
             f"`number={number}`: {folder} holds {len(found)} of these; give a number from 1 to {len(found)}"

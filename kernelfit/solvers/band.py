@@ -69,7 +69,7 @@ class BandFactor(Factor):
         rounding = self.n * np.finfo(float).eps * (made.norm + self.ridge)  # n eps lambda_max: see Spectrum.resolves
         inner = Inverse(self.n, self.solve_turned)
         if self._L is None or not inverse_norm(inner) * rounding < 1:
-            raise self._singular(rounding)
+            self._require_regular(rounding)
 
     def at(self, ridge: float) -> "BandFactor":
         """Return the factor of K + ridge I for another ridge, which shares Q and B; a larger one leaves it regular."""
@@ -134,20 +134,23 @@ class BandFactor(Factor):
             self.K.device.trsm(diagonal[p], own, transpose=True)
         return Z
 
-    def _singular(self, rounding):
-        """Return the error that names the points with the largest parts in the eigenvector of the smallest eigenvalue.
+    def _require_regular(self, rounding):
+        """Raise SingularMatrixError unless the smallest eigenvalue is above rounding, as Eigen does.
 
-        By inverse iteration from a factor of a matrix that is off by rounding.
+        By inverse iteration; where there is no factor, from that of a matrix that is off by rounding. The eigenvector
+        has its largest parts at the points that the error names.
         """
         if not rounding:  # K is 0
-            return singular(np.eye(1, self.n)[0], 0.0, 0.0, self.ridge, self.K)
+            raise singular(np.eye(1, self.n)[0], 0.0, 0.0, self.ridge, self.K)
+        shift, broken = rounding, self._L is None
         while self._L is None:
-            self._L, rounding = _factored(self.band, self.ridge + rounding, self.K.device), 4 * rounding
+            self._L, shift = _factored(self.band, self.ridge + shift, self.K.device), 4 * shift
         v = np.random.default_rng(0).standard_normal((self.n, 1))
         for _ in range(3):
             v = self._backward(self._forward(v / np.linalg.norm(v)))
         smallest = 1.0 / np.linalg.norm(v)
-        return singular(self.band.turn_back(v)[:, 0], smallest, self.band.norm + self.ridge, self.ridge, self.K)
+        if broken or not smallest > rounding:
+            raise singular(self.band.turn_back(v)[:, 0], smallest, self.band.norm + self.ridge, self.ridge, self.K)
 
 
 def _rows(Z, p):

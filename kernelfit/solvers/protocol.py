@@ -223,7 +223,7 @@ class Factor:
 
     def log_determinant(self) -> float:
         """Return log det(K + ridge I)."""
-        raise self._cannot("a determinant")
+        raise self._cannot("determinant")
 
     def smallest_pivot(self) -> float:
         """Return the smallest pivot: an upper bound on the smallest eigenvalue of what was factored."""

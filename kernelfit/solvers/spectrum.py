@@ -116,8 +116,8 @@ def singular(
     )
     return SingularMatrixError(
         f"K + {ridge:g} I is numerically singular: its smallest eigenvalue is {smallest:.1e}, not above the rounding "
-        f"error of the largest, n eps {largest:.1e} with n = {n:,}. {cause}. Leave this ridge out of the path, or "
-        "solve it alone: a Cholesky factor may still resolve it",
+        f"error of the largest, n eps times {largest:.1e} or {n * np.finfo(float).eps * largest:.1e}. {cause}. Leave "
+        "this ridge out of the path, or solve it alone: a Cholesky factor may still resolve it",
         row=row,
         pivot=float(smallest),
         duplicate=twin,

@@ -211,6 +211,37 @@ def test_another_process_reads_what_was_saved(kind, tmp_path):
     assert done.stdout.strip() in ("[1]", "[1.]"), done.stderr
 
 
+def test_a_function_of_the_same_name_with_other_values_is_refused(tmp_path):
+    def made(width):
+        return lambda A, B: np.exp(-np.square(A[:, None] - B).sum(axis=2) / width)
+
+    X, Y, Z = problem()
+    model = KernelInterpolator(made(1.0)).fit(X, Y)
+    assert np.array_equal(through(model, tmp_path, kernel=made(1.0)).predict(Z), model.predict(Z))
+    with pytest.raises(InputError, match="another function than `kernel`, which has the same name"):
+        load_model(tmp_path / "model.npz", kernel=made(3.0))
+
+
+def test_the_command_predicts_classes_alone(tmp_path):
+    X, Y, _ = problem()
+    KernelInterpolator(bandwidth=1.0).fit(X, Y).save(tmp_path / "model.npz")
+    with pytest.raises(DataError, match="predicts numbers, not classes"):
+        run_predict(tmp_path / "model.npz", data="digits")
+
+
+def test_a_function_of_a_program_is_that_of_its_module(tmp_path, monkeypatch):
+    (tmp_path / "program.py").write_text(
+        "import numpy as np, kernelfit as kf\n"
+        "def own(A, B):\n    return np.exp(-np.abs(A[:, None] - B).sum(axis=2))\n"
+        "if __name__ == '__main__':\n"
+        "    kf.KernelInterpolator(own).fit([[0.0], [1.0]], [0.0, 1.0]).save('model.npz')\n"
+    )
+    other = "import kernelfit as kf, program; print(kf.load_model('model.npz', kernel=program.own).predict([[1.0]]))"
+    for words in (["program.py"], ["-c", other]):
+        done = subprocess.run([sys.executable, *words], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.strip() == "[1.]", done.stderr
+
+
 def test_a_file_that_is_not_there(tmp_path):
     with pytest.raises(DataNotFoundError):
         load_model(tmp_path / "missing.npz")

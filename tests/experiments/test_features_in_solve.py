@@ -74,3 +74,12 @@ def test_augmentation_adds_rows_that_are_fitted_too(features):
 def test_leave_one_out_refuses_copies():
     with pytest.raises(InputError, match="copies"):
         SolveSpec(augment="flip", loo=True)
+
+
+def test_whitening_by_fewer_images_than_it_takes_is_told():
+    found = {}
+    for preset in ("image", "patch"):
+        features = f"randomconv(filters=16, patch=3, pool=3, stride=3, preset={preset!r})"
+        record, _ = run_solve(SolveSpec(data="digits", n_train=100, n_test=50, bandwidth=5.0, features=features))
+        found[preset] = [warning for warning in record.warnings if "too few to tell it" in warning]
+    assert len(found["image"]) == 1 and not found["patch"]

@@ -12,6 +12,7 @@ from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.fit import fit
 from kernelfit.solvers.band import Banded
 from kernelfit.solvers.cholesky import Cholesky
+from kernelfit.solvers.eigen import Eigen
 from kernelfit.solvers.panel_cholesky import cholesky
 from kernelfit.solvers.regularity import inverse_norm
 from tests.support.problems import as_gram, corrected, symmetric_matrix
@@ -131,3 +132,18 @@ def test_a_float32_factor_of_nearly_the_identity_finds_no_eigenvalue_that_is_not
     A[5, 6] = A[6, 5] = 1 - 1e-8
     done = corrected(as_gram(A), np.ones((n, 1)))
     assert done.condition_estimate == pytest.approx(2e8, rel=0.5)
+
+
+@pytest.mark.parametrize("bandwidth", [21.9, 22.5, 23.3])
+def test_a_band_is_regular_where_the_spectrum_is(bandwidth):
+    """Its estimate of the inverse is of another norm, which may be larger by the root of n."""
+    K = gram(np.random.default_rng(0).standard_normal((80, 5)), Gaussian(bandwidth))
+    solved = []
+    for solver in (Eigen(), Banded()):
+        try:
+            with solver.factor(K):
+                solved.append(True)
+        except SingularMatrixError as error:
+            assert "n eps times" in str(error)
+            solved.append(False)
+    assert solved[0] is solved[1]
