@@ -35,7 +35,7 @@ def test_all_words_are_there_without_the_libraries_of_some():
         "import sys; sys.modules |= dict.fromkeys(['distributed', 'mpi4py'])\n"
         "from kernelfit import *\n"
         "try:\n    fit([[0.0], [1.0]], [[1.0], [2.0]], Gaussian(1.0), Dask(workers=2))\n"
-        "except ValueError as error:\n    print(error)"
+        "except ImportError as error:\n    print(error)"
     )
     assert "pip install 'kernelfit[dask]'" in run(program)
 

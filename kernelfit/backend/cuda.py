@@ -20,7 +20,7 @@ import numpy.typing as npt
 from kernelfit.backend.blas import Blas, common_prefix, leading
 from kernelfit.backend.device import Array, Shape
 from kernelfit.backend.machine import describe
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, MissingLibraryError
 from kernelfit.common.spans import spans
 
 _REAL = {"s": ctypes.c_float, "d": ctypes.c_double}
@@ -219,12 +219,12 @@ def _opened_again(number: int, sizes: dict[str, int]) -> Cuda:
 def open_cuda(number: int | None = None, **sizes: int) -> Cuda:
     """Return a GPU, the current one unless a number is given, as a Cuda(**sizes).
 
-    Raises InputError that says what is missing.
+    Raises MissingLibraryError, or InputError, that says what is missing.
     """
     try:
         import cupy
     except ImportError as error:
-        raise InputError(
+        raise MissingLibraryError(
             f"device cuda needs CuPy, which is not installed or does not load ({error}): "
             "pip install 'kernelfit[gpu12]' for CUDA 12, or 'kernelfit[gpu13]' for CUDA 13"
         ) from error

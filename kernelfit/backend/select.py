@@ -4,7 +4,7 @@ import functools
 
 from kernelfit.backend.cpu import Cpu
 from kernelfit.backend.device import Device
-from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, MissingLibraryError, suggestion
 
 CPU = Cpu()
 DEVICES = ("auto", "cpu", "cuda")
@@ -15,8 +15,8 @@ def device(wanted: str | Device) -> Device:
 
     Raises
     ------
-    InputError
-        No such name, or "cuda" without a GPU that CuPy can use; says what is missing.
+    InputError, MissingLibraryError
+        No such name, or "cuda" without a GPU that CuPy can use, or without CuPy; says what is missing.
     """
     if isinstance(wanted, Device):
         return wanted
@@ -26,7 +26,7 @@ def device(wanted: str | Device) -> Device:
         return CPU
     try:
         return _cuda()
-    except InputError:
+    except (InputError, MissingLibraryError):
         if wanted == "cuda":
             raise
         return CPU

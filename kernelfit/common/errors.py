@@ -56,6 +56,10 @@ class WorkersLostError(KernelfitError, ConnectionError):
     """The processes that an engine works with, on this or other machines, cannot be reached, or are gone."""
 
 
+class MissingLibraryError(KernelfitError, ImportError):
+    """A library of one of the extras is needed, and is not installed, or does not load."""
+
+
 class UnsupportedError(KernelfitError, NotImplementedError):
     """A factor, a solver or a set of points cannot give what was asked of it, whatever the numbers are."""
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kernelfit import backend, datasets
-from kernelfit.common.errors import InputError, suggestion
+from kernelfit.common.errors import InputError, MissingLibraryError, suggestion
 from kernelfit.common.files import written
 from kernelfit.common.progress import Progress
 from kernelfit.common.spec import option
@@ -110,6 +110,9 @@ def run_bench(spec, *, runs=None, progress=None):
     """Run every contender at every size; yield the Record of each, also appended to those in the folder `runs`."""
     progress = progress or Progress()
     chosen = spec.contenders or tuple(name for name in peers.CONTENDERS if name != "cuml")
+    for name in spec.contenders:
+        if not (contender := peers.CONTENDERS[name]).installed:
+            raise MissingLibraryError(f"contender {name} needs {contender.module}: pip install {contender.module}")
     _loaded(spec, max(spec.sizes))  # says now, and not after hours, that there are not so many
     with progress.phase("bench", sum(n**3 for n in spec.sizes) * len(chosen)) as advance:
         for n in spec.sizes:

@@ -1,28 +1,24 @@
 """Neural nets in PyTorch (the extra `nn`): the paper's models, trained on data that lie on the device.
 
-Nothing of torch is loaded before a name below is used; where torch is missing, that raises MissingTorchError.
+Nothing of torch is loaded before a name below is used; where torch is missing, that raises MissingLibraryError.
 """
 
 import importlib
 import os
 
-from kernelfit.common.errors import KernelfitError
+from kernelfit.common.errors import MissingLibraryError
 
 _HOMES = {"NetClassifier": "estimator", "Theorem1Net": "theorem1", "build_model": "models", "train": "training"}
 
-__all__ = ["MissingTorchError", "NetClassifier", "Theorem1Net", "build_model", "require_torch", "train"]
-
-
-class MissingTorchError(KernelfitError, ImportError):
-    """PyTorch, which only the neural nets need, is not installed."""
+__all__ = ["NetClassifier", "Theorem1Net", "build_model", "require_torch", "train"]
 
 
 def require_torch():
-    """Return the module torch, or raise MissingTorchError with one line on how to get it."""
+    """Return the module torch, or raise MissingLibraryError with one line on how to get it."""
     try:
         return importlib.import_module("torch")
     except ImportError as error:
-        raise MissingTorchError(
+        raise MissingLibraryError(
             f"neural nets need PyTorch ({error}): pip install 'kernelfit[nn]', for a small download from PyTorch's CPU "
             "index"
         ) from error

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from kernelfit.common.errors import DataError, DataNotFoundError, InputError
+from kernelfit.common.errors import DataError, DataNotFoundError, InputError, MissingLibraryError
 from kernelfit.common.progress import Progress
 from kernelfit.records.record import SCHEMA, Record, decoded, from_json, plain
 from kernelfit.records.upgrade import kind_of_old, upgrade
@@ -72,7 +72,7 @@ class Records:
             try:
                 import polars
             except ImportError:
-                raise InputError("to_frame makes a frame of pandas or polars: pip install pandas") from None
+                raise MissingLibraryError("to_frame makes a frame of pandas or polars: pip install pandas") from None
             return polars.DataFrame(rows, infer_schema_length=None)
         return pandas.DataFrame(rows)
 

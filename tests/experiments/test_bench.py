@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from kernelfit.cli import main
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, MissingLibraryError
 from kernelfit.datasets import load
 from kernelfit.datasets.labels import one_hot
 from kernelfit.experiments import bench, peers
@@ -119,3 +119,9 @@ def test_a_contender_that_crashes_is_named_with_its_signal(tmp_path, monkeypatch
 def test_options_are_checked(wrong):
     with pytest.raises(InputError):
         BenchSpec(**wrong)
+
+
+def test_a_contender_that_was_named_must_be_installed(monkeypatch):
+    monkeypatch.setattr(peers.Contender, "installed", property(lambda self: self.module != "cuml"))
+    with pytest.raises(MissingLibraryError, match="contender cuml needs cuml: pip install cuml"):
+        list(run_bench(BenchSpec(data="digits", sizes=(50,), contenders=("numpy", "cuml"))))

@@ -3,7 +3,7 @@
 import pytest
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import InputError, MissingLibraryError
 from kernelfit.solvers.planning.rates import Rates
 
 SETTINGS = [pytest.param("stand-in", id="stand-in"), pytest.param("gpu", marks=pytest.mark.gpu, id="gpu")]
@@ -18,5 +18,5 @@ def opened(request, setting):
         return backend.device("cuda")
     try:
         return backend.device("cuda")
-    except InputError as error:
+    except (InputError, MissingLibraryError) as error:
         pytest.skip(str(error))

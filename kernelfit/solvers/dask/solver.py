@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from kernelfit import backend
-from kernelfit.common.errors import InputError, WorkersLostError
+from kernelfit.common.errors import InputError, MissingLibraryError, WorkersLostError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_integer, check_path
 from kernelfit.grams.matrix import Gram
@@ -65,7 +65,7 @@ class Dask(ConjugateGradients):
         try:
             from distributed import Client
         except ImportError as error:
-            raise InputError(f"Dask() needs distributed ({error}): pip install 'kernelfit[dask]'") from error
+            raise MissingLibraryError(f"Dask() needs distributed ({error}): pip install 'kernelfit[dask]'") from error
         address = None if self.scheduler is None else _address(str(self.scheduler))
         with contextlib.ExitStack() as stack:
             try:

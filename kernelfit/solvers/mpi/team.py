@@ -15,7 +15,13 @@ import traceback
 from collections.abc import Callable
 from typing import Any, ClassVar, TypeVar
 
-from kernelfit.common.errors import InputError, KernelfitError, NotEnoughMemoryError, SingularMatrixError
+from kernelfit.common.errors import (
+    InputError,
+    KernelfitError,
+    MissingLibraryError,
+    NotEnoughMemoryError,
+    SingularMatrixError,
+)
 
 _TOLD = 0.5  # seconds that mpiexec gets to pass on our last words before an abort ends it too
 _WAIT = 1e-3  # seconds between looks at whether there is something to do: waiting inside of MPI would take a whole core
@@ -200,13 +206,13 @@ class Shares:
 
 
 def _mpi():
-    """Import mpi4py, which starts MPI; raises KernelfitError, which every process prints, if it is missing in one."""
+    """Import mpi4py, which starts MPI; raises MissingLibraryError, which every process prints, if one has none."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     try:
         from mpi4py import MPI
     except (ImportError, RuntimeError) as error:  # no mpi4py, or no MPI library
-        raise KernelfitError(
+        raise MissingLibraryError(
             f"Mpi() needs mpi4py and an MPI library ({error}): pip install 'kernelfit[mpi]'"
         ) from error
     return MPI

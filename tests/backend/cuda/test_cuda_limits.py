@@ -8,7 +8,7 @@ import pytest
 
 from kernelfit import backend
 from kernelfit.backend.cuda import Cuda
-from kernelfit.common.errors import InputError, KernelfitError, NotEnoughMemoryError
+from kernelfit.common.errors import InputError, KernelfitError, MissingLibraryError, NotEnoughMemoryError
 from kernelfit.datasets import load
 from kernelfit.experiments.solve import SolveSpec, run_solve
 from kernelfit.grams.matrix import gram
@@ -23,7 +23,7 @@ from tests.support.gpu import RATES
 def test_no_cupy(monkeypatch):
     backend.select._cuda.cache_clear()
     monkeypatch.setitem(sys.modules, "cupy", None)
-    with pytest.raises(InputError, match=r"needs CuPy.*pip install 'kernelfit\[gpu12\]'"):
+    with pytest.raises(MissingLibraryError, match=r"needs CuPy.*pip install 'kernelfit\[gpu12\]'"):
         backend.device("cuda")
     assert backend.device("auto") is backend.CPU
 
