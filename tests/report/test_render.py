@@ -277,3 +277,12 @@ def test_long_names_stand_below_the_chart_and_leave_it_its_width(tmp_path):
     height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', written)[1])
     lines = [float(y) for _, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)", written)]
     assert max(lines) < height - 2, "the last line is on the page"
+
+
+@pytest.mark.parametrize("names", [3, 7, 8, 20])
+def test_a_legend_below_the_chart_is_whole(names, tmp_path):
+    points = (Point(0.0, 1.0), Point(1.0, 2.0))
+    series = [Series(name=f"a net of {k} layers " * 4, points=points, style=k % 6) for k in range(names)]
+    panel = Panel(title="", x=Axis(label="x"), y=Axis(label="y"), series=tuple(series))
+    draw(Figure(title="", panels=(panel,)), tmp_path / "figure.png")
+    assert np.asarray(Image.open(tmp_path / "figure.png").convert("L"))[-4:].min() > 250, "nothing is cut off"

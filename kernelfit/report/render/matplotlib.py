@@ -15,6 +15,7 @@ MARKS = "os^DXv"
 _GREY = "#767676"
 _SPAN, _LETTER = 150, 5  # points that an axis is long, at least, and that a letter is wide, at most
 _LONGEST, _LINE = 44, 0.13  # letters of a line of the legend, and inches from one to the next
+_GAP, _BELOW = 0.4, 0.45  # lines between two names of a legend, and inches from the axes to one below them
 _ROOM = 0.03  # beyond the ends of an axis, of its length
 _STYLE = {
     "font.size": 8,
@@ -104,8 +105,12 @@ def _legend(axes):
         if names:
             axes.legend()
         return 0
-    axes.legend(drawn, shown, loc="upper left", bbox_to_anchor=(0, -0.25), borderaxespad=0)
-    return sum(1 + name.count("\n") for name in shown)
+    from matplotlib.transforms import ScaledTranslation
+
+    # Inches below the axes, whatever their height, which the layout finds from the room that this takes.
+    below = axes.transAxes + ScaledTranslation(0, -_BELOW, axes.figure.dpi_scale_trans)
+    axes.legend(drawn, shown, loc="upper left", bbox_to_anchor=(0, 0), bbox_transform=below, borderaxespad=0)
+    return sum(1 + name.count("\n") + _GAP for name in shown)
 
 
 def _scaled(axes, name, axis, values):
