@@ -50,7 +50,21 @@ KernelLike = str | Kernel | Callable[[npt.NDArray[np.float64], npt.NDArray[np.fl
 
 
 @dataclasses.dataclass(eq=False, repr=False)  # for its constructor, whose parameters scikit-learn reads
-class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
+class SolverParameters:
+    """How to solve, and what to compute beside."""
+
+    _: dataclasses.KW_ONLY
+    loo: bool = False
+    solver: Solver | None = None
+    precision: str = "auto"
+    device: str = "cpu"
+    memory: int | None = None
+    scratch: str | Path | None = None
+    verbose: bool = False
+
+
+@dataclasses.dataclass(eq=False, repr=False)
+class KernelInterpolation(TellsCallbacks, UpdatedEstimator, SolverParameters):
     """f(x) = sum_i coef_i k(x_i, x) with (K + ridge I) coef = Y; both estimators share it."""
 
     _score = "squared_error"  # what an automatic bandwidth is chosen by
@@ -61,14 +75,7 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator):
     ridge: float = 0.0
     trend: str | None = None
     optimize: str | None = None
-    loo: bool = False
     keep_factor: bool = False
-    solver: Solver | None = None
-    precision: str = "auto"
-    device: str = "cpu"
-    memory: int | None = None
-    scratch: str | Path | None = None
-    verbose: bool = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

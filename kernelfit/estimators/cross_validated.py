@@ -25,14 +25,13 @@ from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
 from kernelfit.common.validation import check_positive
 from kernelfit.datasets.labels import classes_of, one_hot, require_known
-from kernelfit.estimators.base import KernelLike, ScoredArrays, checked_weights
+from kernelfit.estimators.base import KernelLike, ScoredArrays, SolverParameters, checked_weights
 from kernelfit.estimators.callbacks import TellsCallbacks
 from kernelfit.estimators.classifier import KernelInterpolationClassifier
 from kernelfit.estimators.interpolator import KernelInterpolator
 from kernelfit.grams.matrix import Gram, gram
 from kernelfit.kernels.text import as_kernel
 from kernelfit.models.bandwidth import median_distance
-from kernelfit.solvers.protocol import Solver
 from kernelfit.solvers.ridges import checked_ridges
 
 # Half octaves of the median distance, from a quarter of it to 8 times, as models.bandwidth tries them.
@@ -41,7 +40,7 @@ RIDGES = (0.0, 1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0)
 
 
 @dataclasses.dataclass(eq=False, repr=False)
-class _CrossValidated(TellsCallbacks, BaseEstimator):
+class _CrossValidated(TellsCallbacks, BaseEstimator, SolverParameters):
     """Choose among kernels x bandwidths x ridges, then fit `_plain` to all points."""
 
     _plain: ClassVar[type[KernelInterpolator] | type[KernelInterpolationClassifier]]
@@ -53,13 +52,6 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
     ridges: Iterable[float] = RIDGES
     cv: Any = None
     scoring: str | Callable | None = None
-    loo: bool = False
-    solver: Solver | None = None
-    precision: str = "auto"
-    device: str = "cpu"
-    memory: int | None = None
-    scratch: str | Path | None = None
-    verbose: bool = False
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -72,8 +64,8 @@ class _CrossValidated(TellsCallbacks, BaseEstimator):
 
     def _template(self):
         """Return the plain estimator with what is not chosen."""
-        names = ("loo", "solver", "precision", "device", "memory", "scratch", "verbose")
-        return self._plain(self._kernel_list()[0], **{name: getattr(self, name) for name in names})
+        shared = {field.name: getattr(self, field.name) for field in dataclasses.fields(SolverParameters)}
+        return self._plain(self._kernel_list()[0], **shared)
 
     def _search(self, X, y, Y, groups, weights, classes=None):
         """Score every candidate on targets Y (n, r), set what is known of it, and fit the best.

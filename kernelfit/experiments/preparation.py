@@ -62,6 +62,7 @@ class Prepared:
     K: Gram
     K_test: Gram
     left_in: int
+    passed: list[str] = dataclasses.field(default_factory=list)
 
     @property
     def d(self):
@@ -144,10 +145,12 @@ def solved(ready, Y, solver, *, ridge, watch, progress):
     """
     sizes = {"outputs": Y.shape[1], "n_test": ready.K_test.shape[0]}
     solver = dataclasses.replace(solver, **{name: size for name, size in sizes.items() if hasattr(solver, name)})
-    K, factor, solution = solve_first(ready.K, Y, solver, others=_other_kernels(ready), ridge=ridge, progress=progress)
+    options = {"others": _other_kernels(ready), "ridge": ridge, "progress": progress}
+    K, factor, solution, passed = solve_first(ready.K, Y, solver, **options)
     watch.add(factor.seconds)
     watch.add(solution.seconds)
-    return (ready if K is ready.K else with_kernel(ready, K.kernel, progress, K=K)), factor, solution
+    ready = ready if K is ready.K else with_kernel(ready, K.kernel, progress, K=K)
+    return dataclasses.replace(ready, passed=passed), factor, solution
 
 
 def kernels_of(ready):
@@ -179,14 +182,8 @@ def doubts_of(ready, *, loo):
             f"{ready.left_in:,} training images equal an earlier one; leave-one-out leaves their copies in, so that it "
             "has too few errors, and what is chosen by it fits too closely. Remove them"
         )
-    n, d = len(ready.changed.X_train), int(np.prod(ready.changed.X_train.shape[1:]))
-    if getattr(getattr(ready.features, "settings", None), "whitening", None) == "image" and n < 2 * d:
-        found.append(
-            f"images of {d:,} numbers were whitened by the covariance of {n:,} training images, too few to tell it: "
-            "new images come out larger than these, so that test errors are larger than leave-one-out says. Take more "
-            "images, a larger epsilon, or preset='patch'"
-        )
-    return found + (ready.choice.doubts if ready.choice else [])
+    found += ready.features.doubts(ready.changed.X_train)
+    return found + (ready.choice.doubts if ready.choice else []) + ready.passed
 
 
 def recorded(spec, results, ready, watch, *, kind, launcher="", **more):
@@ -252,9 +249,7 @@ def _require_memory(spec, solver, kernel, features, X_train, X_test, device, out
     if kept and isinstance(solver, Auto):
         free = min(device.free_memory(), spec.memory or device.free_memory())
         solver = dataclasses.replace(solver, memory=max(1, free - kept))
-    d = 0 if kernel.of_matrix else int(np.prod(X_train.shape[1:]))
-    known = {"dtype": X_train.dtype, "loo": spec.loo, "of_products": kernel.of_products}
-    solver.require(Problem(len(X_train), len(X_test), d, outputs, **known))
+    solver.require(Problem.of_points(X_train, kernel, outputs, n_test=len(X_test), loo=spec.loo))
 
 
 def _test_gram(X_test, kernel, K):

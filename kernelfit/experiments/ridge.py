@@ -146,7 +146,8 @@ def run_ridge(spec, solver, watch, progress, method="auto") -> Record:
             require_digits(path.solutions[0])
         return own, path
 
-    ready, path = first_solved(attempt, kernels_of(ready), progress=progress)
+    (ready, path), passed = first_solved(attempt, kernels_of(ready), progress=progress)
+    ready = dataclasses.replace(ready, passed=passed)
     watch.add(path.seconds)
     with watch("predict"):  # each entry of the test Gram is made once, for all ridges
         coefs = np.hstack([solution.coef for solution in path.solutions])

@@ -59,6 +59,10 @@ class Features:
         """Return the bytes of the device that the points take, beyond what a plan counts for points of this kind."""
         return 0
 
+    def doubts(self, X_train: npt.NDArray) -> list[str]:
+        """Return what a reader of the numbers must know of features that these images decide."""
+        return []
+
     def _plain_numbers(self):
         """Make plain numbers of those of NumPy, which print in another way and are no JSON."""
         for field in dataclasses.fields(self):

@@ -5,6 +5,7 @@ place of the k-means centres; with 32,000 filters the paper's section 5 gets 17 
 """
 
 import dataclasses
+import math
 from typing import Any, ClassVar, Self
 
 import numpy.typing as npt
@@ -160,6 +161,16 @@ class RandomConv(Features):
             name: value for name, value in PRESETS[self.preset].items() if getattr(self, name) is None
         }
         return dataclasses.replace(self, **missing) if missing else self
+
+    def doubts(self, X_train: npt.NDArray) -> list[str]:
+        n, d = len(X_train), math.prod(X_train.shape[1:])
+        if self.settings.whitening != "image" or n >= 2 * d:
+            return []
+        return [
+            f"images of {d:,} numbers were whitened by the covariance of {n:,} training images, too few to tell it: "
+            "new images come out larger than these, so that test errors are larger than leave-one-out says. Take more "
+            "images, a larger epsilon, or preset='patch'"
+        ]
 
     def points(
         self, X_train: npt.NDArray, X_test: npt.NDArray, *, seed: int = 0, **options: Any

@@ -202,15 +202,13 @@ def fit(
     beta, Y = least_squares(H, Y)
     try:
         if kernel.open_bandwidth:
-            d = 0 if kernel.of_matrix else int(np.prod(data.shape[1:]))
-            r, products = Y.shape[1] + H.shape[1], kernel.of_products
-            solver.require(Problem(len(Y), 0, d, r, dtype=data.dtype, loo=loo, of_products=products))
+            solver.require(Problem.of_points(data, kernel, Y.shape[1] + H.shape[1], loo=loo))
             choice = _choice(data, Y, kernel, progress=progress, score=score, ridge=ridge, weights=w, H=H)
         own, *others = [kernel] if choice is None else map(kernel.with_bandwidth, choice.bandwidths)
         K = gram(data, own, device=solver.device)
         weighted = solver if w is None else Weighted(solver, w)
         both = np.hstack([Y, H])
-        K, factor, solution = solve_first(K, both, weighted, others=others, ridge=ridge, progress=progress)
+        K, factor, solution, passed = solve_first(K, both, weighted, others=others, ridge=ridge, progress=progress)
     except SingularMatrixError as error:
         if merged:
             error.add_note(f"{merged} copies of earlier points were merged; rows are counted without them")
@@ -243,7 +241,7 @@ def fit(
         smallest_pivot=pivot,
         seconds=time.perf_counter() - start,
         log_marginal_likelihood=likelihood,
-        warnings=(*solution.doubts(), *(choice.doubts if choice else ()), *_undefined(undefined)),
+        warnings=(*solution.doubts(), *(choice.doubts if choice else ()), *passed, *_undefined(undefined)),
     )
     function = KernelExpansion(K.kernel, K.points.as_columns(), solution.coef, ridge=ridge)
     kept = factor if keep_factor else None
@@ -261,8 +259,8 @@ def solve_first(
     others: Iterable[Kernel] = (),
     ridge: float = 0.0,
     progress: Progress | None = None,
-) -> tuple[Gram, Factor, Solution]:
-    """Return (K, its Factor, the Solution) of the first of several kernels whose system is solved: see first_solved.
+) -> tuple[Gram, Factor, Solution, list[str]]:
+    """Return (K, its Factor, the Solution, what was passed over) of the first kernel that is solved: see first_solved.
 
     Where there are no `others`, the solution is returned however good it is. The factor is to be closed.
     """
@@ -278,29 +276,36 @@ def solve_first(
             stack.pop_all()  # it stays open
         return own, factor, solution
 
-    return first_solved(attempt, kernels, progress=progress)
+    found, passed = first_solved(attempt, kernels, progress=progress)
+    return *found, passed
 
 
-def first_solved(attempt: Callable[[Kernel], T], kernels: Sequence[Kernel], *, progress: Progress | None = None) -> T:
-    """Return what `attempt` returned for the first of several kernels whose system could be solved.
+def first_solved(
+    attempt: Callable[[Kernel], T], kernels: Sequence[Kernel], *, progress: Progress | None = None
+) -> tuple[T, list[str]]:
+    """Return what `attempt` returned for the first of several kernels whose system could be solved, and warnings.
 
     Leave-one-out on a part of the points likes wide bandwidths for smooth targets, up to where rounding takes over; on
     all points the system may be singular, or too much for a float32 factor or an iteration. So each is checked on all,
     in this order. An attempt that goes on with what a scratch folder holds raises ScratchError where that belongs to
-    another kernel: it goes on at the one whose it is.
+    another kernel: it goes on at the one whose it is. A sentence of the warnings names each kernel that only the way to
+    solve was too coarse for: in float64 it might be taken.
     """
     failed = refused = None
+    passed = []
     for kernel in kernels:
         try:
             found = attempt(kernel)
         except (SingularMatrixError, NotConvergedError) as error:
             failed, refused = error, None
+            if isinstance(error, NotConvergedError):
+                passed.append(f"{kernel} has the smaller leave-one-out error, and was passed over: {error}")
         except ScratchError as error:
             refused = refused or error
         else:
             if refused is not None and progress is not None:
                 progress.note(f"went on with {kernel}, to which what the scratch folder held belongs")
-            return found
+            return found, passed
     if refused is not None:
         raise refused
     assert failed is not None

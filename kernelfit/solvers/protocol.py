@@ -335,19 +335,8 @@ class Triangular(Protocol):
     def release(self, go_on: bool = False) -> None: ...
 
 
-_OF_OPEN = (
-    "solve",
-    "solve_path",
-    "at",
-    "extended",
-    "apply_inverse",
-    "half_columns",
-    "half_solve",
-    "half_solve_transposed",
-    "inverse_diagonal",
-    "log_determinant",
-    "smallest_pivot",
-)
+_OF_OPEN: tuple[str, ...] = ("solve", "solve_path", "at", "extended", "apply_inverse", "half_columns", "half_solve")
+_OF_OPEN += ("half_solve_transposed", "inverse_diagonal", "log_determinant", "smallest_pivot")
 
 
 def _refuse(*args, **options):

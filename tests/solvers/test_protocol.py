@@ -38,18 +38,30 @@ def test_a_matrix_of_two_sets_of_points_is_refused(solver):
         solver.factor(np.eye(8))
 
 
-USES = {"solve": Y, "half_solve": Y, "inverse_diagonal": None, "log_determinant": None, "smallest_pivot": None}
-USES |= {"at": 0.1, "apply_inverse": Y, "half_columns": [0], "solve_path": [0.1]}
+USES = {"solve": Y, "half_solve": Y, "apply_inverse": Y, "half_columns": [0]}
+USES |= dict.fromkeys(("inverse_diagonal", "log_determinant", "smallest_pivot"))
+
+
+def require_closed(factor, use, *arguments):
+    with pytest.raises(InputError, match="closed"):
+        getattr(factor, use)(*arguments)
 
 
 @pytest.mark.parametrize("use", USES)
 def test_a_closed_factor_says_that_it_is_closed(solver, use):
     with solver.factor(K) as factor:
         factor.solve(Y)
-    if hasattr(factor, use):
-        with pytest.raises(InputError, match="closed"):
-            getattr(factor, use)(*[USES[use]] * (USES[use] is not None))
+    require_closed(factor, use, *[USES[use]] * (USES[use] is not None))
     factor.close()  # again
+
+
+def test_a_closed_factor_of_all_ridges_says_so_too():
+    with kf.Eigen().factor(K) as of_spectrum, kf.solvers.Banded().factor(K) as of_band:
+        of_spectrum.at(0.1).close()
+    require_closed(of_spectrum, "solve_path", [0.1])
+    for factor in (of_spectrum, of_band):
+        require_closed(factor, "at", 0.1)
+        require_closed(factor, "half_columns", [0])
 
 
 @pytest.mark.parametrize("made", [K, kf.solve(K, Y), kf.fit(X, Y, KERNEL), kf.Cholesky().factor(K)])

@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from kernelfit.grams.matrix import Gram
+from kernelfit.kernels import Kernel
 
 
 def eighth(n: int, least: int, most: int) -> int:
@@ -33,6 +34,12 @@ class Problem:
     loo: bool = False
     of_products: bool = True
     held: bool = False
+
+    @classmethod
+    def of_points(cls, X: npt.NDArray, kernel: Kernel, outputs: int, *, n_test: int = 0, loo: bool = False) -> Self:
+        """Return the Problem of points X (n, ...), or of K for a precomputed kernel, of which nothing is made yet."""
+        d = 0 if kernel.of_matrix else int(np.prod(X.shape[1:]))
+        return cls(len(X), n_test, d, outputs, X.dtype, loo, kernel.of_products)
 
     @classmethod
     def of(cls, K: Gram, **others: Any) -> Self:
