@@ -73,6 +73,13 @@ PLOTS = {
         curves.training_table,
         curves.training_figure,
     ),
+    "accuracy": Plot(
+        "Test accuracy of nets on true labels against epochs, a figure for each data.",
+        _TRAIN,
+        lambda records: curves.along_the_way(records.latest("net")),
+        curves.accuracy_table,
+        curves.accuracy_figure,
+    ),
     "overfit": Plot(
         "Time to overfit against label corruption.",
         _LEVELS,

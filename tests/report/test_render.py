@@ -277,6 +277,8 @@ def test_long_names_stand_below_the_chart_and_leave_it_its_width(tmp_path):
     height = float(re.search(r'viewBox="0 0 [\d.]+ ([\d.]+)"', written)[1])
     lines = [float(y) for _, y in re.findall(r"translate\(([\d.]+) ([\d.]+)\)", written)]
     assert max(lines) < height - 2, "the last line is on the page"
+    _, many, chart_of_many, _ = drawn(*"abcde")
+    assert many.y1 < chart_of_many.y0, "five lines of names would cover what is drawn"
 
 
 @pytest.mark.parametrize("names", [3, 7, 8, 20])

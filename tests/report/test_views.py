@@ -41,7 +41,7 @@ def nets(*changes):
         line["corruption"] = {name: about.pop(name) for name in ("labels", "pixels")}
         steps = about.pop("steps")
         line |= {"time_to_fit": steps and {"steps": steps}, "test_error": about.pop("error")}
-        own = ("n_train", "seed", "model", "n_classes", "step_curve", "train_error")
+        own = ("n_train", "seed", "model", "n_classes", "step_curve", "curve", "train_error")
         line |= {name: about.pop(name) for name in own if name in about}
         line |= {"epochs": about.pop("ran")} if "ran" in about else {}
         line["training"] = {"augment": False, "weight_decay": 0.0, "lr": 0.1, "epochs": 10} | about
@@ -88,6 +88,29 @@ def test_curves_end_where_the_training_did_and_chance_is_drawn_where_it_is_one()
     for classes, names in (((10, 10), ["chance, 90 %"]), ((4, 4), ["chance, 75 %"]), ((3, 4), [])):
         found = nets(*({"labels": p, "n_classes": k} for p, k in zip((0, 1), classes, strict=True)))
         assert [rule.name for rule in errors_panel(found).rules] == names
+
+
+def test_test_accuracies_along_the_way_are_drawn_for_each_data_and_the_best_is_told():
+    curves = (
+        {"epoch": [1, 2, 3, 4], "test_accuracy": [0.5, 0.75, None, 0.75]},
+        {"epoch": [1, 2], "test_accuracy": [0, 1]},
+    )
+    bare, ended = "inception(batch_norm=False)", {"epoch": [1, 2], "test_accuracy": [None, 0.5]}
+    found = nets(
+        *({"curve": curves[1]}, {"curve": curves[0], "seed": 1}, {"curve": curves[0], "labels": 1.0, "seed": 2}),
+        *({"curve": curves[1], "n_train": 50}, {"curve": curves[1], "model": bare}, {"curve": ended, "lr": 0.3}),
+    )
+    plot = find_plot("accuracy")
+    groups = plot.find(types.SimpleNamespace(latest={"net": found}.get))
+    assert [(data, [*own]) for data, own in groups] == [
+        ("mnist, n = 50", ["inception"]),
+        ("mnist, n = 500", ["inception, lr 0.1", bare]),
+    ]
+    [panel] = plot.figure(groups[1]).panels
+    assert [(point.x, point.y) for point in panel.series[0].points] == [(1, 50), (2, 75), (4, 75)]
+    assert plot.figure(groups[1]).commands == (found[1].command, found[4].command), "the last seed of each"
+    first = plot.table(groups[1]).rows[0]
+    assert [str(cell) for cell in first.cells[2:]] == ["75.00 %", "75.00 %", "2", "4"], "the first of the best"
 
 
 def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():

@@ -15,6 +15,7 @@ MARKS = "os^DXv"
 _GREY = "#767676"
 _SPAN, _LETTER = 150, 5  # points that an axis is long, at least, and that a letter is wide, at most
 _LONGEST, _LINE = 44, 0.13  # letters of a line of the legend, and inches from one to the next
+_INSIDE = 4  # names that a legend in the chart has at most: more cover what is drawn
 _GAP, _BELOW = 0.4, 0.45  # lines between two names of a legend, and inches from the axes to one below them
 _ROOM = 0.03  # beyond the ends of an axis, of its length
 _STYLE = {
@@ -98,10 +99,10 @@ def _draw(axes, panel):
 
 
 def _legend(axes):
-    """Say what is drawn: in the chart, or below it where names are long; return the lines below."""
+    """Say what is drawn: in the chart, or below it where names are long or many; return the lines below."""
     drawn, names = axes.get_legend_handles_labels()
     shown = [textwrap.fill(name, _LONGEST) for name in names]
-    if shown == names:
+    if shown == names and len(names) <= _INSIDE:
         if names:
             axes.legend()
         return 0

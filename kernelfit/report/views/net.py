@@ -11,6 +11,8 @@ from kernelfit.report.views.net_curves import (
     EPOCHS,
     LOSS,
     STEPS,
+    accuracy_figure,
+    along_the_way,
     by_key,
     curve,
     errors_panel,
@@ -98,7 +100,7 @@ def section(records):
     figures += [
         levels_figure(nets, errors, same_images(nets, sweeps)),
         levels_figure(nets, overfit_panel),
-        _test_figure(nets),
+        *map(accuracy_figure, along_the_way(nets)),
     ]
     rows = tuple(map(_overview, reversed(nets)))
     overview = Table(title="", columns=_COLUMNS, rows=rows, caption="Every training.") if rows else None
@@ -131,22 +133,6 @@ def _title(record):
 
 def _spectral(record):
     return record.results.norms.get("spectral_product")
-
-
-def _test_figure(nets):
-    """Return test accuracy against epochs of nets on true labels: the paper's figure 2b, with and without tricks."""
-    series, commands = [], []
-    for name, records in by_key(list(filter(is_true, nets))):
-        for record in records:
-            label = name if len(records) == 1 else f"{name}, seed {record.results.seed}"
-            line = curve(record, "test_accuracy", label, len(series))
-            if len(line.points) > 1 and len(series) < 8:
-                series.append(line)
-                commands.append(record.command)
-    y = Axis(label="test accuracy", unit="%", high=100.0)
-    caption = "The paper's figure 2."
-    panel = Panel(title="Test accuracy while training", x=EPOCHS, y=y, series=tuple(series), caption=caption)
-    return Figure(title="nets", panels=(panel,), commands=tuple(commands))
 
 
 def _norms_figure(nets):

@@ -8,11 +8,13 @@ from kernelfit.report.views.levels import LEVEL, against
 from kernelfit.report.words import (
     count,
     data_of,
+    is_true,
     kernel_of,
     known,
     labels_of,
     mean_sd,
     number,
+    percent,
     quotient,
     share,
     sparkline,
@@ -20,7 +22,8 @@ from kernelfit.report.words import (
 
 # Settings that say when a training ends; steps to fit do not depend on them, and random labels are trained for longer.
 _LIMITS = ("epochs", "steps", "stop_when_fitted", "loss_below")
-_SPARKS = 32  # characters of a curve in the terminal
+_SPARKS = 20  # characters of a curve in the terminal
+_LINES = 8  # of one figure, of one kind each
 STEPS, EPOCHS = Axis(label="steps", low=0.0), Axis(label="epochs", low=0.0)
 LOSS = Axis(label="training loss", low=0.0)
 ACCURACY = Axis(label="accuracy", unit="%", low=0.0, high=100.0)
@@ -173,19 +176,60 @@ def training_table(group):
     for labels, record in one_of_each(group[1]).items():
         values = [point.y for point in loss(record, "", 0).points]
         ends = (number(values[0], 3), number(values[-1], 3)) if values else (Cell(), Cell())
-        shown = sparkline(values[:: max(1, len(values) // _SPARKS)])
-        rows.append(Row((labels, shown, *ends, count(steps_to_fit(record))), record.command))
+        rows.append(Row((labels, _spark(values), *ends, count(steps_to_fit(record))), record.command))
     columns = ("labels", "loss", "from", "to", "steps to fit")
     return Table(title=f"Training loss of {group[0]}", columns=columns, rows=tuple(rows))
 
 
 def training_figure(group):
     """Return the training loss of a net, (name, Records), a line for each kind of labels: the paper's figure 1a."""
-    each = list(one_of_each(group[1]).items())[:8]
+    each = list(one_of_each(group[1]).items())[:_LINES]
     series = tuple(loss(record, labels, style) for style, (labels, record) in enumerate(each))
     series = tuple(found for found in series if found.points)
     panel = Panel(title="Training curves", x=STEPS, y=LOSS, series=series, caption="The paper's figure 1a.")
     return Figure(title=group[0], panels=(panel,), commands=tuple(record.command for record in group[1]))
+
+
+def along_the_way(nets):
+    """Return (data, {name: Record}) for each data: the last Record of each net on true labels with a test accuracy
+    after more than one epoch, the data of which a net was trained last at the end.
+    """
+    found = {}
+    for name, records in by_key([record for record in nets if is_true(record)]):
+        data = data_of(records[-1])
+        told = [record for record in records if len(_test_accuracy(record, name, 0).points) > 1]
+        if told:
+            found[data] = found.pop(data, {}) | {name.replace(f" on {data}", ""): told[-1]}
+    return list(found.items())
+
+
+def accuracy_table(group):
+    """Return the test accuracies of (data, {name: Record}): at the end, and the best along the way."""
+    rows = []
+    for name, record in group[1].items():
+        points = _test_accuracy(record, name, 0).points
+        best = max(points, key=lambda point: (point.y, -point.x))
+        cells = percent(points[-1].y / 100), percent(best.y / 100), count(best.x), count(points[-1].x)
+        rows.append(Row((name, _spark([point.y for point in points]), *cells), record.command))
+    columns = ("net", "test accuracy", "at the end", "best along the way", "its epoch", "epochs")
+    return Table(title=f"Test accuracy on {group[0]}", columns=columns, rows=tuple(rows))
+
+
+def accuracy_figure(group):
+    """Return the test accuracy against epochs of (data, {name: Record}): the paper's figure 2."""
+    shown = list(group[1].items())[-_LINES:]
+    series = tuple(_test_accuracy(record, name, style) for style, (name, record) in enumerate(shown))
+    y = Axis(label="test accuracy", unit="%", high=100.0)
+    panel = Panel(title="Test accuracy while training", x=EPOCHS, y=y, series=series, caption="The paper's figure 2.")
+    return Figure(title=f"nets on {group[0]}", panels=(panel,), commands=tuple(record.command for _, record in shown))
+
+
+def _spark(values):
+    return sparkline(values[:: -(-len(values) // _SPARKS) or 1])
+
+
+def _test_accuracy(record, name, style):
+    return curve(record, "test_accuracy", name, style)
 
 
 def _levels(found, scale):
