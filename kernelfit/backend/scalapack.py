@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kernelfit.common.errors import InputError
+from kernelfit.common.errors import MissingLibraryError
 
 _LIBRARIES = (
     "libmkl_core",
@@ -93,7 +93,7 @@ def multiply(A: np.ndarray, B: np.ndarray, C: np.ndarray) -> None:
 
 
 def open_scalapack() -> None:
-    """Open the libraries; raises InputError that says what is missing. mpi4py must have opened the MPI library."""
+    """Open the libraries; raises MissingLibraryError that says what is missing. mpi4py must have opened MPI's."""
     _libraries()
 
 
@@ -126,13 +126,15 @@ def _libraries():
     try:
         files = importlib.metadata.files("mkl") or []
     except importlib.metadata.PackageNotFoundError as error:
-        raise InputError(
+        raise MissingLibraryError(
             "ScaLAPACK comes with the package mkl, which is not installed: pip install 'kernelfit[mpi]'"
         ) from error
     places = {file.name.partition(".so")[0]: str(file.locate().resolve()) for file in files if ".so" in file.name}
     missing = [name for name in _LIBRARIES if name not in places]
     if missing:
-        raise InputError(f"the package mkl that is installed has no {', '.join(missing)}: pip install 'kernelfit[mpi]'")
+        raise MissingLibraryError(
+            f"the package mkl that is installed has no {', '.join(missing)}: pip install 'kernelfit[mpi]'"
+        )
     _open(_MPI, os.RTLD_NOLOAD)
     return [_open(places[name]) for name in _LIBRARIES][::-1]
 
@@ -145,7 +147,7 @@ def _open(path, flags=0):
     handle = own.dlopen(path.encode(), os.RTLD_LAZY | os.RTLD_GLOBAL | flags)
     if not handle:
         reason = (own.dlerror() or b"it is not open").decode()
-        raise InputError(
+        raise MissingLibraryError(
             f"{path} cannot be used ({reason}). ScaLAPACK of the package mkl needs an MPI library of the MPICH family "
             "under mpi4py: pip install 'kernelfit[mpi]' in a fresh environment brings one"
         )

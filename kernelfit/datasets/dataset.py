@@ -46,6 +46,8 @@ class Dataset:
         Names of the classes in label order, in Unicode's form NFC.
     provenance : str
         Where the data came from, in one sentence.
+    rows_train, rows_test : int64 array, shape (n,)
+        Which examples of the whole splits these are: all, unless `subset` drew them.
     """
 
     name: str
@@ -55,6 +57,8 @@ class Dataset:
     y_test: np.ndarray
     classes: Sequence[str]
     provenance: str
+    rows_train: npt.NDArray[np.int64] = dataclasses.field(init=False, repr=False)
+    rows_test: npt.NDArray[np.int64] = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "classes", tuple(composed(str(c)) for c in self.classes))
@@ -67,6 +71,7 @@ class Dataset:
                 )
             object.__setattr__(self, f"X_{split}", _frozen(X))
             object.__setattr__(self, f"y_{split}", _frozen(y))
+            object.__setattr__(self, f"rows_{split}", _frozen(np.arange(len(y))))
         if self.X_train.shape[1:] != self.X_test.shape[1:] or self.X_train.dtype != self.X_test.dtype:
             raise DataError(
                 f"{self.name}: training examples are {self.X_train.dtype} {self.X_train.shape[1:]}, test examples "
@@ -80,13 +85,18 @@ class Dataset:
         The draw depends on `seed`, the labels and the sizes alone. None keeps the whole split.
         """
         parts: dict[str, Any] = {}
+        drawn: dict[str, npt.NDArray] = {}
         for split, size in (("train", n_train), ("test", n_test)):
             X, y = getattr(self, f"X_{split}"), getattr(self, f"y_{split}")
             rows: slice | npt.NDArray = slice(None)
             if size is not None and size != len(y):
                 rows = stratified(y, size, generator(seed, "subset", split), f"n_{split}")
             parts |= {f"X_{split}": X[rows], f"y_{split}": y[rows]}
-        return dataclasses.replace(self, **parts)
+            drawn[f"rows_{split}"] = getattr(self, f"rows_{split}")[rows]
+        made = dataclasses.replace(self, **parts)
+        for name, rows in drawn.items():
+            object.__setattr__(made, name, _frozen(rows))
+        return made
 
     def hashes(self) -> dict[str, str]:
         """SHA-256 of the bytes of each array, as a dict by array name."""

@@ -78,9 +78,20 @@ def right(scores: npt.NDArray, y: npt.NDArray) -> npt.NDArray[np.bool_]:
     return ((scores >= own[:, None]).sum(axis=1) == 1) & np.isfinite(scores).all(axis=1)
 
 
-def tied(scores: npt.NDArray) -> int:
-    """Return how many rows of `scores` (n, classes) have their largest entry more than once."""
-    return int(np.sum((scores == scores.max(axis=1, keepdims=True)).sum(axis=1) > 1))
+def decided(scores: npt.NDArray) -> npt.NDArray[np.bool_]:
+    """Return for each row of `scores` (n, classes) whether some label would be `right`."""
+    return right(scores, scores.argmax(axis=1))
+
+
+def undecided(scores: npt.NDArray) -> list[str]:
+    """Return what a reader of an error rate of `scores` (n, classes) must know, a list of sentences."""
+    finite = np.isfinite(scores).all(axis=1)
+    found = []
+    if not finite.all():
+        found.append("some test points have no finite prediction; they count as errors")
+    if ties := int(np.sum(finite & ~decided(scores))):
+        found.append(f"{ties:,} test points have several largest scores, perhaps all 0; they count as errors")
+    return found
 
 
 def error_rate(scores: npt.NDArray, y: npt.NDArray) -> float:

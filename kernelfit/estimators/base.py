@@ -131,6 +131,9 @@ class KernelInterpolation(TellsCallbacks, UpdatedEstimator, SolverParameters):
                 setattr(self, name, value)
         self.dual_coef_ = np.zeros(Y.shape)
         self.dual_coef_[self.support_] = found.function.coef
+
+    def _tell_doubts(self):
+        """Warn of what is doubtful about the numbers, once all of them are set: a warning may be an error."""
         if self.report_.warnings:
             ill = (self.report_.condition_estimate or 0) > 1e8
             warnings.warn(

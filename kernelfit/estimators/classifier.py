@@ -79,6 +79,7 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
             weights = balanced if weights is None else weights * balanced
         self._solve(X, one_hot(labels, len(classes)), weights)
         self.classes_ = classes
+        self._tell_doubts()
         return self
 
     def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -102,7 +103,9 @@ class KernelInterpolationClassifier(ScoredArrays, ClassifierMixin, KernelInterpo
             raise InputError(
                 f"label {labels[~known][0]!r} is none of the classes of the fit, {self.classes_}; fit again"
             )
-        return self._extend(points, one_hot(np.searchsorted(self.classes_, labels), len(self.classes_)))
+        self._extend(points, one_hot(np.searchsorted(self.classes_, labels), len(self.classes_)))
+        self._tell_doubts()
+        return self
 
     def decision_function(self, X: npt.ArrayLike) -> npt.NDArray[np.float64]:
         """Return f(X), shape (m, k); for two classes f_1(X) - f_0(X), shape (m,)."""

@@ -139,6 +139,7 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         self.dual_coef_ = self.dual_coef_.reshape(Y.shape)
         if self.loo:
             self.loo_residuals_ = self.loo_residuals_.reshape(Y.shape)
+        self._tell_doubts()
         return self
 
     def update(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
@@ -175,7 +176,9 @@ class KernelInterpolator(ScoredArrays, MultiOutputMixin, RegressorMixin, KernelI
         Y = np.asarray(targets, dtype=np.float64)
         if Y.shape[1:] != self.dual_coef_.shape[1:]:
             raise InputError(f"y has shape {Y.shape}; the targets of the fit had {self.dual_coef_.shape[1:]} beside n")
-        return self._extend(points, Y.reshape(len(Y), -1))
+        self._extend(points, Y.reshape(len(Y), -1))
+        self._tell_doubts()
+        return self
 
     def predict(self, X: npt.ArrayLike, return_std: bool = False, return_cov: bool = False) -> Any:
         """Return f(X), shape (m,) or (m, outputs), and on request how far it may deviate.

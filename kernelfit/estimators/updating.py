@@ -3,7 +3,7 @@
 import dataclasses
 import weakref
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -46,7 +46,7 @@ class UpdatedEstimator(SavedEstimator):
         """Hold a Factor until the next fit, or until this is no more."""
         self.__dict__["_factor"], self._close_factor = factor, weakref.finalize(self, close)
 
-    def _extend(self, X: npt.NDArray, Y: npt.NDArray[np.float64]) -> Self:
+    def _extend(self, X: npt.NDArray, Y: npt.NDArray[np.float64]) -> None:
         """Take up the points X (m, d) with targets Y (m, r)."""
         if self._precomputed():
             raise UnsupportedError("of a precomputed kernel no further points are known: fit again with all of K")
@@ -85,7 +85,6 @@ class UpdatedEstimator(SavedEstimator):
         self.dual_coef_ = full if self.dual_coef_.ndim == 2 else full[:, 0]
         if self.loo_residuals_ is not None:
             self.loo_residuals_ = self._left_out(coef)
-        return self
 
     def _left_out(self, coef):
         """Return leave-one-out residuals, of the shape of dual_coef_."""

@@ -8,6 +8,7 @@ ICLR 2019). Both saw the same bytes: the nets are those of earlier runs whose co
 
 import contextlib
 import dataclasses
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -187,11 +188,13 @@ def _nets(spec, digest, n):
             if correct.shape[1] == n:
                 found.append((record, correct))
     if not found:
-        chosen = {"data": spec.data, "n-train": spec.n_train, "labels": spec.labels, "pixels": spec.pixels}
-        shown = " ".join(f"--{name} {value}" for name, value in chosen.items() if value not in (None, "true"))
+        same = {name: getattr(spec, name) for name in ("data", "n_train", "n_test", "labels", "pixels", "data_dir")}
+        told = {name.replace("_", "-"): value for name, value in same.items() if value not in (None, "true")}
+        chosen = (f"--{name} {shlex.quote(str(value))}" for name, value in told.items())
         raise InputError(
-            f"no net in {spec.nets} was trained on these images and labels (SHA-256 {digest[:16]}...) and kept what it "
-            f"learnt when. Train one: kernelfit nn train {shown} --seed {spec.seed} --runs {spec.nets}"
+            f"no net in {spec.nets} was trained and tested on these images and labels (SHA-256 {digest[:16]}...) and "
+            f"kept what it learnt when. Train one: kernelfit nn train {' '.join(chosen)} --seed {spec.seed} --runs "
+            f"{shlex.quote(str(spec.nets))}"
         )
     return found
 

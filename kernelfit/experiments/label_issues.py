@@ -32,7 +32,7 @@ class LabelIssuesSpec(Memory, KernelOptions, Data):
         "auto", "Added to the diagonal of K; auto: by leave-one-out, and with it an open bandwidth."
     )
     device: Literal["auto", "cpu", "cuda"] = option("cpu", "auto: the GPU where CuPy finds one.", incidental=True)
-    bandwidth_points: int = option(500, "Training points, at most, on which ridge and bandwidth are chosen.", least=1)
+    bandwidth_points: int = option(500, "Training points, at most, on which ridge and bandwidth are chosen.", least=2)
     show: int = option(20, "How many labels to name, the most doubtful first, and what speaks against each.", least=1)
 
 
@@ -52,7 +52,7 @@ class Issue:
     Attributes
     ----------
     index : int
-        Of the training example.
+        Of the example in the whole training split.
     label, predicted, true : str
         As it was looked at, as the others say, and as it is in the data, before any was replaced.
     score : float
@@ -113,7 +113,7 @@ def run_label_issues(spec, solver, watch, progress) -> Record:
     choose = choose_ridge if spec.ridge == "auto" else None
     ready = prepare(spec, solver, choose=choose, watch=watch, progress=progress)
     ridge = ready.choice.ridge if choose else spec.ridge
-    y, classes, groups = ready.training.y, ready.data.classes, ready.training.groups
+    y, classes, rows = ready.training.y, ready.data.classes, ready.rows
     ready, factor, solution = solved(
         ready, one_hot(y, len(classes)), solver, ridge=ridge, watch=watch, progress=progress
     )
@@ -124,14 +124,14 @@ def run_label_issues(spec, solver, watch, progress) -> Record:
     first = found.rows[: spec.show]
     issues = [
         Issue(
-            index=groups[i],
+            index=rows[i],
             label=labels[i],
             predicted=said,
             true=true[i],
             score=score,
-            against=[Against(index=groups[j], label=labels[j], weight=w) for j, w in zip(rows, weights, strict=True)],
+            against=[Against(index=rows[j], label=labels[j], weight=w) for j, w in zip(points, weights, strict=True)],
         )
-        for i, said, score, rows, weights in zip(
+        for i, said, score, points, weights in zip(
             first, predicted, found.scores, found.against, found.weights, strict=False
         )
     ]
@@ -148,8 +148,8 @@ def run_label_issues(spec, solver, watch, progress) -> Record:
         contradicted=int(np.sum(found.scores < 0)),
         **found_wrong(found, y != ready.true_labels),
         issues=issues,
-        pictures=pictures.examples(images, groups, shown, labels, said, true),
-        against=pictures.examples(images, groups, strongest, labels, labels[strongest], true),
+        pictures=pictures.examples(images, rows, shown, labels, said, true),
+        against=pictures.examples(images, rows, strongest, labels, labels[strongest], true),
     )
     return recorded(
         spec, results, ready, watch, kind="label_issues", warnings=solution.doubts() + doubts_of(ready, loo=True)

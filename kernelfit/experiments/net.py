@@ -25,6 +25,7 @@ from kernelfit.records.forms import Count, Measure, Share
 from kernelfit.records.record import DatasetUsed, append_record, make_record
 
 _TOP_5_ABOVE = 20  # classes
+_CURVES = ("test_every", "curve_every")  # settings that decide nothing but what is seen of a training
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -223,7 +224,9 @@ def _run_one(spec, runs, resume, progress):
     if resume and checkpoint and not checkpoint.exists():
         kept = known_records(Path(runs), progress).get(spec.identity())
         if kept and (kept.results.corruption.get("sha256"), kept.results.code) == (changed.sha256, code):
-            progress.note(f"labels {spec.labels}, seed {spec.seed}: kept from {kept.created}")
+            others = [f"{name} {kept.spec.get(name)}" for name in _CURVES if kept.spec.get(name) != getattr(spec, name)]
+            told = f", with curves of {' and '.join(others)}" if others else ""
+            progress.note(f"labels {spec.labels}, seed {spec.seed}: kept from {kept.created}{told}")
             yield kept, None
             return
     fitted = fit_net(

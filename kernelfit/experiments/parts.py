@@ -85,7 +85,7 @@ class KernelOptions(Spec):
         "auto", "In units of pixels / 255, or of the features; auto: by leave-one-out on training points."
     )
     bandwidth_points: int = option(
-        3000, "Training points, at most, on which an automatic bandwidth is chosen; each try takes 2 n^3 / 3.", least=1
+        3000, "Training points, at most, on which an automatic bandwidth is chosen; each try takes 2 n^3 / 3.", least=2
     )
 
 

@@ -10,7 +10,7 @@ from kernelfit.common.errors import DataError
 from kernelfit.common.files import write_text
 from kernelfit.common.progress import Progress
 from kernelfit.datasets.dataset import composed
-from kernelfit.datasets.labels import error_rate
+from kernelfit.datasets.labels import decided, error_rate, undecided
 from kernelfit.kernels.text import parse_kernel
 from kernelfit.models.expansion import read_model
 from kernelfit.models.trend import trend_values
@@ -19,8 +19,8 @@ from kernelfit.models.trend import trend_values
 def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, progress=None):
     """Predict the test split of `data` with the model at `path`; return (result, rows).
 
-    The result is a dict with dataset, n_test and test_error, the rows (index, predicted class, true class) for each
-    example.
+    The result is a dict with dataset, n_test, test_error and warnings, a list of sentences; the rows are (index in the
+    whole test split, predicted class, true class) for each example, the class "" where no score is the one largest.
     """
     progress = progress or Progress()
     model, header, beside = read_model(path, kernel=parse_kernel(kernel) if kernel else None)
@@ -44,8 +44,10 @@ def run_predict(path, *, data, kernel=None, n_test=None, seed=0, data_dir=None, 
     if "trend_coef_" in beside:
         scores = scores + trend_values(loaded.X_test, beside["trend_centre_"], beside["trend_coef_"])
     result = {"dataset": loaded.name, "n_test": len(loaded.y_test), "test_error": error_rate(scores, true)}
-    pairs = zip(scores.argmax(axis=1), true, strict=True)
-    return result, [(i, *(model.classes[label] for label in pair)) for i, pair in enumerate(pairs)]
+    result["warnings"] = undecided(scores)
+    names = np.array(model.classes, dtype=object)
+    predicted = np.where(decided(scores), names[scores.argmax(axis=1)], "")
+    return result, list(zip(loaded.rows_test.tolist(), predicted.tolist(), names[true].tolist(), strict=True))
 
 
 def write_predictions(path, rows):

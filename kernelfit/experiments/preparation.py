@@ -46,8 +46,8 @@ class Prepared:
     choice : BandwidthChoice or None
     K, K_test : Gram
         Of the training points, and of the test points against them.
-    left_in : int
-        Training images that equal an earlier one and are not merged.
+    merged, left_in : int
+        Training images that equal an earlier one, and are left out, or not, as with a ridge.
     """
 
     data: Dataset
@@ -61,6 +61,7 @@ class Prepared:
     choice: BandwidthChoice | None
     K: Gram
     K_test: Gram
+    merged: int
     left_in: int
     passed: list[str] = dataclasses.field(default_factory=list)
 
@@ -68,6 +69,11 @@ class Prepared:
     def d(self):
         """Features of an image, or pixels; rows of a precomputed kernel."""
         return self.K.points.d or self.K.shape[1]
+
+    @property
+    def rows(self):
+        """Which example of the whole training split each row to train on is, or is a copy of."""
+        return self.data.rows_train[self.training.groups]
 
     @property
     def true_labels(self):
@@ -134,8 +140,8 @@ def prepare(spec, solver, *, label_sets=1, choose=None, watch, progress):
     with watch("gram"):
         K = gram(X_train, own, device=device)
         K_test = _test_gram(X_test, own, K)
-    left_in = duplicates.merged if spec.ridge != 0 else 0
-    return Prepared(data, changed, duplicates, training, features, X_train, X_test, kernel, choice, K, K_test, left_in)
+    equal = (duplicates.merged, 0) if spec.ridge == 0 else (0, duplicates.merged)
+    return Prepared(data, changed, duplicates, training, features, X_train, X_test, kernel, choice, K, K_test, *equal)
 
 
 def solved(ready, Y, solver, *, ridge, watch, progress):
@@ -177,6 +183,11 @@ def doubts_of(ready, *, loo):
     found = []
     if pixels := pixels_in_doubt(ready.changed.X_train):
         found.append(f"{pixels}. Store the array as float to have the numbers as they are")
+    if ready.merged:
+        found.append(
+            f"{ready.merged:,} training images equal an earlier one with its label, and are left out: numbers are of "
+            f"the other {len(ready.duplicates.support):,}"
+        )
     if ready.left_in and (loo or ready.choice):
         found.append(
             f"{ready.left_in:,} training images equal an earlier one; leave-one-out leaves their copies in, so that it "
@@ -226,6 +237,7 @@ def _load(spec, kernel, features, progress):
         seed=spec.seed,
     )
     duplicates = merge_duplicates(changed.X_train, changed.y_train, pairwise=kernel.of_matrix)
+    duplicates = dataclasses.replace(duplicates, numbers=data.rows_train)
     if spec.ridge == 0:
         duplicates.require_equal_targets(data.classes)
     return data, changed, duplicates
@@ -293,5 +305,9 @@ def _check_precomputed(kernel, features, data, spec):
         raise InputError(
             "a precomputed kernel has no points to cut to a subset or to corrupt; pass the matrix you mean"
         )
-    if kernel.of_matrix and data.X_train.dtype == np.uint8:
-        raise InputError(f"{data.name} holds uint8 images; a precomputed kernel is a floating-point matrix K (n, n)")
+    n, shape = len(data.X_train), data.X_train.shape
+    if kernel.of_matrix and (data.X_train.dtype == np.uint8 or shape != (n, n)):
+        raise InputError(
+            f"{data.name} holds training points {data.X_train.dtype} {shape}; with a precomputed kernel they are a "
+            f"floating-point matrix K (n, n), and test points one (m, n)"
+        )

@@ -225,11 +225,8 @@ def _warnings(rows, path, ready):
             condition_estimate=solution.condition_estimate,
         )
         found += [f"ridge {row.ridge:g}: {doubt}" for doubt in own]
-    if ready.duplicates.merged and rows[0].ridge == 0:
-        found.append(
-            f"{ready.duplicates.merged:,} training images that equal an earlier one are left out for all ridges, as "
-            "without one; with a ridge they would weigh more. A path that begins above 0 keeps them"
-        )
+    if ready.merged and len(rows) > 1:
+        found.append("with a ridge equal images would weigh more; a path that begins above 0 keeps them")
     return found + doubts_of(ready, loo=rows[0].loo_error is not None)
 
 

@@ -3,12 +3,10 @@
 import dataclasses
 from typing import Any
 
-import numpy as np
-
 from kernelfit.common.errors import InputError
 from kernelfit.common.spec import option
 from kernelfit.datasets.augmentation import parse_augment
-from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, tied
+from kernelfit.datasets.labels import error_rate, one_hot, plus_minus_one, undecided
 from kernelfit.experiments.parts import LOO, PIXELS, RIDGE, Data, Engine, Factor, KernelOptions, Machine, PixelSetting
 from kernelfit.experiments.preparation import corruption_of, doubts_of, prepare, recorded, solved
 from kernelfit.experiments.registry import Experiment
@@ -207,12 +205,14 @@ def _illustrations(ready, solution, scores, left_out):
     """Return the fields of the Record that the report draws: histograms, and pictures where there are images."""
     data, y, fitted = ready.data, ready.training.y, solution.fitted
     drawn = {
-        "misclassified": pictures.misclassified(ready.changed.X_test, data.y_test, scores, data.classes),
+        "misclassified": pictures.misclassified(
+            ready.changed.X_test, data.y_test, data.rows_test, scores, data.classes
+        ),
         "memorised": [],
         "filters": None,
     }
     if left_out is not None:
-        rows = ready.training.X, y, ready.true_labels, ready.training.groups
+        rows = ready.training.X, y, ready.true_labels, ready.rows
         drawn["memorised"] = pictures.memorised(*rows, fitted, left_out, data.classes)
     filters = getattr(ready.X_train, "filters", None)
     if filters is not None:
@@ -236,10 +236,7 @@ def _warnings(ready, results, solution, scores):
         )
     if results.ridge == 0 and results.train_error > 0:
         found.append(f"{100 * results.train_error:.3g} % of the training points are not fitted: this is no interpolant")
-    if not np.isfinite(scores).all():
-        found.append("some test points have no finite prediction; they count as errors")
-    if ties := tied(scores):
-        found.append(f"{ties:,} test points have several largest scores, perhaps all 0; they count as errors")
+    found += undecided(scores)
     k, present = scores.shape[1], set(ready.changed.y_train.tolist())
     if len(present) < k:
         found.append(f"{k - len(present)} of {k} classes have no training example")

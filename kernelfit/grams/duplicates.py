@@ -31,12 +31,15 @@ class Duplicates:
     targets : array, shape (n,) or (n, r), or None
     pairwise : bool
         Whether the rows are those of a precomputed matrix.
+    numbers : int array, shape (n,), or None
+        What messages call the rows; None: 0, 1, ...
     """
 
     first: npt.NDArray[np.intp]
     support: npt.NDArray[np.intp]
     targets: npt.NDArray | None = None
     pairwise: bool = False
+    numbers: npt.NDArray[np.int64] | None = None
 
     @property
     def merged(self) -> int:
@@ -53,6 +56,13 @@ class Duplicates:
         """(i, j), i < j, of the smallest j that equals an earlier row, and the first such row; or None."""
         return self._pair(self.first != np.arange(len(self.first)))
 
+    @property
+    def contradiction(self) -> tuple[int, int] | None:
+        """(i, j), i < j, of the smallest j whose targets are not those of the first row that equals it; or None."""
+        assert self.targets is not None
+        differs = self.targets != self.targets[self.first]
+        return self._pair(differs.reshape(len(differs), -1).any(axis=1))
+
     def distinct(self, X: npt.NDArray) -> npt.NDArray:
         """Return X without the rows that equal an earlier one, of a precomputed matrix without the columns too."""
         if not self.merged:
@@ -65,15 +75,15 @@ class Duplicates:
         With `classes`, targets are labels 0 .. len(classes) - 1, and the message gives their names.
         """
         assert self.targets is not None
-        differs = self.targets != self.targets[self.first]
-        pair = self._pair(differs.reshape(len(differs), -1).any(axis=1))
+        pair = self.contradiction
         if pair is None:
             return
         i, j = pair
         named = "" if classes is None else f" ({classes[self.targets[i]]!r} and {classes[self.targets[j]]!r})"
+        first, second = pair if self.numbers is None else self.numbers[list(pair)]
         raise SingularMatrixError(
-            f"training points {i} and {j} are identical but their targets are not{named}, so no function fits both. "
-            "Remove one of them, or give a ridge, e.g. 1e-6",
+            f"training points {first} and {second} are identical but their targets are not{named}, so no function fits "
+            "both. Remove one of them, or give a ridge, e.g. 1e-6",
             row=j,
             duplicate=i,
         )

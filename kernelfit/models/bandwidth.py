@@ -132,7 +132,7 @@ def choose_bandwidth(
     Y = in_units(Y, -exponents_of(Y))  # by powers of two: the same digits in whatever units
     both, w = np.hstack([Y, H]), None if weights is None else weights[rows]
     solver: Solver = Cholesky() if w is None else Weighted(Cholesky(), w)
-    distances, failures = _distances(X, kernel.metric), []
+    distances, failures = _distances(X, kernel.metric), []  # of the first, which are drawn already
     median = _median(distances)
     limit = _narrowest(distances, median)
     seen = gram(X, kernel.with_bandwidth(float(median))).cached().points  # inner products are those of every bandwidth
@@ -170,11 +170,12 @@ def choose_bandwidth(
 
 
 def median_distance(X: npt.NDArray | Points, metric: str = "euclidean") -> float:
-    """Return the median distance between different points among the first 500 (pixels / 255).
+    """Return the median distance between different points among 500, drawn by a fixed seed (pixels / 255).
 
     Pairs of equal points have no part in it: with many of them the median would be 0, which no kernel can use.
     """
-    return _median(_distances(X, metric))
+    rows = generator(0, "bandwidth").permutation(len(X))[:_MEDIAN_SAMPLE]  # whatever the order of the points
+    return _median(_distances(X[rows], metric))
 
 
 def _distances(X, metric):
@@ -184,7 +185,9 @@ def _distances(X, metric):
 def _median(distances):
     positive = distances[distances > 0]
     if not len(positive):
-        raise InputError(f"the first {len(distances)} training points are identical; no bandwidth can tell them apart")
+        raise InputError(
+            f"{len(distances)} training points that were drawn are identical; no bandwidth can tell them apart"
+        )
     return float(np.median(positive))
 
 

@@ -139,7 +139,8 @@ def read_model(
             known = header["format"] == _FORMAT and isinstance(text, str)
     except FileNotFoundError as error:
         raise DataNotFoundError(
-            f"there is no model file {path}; its `save` makes one, and so does the command kernelfit solve"
+            f"there is no model file {path}; `save` of a function or an estimator makes one, and so does the command "
+            "kernelfit solve with a file to save to"
         ) from error
     except Exception as error:  # a damaged file can make zipfile, zlib, numpy and json fail in any way
         raise DataError(f"{path} is not a model file of kernelfit, or not a whole one: {error}") from error

@@ -90,14 +90,17 @@ def histograms(y, fitted, scores, y_test, left_out=None):
     return found
 
 
-def misclassified(X, y, scores, classes, count=EXAMPLES):
-    """Return up to `count` examples (index, label, predicted, png) of images X that are wrong, the worst first."""
+def misclassified(X, y, names, scores, classes, count=EXAMPLES):
+    """Return up to `count` examples (index, label, predicted, png) of images X that are wrong, the worst first.
+
+    `index` is the entry of `names` (n,).
+    """
     if not _are_images(X):
         return []
     behind = margins(scores, y)
     wrong = np.flatnonzero(behind < 0)
     worst = wrong[np.argsort(behind[wrong], kind="stable")][:count]
-    return [_example(X[i], i, classes[y[i]], classes[np.argmax(scores[i])]) for i in worst]
+    return [_example(X[i], names[i], classes[y[i]], classes[np.argmax(scores[i])]) for i in worst]
 
 
 def memorised(X, y, true, names, fitted, left_out, classes, count=EXAMPLES):

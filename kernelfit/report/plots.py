@@ -51,9 +51,9 @@ def _name(view):
     return view.__name__.rpartition(".")[2]
 
 
-def _at_levels(records):
+def _at_levels(measured, records):
     nets = records.latest("net")
-    return [(nets, records.latest("sweep"))] if curves.errors_at_levels(nets) else []
+    return [(nets, records.latest("sweep"))] if measured(nets) else []
 
 
 _TRAIN, _LEVELS = "kernelfit nn train", "kernelfit nn train --labels 0 0.5 1"
@@ -81,16 +81,16 @@ PLOTS = {
         curves.accuracy_figure,
     ),
     "overfit": Plot(
-        "Time to overfit against label corruption.",
+        "Time to overfit against label corruption, of nets that fitted true labels.",
         _LEVELS,
-        _at_levels,
+        functools.partial(_at_levels, curves.times_to_fit),
         lambda both: curves.levels_table(curves.times_to_fit(both[0]), "Steps to fit, of those of true labels", times),
         lambda both: curves.levels_figure(both[0], curves.overfit_panel),
     ),
     "errors": Plot(
         "Test error of nets, and of the exact kernel on the same images, against label corruption.",
         _LEVELS,
-        _at_levels,
+        functools.partial(_at_levels, curves.errors_at_levels),
         lambda both: curves.levels_table(
             curves.errors_at_levels(both[0]) | curves.errors_of_kernels(*both), "Test error", percent
         ),

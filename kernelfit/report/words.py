@@ -23,15 +23,20 @@ def known(value: Any) -> TypeGuard[float]:
 def number(value: float | None, digits: int = 4) -> Cell:
     """Return a number to some significant digits: 0.25, 2,000, 1.5e-7.
 
-    >>> [str(number(value)) for value in (0.25, 59.98969, 12345.6, 1.5e-7, None)]
-    ['0.25', '59.99', '12,346', '1.5e-7', '']
+    >>> [str(number(value)) for value in (0.25, 59.98969, 9999.97, 12345.6, 1.5e-7, None)]
+    ['0.25', '59.99', '10,000', '12,346', '1.5e-7', '']
     """
     if not known(value):
         return Cell()
     if value and not 1e-3 <= abs(value) < 1e6:
         mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
         return Cell(f"{float(mantissa):g}e{int(exponent)}", value)
-    return Cell(f"{value:,.{max(digits, len(str(int(abs(value)))))}g}", value)
+    rounded = float(f"{value:.{_digits(value, digits)}g}")  # 99.97 is 100, which has a digit more
+    return Cell(f"{rounded:,.{_digits(rounded, digits)}g}", value)
+
+
+def _digits(value, least):
+    return max(least, len(str(int(abs(value)))))
 
 
 def count(value: float | None) -> Cell:
@@ -150,11 +155,13 @@ def changes_of(record: Any) -> str:
     return ", ".join(parts)
 
 
-def kernel_of(record: Any) -> str:
-    """Return kernel and features: gaussian(bandwidth=4.5) on gabor. Of a sweep the kernel of its first pixels."""
+def kernel_of(record: Any, pixels: str | None = None) -> str:
+    """Return kernel and features: gaussian(bandwidth=4.5) on gabor. Of a sweep those of all its pixels, or of some."""
     results = record.results
-    kernel = results.kernel if hasattr(results, "kernel") else next(iter(results.kernels.values()), "")
-    return compact(kernel) + ("" if (results.features or "pixels") == "pixels" else f" on {results.features}")
+    kernels = {"": results.kernel} if hasattr(results, "kernel") else results.kernels
+    chosen = [each for name, each in kernels.items() if pixels in (None, name)]
+    on = "" if (results.features or "pixels") == "pixels" else f" on {results.features}"
+    return compact(" and ".join(dict.fromkeys(chosen))) + on
 
 
 def about_of(record: Any) -> dict[str, str]:
@@ -163,8 +170,10 @@ def about_of(record: Any) -> dict[str, str]:
 
 
 def title_of(record: Any) -> str:
-    """Return in words what a Record of a kernel is of: data, size, kernel, features; labels unless they are true."""
+    """Return in words what a Record of a kernel is of: data, size, kernel, features; labels and pixels if not true."""
     words = [data_of(record), kernel_of(record)]
     if hasattr(record.results, "corruption") and not is_true(record):
         words.append(labels_of(record.results.corruption))
+    if {"true"} != set(getattr(record.results, "kernels", {"true"})):
+        words.append(f"{' and '.join(record.results.kernels)} pixels")
     return ", ".join(words)

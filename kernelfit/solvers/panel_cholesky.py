@@ -8,6 +8,7 @@ float64 and float32, on a CPU and on a GPU, with panels in memory or elsewhere.
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Sequence
 
@@ -23,10 +24,11 @@ from kernelfit.common.validation import check_number
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panels import MemoryPanels, panel_width
-from kernelfit.solvers.regularity import check_pivots, require_regular
+from kernelfit.solvers.regularity import check_pivots, require_regular, rounding
 
 Panels = MemoryPanels | OutOfCorePanels
 _TELLING = 0.1  # seconds between two reports of progress within the products of a panel
+_HARMLESS = 0.1  # of the largest norm of an inverse that is still regular, that further points may add unlooked at
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -99,7 +101,8 @@ class PanelFactor:
 
         By bordering, K = [[K11, K12], [K12^T, K22]]: L21^T = L11^-1 K12 and L22 L22^T = K22 + (ridge + shift) I - L21
         L21^T (Golub and Van Loan, section 4.2.9), for at most a panel's width of points at a time. For m new points n^2
-        m operations, where a new factor takes n^3 / 3; L11 is read once, for K12 and Y together.
+        m operations, where a new factor takes n^3 / 3, and as many for what the new points add to the inverse, which
+        tells whether the whole is regular. L11 is read twice.
 
         Parameters
         ----------
@@ -112,7 +115,7 @@ class PanelFactor:
         UnsupportedError
             The panels are not in memory.
         SingularMatrixError
-            A new point depends on the others to working precision: a pivot is rounding of its K_ii + ridge.
+            A new point depends on the others to working precision, by the rule of kernelfit.solvers.regularity.
         """
         panels, progress, device, N = self.panels, progress or Progress(), self.panels.device, gram.shape[0]
         if not isinstance(panels, MemoryPanels):
@@ -121,6 +124,7 @@ class PanelFactor:
             )
         begin, factor, half = time.perf_counter(), self, device.xp.array(device.array(Y), dtype=panels.dtype, order="C")
         bounds = [(self.n + start, self.n + stop) for start, stop in spans(0, N - self.n, panels.width)]
+        whole, added = gram.diagonal() + self.ridge, 0.0
         with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
             for n, stop in bounds:
                 m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
@@ -140,7 +144,16 @@ class PanelFactor:
                 device.trsm(corner, half[n:stop])
                 panels = panels.grown(border, corner)
                 factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
+                columns = device.xp.zeros((stop, m), panels.dtype)
+                device.xp.fill_diagonal(columns[n:], 1.0)
+                factor._backward(columns)
+                columns *= columns
+                added += float(device.host(columns.sum(axis=1)) @ whole[:stop])
                 advance(m * n**2)
+        # With W the last columns of L^-T, (L L^T)^-1 is that of the first points and W W^T; scaled to a unit diagonal
+        # |W W^T|_1 <= sqrt(N) |W|_F^2. Where that is small, it is as regular as before.
+        if not math.sqrt(N) * added * rounding(N) < _HARMLESS:
+            require_regular(gram, factor, np.sqrt(whole), factor.pivots())
         device.synchronize()
         factor = dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
         return factor, device.host(half)

@@ -161,13 +161,13 @@ def judged(
         found = inverse_norm(factor, roots)
         if found * rounding(n, np.float32) < 1:
             constant = (roots == roots[0]).all()
-            return norm_1 * (found / roots[0] ** 2 if constant else inverse_norm(factor))
+            return float(norm_1 * (found / roots[0] ** 2 if constant else inverse_norm(factor)))
     value, vector = _smallest(gram, factor, roots[:, None], progress)
     if not value > rounding(n):
         # Of twins, whose eigenvector has two equal entries, the later.
         row = int(np.flatnonzero(np.abs(vector) >= 0.5 * np.abs(vector).max())[-1])
         raise singular(gram, ridge, row, _seen(value, n))
-    return norm_1 * float(np.sum((vector / roots) ** 2)) / value
+    return float(norm_1 * np.sum((vector / roots) ** 2) / value)
 
 
 def _smallest(gram, factor, roots, progress):

@@ -180,8 +180,8 @@ def leave_one_out(
     """Return the predictions (n, r) at each training point of the function fitted without that point.
 
     f^(-i)(x_i) = y_i - coef_i / C_ii with C = (K + ridge I)^-1, exact for any ridge >= 0 (Rasmussen and Williams,
-    "Gaussian processes for machine learning", 2006, equation 5.12). Of points so far from all others that this
-    difference leaves no digit of a prediction, it is made of the others alone, where K is given:
+    "Gaussian processes for machine learning", 2006, equation 5.12). Of points so far from all others, or of so large a
+    ridge, that this leaves no digit of a prediction, it is made of the others alone, where K is given:
 
         f^(-i)(x_i) = sum_{j != i} K_ij coef_j - coef_i / C_ii (1 - (K_ii + ridge) C_ii)
 
@@ -192,7 +192,9 @@ def leave_one_out(
     if K is None:
         return found
     n, width = len(Y), max(1, _ENTRIES // len(Y))
-    lost, ridges = without_digits(found, own), np.broadcast_to(ridge, len(Y))
+    ridges = np.broadcast_to(ridge, len(Y))
+    alone = np.abs(1 - (K.diagonal() + ridges) * inverse_diagonal) < _FEW_DIGITS
+    lost = alone | without_digits(found, own)
     for start in range(0, n, width):
         rows = start + np.flatnonzero(lost[start : start + width])
         if not len(rows):

@@ -133,25 +133,27 @@ def double_descent(
     progress = progress or Progress()
     probability = label_probability(label_noise)
     X, Z = _centred(X_train, X_test)
+    y_test, seeds = check_labels(y_test, len(Z), n_classes), list(seeds)
+    labels = np.column_stack([corrupt_labels(y_train, n_classes, probability, seed)[0] for seed in seeds])
+    grid = checked_grid(default_grid(len(X)) if grid is None else grid)
+    if grid[-1] >= len(X):  # some p are to fit all labels
+        found = merge_duplicates(X, labels)
+        if pair := found.contradiction:
+            raise SingularMatrixError(
+                f"training points {pair[0]} and {pair[1]} are identical and their labels, once some are replaced, are "
+                f"not, so no p interpolates. Remove one of them, or keep the grid below n = {len(X)}",
+                row=pair[1],
+                duplicate=pair[0],
+            )
+        X, labels = found.distinct(X), labels[found.support]
     n, m = len(X), len(Z)
-    y_test = check_labels(y_test, m, n_classes)
-    grid = checked_grid(default_grid(n) if grid is None else grid)
     _check_memory(n, m, grid[-1])
-    pair = merge_duplicates(X).pair if grid[-1] >= n else None
-    if pair:
-        raise SingularMatrixError(
-            f"training points {pair[0]} and {pair[1]} are identical, so no p interpolates. Remove one of them, or keep "
-            f"the grid below n = {n}",
-            row=pair[1],
-            duplicate=pair[0],
-        )
-    seeds, worst = list(seeds), min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
+    worst = min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
     curves: dict[str, list[list[float | None]]] = {name: [] for name in _CURVES}
     warnings: list[str] = []
     # What one p costs tells little of another, and all of the same p with another seed.
     with progress.phase("double descent", {str(p): len(seeds) for p in grid}) as advance:
-        for seed in seeds:
-            y, _ = corrupt_labels(y_train, n_classes, probability, seed)
+        for seed, y in zip(seeds, labels.T, strict=True):
             Y, Y_test = one_hot(y, n_classes), one_hot(y_test, n_classes)
             F, F_test = (feature_matrix(features, part, grid[-1], seed=seed) for part in (X, Z))
             steps = []

@@ -77,6 +77,10 @@ def test_subset_depends_on_seed_alone_and_splits_differ():
     assert part.hashes() == data.subset(20, 20, seed=5).hashes()
     assert part.hashes()["X_train"] == data.subset(20, 90, seed=5).hashes()["X_train"]
     assert part.hashes()["X_train"] != data.subset(20, 20, seed=6).hashes()["X_train"]
+    again = part.subset(10, seed=1)
+    for made in (data, part, again):
+        assert np.array_equal(data.X_train[made.rows_train], made.X_train), "rows of the whole split"
+        assert np.array_equal(data.y_test[made.rows_test], made.y_test)
     assert part.hashes()["X_train"] != part.hashes()["X_test"]
 
 

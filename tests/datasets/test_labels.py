@@ -5,7 +5,7 @@ import pytest
 
 from kernelfit import KernelInterpolationClassifier, randomization_test
 from kernelfit.common.errors import InputError
-from kernelfit.datasets.labels import classes_of, error_rate, one_hot, plus_minus_one, right, tied
+from kernelfit.datasets.labels import classes_of, decided, error_rate, one_hot, plus_minus_one, right, undecided
 
 LABELS = np.array([2, 0, 1, 1])
 
@@ -28,7 +28,8 @@ def test_ties_are_errors_whatever_the_classes_are_called():
     scores = np.array([[0.0, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.0, 0.5], [0.0, 0.2, 0.1]])
     y, renamed = np.array([0, 0, 1, 1]), np.array([2, 1, 0])
     assert right(scores, y).tolist() == right(scores[:, renamed], renamed[y]).tolist() == [False, False, False, True]
-    assert tied(scores) == 3 and tied(one_hot(LABELS, 3)) == 0
+    assert decided(scores).tolist() == [False, False, False, True]
+    assert undecided(one_hot(LABELS, 3)) == [] and "3 test points have several" in undecided(scores)[0]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -38,6 +39,9 @@ def test_scores_that_are_not_finite_are_never_right(bad):
     scores[3, 2] = -np.inf
     assert right(scores, LABELS).tolist() == [True, False, True, False]
     assert error_rate(scores, LABELS) == 0.5
+    assert decided(scores).tolist() == [True, False, True, False]
+    [said] = undecided(scores)
+    assert "no finite prediction" in said, "what is not finite is no tie"
 
 
 @pytest.mark.parametrize(

@@ -318,3 +318,17 @@ def test_a_fold_that_trains_on_one_class_is_refused(cv, message):
     y = ["a", "a", "a", "b", "b", "b"] if cv else ["a", "a", "a", "a", "a", "b"]
     with pytest.raises(InputError, match=message):
         KernelInterpolationClassifierCV(bandwidths=[1.0], ridges=[0.1], cv=cv).fit(X, y)
+
+
+def test_the_bandwidths_that_are_tried_do_not_depend_on_the_order_of_the_points():
+    rng = np.random.default_rng(0)
+    points = np.vstack([1e-3 * rng.standard_normal((500, 2)), rng.standard_normal((300, 2))])
+    targets = np.sin(2 * points[:, 0]) + points[:, 1]
+    tried = []
+    for rows in (np.arange(800), rng.permutation(800)):
+        model = KernelInterpolatorCV(ridges=(1e-3,), cv=KFold(3, shuffle=True, random_state=0))
+        model.fit(points[rows], targets[rows])
+        tried.append([each["bandwidth"] for each in model.cv_results_["params"]])
+    np.testing.assert_allclose(*tried, rtol=0.5)  # by order it would be a hundred times as much
+    equal = np.vstack([np.zeros((500, 2)), points[500:]])
+    assert KernelInterpolatorCV(ridges=(1e-3,)).fit(equal, equal[:, 0]).best_score_ > -0.1

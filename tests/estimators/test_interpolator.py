@@ -451,3 +451,29 @@ def test_progress_is_shown_on_request_only(labelled, capfd):
     assert capfd.readouterr() == ("", "")
     KernelInterpolationClassifier(bandwidth=2.0, precision="mixed", verbose=True).fit(X, y)
     assert "plan: panel Cholesky in float32" in capfd.readouterr().err
+
+
+def test_a_warning_that_is_an_error_leaves_a_whole_fit():
+    """The earlier one or the new one, never the function of one with the classes of the other."""
+    X = np.random.default_rng(0).standard_normal((60, 2))
+    y, z = (np.where(X[:, k] > 0, *names) for k, names in enumerate((("b", "a"), ("up", "down"))))
+    model, alone = KernelInterpolationClassifier(bandwidth=1.0), KernelInterpolator(bandwidth=1.0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", LinAlgWarning)
+        model.fit(X, y)
+        alone.fit(X, X[:, 0])
+        warnings.simplefilter("error", LinAlgWarning)
+        with pytest.raises(LinAlgWarning):
+            model.fit(X, z)
+        with pytest.raises(LinAlgWarning):
+            alone.fit(X, X[:, 1])
+    assert (model.predict(X) == z).mean() > 0.9 and model.classes_.tolist() == ["down", "up"]
+    assert alone.predict(X).shape == (60,) and np.abs(alone.predict(X) - X[:, 1]).max() < 0.01
+
+
+@pytest.mark.parametrize("precision", ["mixed", "float64"])
+def test_a_bandwidth_that_predicts_nothing_is_a_warning_in_both_precisions(precision):
+    rng = np.random.default_rng(0)
+    with pytest.warns(LinAlgWarning, match="no better than 0"):
+        model = KernelInterpolator(precision=precision).fit(rng.standard_normal((200, 5)), rng.standard_normal(200))
+    assert model.report_.precision == precision and type(model.report_.condition_estimate) is float

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from scipy.linalg import LinAlgWarning
 
 from kernelfit import KernelInterpolationClassifier, KernelInterpolator, load_dataset, load_model
 from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
@@ -200,3 +201,27 @@ def test_points_that_lose_digits_beside_those_of_the_fit_are_refused_and_have_th
     assert len(near.dual_coef_) == 10
     one = KernelInterpolator(bandwidth=1.0, keep_factor=True).fit([[5.3]], [1.0]).update([[0.3]], [2.0])
     assert len(one.dual_coef_) == 2
+
+
+@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # of the first fit, nearly singular
+def test_an_update_is_singular_where_a_fit_to_all_is():
+    """Every pivot is above rounding, and the matrix is not regular: its inverse tells."""
+    X = np.random.default_rng(6).uniform(-2, 2, (11, 1))
+    model = KernelInterpolator(bandwidth=2.0, keep_factor=True).fit(X[:8], np.ones(8))
+    before = model.predict(X)
+    with pytest.raises(SingularMatrixError, match="eigenvalue"):
+        KernelInterpolator(bandwidth=2.0).fit(X, np.ones(11))
+    with pytest.raises(SingularMatrixError, match="eigenvalue"):
+        model.update(X[8:], np.ones(3))
+    np.testing.assert_array_equal(model.predict(X), before)
+    assert len(model.support_) == 8
+
+
+def test_what_is_doubtful_of_an_update_is_told():
+    X = np.linspace(0, 1, 12)[:, None]
+    y = np.cos(20 * X[:, 0])
+    model = KernelInterpolator(bandwidth=0.45, keep_factor=True).fit(X[:6], y[:6])
+    with pytest.warns(LinAlgWarning, match="not solved to 8 digits") as told:
+        for k in range(6, 9):
+            model.update(X[k : k + 1], y[k : k + 1])
+    assert told[-1].filename == __file__ and model.report_.warnings

@@ -8,7 +8,7 @@ from sklearn.utils.class_weight import compute_sample_weight
 
 from kernelfit.common.errors import InputError, SingularMatrixError, UnsupportedError
 from kernelfit.estimators import KernelInterpolationClassifier, KernelInterpolator
-from kernelfit.solvers import Auto, Cholesky, ConjugateGradients, Eigen
+from kernelfit.solvers import Auto, Banded, Cholesky, ConjugateGradients, Eigen
 
 RNG = np.random.default_rng(0)
 X, Z = RNG.standard_normal((60, 4)), RNG.standard_normal((20, 4))
@@ -181,3 +181,18 @@ def test_classes_that_are_texts_of_digits_have_weights_too():
         assert np.array_equal(as_texts.dual_coef_, as_numbers.dual_coef_)
     with pytest.raises(InputError, match="names 'x', which is none of the classes"):
         KernelInterpolationClassifier(class_weight={"x": 1.0}, **OPTIONS).fit(X, y)
+
+
+@pytest.mark.parametrize("solver", [Eigen(), Banded(), Cholesky()], ids=str)
+@pytest.mark.parametrize("small", [1e-12, 1e-30])
+def test_points_of_hardly_any_weight_are_left_out_exactly(solver, small):
+    rng = np.random.default_rng(0)
+    points, weights = rng.standard_normal((150, 3)), np.where(np.arange(150) % 10 == 0, small, 1.0)
+    targets = np.sin(points[:, 0]) + 0.1 * rng.standard_normal(150)
+    options = {"bandwidth": 1.5, "ridge": 1e-3, "solver": solver}
+    model = KernelInterpolator(loo=True, **options).fit(points, targets, sample_weight=weights)
+    for i in (0, 10, 11):
+        rest = np.delete(np.arange(150), i)
+        without = KernelInterpolator(**options).fit(points[rest], targets[rest], sample_weight=weights[rest])
+        own = targets[i] - without.predict(points[[i]])[0]
+        np.testing.assert_allclose(model.loo_residuals_[i], own, rtol=1e-7)

@@ -91,7 +91,7 @@ def test_wrong_labels_are_hard_for_both(trained):
 
 
 def test_without_such_a_net_it_says_how_to_train_one(trained, tmp_path, capsys):
-    with pytest.raises(InputError, match="nn train --data digits --n-train 120 --labels random --seed 0"):
+    with pytest.raises(InputError, match="nn train --data digits --n-train 120 --n-test 30 --labels random --seed 0"):
         run_hardness(HardnessSpec(**KERNEL, labels="random", nets=str(trained)))
     assert main(["hardness", "--bandwidth", "2", "--nets", str(tmp_path / "none"), "--runs", str(tmp_path)]) == 2
     assert "Train one: kernelfit nn train" in capsys.readouterr().err

@@ -50,6 +50,15 @@ def test_a_ridge_or_a_bandwidth_that_is_given_is_used():
     assert "2.0" in results.kernel and {each["bandwidth"] for each in results.choice["candidates"]} == {None}
 
 
+def test_examples_of_a_subset_have_their_numbers_in_the_whole_split():
+    data = load_dataset("digits")
+    results = run_label_issues(LabelIssuesSpec(n_train=150, seed=3, bandwidth=1.5, show=15)).results
+    for each in results.issues:
+        assert each.label == str(data.y_train[each.index])
+        assert all(point.label == str(data.y_train[point.index]) for point in each.against)
+    assert [each["index"] for each in results.pictures] == [each.index for each in results.issues[:12]]
+
+
 def test_area_and_precision_are_those_of_the_mask():
     @dataclasses.dataclass
     class Ranked:

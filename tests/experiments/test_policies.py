@@ -67,9 +67,13 @@ def test_copies_that_a_ridge_keeps_or_a_path_leaves_out_are_told(arrays):
     assert any(leaks in each for each in chosen), "the bandwidth is chosen by leave-one-out"
     for quiet in (SolveSpec(**options, ridge=0.1), SolveSpec(**options, loo=True)):
         assert not any(leaks in each for each in run_solve(quiet)[0].warnings)
+    merged = f"with its label, and are left out: numbers are of the other {N}"
+    assert merged in " ".join(run_solve(SolveSpec(**options))[0].warnings)
+    assert merged in " ".join(run_measures(MeasuresSpec(**options)).warnings)
     paths = [run_ridge(RidgeSpec(**options, ridges=ridges)).warnings for ridges in ((0, 1), (0.1, 1))]
-    left_out = ["left out for all ridges" in " ".join(found) for found in paths]
-    assert left_out == [True, False] and any(leaks in each for each in paths[1])
+    for said in (merged, "with a ridge equal images would weigh more"):
+        assert [said in " ".join(found) for found in paths] == [True, False]
+    assert any(leaks in each for each in paths[1])
 
 
 def test_equal_images_with_different_labels_are_an_error_that_names_both(arrays):

@@ -64,3 +64,15 @@ def test_an_estimator_with_a_trend_predicts_with_it():
     np.testing.assert_array_equal(predicted, model.predict(Z))
     function = model.function_(Z).argmax(axis=1)
     assert (predicted != function).any()
+
+
+def test_examples_have_their_numbers_in_the_whole_split_and_what_is_undecided_no_class():
+    data = load("digits")
+    run_solve(SolveSpec(n_train=200, bandwidth=1.5))[1].save("model.npz")
+    found, rows = run_predict("model.npz", data="digits", n_test=40, seed=3)
+    assert [row[2] for row in rows] == [str(data.y_test[row[0]]) for row in rows] and found["warnings"] == []
+    assert found["test_error"] == np.mean([row[1] != row[2] for row in rows]) < 0.2
+    run_solve(SolveSpec(n_train=200, bandwidth=0.01))[1].save("narrow.npz")  # all values are 0, far from the points
+    found, rows = run_predict("narrow.npz", data="digits")
+    assert found["test_error"] == np.mean([row[1] != row[2] for row in rows]) == 1.0 and rows[0][1] == ""
+    assert "360 test points have several largest scores" in found["warnings"][0]

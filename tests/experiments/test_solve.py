@@ -154,6 +154,9 @@ def test_precomputed_equals_computed(tmp_path, digits, solved):
         run_solve(SolveSpec(data=path, kernel="precomputed", n_train=100))
     with pytest.raises(InputError, match="precomputed"):
         run_solve(SolveSpec(kernel="precomputed"))
+    narrow = save(tmp_path, X_train=K[:, :64], y_train=digits.y_train, X_test=cross[:, :64], y_test=digits.y_test)
+    with pytest.raises(InputError, match=rf"training points float64 \({len(K)}, 64\); with a precomputed kernel"):
+        run_solve(SolveSpec(data=narrow, kernel="precomputed"))
 
 
 def test_a_wrong_answer_is_not_passed_off(monkeypatch):

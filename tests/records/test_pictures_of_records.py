@@ -37,7 +37,8 @@ def test_histograms_count_every_finite_value():
 def test_the_worst_errors_come_first():
     rng = np.random.default_rng(1)
     X, y, scores = rng.integers(0, 256, (50, 8, 8), np.uint8), rng.integers(0, 3, 50), rng.standard_normal((50, 3))
-    found = pictures.misclassified(X, y, scores, ("a", "b", "c"), count=5)
+    found = pictures.misclassified(X, y, np.arange(50) + 7, scores, ("a", "b", "c"), count=5)
+    found = [each | {"index": each["index"] - 7} for each in found]
     behind = [max(scores[i, c] for c in range(3) if c != y[i]) - scores[i, y[i]] for i in range(50)]
     assert [each["index"] for each in found] == np.argsort(behind)[::-1][:5].tolist()
     for each in found:
@@ -45,8 +46,8 @@ def test_the_worst_errors_come_first():
         assert (each["label"], each["predicted"]) == ("abc"[y[i]], "abc"[int(np.argmax(scores[i]))])
         np.testing.assert_array_equal(pixels(each["png"]), X[i])
     right = one_hot(y, 3)
-    assert pictures.misclassified(X, y, right, ("a", "b", "c")) == []
-    assert pictures.misclassified(X.astype(float), y, scores, ("a", "b", "c")) == []
+    assert pictures.misclassified(X, y, np.arange(50), right, ("a", "b", "c")) == []
+    assert pictures.misclassified(X.astype(float), y, np.arange(50), scores, ("a", "b", "c")) == []
 
 
 @pytest.mark.parametrize("ridge", [0.0, 0.1])

@@ -10,6 +10,7 @@ import pytest
 from kernelfit.experiments.paper.study import Outcome
 from kernelfit.experiments.ridge import verdict
 from kernelfit.records.fits import RandomizationResult
+from kernelfit.report import words
 from kernelfit.report.paper import FIGURE_1A_STEPS, SECTION_5_CLAIMS, TABLE_1
 from kernelfit.report.plots import PLOTS, find_plot, shown_by
 from kernelfit.report.views import (
@@ -20,6 +21,7 @@ from kernelfit.report.views import (
     measures,
     net,
     nets_paper,
+    norms,
     randomize,
     ridge,
     section5,
@@ -41,7 +43,7 @@ def nets(*changes):
         line["corruption"] = {name: about.pop(name) for name in ("labels", "pixels")}
         steps = about.pop("steps")
         line |= {"time_to_fit": steps and {"steps": steps}, "test_error": about.pop("error")}
-        own = ("n_train", "seed", "model", "n_classes", "step_curve", "curve", "train_error")
+        own = ("n_train", "n_test", "seed", "model", "n_classes", "step_curve", "curve", "train_error")
         line |= {name: about.pop(name) for name in own if name in about}
         line |= {"epochs": about.pop("ran")} if "ran" in about else {}
         line["training"] = {"augment": False, "weight_decay": 0.0, "lr": 0.1, "epochs": 10} | about
@@ -113,6 +115,35 @@ def test_test_accuracies_along_the_way_are_drawn_for_each_data_and_the_best_is_t
     assert [str(cell) for cell in first.cells[2:]] == ["75.00 %", "75.00 %", "2", "4"], "the first of the best"
 
 
+def test_each_kind_of_pixels_of_a_sweep_is_told_with_its_own_kernel():
+    kernels = {"true": "gaussian(bandwidth=1.5)", "random": "gaussian(bandwidth=2.5)"}
+    lines = [folders.sweep(level=p, pixels=name, kernels=kernels, norm=9.0 + p) for name in kernels for p in (0, 1)]
+    [both] = folders.records(lines).of("sweep")
+    made = sweep.table(both)
+    assert [row.cells[:2] for row in made.rows[1:3]] == [tuple(each) for each in list(kernels.items())]
+    told = words.title_of(both)
+    assert told.endswith("gaussian(bandwidth=1.5) and gaussian(bandwidth=2.5), true and random pixels")
+    names = ["true labels", "random labels", "true labels, random pixels", "random labels, random pixels"]
+    assert [row.cells[0] for row in norms.table(both).rows] == names
+    assert [series.name for series in norms.figure(both).panels[0].series] == names
+    one = folders.sweep(pixels="random", kernels={"random": "gaussian(bandwidth=2.5)"})
+    [noise] = folders.records([one]).of("sweep")
+    assert "kernel" not in sweep.table(noise).columns and words.title_of(noise).endswith(
+        "(bandwidth=2.5), random pixels"
+    )
+
+
+def test_no_time_to_overfit_is_drawn_where_nothing_was_fitted():
+    found = nets({"steps": None}, {"labels": 1.0, "steps": None})
+    records = types.SimpleNamespace(latest={"net": found, "sweep": []}.get)
+    assert PLOTS["overfit"].find(records) == [] and len(PLOTS["errors"].find(records)) == 1
+
+
+def test_nets_that_were_tested_on_other_numbers_of_images_are_not_compared():
+    assert errors_at_levels(nets({}, {"labels": 1.0, "n_test": 30})) == {}
+    assert len(errors_at_levels(nets({"n_test": 30}, {"labels": 1.0, "n_test": 30}))) == 1
+
+
 def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
     found = nets({"labels": 0.0}, {"labels": 1.0, "error": 0.9})
     [sweep] = folders.records([folders.sweep(level=p, test_error=0.9 * p) for p in (0, 1)]).of("sweep")
@@ -127,6 +158,10 @@ def test_the_exact_kernel_is_drawn_beside_nets_that_saw_the_same_images():
     assert [(point.x, point.y) for point in exact.points] == [(0, 0), (100, 90)] and "exact, gaussian" in exact.name
     ridged = dataclasses.replace(seen(sweep, "a"), spec=sweep.spec | {"ridge": 0.1})
     assert len(errors_panel(found, [ridged]).series) == 1, "not exact"
+    noise = [folders.sweep(level=p, pixels="gaussian", kernels={"gaussian": "gaussian(bandwidth=1.0)"}) for p in (0, 1)]
+    [noise] = folders.records(noise).of("sweep")
+    assert len(errors_panel(found, [seen(sweep, "a"), seen(noise, "a")]).series) == 2, "noise takes nothing away"
+    assert len(errors_panel(found[:1], [seen(sweep, "a")]).series) == 0, "there is no line of nets to stand beside"
     plot, both = find_plot("errors"), (found, [seen(sweep, "a"), ridged])
     assert [series.name for series in plot.figure(both).panels[0].series][1] == exact.name
     assert [str(row.cells[0]) for row in plot.table(both).rows][1] == exact.name
@@ -349,8 +384,8 @@ def test_plots_are_found_by_name_and_number():
         shown_by(PLOTS["sweep"], records, "runs", 3)
     with pytest.raises(Exception, match="did you mean 'sweep'"):
         find_plot("sweeep")
-    for name, words in (("margins", "kernelfit solve --loo"), ("overfit", "--labels"), ("bench", "kernelfit bench")):
-        with pytest.raises(Exception, match=words):
+    for name, said in (("margins", "kernelfit solve --loo"), ("overfit", "--labels"), ("bench", "kernelfit bench")):
+        with pytest.raises(Exception, match=said):
             shown_by(PLOTS[name], records, "runs")
 
 

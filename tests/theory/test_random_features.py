@@ -225,6 +225,11 @@ def test_what_is_refused(digits, monkeypatch):
     twice = dict(n_classes=10, features=ReluFeatures(), seeds=[0])
     with pytest.raises(SingularMatrixError, match="7 and 120 are identical"):
         double_descent(X, y, digits.X_test, digits.y_test, grid=[100, 121], **twice)
+    own = np.append(digits.y_train, digits.y_train[7])  # a copy with its label is merged
+    merged = double_descent(X, own, digits.X_test, digits.y_test, grid=[120, 240], label_noise=0.0, **twice)
+    alone = descend(digits, ReluFeatures(), grid=[120, 240], label_noise=0.0, seeds=[0])
+    assert merged.n_train == 120 and merged.train_error == [[0.0, 0.0]]
+    np.testing.assert_allclose(merged.norm, alone.norm, rtol=0.1)  # the mean that is subtracted has the copy in it
     assert double_descent(X, y, digits.X_test, digits.y_test, grid=[100], **twice).train_error
     with pytest.raises(InputError, match="64 coordinates, test points 32"):
         double_descent(digits.X_train, digits.y_train, digits.X_test[:, :4], digits.y_test, **twice)

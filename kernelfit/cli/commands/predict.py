@@ -26,7 +26,7 @@ def command(
         Parameter(
             name=["--out", "-o"],
             group=OUTPUT,
-            help="Write index, predicted and true class of each example as CSV; default: not.",
+            help="Write index in the test split, predicted and true class of each example as CSV; default: not.",
         ),
     ] = None,
     json: Json = False,
@@ -38,6 +38,6 @@ def command(
         model, data=data, kernel=kernel, n_test=n_test, seed=seed, data_dir=data_dir, progress=progress
     )
     told = f"{result['dataset']}: test error {100 * result['test_error']:.2f} % on {result['n_test']:,} examples"
-    show_json(result) if json else show_text(told)
+    show_json(result) if json else show_text("\n".join([told, *map("warning: {}".format, result["warnings"])]))
     if out is not None:
         write_each(progress, lambda: f"predictions written to {write_predictions(out, rows)}")

@@ -68,7 +68,7 @@ def table(record):
         None,
         ("parameters", count(results.parameters)),
         ("trained", ended),
-        ("median margin, training and test", " and ".join(medians)),
+        ("median margin, training and test", " and ".join(medians) if all(medians) else ""),
         ("product of spectral norms", number(_spectral(record))),
         ("examples forgotten at least once", percent(results.learning.get("forgotten"))),
         None,

@@ -62,7 +62,7 @@ def steps_to_fit(record):
 def by_key(nets):
     """Return (name, Records) for each net on each data, the one that was trained last at the end.
 
-    Records of one name are alike in all that decides the outcome (data, n, model, settings) but labels, pixels and
+    Records of one name are alike in all that decides the outcome (data, sizes, model, settings) but labels, pixels and
     seed, and when training ends: only these may be drawn as one curve, compared, or averaged over seeds. The name
     tells net, data and size, and, of nets that are alike in these, the settings in which they differ.
     """
@@ -84,9 +84,10 @@ def by_key(nets):
 
 
 def settings_of(record):
-    """Return all that decides the outcome of a training but net, size, labels, pixels, seed, and when it ends."""
+    """Return what decides the outcomes of a training but net, size, labels, pixels, seed, and when it ends."""
     training = {name: value for name, value in record.results.training.items() if name not in _LIMITS}
-    return dict(sorted(({"data": record.dataset.asked, "precision": record.results.precision} | training).items()))
+    used = {"data": record.dataset.asked, "n_test": record.dataset.n_test, "precision": record.results.precision}
+    return dict(sorted((used | training).items()))
 
 
 def setting_of(record):
@@ -113,17 +114,19 @@ def errors_of_kernels(nets, sweeps):
     """
     found = {}
     for record in same_images(nets, sweeps):
-        levels = found[f"exact, {kernel_of(record)} on {data_of(record)}"] = {}
+        levels = {}
         for row in record.results.rows:
             if row.pixels == "true":
                 levels.setdefault(row.level, []).append(row.test_error)
+        found[f"exact, {kernel_of(record, 'true')} on {data_of(record)}"] = levels
     return found
 
 
 def same_images(nets, sweeps):
-    """Return the Records of sweeps without a ridge on images that these nets saw."""
-    seen = [record.dataset.sha256 for record in nets if record.dataset.sha256]
-    return [record for record in sweeps if record.dataset.sha256 in seen and not record.spec.get("ridge")]
+    """Return the Records of sweeps of true pixels, without a ridge, on images that nets saw at several levels."""
+    seen = [record.dataset.sha256 for record in _drawn_at_levels(nets)]
+    exact = [record for record in sweeps if "true" in record.results.kernels and not record.spec.get("ridge")]
+    return [record for record in exact if record.dataset.sha256 and record.dataset.sha256 in seen]
 
 
 def times_to_fit(nets):
@@ -164,9 +167,7 @@ def errors_panel(nets, sweeps=()):
 
 def levels_figure(nets, panel, others=()):
     """Return the figure of one of these panels; `others` are Records that it shows beside nets."""
-    names = errors_at_levels(nets)
-    shown = [record for name, records in by_key(nets) if name in names for record in records]
-    commands = tuple(record.command for record in (*shown, *others))
+    commands = tuple(record.command for record in (*_drawn_at_levels(nets), *others))
     return Figure(title="nets", panels=(panel(nets),), commands=commands)
 
 
@@ -236,6 +237,11 @@ def _levels(found, scale):
     """Return a line for each name, those with most levels first, as many as can be told apart."""
     drawn = sorted(found.items(), key=lambda item: -len(item[1]))[:6]
     return tuple(against(levels, scale, name=name, style=style) for style, (name, levels) in enumerate(drawn))
+
+
+def _drawn_at_levels(nets):
+    names = errors_at_levels(nets)
+    return [record for name, records in by_key(nets) if name in names for record in records]
 
 
 def _at_levels(nets, measured):

@@ -12,26 +12,24 @@ _ERROR = Axis(label="test error", unit="%", low=0.0)
 
 
 def table(record):
-    """Return the range of norms and of test errors of a sweep, for each kind of labels."""
+    """Return the range of norms and of test errors of a sweep, for each kind of labels and pixels."""
     rows = []
-    for name, _, holds in KINDS:
-        own = [row for row in record.results.rows if holds(row.level)]
+    for name, _, own in _kinds(record):
         ranges = _range([row.norm for row in own], number), _range([row.test_error for row in own], percent)
-        rows += [Row((name, count(len(own)), *ranges))] if own else []
+        rows.append(Row((name, count(len(own)), *ranges)))
     return Table(title=title_of(record), columns=("labels", "sets", "norm, 0/1", "test error"), rows=tuple(rows))
 
 
 def figure(record):
     """Return a mark for each set of labels of a sweep: its norm and its test error."""
     series = []
-    for kind, style, holds in KINDS:
-        rows = [row for row in record.results.rows if holds(row.level)]
+    for kind, style, rows in _kinds(record):
         points = (
             Point(row.norm, 100 * row.test_error, name=f"{share(row.level)} replaced, {row.pixels} pixels")
             for row in rows
         )
-        series += [Series(name=kind, points=tuple(points), style=style, line=False)] if rows else []
-    about = "A mark for each set of labels, all fitted with the same kernel."
+        series.append(Series(name=kind, points=tuple(points), style=style, line=False))
+    about = "A mark for each set of labels; those of the same pixels are fitted with the same kernel."
     panel = Panel(title="Norm against error", x=_NORM, y=_ERROR, series=tuple(series), caption=about)
     return Figure(title=title_of(record), panels=(panel,), commands=(record.command,))
 
@@ -65,6 +63,17 @@ def section(records):
     """Return norms against errors: of each of the last sweeps, and of all solves."""
     drawn, _ = last(records.latest("sweep"), "")
     return Section("norms", "Norm against error", (*map(figure, drawn), all_solves(records)))
+
+
+def _kinds(record):
+    """Return (name, style, rows) of each kind of labels on each kind of pixels that a sweep has."""
+    found = []
+    for index, pixels in enumerate(dict.fromkeys(row.pixels for row in record.results.rows)):
+        suffix = "" if pixels == "true" else f", {pixels} pixels"
+        for kind, style, holds in KINDS:
+            own = [row for row in record.results.rows if row.pixels == pixels and holds(row.level)]
+            found += [(kind + suffix, style + index * len(KINDS), own)] if own else []
+    return found
 
 
 def _range(values, say):

@@ -11,6 +11,7 @@ from kernelfit.report.words import (
     averaged,
     count,
     data_of,
+    kernel_of,
     known,
     mean_sd,
     number,
@@ -29,6 +30,7 @@ def table(record):
     results = record.results
     loo = any(row.loo_error is not None for row in results.rows)
     pixels = {row.pixels for row in results.rows} != {"true"}  # else seven columns do not fit in 80 characters
+    kernels = len(set(results.kernels.values())) > 1
     likely = not (loo or pixels) and any(row.log_marginal_likelihood is not None for row in results.rows)
     columns = ("labels replaced", "training error", "test error", "norm, 0/1")
     columns += ("leave-one-out", "recovered") if loo else ("test margin",)
@@ -43,11 +45,12 @@ def table(record):
             cells.append(averaged(row.test_margins.get("mean") for row in own))
         if likely:
             cells.append(averaged(row.log_marginal_likelihood for row in own))
-        rows.append(Row((*[setting] * pixels, share(level), *cells), record.command))
+        own_kernel = [kernel_of(record, setting)] * kernels
+        rows.append(Row((*[setting] * pixels, *own_kernel, share(level), *cells), record.command))
     how = f"{count(len(results.rows))} sets of labels in {seconds(record.seconds.get('total'))}; {results.method}"
     return Table(
         title=sizes_of(record),
-        columns=(*["pixels"] * pixels, *columns),
+        columns=(*["pixels"] * pixels, *["kernel"] * kernels, *columns),
         rows=tuple(rows),
         notes=(f"{how}; relative residual {number(results.relative_residual, 2)}",),
         warnings=tuple(record.warnings),

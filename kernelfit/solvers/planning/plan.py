@@ -1,5 +1,6 @@
 """The plan: every way to solve a problem, what each needs and about how long it takes, before anything is allocated."""
 
+import bisect
 import dataclasses
 import shutil
 from pathlib import Path
@@ -140,8 +141,8 @@ class Plan:
             disk = ", name a folder on a large disk with `scratch`"
         smaller = f"About n = {self.largest_n:,} would: try `n_train={self.largest_n}`, f" if self.largest_n else "F"
         raise NotEnoughMemoryError(
-            f"n = {n:,} training points do not fit within the limits of this machine and its control group: {needs}. "
-            f"{smaller}ree memory{disk}"
+            f"n = {n:,} training points do not fit in what this machine, its control group or `memory` allow: {needs}. "
+            f"{smaller}ree memory or allow more{disk}"
         )
 
     def fallback(self, way: Way) -> "Way | None":
@@ -211,8 +212,9 @@ def plan_solve(
     all_ways = ways(problem.n)
     fitting = [way for way in all_ways if not way.missing]
     largest = problem.n
-    while largest and not any(not way.missing for way in ways(largest)):
-        largest = int(largest * 0.99) // 100 * 100
+    if not fitting:
+        sizes = range(100, largest, 100)
+        largest = 100 * bisect.bisect(sizes, False, key=lambda n: all(way.missing for way in ways(n)))
     chosen = min(fitting, key=lambda way: max(way.seconds, SOON), default=None)  # the first of those that take no time
     return Plan(problem, rates, free, all_ways, chosen, largest)
 
