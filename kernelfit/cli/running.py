@@ -42,7 +42,8 @@ def run_and_show(spec, run, kind, *, runs, save=None, out=(), json=False, quiet=
     show_record(record, view, json)
     writes = [lambda: f"Record appended to {append_record(runs, record)}"]
     if save is not None:
-        writes.append(lambda: model.save(save) or f"model saved to {save}")
+        served = "" if model.pixels == "true" else f"; `kernelfit predict` has no use for it: {model.pixels} pixels"
+        writes.append(lambda: model.save(save) or f"model saved to {save}{served}")
     write_each(progress, *writes, *files(out, view, record))
 
 

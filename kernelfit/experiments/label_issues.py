@@ -1,9 +1,10 @@
 """`kernelfit label-issues`: which training labels are likely to be wrong, and how well replaced ones are found."""
 
 import dataclasses
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from kernelfit.analysis.label_issues import find_label_issues
 from kernelfit.common.spec import option
@@ -65,7 +66,7 @@ class Issue:
     predicted: str
     true: str
     score: Number
-    against: list[Against]
+    against: Annotated[list[Against], Meta(min_length=1)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

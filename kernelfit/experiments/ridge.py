@@ -1,9 +1,10 @@
 """`kernelfit ridge`: does regularisation help? (the paper's section 5 says that it does not)."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from kernelfit.common.errors import InputError
 from kernelfit.common.spec import option
@@ -122,7 +123,7 @@ class RidgeResults:
     chosen_by_loo: Size | None = None
     loo_improves: bool | None = None
     test_improves: bool | None = None
-    rows: list[RidgeRow]
+    rows: Annotated[list[RidgeRow], Meta(min_length=1)]
 
 
 @experiment

@@ -2,9 +2,10 @@
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from msgspec import Meta
 
 from kernelfit.analysis.leaving_out import margin_distribution, margins
 from kernelfit.common.errors import InputError
@@ -130,7 +131,7 @@ class SweepResults:
     kernels: dict[str, str]
     method: str
     relative_residual: Measure
-    rows: list[SweepRow]
+    rows: Annotated[list[SweepRow], Meta(min_length=1)]
 
 
 @experiment
