@@ -52,16 +52,14 @@ class Duplicates:
         return (np.bincount(self.first, minlength=len(self.first)) > 1)[self.first]
 
     @property
-    def pair(self) -> tuple[int, int] | None:
-        """(i, j), i < j, of the smallest j that equals an earlier row, and the first such row; or None."""
-        return self._pair(self.first != np.arange(len(self.first)))
-
-    @property
     def contradiction(self) -> tuple[int, int] | None:
         """(i, j), i < j, of the smallest j whose targets are not those of the first row that equals it; or None."""
         assert self.targets is not None
-        differs = self.targets != self.targets[self.first]
-        return self._pair(differs.reshape(len(differs), -1).any(axis=1))
+        differs = (self.targets != self.targets[self.first]).reshape(len(self.targets), -1).any(axis=1)
+        if not differs.any():
+            return None
+        j = int(differs.argmax())
+        return int(self.first[j]), j
 
     def distinct(self, X: npt.NDArray) -> npt.NDArray:
         """Return X without the rows that equal an earlier one, of a precomputed matrix without the columns too."""
@@ -74,10 +72,10 @@ class Duplicates:
 
         With `classes`, targets are labels 0 .. len(classes) - 1, and the message gives their names.
         """
-        assert self.targets is not None
         pair = self.contradiction
         if pair is None:
             return
+        assert self.targets is not None
         i, j = pair
         named = "" if classes is None else f" ({classes[self.targets[i]]!r} and {classes[self.targets[j]]!r})"
         first, second = pair if self.numbers is None else self.numbers[list(pair)]
@@ -87,12 +85,6 @@ class Duplicates:
             row=j,
             duplicate=i,
         )
-
-    def _pair(self, chosen):
-        if not chosen.any():
-            return None
-        j = int(chosen.argmax())
-        return int(self.first[j]), j
 
 
 def merge_duplicates(X: npt.NDArray, Y: npt.ArrayLike | None = None, *, pairwise: bool = False) -> Duplicates:

@@ -134,9 +134,11 @@ def double_descent(
     probability = label_probability(label_noise)
     X, Z = _centred(X_train, X_test)
     y_test, seeds = check_labels(y_test, len(Z), n_classes), list(seeds)
+    if not seeds:
+        raise InputError("seeds is empty; give one or more")
     labels = np.column_stack([corrupt_labels(y_train, n_classes, probability, seed)[0] for seed in seeds])
-    grid = checked_grid(default_grid(len(X)) if grid is None else grid)
-    if grid[-1] >= len(X):  # some p are to fit all labels
+    grid = None if grid is None else checked_grid(grid)
+    if grid is None or grid[-1] >= len(X):  # some p are to fit all labels
         found = merge_duplicates(X, labels)
         if pair := found.contradiction:
             raise SingularMatrixError(
@@ -147,6 +149,7 @@ def double_descent(
             )
         X, labels = found.distinct(X), labels[found.support]
     n, m = len(X), len(Z)
+    grid = checked_grid(default_grid(n)) if grid is None else grid
     _check_memory(n, m, grid[-1])
     worst = min(_WORST_CONDITION, _LARGEST_ERROR / features.rounding(X))
     curves: dict[str, list[list[float | None]]] = {name: [] for name in _CURVES}

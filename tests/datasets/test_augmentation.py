@@ -87,7 +87,7 @@ def test_copies_that_equal_another_row_are_left_out_and_counted():
     X[3] = X[2][:, ::-1]  # each the mirror image of the other, with labels of their own
     made = augment(X, np.arange(5), "flip")
     assert made.left_out == 3 and list(made.groups) == list(made.y) == [0, 1, 2, 3, 4, 0, 4]
-    assert merge_duplicates(made.X).pair is None
+    assert merge_duplicates(made.X).merged == 0
     blank = np.zeros((1, 4, 4), np.uint8)
     assert augment(blank, np.zeros(1), "flip + shift(2)").left_out == 17
     signed = np.array([[[0.0, -0.0], [1.0, 1.0]]])

@@ -1,5 +1,7 @@
 """Duplicates: which rows are equal does not depend on dtype or layout, and unequal targets of equal rows are named."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -36,7 +38,7 @@ FIRST[[17, 20]], FIRST[[12, 25]] = 5, 9
 def test_equal_rows_are_found(X):
     X.flags.writeable = False
     found = merge_duplicates(X)
-    assert np.array_equal(found.first, FIRST) and found.merged == 4 and found.pair == (9, 12)
+    assert np.array_equal(found.first, FIRST) and found.merged == 4
     assert np.array_equal(found.support, np.setdiff1d(np.arange(30), [12, 17, 20, 25]))
     assert np.array_equal(np.flatnonzero(found.repeated), [5, 9, 12, 17, 20, 25])
     assert np.array_equal(found.distinct(X), X[found.support])
@@ -48,7 +50,7 @@ def test_distinct_rows_are_left_as_they_are(make):
     X = make(30, 12)
     found = merge_duplicates(X, np.arange(30))
     found.require_equal_targets()
-    assert found.merged == 0 and found.pair is None and not found.repeated.any() and found.distinct(X) is X
+    assert found.merged == 0 and not found.repeated.any() and found.distinct(X) is X
 
 
 def test_zeros_of_both_signs_are_equal_and_nearly_equal_numbers_are_not():
@@ -66,6 +68,10 @@ def test_equal_targets_are_merged_and_others_name_both_rows():
         ) as caught:
             merge_duplicates(X, Y).require_equal_targets()
         assert (caught.value.duplicate, caught.value.row) == (9, 12)
+    called = dataclasses.replace(merge_duplicates(X, np.arange(30)), numbers=100 + np.arange(30))
+    with pytest.raises(SingularMatrixError, match="points 109 and 112") as caught:
+        called.require_equal_targets()
+    assert (caught.value.duplicate, caught.value.row) == (9, 12) == called.contradiction
     labels = np.where(np.arange(30) == 20, 2, 1)
     with pytest.raises(SingularMatrixError, match=r"points 5 and 20 are .* \('cat' and 'dog'\)") as caught:
         merge_duplicates(X, labels).require_equal_targets(("ape", "cat", "dog"))

@@ -211,7 +211,7 @@ def test_a_kernel_of_finite_rank_has_no_such_expansion(problem):
 def test_a_repeated_point_cannot_be_forced(digits, problem):
     _, Y, *_ = problem
     again = digits.X_train[[7]]
-    assert merge_duplicates(np.concatenate([digits.X_train, again])).pair == (7, N)
+    assert merge_duplicates(np.concatenate([digits.X_train, again])).first[N] == 7
     with pytest.raises(SingularMatrixError, match=f"7 and {N} are identical"):
         interpolate_also(again, Y[[8]], digits.X_train, Y, Gaussian(1.0))
 
