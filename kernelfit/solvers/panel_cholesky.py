@@ -8,7 +8,6 @@ float64 and float32, on a CPU and on a GPU, with panels in memory or elsewhere.
 """
 
 import dataclasses
-import math
 import time
 from collections.abc import Sequence
 
@@ -24,11 +23,11 @@ from kernelfit.common.validation import check_number
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.out_of_core import OutOfCorePanels
 from kernelfit.solvers.panels import MemoryPanels, panel_width
-from kernelfit.solvers.regularity import check_pivots, require_regular, rounding
+from kernelfit.solvers.regularity import added_to_inverse, check_pivots, require_regular, rounding
 
 Panels = MemoryPanels | OutOfCorePanels
 _TELLING = 0.1  # seconds between two reports of progress within the products of a panel
-_HARMLESS = 0.1  # of the largest norm of an inverse that is still regular, that further points may add unlooked at
+_HARMLESS = 0.01  # of the largest norm of an inverse that is still regular, that further points may add unlooked at
 INVERSE_WIDTH = 512  # right-hand sides at a time in inverse_diagonal: wide enough for GEMM, 4 MB per 1,000 rows
 
 
@@ -49,6 +48,8 @@ class PanelFactor:
         Time spent in "allocate" (first touch of the memory), "gram", "factor" and "condition".
     inverse_norm : float or None
         Estimate of |(L L^T)^-1|_1, from below, where the test for a singular matrix has found it.
+    diagonal : float64 array, shape (n,), or None
+        Of L L^T, on the host, where the factor is one in float64 and in memory.
     """
 
     panels: Panels
@@ -56,6 +57,7 @@ class PanelFactor:
     shift: float
     seconds: dict[str, float]
     inverse_norm: float | None = None
+    diagonal: npt.NDArray[np.float64] | None = None
 
     @property
     def n(self) -> int:
@@ -101,8 +103,8 @@ class PanelFactor:
 
         By bordering, K = [[K11, K12], [K12^T, K22]]: L21^T = L11^-1 K12 and L22 L22^T = K22 + (ridge + shift) I - L21
         L21^T (Golub and Van Loan, section 4.2.9), for at most a panel's width of points at a time. For m new points n^2
-        m operations, where a new factor takes n^3 / 3, and as many for what the new points add to the inverse, which
-        tells whether the whole is regular. L11 is read twice.
+        m operations, where a new factor takes n^3 / 3. L11 is read once, for K12 and Y together, and once more to see
+        what the new points add to the inverse, which tells whether the whole is regular.
 
         Parameters
         ----------
@@ -118,13 +120,13 @@ class PanelFactor:
             A new point depends on the others to working precision, by the rule of kernelfit.solvers.regularity.
         """
         panels, progress, device, N = self.panels, progress or Progress(), self.panels.device, gram.shape[0]
-        if not isinstance(panels, MemoryPanels):
+        if not isinstance(panels, MemoryPanels) or self.diagonal is None:
             raise UnsupportedError(
-                "only a factor in memory can be extended; this one lies elsewhere. Take `Cholesky()`, or fit again"
+                "only a float64 factor in memory can be extended; this is none. Take `Cholesky()`, or fit again"
             )
         begin, factor, half = time.perf_counter(), self, device.xp.array(device.array(Y), dtype=panels.dtype, order="C")
         bounds = [(self.n + start, self.n + stop) for start, stop in spans(0, N - self.n, panels.width)]
-        whole, added = gram.diagonal() + self.ridge, 0.0
+        whole, added = self.diagonal, 0.0
         with progress.phase("extend", sum((stop - n) * n**2 for n, stop in bounds)) as advance:
             for n, stop in bounds:
                 m, above = stop - n, half[:n, : None if n == self.n else 0]  # which is solved for once
@@ -143,16 +145,11 @@ class PanelFactor:
                 device.gemm(border, half[:n], half[n:stop], alpha=-1.0, beta=1.0)
                 device.trsm(corner, half[n:stop])
                 panels = panels.grown(border, corner)
-                factor = dataclasses.replace(self, panels=panels, inverse_norm=None)
-                columns = device.xp.zeros((stop, m), panels.dtype)
-                device.xp.fill_diagonal(columns[n:], 1.0)
-                factor._backward(columns)
-                columns *= columns
-                added += float(device.host(columns.sum(axis=1)) @ whole[:stop])
+                whole = np.append(whole, diagonal)
+                factor = dataclasses.replace(self, panels=panels, inverse_norm=None, diagonal=whole)
+                added += added_to_inverse(factor, m, whole)
                 advance(m * n**2)
-        # With W the last columns of L^-T, (L L^T)^-1 is that of the first points and W W^T; scaled to a unit diagonal
-        # |W W^T|_1 <= sqrt(N) |W|_F^2. Where that is small, it is as regular as before.
-        if not math.sqrt(N) * added * rounding(N) < _HARMLESS:
+        if not added * rounding(N) < _HARMLESS:
             require_regular(gram, factor, np.sqrt(whole), factor.pivots())
         device.synchronize()
         factor = dataclasses.replace(factor, seconds={"extend": time.perf_counter() - begin})
@@ -331,7 +328,7 @@ def cholesky(
     if panels.dtype != np.float64 or not isinstance(panels, MemoryPanels):
         return factor
     found = timed("condition", require_regular, gram, factor, np.sqrt(diagonals), roots**2)
-    return dataclasses.replace(factor, inverse_norm=found)
+    return dataclasses.replace(factor, inverse_norm=found, diagonal=diagonals)
 
 
 def work_of_panels(n: int, bounds: Sequence[tuple[int, int]], device: backend.Device) -> dict[str, float]:

@@ -18,9 +18,11 @@ import numpy.typing as npt
 
 from kernelfit.common.errors import InputError, SingularMatrixError
 from kernelfit.common.progress import Progress
+from kernelfit.common.rng import generator
 from kernelfit.grams.matrix import Gram
 from kernelfit.solvers.protocol import Triangular
 
+_PROBES = 8  # columns of random signs, by which a Frobenius norm is estimated
 _HAGER = 6  # steps at most, of two solves each; it ends by itself after two or three
 _VECTORS = 8
 _INVERSE_ITERATIONS = 3  # each divides what belongs to larger eigenvalues by their ratio to the smallest
@@ -73,6 +75,18 @@ def inverse_norm(factor: Triangular | Inverse, roots: npt.ArrayLike = 1.0) -> fl
         V = np.zeros((n, 1))
         V[best] = 1.0
     return norm
+
+
+def added_to_inverse(factor: Triangular, m: int, diagonal: npt.NDArray[np.float64]) -> float:
+    """Return about how much the last m points add to |B^-1|_1, and seldom less, B = L L^T scaled to a unit diagonal.
+
+    With W the last m columns of L^-T, (L L^T)^-1 is that of the points before and W W^T; with D^2 = diag(diagonal),
+    |D W W^T D|_1 <= sqrt(n) |D W|_F^2, which is exact for m up to 8, and else estimated by W times 8 columns of signs.
+    """
+    n = factor.n
+    signs = np.eye(m) if m <= _PROBES else generator(0, "signs").choice([-1.0, 1.0], (m, _PROBES)) / math.sqrt(_PROBES)
+    W = factor.half_solve_transposed(np.vstack([np.zeros((n - m, signs.shape[1])), signs]))
+    return float(math.sqrt(n) * np.sum(diagonal @ W**2))
 
 
 def require_regular(gram: Gram, factor: Triangular, roots: npt.NDArray, pivots: npt.NDArray) -> float | None:

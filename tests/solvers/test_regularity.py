@@ -14,7 +14,7 @@ from kernelfit.solvers.band import Banded
 from kernelfit.solvers.cholesky import Cholesky
 from kernelfit.solvers.eigen import Eigen
 from kernelfit.solvers.panel_cholesky import cholesky
-from kernelfit.solvers.regularity import inverse_norm
+from kernelfit.solvers.regularity import added_to_inverse, inverse_norm
 from tests.support.problems import as_gram, corrected, symmetric_matrix
 
 
@@ -147,3 +147,16 @@ def test_a_band_is_regular_where_the_spectrum_is(bandwidth):
             assert "n eps times" in str(error)
             solved.append(False)
     assert solved[0] is solved[1]
+
+
+@pytest.mark.parametrize("m", [1, 5, 40])
+def test_what_further_points_add_to_the_inverse_is_not_underrated(m):
+    rng = np.random.default_rng(m)
+    X = rng.standard_normal((120, 2))
+    K = gram(X, Gaussian(bandwidth=0.4))
+    factor, A = cholesky(K, ridge=1e-8), K.block((0, 120), (0, 120)) + 1e-8 * np.eye(120)
+    roots, inverse = np.sqrt(A.diagonal()), np.linalg.inv(A)
+    inverse[: 120 - m, : 120 - m] -= np.linalg.inv(A[: 120 - m, : 120 - m])
+    norm = np.abs(roots[:, None] * inverse * roots).sum(axis=0).max()
+    found = added_to_inverse(factor, m, A.diagonal())
+    assert norm / 3 < found < 100 * norm
