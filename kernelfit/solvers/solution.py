@@ -116,8 +116,8 @@ class Solution:
 
     def left_out(self, inverse_diagonal: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         """Return what `leave_one_out` does, with the inverse diagonal that a Factor gives."""
-        ridges = self.ridge / (np.ones(len(self.coef)) if self.roots is None else self.roots**2)
-        return leave_one_out(self.targets, self.coef, inverse_diagonal, self.K, ridges)
+        ridge = self.ridge if self.roots is None else self.ridge / self.roots**2
+        return leave_one_out(self.targets, self.coef, inverse_diagonal, self.K, ridge)
 
     def in_units(self, exponents: npt.NDArray[np.intp]) -> "Solution":
         """Return the Solution of targets whose columns are 2^exponents times these: the same digits of everything.
@@ -181,7 +181,7 @@ def leave_one_out(
 
     f^(-i)(x_i) = y_i - coef_i / C_ii with C = (K + ridge I)^-1, exact for any ridge >= 0 (Rasmussen and Williams,
     "Gaussian processes for machine learning", 2006, equation 5.12). Of points so far from all others, or of so large a
-    ridge, that this leaves no digit of a prediction, it is made of the others alone, where K is given:
+    ridge of their own, that this leaves no digit of a prediction, it is made of the others alone, where K is given:
 
         f^(-i)(x_i) = sum_{j != i} K_ij coef_j - coef_i / C_ii (1 - (K_ii + ridge) C_ii)
 
@@ -192,9 +192,9 @@ def leave_one_out(
     if K is None:
         return found
     n, width = len(Y), max(1, _ENTRIES // len(Y))
-    ridges = np.broadcast_to(ridge, len(Y))
-    alone = np.abs(1 - (K.diagonal() + ridges) * inverse_diagonal) < _FEW_DIGITS
-    lost = alone | without_digits(found, own)
+    lost, ridges = without_digits(found, own), np.broadcast_to(ridge, len(Y))
+    if np.ndim(ridge):  # of points of hardly any weight the coefficients of an orthogonal reduction have few digits
+        lost |= np.abs(1 - (K.diagonal() + ridges) * inverse_diagonal) < _FEW_DIGITS
     for start in range(0, n, width):
         rows = start + np.flatnonzero(lost[start : start + width])
         if not len(rows):

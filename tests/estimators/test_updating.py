@@ -203,20 +203,6 @@ def test_points_that_lose_digits_beside_those_of_the_fit_are_refused_and_have_th
     assert len(one.dual_coef_) == 2
 
 
-@pytest.mark.filterwarnings("ignore::scipy.linalg.LinAlgWarning")  # of the first fit, nearly singular
-def test_an_update_is_singular_where_a_fit_to_all_is():
-    """Every pivot is above rounding, and the matrix is not regular: its inverse tells."""
-    X = np.random.default_rng(6).uniform(-2, 2, (11, 1))
-    model = KernelInterpolator(bandwidth=2.0, keep_factor=True).fit(X[:8], np.ones(8))
-    before = model.predict(X)
-    with pytest.raises(SingularMatrixError, match="eigenvalue"):
-        KernelInterpolator(bandwidth=2.0).fit(X, np.ones(11))
-    with pytest.raises(SingularMatrixError, match="eigenvalue"):
-        model.update(X[8:], np.ones(3))
-    np.testing.assert_array_equal(model.predict(X), before)
-    assert len(model.support_) == 8
-
-
 def test_what_is_doubtful_of_an_update_is_told():
     X = np.linspace(0, 1, 12)[:, None]
     y = np.cos(20 * X[:, 0])

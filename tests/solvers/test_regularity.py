@@ -160,3 +160,19 @@ def test_what_further_points_add_to_the_inverse_is_not_underrated(m):
     norm = np.abs(roots[:, None] * inverse * roots).sum(axis=0).max()
     found = added_to_inverse(factor, m, A.diagonal())
     assert norm / 3 < found < 100 * norm
+
+
+@pytest.mark.parametrize("m", [3, 20])
+def test_an_extended_factor_is_singular_where_a_whole_one_is(m):
+    """L of 1 and -1 has harmless pivots, and an inverse that doubles with every row; all numbers are exact."""
+    L = np.eye(40) - np.tril(np.ones((40, 40)), -1)
+    A = as_gram(L @ L.T)
+    with pytest.raises(SingularMatrixError, match="eigenvalue"):
+        Cholesky().factor(A)
+    with Cholesky().factor(as_gram((L @ L.T)[:20, :20])) as first:
+        regular, half = first.extended(as_gram((L @ L.T)[:22, :22]), np.ones((22, 1)))
+        np.testing.assert_allclose(L[:22, :22] @ half, np.ones((22, 1)), atol=1e-6)
+        regular.close()
+        with pytest.raises(SingularMatrixError, match="eigenvalue"):
+            for n in range(20 + m, 41, m):
+                first, _ = first.extended(as_gram((L @ L.T)[:n, :n]), np.ones((n, 1)))
