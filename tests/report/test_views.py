@@ -93,14 +93,14 @@ def test_curves_end_where_the_training_did_and_chance_is_drawn_where_it_is_one()
 
 
 def test_test_accuracies_along_the_way_are_drawn_for_each_data_and_the_best_is_told():
-    curves = (
-        {"epoch": [1, 2, 3, 4], "test_accuracy": [0.5, 0.75, None, 0.75]},
-        {"epoch": [1, 2], "test_accuracy": [0, 1]},
+    long, short, once = (
+        {"curve": {"epoch": [*range(1, len(known) + 1)], "test_accuracy": known}, "ran": len(known)}
+        for known in ([0.5, 0.75, None, 0.75], [0, 1], [None, 0.5])
     )
-    bare, ended = "inception(batch_norm=False)", {"epoch": [1, 2], "test_accuracy": [None, 0.5]}
+    bare = "inception(batch_norm=False)"
     found = nets(
-        *({"curve": curves[1]}, {"curve": curves[0], "seed": 1}, {"curve": curves[0], "labels": 1.0, "seed": 2}),
-        *({"curve": curves[1], "n_train": 50}, {"curve": curves[1], "model": bare}, {"curve": ended, "lr": 0.3}),
+        *(short, long | {"seed": 1}, long | {"labels": 1.0, "seed": 2}, short | {"n_train": 50}),
+        *(short | {"model": bare, "ran": 5, "error": 0.25}, once | {"lr": 0.3}),
     )
     plot = find_plot("accuracy")
     groups = plot.find(types.SimpleNamespace(latest={"net": found}.get))
@@ -110,6 +110,7 @@ def test_test_accuracies_along_the_way_are_drawn_for_each_data_and_the_best_is_t
     ]
     [panel] = plot.figure(groups[1]).panels
     assert [(point.x, point.y) for point in panel.series[0].points] == [(1, 50), (2, 75), (4, 75)]
+    assert [(point.x, point.y) for point in panel.series[1].points] == [(1, 0), (2, 100), (5, 75)], "what it ended with"
     assert plot.figure(groups[1]).commands == (found[1].command, found[4].command), "the last seed of each"
     first = plot.table(groups[1]).rows[0]
     assert [str(cell) for cell in first.cells[2:]] == ["75.00 %", "75.00 %", "2", "4"], "the first of the best"

@@ -1,5 +1,6 @@
 """Curves of trained nets, and the one key that says which of them may be drawn as one, compared, or averaged."""
 
+import dataclasses
 import json
 
 from kernelfit.report.figure import Axis, Figure, Panel, Point, Series, chance, thinned
@@ -230,7 +231,11 @@ def _spark(values):
 
 
 def _test_accuracy(record, name, style):
-    return curve(record, "test_accuracy", name, style)
+    """Return the Series of the test accuracy; at the end of a training it is known, even if its curve ends before."""
+    line, end, error = curve(record, "test_accuracy", name, style), record.results.epochs, record.results.test_error
+    if not line.points or line.points[-1].x >= end:
+        return line
+    return dataclasses.replace(line, points=(*line.points, Point(end, 100 * (1 - error))))
 
 
 def _levels(found, scale):
